@@ -1,0 +1,71 @@
+#include "config/base/money.h"
+
+#include <array>
+#include <cstdio>
+
+namespace weir {
+namespace {
+
+/// Decimal text to an integer scaled by 10^decimals_max; exact or an error.
+Result<int64_t> parse_scaled(std::string_view text, int decimals_max) {
+  const auto bad = [&](std::string_view why) {
+    return Error{ErrorKind::config, "money", Retry::no, 400, "\"" + std::string(text) + "\" " + std::string(why)};
+  };
+  std::string_view rest = text;
+  bool negative = false;
+  if (!rest.empty() && (rest.front() == '-' || rest.front() == '+')) {
+    negative = rest.front() == '-';
+    rest.remove_prefix(1);
+  }
+  int64_t value = 0;
+  int decimals = -1;
+  int digits = 0;
+  for (const char c : rest) {
+    if (c == '.' && decimals < 0) {
+      decimals = 0;
+      continue;
+    }
+    if (c < '0' || c > '9') return bad("is not a decimal amount such as 0.15");
+    ++digits;
+    if (decimals >= 0 && ++decimals > decimals_max) {
+      if (c == '0') continue;
+      return bad("has more than " + std::to_string(decimals_max) + " decimals");
+    }
+    if (__builtin_mul_overflow(value, int64_t{10}, &value) || __builtin_add_overflow(value, int64_t{c - '0'}, &value))
+      return bad("is too large");
+  }
+  if (digits == 0) return bad("is not a decimal amount such as 0.15");
+  for (int d = decimals < 0 ? 0 : decimals; d < decimals_max; ++d)
+    if (__builtin_mul_overflow(value, int64_t{10}, &value)) return bad("is too large");
+  return negative ? -value : value;
+}
+
+}  // namespace
+
+Result<NanoUsd> parse_usd(std::string_view text) {
+  auto scaled = parse_scaled(text, 9);
+  if (!scaled) return std::move(scaled).error();
+  return NanoUsd{*scaled};
+}
+
+Result<PicoUsdPerToken> parse_price_per_million(std::string_view text) {
+  auto scaled = parse_scaled(text, 6);  // 1 dollar per 1e6 tokens = 1e6 pico-dollars a token
+  if (!scaled) return std::move(scaled).error();
+  if (*scaled < 0)
+    return Error{ErrorKind::config, "money", Retry::no, 400, "a price must be ≥ 0, is " + std::string(text)};
+  return PicoUsdPerToken{*scaled};
+}
+
+std::string to_decimal_usd(NanoUsd amount) {
+  const bool negative = amount.nanos < 0;
+  const uint64_t magnitude = negative ? 0 - static_cast<uint64_t>(amount.nanos) : static_cast<uint64_t>(amount.nanos);
+  std::array<char, 48> buffer{};
+  int length = std::snprintf(buffer.data(), buffer.size(), "%s%llu.%09llu", negative ? "-" : "",
+                             static_cast<unsigned long long>(magnitude / 1'000'000'000),
+                             static_cast<unsigned long long>(magnitude % 1'000'000'000));
+  while (buffer[length - 1] == '0') --length;
+  if (buffer[length - 1] == '.') --length;
+  return {buffer.data(), static_cast<size_t>(length)};
+}
+
+}  // namespace weir
