@@ -1,0 +1,50 @@
+// The current configuration, swapped whole. Readers take a shared_ptr (any thread, wait-free enough for a request);
+// one reloader thread publishes. `Watcher` is the rim: it watches the file (inotify on its folder, so that editors'
+// rename-over works, and Kubernetes' ..data symlink swaps too) and is told of SIGHUP.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "config/config.h"
+#include "config/load.h"
+
+namespace weir::config {
+
+class Snapshot {
+ public:
+  explicit Snapshot(std::shared_ptr<const Config> initial) : current_(std::move(initial)) {}
+  std::shared_ptr<const Config> get() const { return current_.load(std::memory_order_acquire); }
+  void publish(std::shared_ptr<const Config> next) {
+    current_.store(std::move(next), std::memory_order_release);
+    version_.fetch_add(1, std::memory_order_release);
+  }
+  /// Changes with every publish: a core keeps its own shared_ptr and refreshes it only when this moved.
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<std::shared_ptr<const Config>> current_;
+  std::atomic<uint64_t> version_{1};
+};
+
+/// Watches the config file (and the TLS files it names) on its own thread; a change or `request_reload()` (SIGHUP)
+/// loads and validates it and calls `on_reload` on that thread: with config set if it is good, null and mistakes if not.
+/// Bursts of writes are folded (a change is read 50 ms after the last event, and again until it parses the same twice).
+class Watcher {
+ public:
+  using OnReload = std::function<void(LoadOutcome outcome)>;
+  Watcher(std::string file, KnownNames known, OnReload on_reload);
+  ~Watcher();  // joins
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+  void request_reload();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::config
