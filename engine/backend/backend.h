@@ -1,0 +1,74 @@
+// The one seam for all hardware: a backend takes a StepPlan (flat arrays) and gives a StepResult. The engine thread is
+// the only caller. A backend owns the KV memory; the scheduler owns which block means what. CPU, Sim and (later) CUDA
+// live in the folders below; none of them knows a request, a radix tree or text.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/core/sampling.h"
+#include "engine/core/types.h"
+
+namespace weir::engine {
+
+/// One step of R rows (sequences) over T input tokens in all. Row r's input tokens are
+/// tokens[row_begin[r] .. row_begin[r+1]); one token a row is decode, more is (a chunk of) prefill.
+/// All arrays are owned by the plan and stay untouched from submit() until the matching wait() returned.
+struct StepPlan {
+  uint64_t step = 0;
+  std::vector<TokenId> tokens;             // [T]
+  std::vector<int32_t> positions;          // [T] position of each token in its sequence, from 0
+  std::vector<int32_t> slots;              // [T] KV slot to write: block * block_tokens + offset
+  std::vector<int32_t> row_begin;          // [R+1] into tokens
+  std::vector<int32_t> context_length;     // [R] KV entries the row's last token attends to, itself included
+  std::vector<int32_t> block_table;        // [Σ blocks] physical blocks of each row in sequence order
+  std::vector<int32_t> block_table_begin;  // [R+1] into block_table
+  std::vector<uint8_t> samples;            // [R] 1: sample a token from the logits of the row's last input token
+  std::vector<uint64_t> sequence;          // [R] sequence ids, for diagnosis
+  std::vector<uint64_t> salt;              // [R] the cache salt the row's KV is keyed by
+
+  /// What the sampler needs of row r; null where samples[r] == 0. `history` is prompt then output, `prompt_length`
+  /// parts them; `output_index` is the position of the token to be drawn among the outputs, from 0.
+  struct SampleRow {
+    const SamplingParams* params = nullptr;
+    const std::vector<TokenId>* history = nullptr;
+    int32_t prompt_length = 0;
+    int32_t output_index = 0;
+  };
+  std::vector<SampleRow> sampling;         // [R]
+
+  int32_t rows() const { return static_cast<int32_t>(context_length.size()); }
+  void clear();
+};
+
+struct StepResult {
+  uint64_t step = 0;
+  std::vector<TokenId> sampled;            // [R] -1 where samples[r] == 0
+  std::vector<TokenLogprob> logprobs;      // [R] filled where asked for; `bytes` stays empty
+};
+
+struct BackendInfo {
+  std::string name;              // "cpu", "sim", "cuda:0 NVIDIA H200"
+  int32_t blocks = 0;            // KV blocks the backend holds
+  int32_t block_tokens = 16;
+  int32_t context_tokens = 0;    // the longest sequence the model takes
+  int32_t vocab_size = 0;
+  uint64_t kv_bytes = 0;
+  uint64_t weight_bytes = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const BackendInfo& info() const = 0;
+  /// Starts a step. REQUIRES: no step is under way. An Error means the backend is broken: the engine fails every
+  /// sequence and reports itself down.
+  virtual Result<void> submit(const StepPlan& plan) = 0;
+  /// Waits for the step under way. Same meaning of Error.
+  virtual Result<StepResult> wait() = 0;
+};
+
+}  // namespace weir::engine

@@ -1,0 +1,108 @@
+// A local model being served: one engine thread runs inbox → schedule → submit → commit → outbox. Any thread may
+// submit, pull and abort. The inbox and every outbox are bounded; a full inbox is an Error (429 engine_overloaded), and
+// a consumer that does not pull for long only holds its own tokens (an outbox can never hold more than
+// output_tokens_max tokens). Destroying a Stream aborts its sequence at once and frees its blocks at the next step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "config/config.h"
+#include "engine/backend/backend.h"
+#include "engine/core/sampling.h"
+#include "engine/core/types.h"
+
+namespace weir::engine {
+
+class Tokenizer;
+class ChatTemplate;
+
+struct GenerateRequest {
+  std::vector<TokenId> prompt;  // not empty
+  SamplingParams sampling;
+  StopConditions stop;
+  uint64_t cache_salt = 0;      // sequences share prefix blocks only under the same salt
+  TimePoint deadline = kNever;  // on expiry the sequence ends with an error
+  bool skip_special = true;     // special tokens do not show in the text
+};
+
+/// A piece of a sequence's output.
+struct Output {
+  std::string text;                    // new text, whole UTF-8 characters, never a part of a stop string
+  int32_t tokens = 0;                  // tokens this piece accounts for
+  std::vector<TokenId> token_ids;      // the tokens themselves
+  std::vector<TokenLogprob> logprobs;  // a token each, if asked for
+  std::optional<Finish> finish;        // set on the last piece
+  std::optional<Error> error;          // with Finish::error
+};
+
+struct SequenceUsage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;   // prompt tokens whose KV was reused
+  int32_t output_tokens = 0;   // tokens sampled, the end-of-sequence token included
+};
+
+/// The consumer's end of one sequence. One consumer thread at a time.
+class Stream {
+ public:
+  virtual ~Stream() = default;  // aborts if not finished
+  /// All pieces since the last call, folded into one; nullopt if there is nothing new.
+  virtual std::optional<Output> pull() = 0;
+  /// `wake` is called on the engine thread (or on this one, if there is already output) when pull() would give
+  /// something; once for each call of notify(). It must not block. An empty function disarms and, on return, no call
+  /// is under way.
+  virtual void notify(std::function<void()> wake) = 0;
+  virtual SequenceUsage usage() const = 0;
+};
+
+struct EngineStats {
+  int32_t running = 0;
+  int32_t waiting = 0;
+  int32_t blocks_total = 0;
+  int32_t blocks_free = 0;      // unused
+  int32_t blocks_cached = 0;    // hold a reusable prefix, evictable
+  int32_t blocks_active = 0;    // named by a running sequence
+  uint64_t prefix_hit_tokens = 0;
+  uint64_t prefix_miss_tokens = 0;
+  uint64_t prefill_tokens = 0;
+  uint64_t decode_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+  bool healthy = true;
+  std::string reason;           // why not healthy
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;  // ends every sequence with an error, joins the thread
+
+  /// Never blocks. Errors: context_length (prompt + 1 > context), overloaded (inbox full), bad_request (parameters),
+  /// internal (engine is down).
+  virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
+  virtual EngineStats stats() const = 0;
+
+  virtual const std::string& name() const = 0;
+  virtual int32_t context_tokens() const = 0;
+  virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
+  virtual const std::shared_ptr<const ChatTemplate>& chat_template() const = 0;  // null: the model has none
+  virtual const std::vector<TokenId>& eos_ids() const = 0;
+  /// Called on the engine thread with the seconds of each step; for the step histogram. Set before the first submit.
+  virtual void on_step(std::function<void(double seconds)> observer) = 0;
+};
+
+/// Loads the model that the config names ("builtin:weir-tiny" or a folder) and starts its thread. Slow.
+Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config);
+
+/// An engine over any backend: for tests (Sim) and for backends made elsewhere.
+Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, std::unique_ptr<Backend> backend,
+                                            std::shared_ptr<const Tokenizer> tokenizer,
+                                            std::shared_ptr<const ChatTemplate> chat_template,
+                                            std::vector<TokenId> eos_ids);
+
+}  // namespace weir::engine
