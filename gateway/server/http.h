@@ -1,0 +1,71 @@
+// What the HTTP server hands to the gateway and takes back. A Request is views into the session's buffer, valid until
+// its handler returns. An Exchange is the one way to answer it. Everything here lives on the session's core.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "config/base/clock.h"
+#include "providers/net/abort.h"
+#include "providers/net/core.h"
+#include "providers/net/task.h"
+
+namespace weir::gateway {
+
+using providers::Abort;
+using providers::Core;
+using providers::Task;
+
+struct HeaderView {
+  std::string_view name;
+  std::string_view value;
+};
+
+struct Request {
+  std::string_view method;
+  std::string_view path;   // percent-encoded as received, without the query
+  std::string_view query;  // after '?', may be empty
+  std::span<const HeaderView> headers;
+  std::string_view body;   // whole, chunked coding removed
+  std::string_view peer;   // the client's address
+  TimePoint accepted;      // when the request's first byte was read
+
+  /// First field of that name, case-insensitive; empty if there is none.
+  std::string_view header(std::string_view name) const;
+};
+
+/// Status and header fields of an answer; Date, Content-Length / Transfer-Encoding and Connection are added.
+struct ResponseHead {
+  int status = 200;
+  std::string fields;  // "name: value\r\n" …
+  void add(std::string_view name, std::string_view value) {
+    fields.append(name).append(": ").append(value).append("\r\n");
+  }
+};
+
+/// Exactly one of respond() or begin_stream() … end_stream() a request. All return false once the client is gone
+/// (then abort() has fired too); calling on is harmless. A HEAD request's body bytes are counted, not sent.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual Core& core() = 0;
+  /// Fires when the client closes or resets, or when the drain's time is over.
+  virtual Abort& abort() = 0;
+  virtual Task<bool> respond(const ResponseHead& head, std::string_view body) = 0;
+  /// Chunked (close-delimited for HTTP/1.0). The head is sent together with the first write.
+  virtual Task<bool> begin_stream(const ResponseHead& head) = 0;
+  virtual Task<bool> write(std::string_view bytes) = 0;
+  /// The last chunk; `last` is written before it in the same system call.
+  virtual Task<bool> end_stream(std::string_view last) = 0;
+  /// Ends a stream without its last chunk and closes: the client sees a broken transfer.
+  virtual void break_stream() = 0;
+  virtual bool started() const = 0;  // a byte of the response was handed to the transport
+};
+
+using Handler = std::function<Task<void>(const Request&, Exchange&)>;
+
+}  // namespace weir::gateway

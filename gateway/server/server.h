@@ -1,0 +1,37 @@
+// The HTTP/1.1 server: accepts on every core (SO_REUSEPORT), parses, enforces every limit, hands requests to a Handler.
+// start() and stop from the main thread; everything else happens on the cores.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "gateway/server/http.h"
+
+namespace weir::gateway {
+
+/// Reads the limits and the TLS files of the current config at each accept, so that a reload takes effect at once.
+using ServerSettings = std::function<std::shared_ptr<const config::Config>()>;
+
+class Server {
+ public:
+  virtual ~Server() = default;
+  /// Loads the certificate again; the old one stays if the new one is unusable. Any thread.
+  virtual Result<void> reload_tls(const config::TlsConfig& tls) = 0;
+  /// Stops accepting; idle connections close; busy ones finish their request with `Connection: close`. At `deadline`
+  /// what is left is aborted. Blocks until every session ended. Main thread.
+  virtual void drain(TimePoint deadline) = 0;
+  virtual uint16_t port() const = 0;  // the one bound, useful where 0 was asked for
+  virtual int64_t connections() const = 0;
+};
+
+/// Binds host:port on every core and starts accepting. Errors name host and port. The cores' threads must already run
+/// or be about to. `plain` listeners (metrics) pass no TLS.
+Result<std::unique_ptr<Server>> start_server(std::vector<Core*> cores, const std::string& host, uint16_t port, bool tls,
+                                             ServerSettings settings, Handler handler);
+
+}  // namespace weir::gateway
