@@ -1,0 +1,326 @@
+#include "providers/body.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+
+namespace weir::providers {
+namespace {
+
+namespace od = simdjson::ondemand;
+using simdjson::SUCCESS;
+
+constexpr int kDepthMax = 256;
+
+Error bad(std::string param, std::string detail) {
+  Error error{ErrorKind::bad_request, "request", Retry::no, 400, std::move(detail), "invalid_request_error"};
+  error.param = std::move(param);
+  return error;
+}
+
+std::string_view type_name(od::json_type type) {
+  switch (type) {
+    case od::json_type::array: return "an array";
+    case od::json_type::object: return "an object";
+    case od::json_type::number: return "a number";
+    case od::json_type::string: return "a string";
+    case od::json_type::boolean: return "a boolean";
+    case od::json_type::null: return "null";
+  }
+  return "unknown";
+}
+
+/// One pass over the body. simdjson's on-demand API checks what is visited, so everything is visited.
+class Marker {
+ public:
+  explicit Marker(std::string_view json) { body_.json = json; }
+  Result<ChatBody> run();
+
+ private:
+  using Value = od::value;
+  bool field(std::string_view key, Value value);
+  bool model(Value value);
+  bool boolean(std::string_view key, Value value, bool& out);
+  bool integer(std::string_view key, Value value, int64_t least, std::optional<int64_t>& out);
+  bool number(std::string_view key, Value value, double least, double most);
+  bool stream_options(Value value);
+  bool messages(Value value);
+  bool message(Value value, const std::string& where);
+  bool content(Value value, const std::string& where);
+  bool skip(Value value, int depth);
+  bool wrong(std::string param, std::string_view expected, Value value);
+  bool fail(Error error) {
+    error_ = std::move(error);
+    return false;
+  }
+  bool not_json() { return fail(bad("", "the request body is not valid JSON")); }
+  uint32_t offset(const char* at) const { return static_cast<uint32_t>(at - start_); }
+  ByteRange trimmed_range(std::string_view token) const {
+    while (!token.empty() && std::string_view(" \t\r\n").find(token.back()) != std::string_view::npos)
+      token.remove_suffix(1);
+    return {offset(token.data()), offset(token.data() + token.size())};
+  }
+  ByteRange scalar_range(Value& value) const { return trimmed_range(value.raw_json_token()); }
+
+  ChatBody body_;
+  std::optional<Error> error_;
+  const char* start_ = nullptr;
+  bool model_seen_ = false;
+  bool messages_seen_ = false;
+};
+
+bool Marker::wrong(std::string param, std::string_view expected, Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  std::string detail = param + ": must be " + std::string(expected) + ", is " + std::string(type_name(type));
+  return fail(bad(std::move(param), std::move(detail)));
+}
+
+bool Marker::skip(Value value, int depth) {
+  if (depth > kDepthMax) return fail(bad("", "the request body is nested deeper than " + std::to_string(kDepthMax)));
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  switch (type) {
+    case od::json_type::object: {
+      od::object object;
+      if (value.get_object().get(object) != SUCCESS) return not_json();
+      for (auto member : object) {
+        Value inner;
+        if (member.value().get(inner) != SUCCESS) return not_json();
+        if (!skip(inner, depth + 1)) return false;
+      }
+      return true;
+    }
+    case od::json_type::array: {
+      od::array array;
+      if (value.get_array().get(array) != SUCCESS) return not_json();
+      for (auto element : array) {
+        Value inner;
+        if (element.get(inner) != SUCCESS) return not_json();
+        if (!skip(inner, depth + 1)) return false;
+      }
+      return true;
+    }
+    case od::json_type::string: {
+      od::raw_json_string text;
+      return value.get_raw_json_string().get(text) == SUCCESS || not_json();
+    }
+    case od::json_type::number: {
+      double ignored = 0;
+      return value.get_double().get(ignored) == SUCCESS || not_json();
+    }
+    case od::json_type::boolean: {
+      bool ignored = false;
+      return value.get_bool().get(ignored) == SUCCESS || not_json();
+    }
+    case od::json_type::null: {
+      bool is_null = false;
+      return (value.is_null().get(is_null) == SUCCESS && is_null) || not_json();
+    }
+  }
+  return not_json();
+}
+
+bool Marker::model(Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::string) return wrong("model", "a string", value);
+  body_.model_value = scalar_range(value);
+  std::string_view text;
+  if (value.get_string().get(text) != SUCCESS) return not_json();
+  if (text.empty()) return fail(bad("model", "model: must not be empty"));
+  body_.model = std::string(text);
+  model_seen_ = true;
+  return true;
+}
+
+bool Marker::boolean(std::string_view key, Value value, bool& out) {
+  bool is_null = false;
+  if (value.is_null().get(is_null) == SUCCESS && is_null) return true;
+  if (value.get_bool().get(out) != SUCCESS) return wrong(std::string(key), "a boolean", value);
+  return true;
+}
+
+bool Marker::integer(std::string_view key, Value value, int64_t least, std::optional<int64_t>& out) {
+  bool is_null = false;
+  if (value.is_null().get(is_null) == SUCCESS && is_null) return true;
+  int64_t number = 0;
+  if (value.get_int64().get(number) != SUCCESS) return wrong(std::string(key), "an integer", value);
+  if (number < least)
+    return fail(bad(std::string(key), std::string(key) + ": must be ≥ " + std::to_string(least) + ", is " +
+                                          std::to_string(number)));
+  out = number;
+  return true;
+}
+
+bool Marker::number(std::string_view key, Value value, double least, double most) {
+  bool is_null = false;
+  if (value.is_null().get(is_null) == SUCCESS && is_null) return true;
+  double number = 0;
+  if (value.get_double().get(number) != SUCCESS) return wrong(std::string(key), "a number", value);
+  if (!(number >= least && number <= most))
+    return fail(bad(std::string(key), std::string(key) + ": must be between " + std::to_string(static_cast<int>(least)) +
+                                          " and " + std::to_string(static_cast<int>(most))));
+  return true;
+}
+
+bool Marker::stream_options(Value value) {
+  bool is_null = false;
+  const ByteRange opening = scalar_range(value);
+  if (value.is_null().get(is_null) == SUCCESS && is_null) {
+    body_.stream_options_value = opening;
+    return true;
+  }
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return wrong("stream_options", "an object", value);
+  for (auto member : object) {
+    std::string_view key;
+    Value inner;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
+    if (key == "include_usage") {
+      if (!boolean("stream_options.include_usage", inner, body_.include_usage)) return false;
+    } else if (!skip(inner, 2)) {
+      return false;
+    }
+  }
+  std::string_view raw;
+  if (object.reset().error() != SUCCESS || object.raw_json().get(raw) != SUCCESS) return not_json();
+  body_.stream_options_value = trimmed_range(raw);
+  return true;
+}
+
+bool Marker::content(Value value, const std::string& where) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type == od::json_type::string || type == od::json_type::null) return skip(value, 3);
+  if (type != od::json_type::array) return wrong(where, "a string or an array of parts", value);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  size_t index = 0;
+  for (auto element : array) {
+    const std::string part = where + "[" + std::to_string(index++) + "]";
+    Value inner;
+    if (element.get(inner) != SUCCESS || inner.type().get(type) != SUCCESS) return not_json();
+    if (type != od::json_type::object) return wrong(part, "an object", inner);
+    od::object object;
+    if (inner.get_object().get(object) != SUCCESS) return not_json();
+    for (auto member : object) {
+      std::string_view key;
+      Value field_value;
+      if (member.unescaped_key().get(key) != SUCCESS || member.value().get(field_value) != SUCCESS) return not_json();
+      if (key == "image_url") ++body_.image_parts;
+      if (!skip(field_value, 5)) return false;
+    }
+  }
+  return true;
+}
+
+bool Marker::message(Value value, const std::string& where) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::object) return wrong(where, "an object", value);
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return not_json();
+  bool role = false;
+  for (auto member : object) {
+    std::string_view key;
+    Value inner;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
+    if (key == "role") {
+      std::string_view text;
+      if (inner.get_string().get(text) != SUCCESS) return wrong(where + ".role", "a string", inner);
+      if (text != "system" && text != "developer" && text != "user" && text != "assistant" && text != "tool" &&
+          text != "function")
+        return fail(bad(where + ".role", where + ".role: must be one of system, developer, user, assistant, tool"));
+      role = true;
+    } else if (key == "content") {
+      if (!content(inner, where + ".content")) return false;
+    } else if (!skip(inner, 3)) {
+      return false;
+    }
+  }
+  return role || fail(bad(where + ".role", where + ".role: is missing"));
+}
+
+bool Marker::messages(Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::array) return wrong("messages", "an array", value);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  for (auto element : array) {
+    Value inner;
+    if (element.get(inner) != SUCCESS) return not_json();
+    if (!message(inner, "messages[" + std::to_string(body_.message_count++) + "]")) return false;
+  }
+  messages_seen_ = true;
+  return body_.message_count > 0 || fail(bad("messages", "messages: must hold at least one message"));
+}
+
+bool Marker::field(std::string_view key, Value value) {
+  std::optional<int64_t> number_out;
+  if (key == "model") return model(value);
+  if (key == "messages") return messages(value);
+  if (key == "stream") return boolean(key, value, body_.stream);
+  if (key == "stream_options") return stream_options(value);
+  if (key == "max_tokens" || key == "max_completion_tokens") {
+    (key == "max_tokens" ? body_.max_tokens_value : body_.max_completion_tokens_value) = scalar_range(value);
+    if (!integer(key, value, 1, number_out)) return false;
+    if (number_out) body_.output_tokens_max = std::min(*number_out, body_.output_tokens_max.value_or(INT64_MAX));
+    return true;
+  }
+  if (key == "n") {
+    if (!integer(key, value, 1, number_out)) return false;
+    body_.n = number_out.value_or(1);
+    return body_.n <= 128 || fail(bad("n", "n: must be ≤ 128, is " + std::to_string(body_.n)));
+  }
+  if (key == "temperature") return number(key, value, 0, 2);
+  if (key == "top_p") return number(key, value, 0, 1);
+  if (key == "presence_penalty" || key == "frequency_penalty") return number(key, value, -2, 2);
+  if (key == "top_logprobs") return integer(key, value, 0, number_out);
+  bool ignored = false;
+  if (key == "logprobs") return boolean(key, value, ignored);
+  return skip(value, 1);
+}
+
+Result<ChatBody> Marker::run() {
+  if (body_.json.size() >= UINT32_MAX) return bad("", "the request body is over 4 GiB");
+  // simdjson reads up to SIMDJSON_PADDING bytes past the end: the text is copied to where those bytes are ours.
+  static thread_local std::string padded;
+  static thread_local od::parser parser;
+  padded.reserve(body_.json.size() + simdjson::SIMDJSON_PADDING);
+  padded.assign(body_.json);
+  od::document document;
+  od::object object;
+  if (parser.iterate(padded.data(), padded.size(), padded.capacity()).get(document) != SUCCESS)
+    return bad("", "the request body is not valid JSON");
+  start_ = padded.data();
+  od::json_type type{};
+  if (document.type().get(type) != SUCCESS) return bad("", "the request body is not valid JSON");
+  if (type != od::json_type::object)
+    return bad("", "the request body must be a JSON object, is " + std::string(type_name(type)));
+  if (document.get_object().get(object) != SUCCESS) return bad("", "the request body is not valid JSON");
+  body_.object_open = static_cast<uint32_t>(padded.find('{')) + 1;
+  for (auto member : object) {
+    std::string_view key;
+    Value value;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(value) != SUCCESS) {
+      not_json();
+      break;
+    }
+    if (!field(key, value)) break;
+  }
+  const bool whole = error_ || document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+  if (padded.capacity() > 1024 * 1024) std::string().swap(padded);  // one large body must not be kept for ever
+  if (error_) return std::move(*error_);
+  if (!whole) return bad("", "the request body is not valid JSON: something follows the closing brace");
+  if (!model_seen_) return bad("model", "model: is missing");
+  if (!messages_seen_) return bad("messages", "messages: is missing");
+  return std::move(body_);
+}
+
+}  // namespace
+
+Result<ChatBody> mark_chat_body(std::string_view json) { return Marker(json).run(); }
+
+}  // namespace weir::providers

@@ -1,0 +1,63 @@
+// A codec is a remote API as pure functions: a call in, the bytes of an HTTP request out; response bytes in, segments or
+// events out; an error answer in, an Error out. No socket, no clock. One file a codec, one row in the catalog.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+#include "providers/provider.h"
+
+namespace weir::providers {
+
+/// An HTTP request ready to be written. Views point into the call's body, the codec, or `storage`.
+struct EncodedCall {
+  std::string_view target;             // path, base path included
+  std::string_view header_lines;
+  std::vector<std::string_view> body;
+  std::vector<std::unique_ptr<std::string>> storage;
+  /// Keeps text alive as long as this and gives a view of it.
+  std::string_view keep(std::string text) {
+    return *storage.emplace_back(std::make_unique<std::string>(std::move(text)));
+  }
+};
+
+/// Response bytes in, batch out, for one answer.
+class ReplyDecoder {
+ public:
+  virtual ~ReplyDecoder() = default;
+  virtual bool native() const = 0;
+  /// `bytes` are the next bytes of a streamed body, valid until the next call; views in `batch` too.
+  virtual void feed(std::string_view bytes, ReplyBatch& batch) = 0;
+  /// The streamed body ended: sets batch.end, or batch.error where the answer was not complete.
+  virtual void finish(ReplyBatch& batch) = 0;
+  /// A whole non-streamed body.
+  virtual void whole(std::string_view body, ReplyBatch& batch) = 0;
+  virtual Usage usage() const = 0;
+};
+
+using HeaderLookup = std::function<std::optional<std::string_view>(std::string_view name)>;
+
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  virtual Result<void> encode(const Attempt& attempt, EncodedCall& out) const = 0;
+  virtual std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const = 0;
+  /// A status that is not 2xx, and its body.
+  virtual Error classify(int status, const HeaderLookup& header, std::string_view body) const = 0;
+};
+
+/// The API of OpenAI and of everything compatible with it. `base_path` of the URL is put before /chat/completions.
+std::unique_ptr<Codec> make_openai_codec(const config::AccountConfig& account, const std::string& base_path);
+
+/// A provider over HTTP: a codec and the core's connection pool.
+std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account,
+                                               std::unique_ptr<Codec> (*make_codec)(const config::AccountConfig&,
+                                                                                    const std::string& base_path),
+                                               std::string_view default_base_url);
+
+}  // namespace weir::providers

@@ -1,0 +1,45 @@
+// Server-sent events, incrementally: bytes in as they arrive, whole events out as views (WHATWG HTML, section 9.2.6).
+// The raw bytes of an event are kept, so that it can be forwarded untouched. Lines end with LF or CRLF.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace weir::providers {
+
+struct SseEvent {
+  std::string_view raw;   // the event with its closing blank line
+  std::string_view data;  // the data field, one leading space removed; several data lines are joined in `joined`
+  std::string_view type;  // the event field, or empty
+};
+
+class SseScanner {
+ public:
+  explicit SseScanner(uint64_t event_bytes_max = 16 * 1024 * 1024) : event_bytes_max_(event_bytes_max) {}
+
+  /// Adds bytes. Where nothing is left over from before they are scanned in place, without a copy: they must stay
+  /// valid until next() returned false.
+  void feed(std::string_view bytes);
+  /// The next whole event. False: none yet; what is left is kept. Views are valid until the next feed().
+  bool next(SseEvent& event);
+  /// Bytes of an event that has begun and not ended. To be looked at after next() returned false.
+  std::string_view rest() const { return carry_; }
+  bool too_large() const { return too_large_; }
+
+ private:
+  size_t find_end();
+  void parse(std::string_view raw, SseEvent& event);
+
+  uint64_t event_bytes_max_;
+  std::string carry_;       // the beginning of an event, from earlier feeds
+  std::string current_;     // the buffer that views point into, when a carry was completed
+  std::string joined_;
+  std::string_view input_;  // what is being scanned
+  size_t position_ = 0;
+  size_t scanned_ = 0;      // no event ends before this offset of input_
+  bool too_large_ = false;
+};
+
+}  // namespace weir::providers

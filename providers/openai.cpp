@@ -1,0 +1,379 @@
+// The openai codec: OpenAI's Chat Completions and everything compatible with it. Requests and answers pass byte for
+// byte; only the model name, the credential and stream_options.include_usage are ours. References:
+// https://platform.openai.com/docs/api-reference/chat, …/chat-streaming, …/docs/guides/error-codes.
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "providers/codec.h"
+#include "providers/net/sse.h"
+
+namespace weir::providers {
+namespace {
+
+namespace od = simdjson::ondemand;
+using simdjson::SUCCESS;
+
+int64_t count_of(od::object& object, std::string_view key) {
+  int64_t value = 0;
+  return object.find_field_unordered(key).get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
+}
+
+int64_t nested_count(od::object& object, std::string_view outer, std::string_view key) {
+  od::object inner;
+  return object.find_field_unordered(outer).get_object().get(inner) == SUCCESS ? count_of(inner, key) : 0;
+}
+
+/// OpenAI's usage object, with DeepSeek's name for cached tokens beside OpenAI's.
+config::TokenCounts read_usage(od::object& usage) {
+  config::TokenCounts counts;
+  counts.input = count_of(usage, "prompt_tokens");
+  counts.output = count_of(usage, "completion_tokens");
+  counts.cached_input = nested_count(usage, "prompt_tokens_details", "cached_tokens");
+  if (counts.cached_input == 0) counts.cached_input = count_of(usage, "prompt_cache_hit_tokens");
+  counts.reasoning = nested_count(usage, "completion_tokens_details", "reasoning_tokens");
+  return counts;
+}
+
+/// A copy of JSON text with the padding that simdjson needs, and its parser; one a thread, reused.
+struct PaddedJson {
+  std::string text;
+  od::parser parser;
+  od::document document;
+
+  bool parse(std::string_view json) {
+    if (text.capacity() > 1024 * 1024 && json.size() < 64 * 1024) std::string().swap(text);
+    text.reserve(json.size() + simdjson::SIMDJSON_PADDING);
+    text.assign(json);
+    return parser.iterate(text.data(), text.size(), text.capacity()).get(document) == SUCCESS;
+  }
+};
+
+PaddedJson& padded_json() {
+  static thread_local PaddedJson instance;
+  return instance;
+}
+
+/// Position behind `"key":` at any depth of the text, or npos. A match inside a JSON string is preceded by a backslash.
+size_t find_key(std::string_view text, std::string_view quoted_key) {
+  for (size_t at = 0; (at = text.find(quoted_key, at)) != std::string_view::npos; at += quoted_key.size()) {
+    if (at > 0 && text[at - 1] == '\\') continue;
+    size_t behind = at + quoted_key.size();
+    while (behind < text.size() && (text[behind] == ' ' || text[behind] == '\t')) ++behind;
+    if (behind < text.size() && text[behind] == ':') return behind + 1;
+  }
+  return std::string_view::npos;
+}
+
+/// Bytes of the JSON string that follows `"key":`, 0 if there is none.
+size_t string_bytes(std::string_view text, std::string_view quoted_key) {
+  size_t at = find_key(text, quoted_key);
+  if (at == std::string_view::npos) return 0;
+  while (at < text.size() && text[at] == ' ') ++at;
+  if (at >= text.size() || text[at] != '"') return 0;
+  size_t end = at + 1;
+  while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+  return std::min(end, text.size()) - at - 1;
+}
+
+class OpenAiDecoder final : public ReplyDecoder {
+ public:
+  explicit OpenAiDecoder(const Attempt& attempt) : input_estimate_(attempt.body.json.size() / 4) {}
+
+  bool native() const override { return true; }
+  void feed(std::string_view bytes, ReplyBatch& batch) override;
+  void finish(ReplyBatch& batch) override;
+  void whole(std::string_view body, ReplyBatch& batch) override;
+  Usage usage() const override;
+
+ private:
+  void event(const SseEvent& event, ReplyBatch& batch);
+  bool usage_event(const SseEvent& event, ReplyBatch& batch);
+  bool error_event(const SseEvent& event, ReplyBatch& batch);
+
+  SseScanner scanner_;
+  Usage usage_;
+  uint64_t input_estimate_;
+  int64_t text_bytes_ = 0;   // of the answer's text, for an estimate where no usage comes
+  int64_t text_events_ = 0;
+  bool done_ = false;
+  bool finished_ = false;    // a finish_reason was seen
+};
+
+/// Where no usage came: about four bytes a token, and upstreams send at least one token an event.
+Usage OpenAiDecoder::usage() const {
+  Usage usage = usage_;
+  if (usage.reported) return usage;
+  usage.counts.input = static_cast<int64_t>(input_estimate_) + 1;
+  usage.counts.output = std::max(text_events_, (text_bytes_ + 3) / 4);
+  return usage;
+}
+
+bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
+  const size_t value = find_key(event.data, "\"usage\"");
+  if (value == std::string_view::npos) return false;
+  const size_t open = event.data.find_first_not_of(" \t", value);
+  if (open == std::string_view::npos || event.data[open] != '{') return false;
+  PaddedJson& json = padded_json();
+  od::object root;
+  od::object object;
+  if (!json.parse(event.data) || json.document.get_object().get(root) != SUCCESS ||
+      root.find_field_unordered("usage").get_object().get(object) != SUCCESS)
+    return false;
+  usage_.raise(read_usage(object));
+  usage_.reported = true;
+  json.document.rewind();
+  od::array choices;
+  bool empty = true;
+  if (json.document.get_object().get(root) == SUCCESS &&
+      root.find_field_unordered("choices").get_array().get(choices) == SUCCESS)
+    choices.is_empty().get(empty);
+  Segment segment{Segment::Kind::usage, event.raw};
+  // The data may be joined from several lines and then is not a part of the raw bytes: such an event stays untouched.
+  const bool in_place = event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
+  if (!in_place && !empty) return false;
+  segment.usage_object = in_place ? static_cast<uint32_t>(event.data.data() - event.raw.data() + open + 1) : 0;
+  const size_t first = event.data.find_first_not_of(" \t\r\n", open + 1);
+  segment.usage_empty = first != std::string_view::npos && event.data[first] == '}';
+  segment.usage_only = empty;
+  batch.segments.push_back(segment);
+  return true;
+}
+
+bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
+  if (find_key(event.data, "\"error\"") == std::string_view::npos) return false;
+  PaddedJson& json = padded_json();
+  od::object root;
+  if (!json.parse(event.data) || json.document.get_object().get(root) != SUCCESS) return false;
+  od::value value;
+  bool is_null = true;
+  if (root.find_field_unordered("error").get(value) != SUCCESS || value.is_null().get(is_null) != SUCCESS || is_null)
+    return false;
+  std::string_view message = "the upstream reported an error inside its stream";
+  od::object object;
+  if (value.get_object().get(object) == SUCCESS) {
+    std::string_view text;
+    if (object.find_field_unordered("message").get_string().get(text) == SUCCESS && !text.empty()) message = text;
+  }
+  batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, std::string(message), "upstream_error"};
+  batch.segments.push_back({Segment::Kind::error, event.raw});
+  return true;
+}
+
+void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
+  if (event.data == "[DONE]") {
+    done_ = true;
+    batch.segments.push_back({Segment::Kind::done, event.raw});
+    return;
+  }
+  if (error_event(event, batch) || usage_event(event, batch)) return;
+  size_t text = string_bytes(event.data, "\"content\"");
+  if (text == 0) text = string_bytes(event.data, "\"arguments\"");
+  if (text == 0) text = string_bytes(event.data, "\"reasoning_content\"");
+  text_bytes_ += static_cast<int64_t>(text);
+  text_events_ += text > 0 ? 1 : 0;
+  if (!finished_ && string_bytes(event.data, "\"finish_reason\"") > 0) finished_ = true;
+  if (!batch.segments.empty()) {
+    Segment& last = batch.segments.back();
+    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == event.raw.data()) {
+      last.bytes = {last.bytes.data(), last.bytes.size() + event.raw.size()};
+      return;
+    }
+  }
+  batch.segments.push_back({Segment::Kind::data, event.raw});
+}
+
+void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
+  scanner_.feed(bytes);
+  SseEvent next;
+  while (!batch.error && scanner_.next(next)) event(next, batch);
+  if (scanner_.too_large() && !batch.error)
+    batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502,
+                        "the upstream sent a stream event larger than 16 MiB", "upstream_error"};
+}
+
+void OpenAiDecoder::finish(ReplyBatch& batch) {
+  // Some compatible servers end without [DONE], after a finish_reason: that answer is whole. Without either it is not.
+  if (done_ || finished_) {
+    batch.end = true;
+    return;
+  }
+  batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502,
+                      "the upstream's stream ended before its end mark", "upstream_error"};
+}
+
+void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) {
+    batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502,
+                        "the upstream's answer is not a JSON object", "upstream_error"};
+    return;
+  }
+  od::object usage;
+  if (root.find_field_unordered("usage").get_object().get(usage) == SUCCESS) {
+    usage_.raise(read_usage(usage));
+    usage_.reported = true;
+  } else {
+    text_bytes_ = static_cast<int64_t>(string_bytes(body, "\"content\""));
+    text_events_ = text_bytes_ > 0 ? 1 : 0;
+  }
+  batch.segments.push_back({Segment::Kind::data, body});
+  batch.end = true;
+}
+
+/// `{"include_usage":true}` merged into what the client sent (there it was absent, null or false).
+std::string with_usage(std::string_view stream_options) {
+  auto options = nlohmann::ordered_json::parse(stream_options, nullptr, false);
+  if (!options.is_object()) options = nlohmann::ordered_json::object();
+  options["include_usage"] = true;
+  return options.dump();
+}
+
+class OpenAiCodec final : public Codec {
+ public:
+  OpenAiCodec(const config::AccountConfig& account, const std::string& base_path)
+      : target_(base_path + "/chat/completions") {
+    common_ = "Content-Type: application/json\r\n";
+    if (!account.api_key.empty()) common_ += "Authorization: Bearer " + account.api_key.reveal() + "\r\n";
+    const auto option = [&](const char* key, const char* header) {
+      if (const auto found = account.options.find(key); found != account.options.end())
+        common_ += std::string(header) + ": " + found->second + "\r\n";
+    };
+    option("organization", "OpenAI-Organization");
+    option("project", "OpenAI-Project");
+    whole_headers_ = common_ + "Accept: application/json\r\n";
+    stream_headers_ = common_ + "Accept: text/event-stream\r\n";
+  }
+
+  Result<void> encode(const Attempt& attempt, EncodedCall& out) const override;
+  std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const override {
+    return std::make_unique<OpenAiDecoder>(attempt);
+  }
+  Error classify(int status, const HeaderLookup& header, std::string_view body) const override;
+
+ private:
+  std::string target_;
+  std::string common_;
+  std::string whole_headers_;
+  std::string stream_headers_;
+};
+
+Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const {
+  const ChatBody& body = attempt.body;
+  out.target = target_;
+  out.header_lines = body.stream ? stream_headers_ : whole_headers_;
+  struct Edit {
+    ByteRange where;
+    std::string_view text;
+  };
+  std::array<Edit, 5> edits;
+  size_t count = 0;
+  if (attempt.model != body.model)
+    edits[count++] = {body.model_value, out.keep(nlohmann::json(attempt.model).dump())};
+  std::string inserted;
+  if (body.stream && !body.include_usage) {
+    if (body.stream_options_value.empty()) {
+      inserted += R"("stream_options":{"include_usage":true},)";
+    } else {
+      const ByteRange range = body.stream_options_value;
+      edits[count++] = {range, out.keep(with_usage(body.json.substr(range.begin, range.end - range.begin)))};
+    }
+  }
+  if (attempt.output_tokens_cap) {
+    const std::string_view cap = out.keep(std::to_string(*attempt.output_tokens_cap));
+    if (!body.max_tokens_value.empty()) edits[count++] = {body.max_tokens_value, cap};
+    if (!body.max_completion_tokens_value.empty()) edits[count++] = {body.max_completion_tokens_value, cap};
+    if (body.max_tokens_value.empty() && body.max_completion_tokens_value.empty())
+      inserted.append("\"max_tokens\":").append(cap).append(",");
+  }
+  if (!inserted.empty()) edits[count++] = {{body.object_open, body.object_open}, out.keep(std::move(inserted))};
+  std::sort(edits.begin(), edits.begin() + count, [](const Edit& a, const Edit& b) { return a.where.begin < b.where.begin; });
+  uint32_t at = 0;
+  for (size_t i = 0; i < count; ++i) {
+    out.body.push_back(body.json.substr(at, edits[i].where.begin - at));
+    out.body.push_back(edits[i].text);
+    at = edits[i].where.end;
+  }
+  out.body.push_back(body.json.substr(at));
+  return {};
+}
+
+/// Retry-After in seconds or OpenAI's retry-after-ms; dates are not used by these APIs.
+std::optional<std::chrono::milliseconds> retry_after(const HeaderLookup& header) {
+  const auto number = [&](std::string_view name) -> std::optional<double> {
+    const auto text = header(name);
+    double value = 0;
+    if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc()) return {};
+    if (!(value >= 0 && value <= 1e7)) return {};
+    return value;
+  };
+  if (const auto ms = number("retry-after-ms")) return std::chrono::milliseconds(static_cast<int64_t>(*ms));
+  if (const auto s = number("retry-after")) return std::chrono::milliseconds(static_cast<int64_t>(*s * 1000));
+  return {};
+}
+
+std::string text_of(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return {};
+  if (found->is_string()) return found->get<std::string>();
+  return found->is_number_integer() ? std::to_string(found->get<int64_t>()) : std::string{};
+}
+
+bool contains(std::string_view text, std::string_view piece) { return text.find(piece) != std::string_view::npos; }
+
+ErrorKind kind_of(int status, std::string_view code, std::string_view message) {
+  if (code == "insufficient_quota" || status == 402) return ErrorKind::quota;
+  if (code == "context_length_exceeded" || (status == 400 && contains(message, "maximum context length")))
+    return ErrorKind::context_length;
+  if (code == "content_filter" || code == "content_policy_violation") return ErrorKind::content_policy;
+  switch (status) {
+    case 401: return ErrorKind::authentication;
+    case 403: return ErrorKind::permission;
+    case 404: return ErrorKind::not_found;
+    case 408: return ErrorKind::timeout;
+    case 413: return ErrorKind::too_large;
+    case 429: return ErrorKind::rate_limit;
+    case 503:
+    case 529: return ErrorKind::overloaded;
+    default: return status >= 400 && status < 500 ? ErrorKind::bad_request : ErrorKind::upstream;
+  }
+}
+
+Error OpenAiCodec::classify(int status, const HeaderLookup& header, std::string_view body) const {
+  constexpr size_t kMessageBytesMax = 2048;
+  Error error{ErrorKind::upstream, "upstream", Retry::no, status >= 400 && status < 500 ? status : 502, ""};
+  const auto json = nlohmann::json::parse(body, nullptr, false);
+  nlohmann::json object = json.is_object() && json.contains("error") ? json["error"] : json;
+  if (object.is_array() && !object.empty()) object = object[0];
+  if (object.is_string()) {
+    error.detail = object.get<std::string>();
+  } else if (object.is_object()) {
+    error.detail = text_of(object, "message");
+    if (error.detail.empty()) error.detail = text_of(object, "detail");
+    error.code = text_of(object, "code");
+    if (error.code.empty()) error.code = text_of(object, "type");
+    error.param = text_of(object, "param");
+  }
+  if (error.detail.empty()) error.detail = "the upstream answered with status " + std::to_string(status);
+  if (error.detail.size() > kMessageBytesMax) error.detail.resize(kMessageBytesMax);
+  error.kind = kind_of(status, error.code, error.detail);
+  error.retry_after = retry_after(header);
+  // A request that is wrong is wrong everywhere; everything else may be this account's trouble alone.
+  const bool callers_fault = error.kind == ErrorKind::bad_request || error.kind == ErrorKind::too_large ||
+                             error.kind == ErrorKind::context_length || error.kind == ErrorKind::content_policy;
+  error.retry = callers_fault ? Retry::no : Retry::other_target;
+  return error;
+}
+
+}  // namespace
+
+std::unique_ptr<Codec> make_openai_codec(const config::AccountConfig& account, const std::string& base_path) {
+  return std::make_unique<OpenAiCodec>(account, base_path);
+}
+
+}  // namespace weir::providers

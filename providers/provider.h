@@ -1,0 +1,106 @@
+// A provider answers one attempt of one request: a remote API through its codec, the in-process engine, or echo. It
+// knows no tenant, no price and no route. start() is over when the answer has begun (a remote header with status 2xx,
+// an admitted sequence); the Reply is then pulled, and dropping it aborts the upstream call or the engine sequence at
+// once. One core owns all of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/config.h"
+#include "providers/body.h"
+#include "providers/chat.h"
+#include "providers/net/core.h"
+#include "providers/net/task.h"
+
+namespace weir::engine {
+class Engine;
+}
+
+namespace weir::providers {
+
+/// One attempt. Everything it refers to outlives the Reply.
+struct Attempt {
+  Core& core;
+  Abort& abort;               // client gone, deadlines, drain
+  const ChatBody& body;       // the client's bytes and marks, OpenAI Chat Completions
+  /// The neutral form, decoded once on the first call; an Error if the body does not decode.
+  const std::function<Result<const ChatRequest*>()>& neutral;
+  std::string_view model;     // the upstream's name of the model
+  std::string_view request_id;
+  std::optional<int64_t> output_tokens_cap;  // policy allows no more output than this, below what the client set
+  TimePoint deadline = kNever;
+  uint64_t response_bytes_max = 64 * 1024 * 1024;
+  uint64_t cache_salt = 0;    // prefix reuse in the engine stays within one salt
+};
+
+/// A stretch of an answer in the client's own protocol, as the upstream sent it.
+struct Segment {
+  enum class Kind {
+    data,   // whole events to forward as they are, or a whole non-streamed body
+    usage,  // one event that carries usage; `usage_object` is where its object opens
+    done,   // the protocol's end mark
+    error,  // an error event of the upstream; the reply ends with it
+  };
+  Kind kind = Kind::data;
+  std::string_view bytes;
+  uint32_t usage_object = 0;  // usage: offset in `bytes` behind the usage object's opening brace
+  bool usage_empty = false;   // usage: the object has no members
+  bool usage_only = false;    // usage: the event has nothing else, so that it can be hidden
+};
+
+/// What one pull gave. Either segments (native) or events (neutral); views are valid until the next pull.
+struct ReplyBatch {
+  std::vector<Segment> segments;
+  std::vector<ChatEvent> events;
+  bool end = false;              // nothing follows; the answer is complete
+  std::optional<Error> error;    // the answer broke: after what is in this batch nothing follows
+  void clear() {
+    segments.clear();
+    events.clear();
+    end = false;
+    error.reset();
+  }
+};
+
+class Reply {
+ public:
+  virtual ~Reply() = default;
+  /// True: segments in the client's protocol. False: neutral events.
+  virtual bool native() const = 0;
+  /// Content type of a native non-streamed answer.
+  virtual std::string_view content_type() const { return "application/json"; }
+  /// Fills `batch` with at least one segment or event, or an end or error.
+  virtual Task<void> pull(ReplyBatch& batch) = 0;
+  /// What is known so far. Not reported: the counts hold what could be observed of the output.
+  virtual Usage usage() const = 0;
+};
+
+class Provider {
+ public:
+  virtual ~Provider() = default;
+  /// Errors say in `kind` what to do about the target, in `retry` whether another may do better.
+  virtual Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) = 0;
+};
+
+/// One row of the catalog: a provider that a config can name.
+struct CatalogEntry {
+  std::string_view name;
+  std::string_view default_base_url;  // empty: base_url is required, unless the provider has no network
+  bool network = true;
+  std::unique_ptr<Provider> (*make)(Core& core, const config::AccountConfig& account);
+};
+
+/// Every provider of this version.
+const std::vector<CatalogEntry>& catalog();
+const CatalogEntry* find_provider(std::string_view name);
+
+/// The in-process engine as a provider. `engine` outlives it.
+std::unique_ptr<Provider> make_local_provider(Core& core, engine::Engine& engine);
+
+}  // namespace weir::providers
