@@ -1,0 +1,102 @@
+// Money that may be spent. A Budget is one limit over periods aligned to the Unix epoch; a Hold is money set aside over
+// every budget a request touches, taken all or nothing before the first upstream byte, so that spent + held ≤ limit at
+// any concurrency. Settling replaces the hold by the true charge, once. A charge counts in the period in which it is
+// settled (as the ledger's own time does, so a restart finds the same sum); what is held stays held across a rollover,
+// so the new period cannot be oversold either. Only a charge above its hold can carry `spent` over the limit.
+// Any thread; a mutex a budget, taken in address order.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "config/base/clock.h"
+#include "config/base/money.h"
+#include "config/base/result.h"
+#include "config/config.h"
+
+namespace weir::gateway {
+
+inline constexpr size_t kBudgetsMax = 8;  // that one request may touch: key, user, team, tags, account
+
+class Budget {
+ public:
+  explicit Budget(std::string name) : name_(std::move(name)) {}  // "key demo": for messages
+  Budget(const Budget&) = delete;
+  Budget& operator=(const Budget&) = delete;
+
+  struct View {
+    NanoUsd limit;
+    NanoUsd spent;                   // settled in this period
+    NanoUsd held;                    // set aside by requests under way
+    NanoUsd remaining;               // limit − spent − held, not below 0
+    std::optional<WallTime> resets;  // end of the period; unset: it has none
+  };
+  View view(WallTime now) const;
+  const std::string& name() const { return name_; }
+
+ private:
+  friend class Budgets;
+  friend class Hold;
+  void roll(WallTime now);
+
+  const std::string name_;
+  mutable std::mutex mutex_;
+  NanoUsd limit_;
+  std::chrono::seconds period_{0};
+  int64_t period_index_ = 0;  // floor(unix time / period)
+  NanoUsd spent_;
+  NanoUsd held_;
+};
+
+/// Money set aside. Movable, one owner. The destructor of an unsettled hold gives it all back.
+class Hold {
+ public:
+  Hold() = default;
+  Hold(Hold&& other) noexcept;
+  Hold& operator=(Hold&& other) noexcept;
+  ~Hold() { cancel(); }
+
+  /// Gives the hold back and books `charge` on every budget; a second call does nothing. `charge` may exceed the hold.
+  void settle(NanoUsd charge, WallTime now);
+  void cancel();
+  NanoUsd amount() const { return amount_; }
+
+ private:
+  friend class Budgets;
+  std::array<Budget*, kBudgetsMax> budgets_{};
+  size_t count_ = 0;
+  NanoUsd amount_;
+};
+
+class Budgets {
+ public:
+  /// What a key has spent since a moment, from the ledger: asked for when a budget is first seen or its period changes.
+  using SpentSince = std::function<NanoUsd(std::string_view key, WallTime since)>;
+
+  /// Makes or changes the budgets of a config's keys; existing ones keep spent and held. Not on a core: it may read the
+  /// ledger. Call before the KeyTable of the same config is made.
+  void configure(const config::Config& config, const SpentSince& spent_since, WallTime now);
+
+  /// nullptr: there is none of this name.
+  Budget* key(std::string_view name) const;
+
+  /// Sets aside `most`, or as much of it as every budget still has, but not less than `least`, over all of `budgets`
+  /// (≤ kBudgetsMax, none null; an empty list gives an empty hold of `most`). All or nothing. Error: quota, 429, code
+  /// insufficient_quota, naming the smallest budget and what it has left (also in `remaining`, if given).
+  static Result<Hold> hold(std::span<Budget* const> budgets, NanoUsd least, NanoUsd most, WallTime now,
+                           NanoUsd* remaining = nullptr);
+
+ private:
+  Budget& make(const std::string& name);
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::unique_ptr<Budget>> by_key_;
+};
+
+}  // namespace weir::gateway
