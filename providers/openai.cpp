@@ -130,8 +130,9 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
   od::array choices;
   bool empty = true;
   if (json.document.get_object().get(root) == SUCCESS &&
-      root.find_field_unordered("choices").get_array().get(choices) == SUCCESS)
-    choices.is_empty().get(empty);
+      root.find_field_unordered("choices").get_array().get(choices) == SUCCESS &&
+      choices.is_empty().get(empty) != SUCCESS)
+    empty = false;
   Segment segment{Segment::Kind::usage, event.raw};
   // The data may be joined from several lines and then is not a part of the raw bytes: such an event stays untouched.
   const bool in_place = event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();

@@ -40,7 +40,12 @@ struct TokenLogprob {
   TokenId token = 0;
   float logprob = 0.0F;
   std::string bytes;  // what the token stands for
-  std::vector<std::pair<TokenId, float>> top;  // sorted, most likely first
+  struct Alternative {
+    TokenId token = 0;
+    float logprob = 0.0F;
+    std::string bytes;
+  };
+  std::vector<Alternative> top;  // the most likely tokens, most likely first
 };
 
 }  // namespace weir::engine

@@ -1,0 +1,108 @@
+// A provider over HTTP: encodes with a codec, sends over the core's pool, decodes what comes back.
+#include <utility>
+
+#include "providers/codec.h"
+#include "providers/net/http_client.h"
+
+namespace weir::providers {
+namespace {
+
+constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
+
+class RemoteReply final : public Reply {
+ public:
+  RemoteReply(std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder, bool streamed,
+              uint64_t bytes_max)
+      : response_(std::move(response)), decoder_(std::move(decoder)), streamed_(streamed), bytes_max_(bytes_max) {}
+
+  bool native() const override { return decoder_->native(); }
+  std::string_view content_type() const override {
+    return response_->header("content-type").value_or("application/json");
+  }
+  Usage usage() const override { return decoder_->usage(); }
+  Task<void> pull(ReplyBatch& batch) override;
+
+ private:
+  std::unique_ptr<HttpResponse> response_;
+  std::unique_ptr<ReplyDecoder> decoder_;
+  bool streamed_;
+  uint64_t bytes_max_;
+};
+
+Task<void> RemoteReply::pull(ReplyBatch& batch) {
+  batch.clear();
+  if (!streamed_) {
+    auto body = co_await response_->read_all(bytes_max_);
+    if (body)
+      decoder_->whole(*body, batch);
+    else
+      batch.error = std::move(body).error();
+    co_return;
+  }
+  while (batch.segments.empty() && batch.events.empty() && !batch.end && !batch.error) {
+    auto bytes = co_await response_->read_some();
+    if (!bytes)
+      batch.error = std::move(bytes).error();
+    else if (bytes->empty())
+      decoder_->finish(batch);
+    else
+      decoder_->feed(*bytes, batch);
+  }
+}
+
+class RemoteProvider final : public Provider {
+ public:
+  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec)
+      : client_(std::move(client)), codec_(std::move(codec)) {}
+
+  Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) override;
+
+ private:
+  std::unique_ptr<HttpClient> client_;
+  std::unique_ptr<Codec> codec_;
+};
+
+Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attempt) {
+  EncodedCall call;
+  if (auto encoded = codec_->encode(attempt, call); !encoded) co_return std::move(encoded).error();
+  auto response = co_await client_->send(
+      HttpCall{.method = "POST", .target = call.target, .header_lines = call.header_lines, .body = call.body},
+      attempt.abort);
+  if (!response) co_return std::move(response).error();
+  HttpResponse& head = **response;
+  if (head.status() / 100 != 2) {
+    auto body = co_await head.read_all(kErrorBodyBytesMax);
+    const std::string_view text = body ? *body : std::string_view{};
+    co_return codec_->classify(head.status(), [&](std::string_view name) { return head.header(name); }, text);
+  }
+  // A server may answer a stream request with a plain JSON body (an error in disguise, or no support for streams).
+  const auto type = head.header("content-type");
+  const bool streamed = attempt.body.stream && (!type || type->find("json") == std::string_view::npos);
+  if (attempt.body.stream && !streamed) {
+    auto body = co_await head.read_all(kErrorBodyBytesMax);
+    Error error = codec_->classify(502, [&](std::string_view name) { return head.header(name); },
+                                   body ? *body : std::string_view{});
+    error.detail = "the upstream answered a streaming request with a JSON body: " + error.detail;
+    co_return error;
+  }
+  co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), streamed,
+                                          attempt.response_bytes_max);
+}
+
+}  // namespace
+
+std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account,
+                                               std::unique_ptr<Codec> (*make_codec)(const config::AccountConfig&,
+                                                                                    const std::string& base_path),
+                                               std::string_view default_base_url) {
+  auto url = parse_url(account.base_url.empty() ? default_base_url : std::string_view(account.base_url));
+  if (!url) return nullptr;  // `weir check` and start-up refuse such a base_url before
+  auto codec = make_codec(account, url->base_path);
+  auto client = make_http_client(core, std::move(*url),
+                                 {.connect_timeout = account.connect_timeout,
+                                  .idle_connections_max = account.idle_connections_max,
+                                  .idle_timeout = account.idle_connection_timeout});
+  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec));
+}
+
+}  // namespace weir::providers
