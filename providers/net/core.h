@@ -1,63 +1,110 @@
-// One core of the gateway: its io_context, its deadline wheel, its thread. Sessions, upstream connections and requests
-// live and die on one core, so nothing below needs a lock; other threads reach a core only through post().
+// One core of the gateway: its event loop, its deadline wheel, its thread. Sessions, upstream connections and requests
+// live and die on one core, so nothing below needs a lock; other threads reach a core only through post(). The loop is
+// a Boost.Asio io_context, kept out of the headers because it costs a second and a half of every file that sees it.
 #pragma once
 
 #include <chrono>
+#include <coroutine>
 #include <functional>
 #include <memory>
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "providers/net/abort.h"
+#include "providers/net/spawn.h"
 #include "providers/net/task.h"
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace weir::providers {
 
 class DeadlineWheel;
 
-/// A deadline that fires an Abort. One intrusive list node in the core's wheel: arming and disarming cost a few
-/// nanoseconds and no system call; it fires at most kWheelTick late, never early. Not movable.
-class Deadline {
+inline constexpr std::chrono::milliseconds kWheelTick{10};
+
+namespace detail {
+struct WheelLink {
+  WheelLink* previous = nullptr;
+  WheelLink* next = nullptr;
+};
+}  // namespace detail
+
+/// A node of the core's wheel. Arming and disarming cost a few nanoseconds and no system call; expired() is called on
+/// the core's thread at most kWheelTick late, never early. Not movable; must die on its core.
+class WheelTimer : private detail::WheelLink {
  public:
-  Deadline() = default;
-  ~Deadline() { disarm(); }
-  Deadline(const Deadline&) = delete;
-  Deadline& operator=(const Deadline&) = delete;
-  /// At `when`, fires `abort` with `reason`. Arms anew if already armed. kNever disarms.
-  void arm(DeadlineWheel& wheel, TimePoint when, Abort& abort, const Error& reason);
+  WheelTimer() = default;
+  WheelTimer(const WheelTimer&) = delete;
+  WheelTimer& operator=(const WheelTimer&) = delete;
+  /// Arms anew if already armed. kNever disarms.
+  void arm(DeadlineWheel& wheel, TimePoint when);
   void disarm();
+  bool armed() const { return wheel_ != nullptr; }
+
+ protected:
+  ~WheelTimer() { disarm(); }
+  /// Already disarmed when called; may arm again. Must not resume a coroutine in place (use Core::resume_soon).
+  virtual void expired() noexcept = 0;
 
  private:
   friend class DeadlineWheel;
-  Deadline* previous_ = nullptr;
-  Deadline* next_ = nullptr;
   DeadlineWheel* wheel_ = nullptr;
   TimePoint when_ = kNever;
-  Abort* abort_ = nullptr;
-  const Error* reason_ = nullptr;  // REQUIRES: outlives the arming (a static or a member of the request)
+  int64_t tick_ = 0;  // of the slot it hangs in; at or before when_
 };
 
-inline constexpr std::chrono::milliseconds kWheelTick{10};
+/// A deadline that fires an Abort.
+class Deadline final : private WheelTimer {
+ public:
+  Deadline() = default;
+  ~Deadline() = default;
+  /// At `when`, fires `abort` with `reason`. Arms anew if already armed. kNever disarms. REQUIRES: `abort` and `reason`
+  /// outlive the arming (a static or a member of the request).
+  void arm(DeadlineWheel& wheel, TimePoint when, Abort& abort, const Error& reason) {
+    abort_ = &abort;
+    reason_ = &reason;
+    WheelTimer::arm(wheel, when);
+  }
+  using WheelTimer::disarm;
+
+ private:
+  void expired() noexcept override { abort_->fire(*reason_); }
+  Abort* abort_ = nullptr;
+  const Error* reason_ = nullptr;
+};
 
 class Core {
  public:
   explicit Core(int index);
+  /// REQUIRES: run() returned. Destroys the tasks of gate() that have not ended.
   ~Core();
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
   int index() const { return index_; }
-  boost::asio::io_context& io() { return io_; }
+  /// Runs the loop on the calling thread until stop(), whether or not there is work.
+  void run();
+  /// Makes run() return soon; from any thread. What waits stays as it is.
+  void stop();
+  boost::asio::io_context& io();
   DeadlineWheel& wheel() { return *wheel_; }
+  /// For tasks that live as long as the core.
+  Gate& gate() { return gate_; }
   /// Runs `work` on this core's thread; from any thread.
   void post(std::function<void()> work);
+  /// Resumes `waiter` from the loop; from the core's thread.
+  void resume_soon(std::coroutine_handle<> waiter) noexcept;
   /// Completes at `when` or when `abort` fires, whichever is first. False if aborted.
   Task<bool> sleep_until(TimePoint when, Abort& abort);
 
  private:
+  struct Loop;
   int index_;
-  boost::asio::io_context io_;
+  std::unique_ptr<Loop> loop_;
   std::unique_ptr<DeadlineWheel> wheel_;
+  Gate gate_;
 };
 
 }  // namespace weir::providers
