@@ -1,0 +1,211 @@
+#include "engine/backend/sim/sim_backend.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace weir::engine {
+namespace {
+
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
+  x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
+  return x ^ (x >> 32);
+}
+
+Error fault(std::string what) {
+  return {.kind = ErrorKind::internal,
+          .source = "sim",
+          .retry = Retry::other_target,
+          .http_status = 502,
+          .detail = std::move(what),
+          .code = "upstream_error"};
+}
+
+std::string where(const StepPlan& plan, int32_t row) {
+  return "step " + std::to_string(plan.step) + " row " + std::to_string(row) + " (sequence " +
+         std::to_string(plan.sequence[static_cast<size_t>(row)]) + ")";
+}
+
+TokenId next_token(const SimModel& model, std::span<const TokenId> history, uint64_t chain, int32_t vocab_size) {
+  if (model) return model(history, chain);
+  return static_cast<TokenId>(mix(chain) % static_cast<uint64_t>(vocab_size));
+}
+
+bool same_plan(const StepPlan& a, const StepPlan& b) {
+  return a.step == b.step && a.tokens == b.tokens && a.positions == b.positions && a.slots == b.slots &&
+         a.row_begin == b.row_begin && a.context_length == b.context_length && a.block_table == b.block_table &&
+         a.block_table_begin == b.block_table_begin && a.samples == b.samples && a.salt == b.salt;
+}
+
+}  // namespace
+
+uint64_t sim_root(uint64_t salt) {
+  return mix(salt + 0x5851f42d4c957f2dULL);
+}
+
+uint64_t sim_chain(uint64_t previous, TokenId token) {
+  return mix(previous * 0x9e3779b97f4a7c15ULL + static_cast<uint32_t>(token) + 1);
+}
+
+std::vector<TokenId> sim_generate(const std::vector<TokenId>& prompt, uint64_t salt, int32_t output_tokens,
+                                  int32_t vocab_size, const SimModel& model) {
+  std::vector<TokenId> history = prompt;
+  uint64_t chain = sim_root(salt);
+  for (const TokenId token : prompt) chain = sim_chain(chain, token);
+  for (int32_t i = 0; i < output_tokens; ++i) {
+    history.push_back(next_token(model, history, chain, vocab_size));
+    chain = sim_chain(chain, history.back());
+  }
+  return {history.begin() + static_cast<ptrdiff_t>(prompt.size()), history.end()};
+}
+
+SimBackend::SimBackend(SimOptions options) : options_(std::move(options)) {
+  info_ = {.name = "sim",
+           .blocks = options_.blocks,
+           .block_tokens = options_.block_tokens,
+           .context_tokens = options_.context_tokens,
+           .vocab_size = options_.vocab_size};
+  const size_t slots = static_cast<size_t>(options_.blocks) * static_cast<size_t>(options_.block_tokens);
+  slots_.resize(slots);
+  written_at_.resize(slots);
+}
+
+Result<void> SimBackend::submit(const StepPlan& plan) {
+  if (plan_ != nullptr) return fault("a step was submitted while another is under way");
+  if (auto shape = check_shape(plan); !shape) return shape;
+  plan_ = &plan;
+  copy_ = plan;
+  return {};
+}
+
+Result<void> SimBackend::check_shape(const StepPlan& plan) const {
+  const size_t rows = plan.context_length.size();
+  const size_t tokens = plan.tokens.size();
+  if (rows == 0 || plan.row_begin.size() != rows + 1 || plan.block_table_begin.size() != rows + 1 ||
+      plan.samples.size() != rows || plan.sequence.size() != rows || plan.salt.size() != rows ||
+      plan.sampling.size() != rows || plan.positions.size() != tokens || plan.slots.size() != tokens) {
+    return fault("a plan's arrays disagree in length");
+  }
+  if (plan.row_begin.front() != 0 || plan.row_begin.back() != static_cast<int32_t>(tokens) ||
+      plan.block_table_begin.front() != 0 ||
+      plan.block_table_begin.back() != static_cast<int32_t>(plan.block_table.size())) {
+    return fault("a plan's offsets do not span its arrays");
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    const int32_t count = plan.row_begin[r + 1] - plan.row_begin[r];
+    const int32_t blocks = plan.block_table_begin[r + 1] - plan.block_table_begin[r];
+    const int32_t context = plan.context_length[r];
+    if (count < 1 || context < count || context > info_.context_tokens ||
+        blocks != (context + info_.block_tokens - 1) / info_.block_tokens) {
+      return fault(where(plan, static_cast<int32_t>(r)) + ": " + std::to_string(count) + " tokens, context " +
+                   std::to_string(context) + ", " + std::to_string(blocks) + " blocks");
+    }
+    if ((plan.samples[r] != 0) != (plan.sampling[r].params != nullptr && plan.sampling[r].history != nullptr)) {
+      return fault(where(plan, static_cast<int32_t>(r)) + ": samples and sampling disagree");
+    }
+  }
+  for (const int32_t block : plan.block_table) {
+    if (block < 0 || block >= info_.blocks) return fault("a block table names block " + std::to_string(block));
+  }
+  return {};
+}
+
+Result<StepResult> SimBackend::wait() {
+  if (plan_ == nullptr) return fault("no step is under way");
+  const StepPlan& plan = *std::exchange(plan_, nullptr);
+  if (options_.on_wait) options_.on_wait(plan.step);
+  if (options_.fail_at_step == plan.step) return fault("failed at step " + std::to_string(plan.step) + ", as told");
+  if (!same_plan(plan, copy_)) return fault("the plan changed while in flight");
+  for (int32_t row = 0; row < plan.rows(); ++row) {
+    if (auto written = write_row(plan, row); !written) return std::move(written).error();
+  }
+  StepResult result{.step = plan.step};
+  result.sampled.assign(static_cast<size_t>(plan.rows()), -1);
+  result.logprobs.resize(static_cast<size_t>(plan.rows()));
+  for (int32_t row = 0; row < plan.rows(); ++row) {
+    auto chain = attend(plan, row);
+    if (!chain) return std::move(chain).error();
+    if (plan.samples[static_cast<size_t>(row)] != 0) sample(plan, static_cast<size_t>(row), *chain, result);
+  }
+  charge(plan);
+  return result;
+}
+
+/// Writes the row's new KV. A slot's chain goes on from what the slot before it holds at this moment, as real
+/// attention would read it.
+Result<void> SimBackend::write_row(const StepPlan& plan, int32_t row) {
+  const auto r = static_cast<size_t>(row);
+  const int32_t size = info_.block_tokens;
+  const int32_t* table = plan.block_table.data() + plan.block_table_begin[r];
+  const int32_t first = plan.context_length[r] - (plan.row_begin[r + 1] - plan.row_begin[r]);
+  for (int32_t i = plan.row_begin[r]; i < plan.row_begin[r + 1]; ++i) {
+    const auto t = static_cast<size_t>(i);
+    const int32_t position = plan.positions[t];
+    if (position != first + (i - plan.row_begin[r])) return fault(where(plan, row) + ": positions are not contiguous");
+    const int32_t slot = table[position / size] * size + position % size;
+    if (plan.slots[t] != slot) {
+      return fault(where(plan, row) + " position " + std::to_string(position) + ": slot " +
+                   std::to_string(plan.slots[t]) + " where the table says " + std::to_string(slot));
+    }
+    if (plan.tokens[t] < 0 || plan.tokens[t] >= info_.vocab_size)
+      return fault(where(plan, row) + ": token out of range");
+    const auto s = static_cast<size_t>(slot);
+    if (std::exchange(written_at_[s], plan.step) == plan.step) {
+      return fault(where(plan, row) + " position " + std::to_string(position) + " block " +
+                   std::to_string(slot / size) + ": a slot is written twice in one step");
+    }
+    const int32_t p = position - 1;
+    const uint64_t before =
+        position == 0 ? sim_root(plan.salt[r]) : slots_[static_cast<size_t>(table[p / size] * size + p % size)].chain;
+    slots_[s] = {.chain = sim_chain(before, plan.tokens[t]), .token = plan.tokens[t]};
+  }
+  return {};
+}
+
+/// Walks the whole context and recomputes the chain; gives the hash of the last position.
+Result<uint64_t> SimBackend::attend(const StepPlan& plan, int32_t row) const {
+  const auto r = static_cast<size_t>(row);
+  const int32_t size = info_.block_tokens;
+  const int32_t* table = plan.block_table.data() + plan.block_table_begin[r];
+  const auto* history = plan.sampling[r].history;
+  if (history != nullptr && static_cast<int32_t>(history->size()) != plan.context_length[r]) {
+    return fault(where(plan, row) + ": samples before its history is computed");
+  }
+  uint64_t chain = sim_root(plan.salt[r]);
+  for (int32_t p = 0; p < plan.context_length[r]; ++p) {
+    const Slot& slot = slots_[static_cast<size_t>(table[p / size] * size + p % size)];
+    const TokenId token = history != nullptr ? (*history)[static_cast<size_t>(p)] : slot.token;
+    chain = sim_chain(chain, token);
+    if (slot.chain != chain || slot.token != token) {
+      return fault(where(plan, row) + " position " + std::to_string(p) + " block " + std::to_string(table[p / size]) +
+                   ": its KV is not that of the row's history");
+    }
+  }
+  return chain;
+}
+
+void SimBackend::sample(const StepPlan& plan, size_t row, uint64_t chain, StepResult& result) const {
+  const auto& sampling = plan.sampling[row];
+  const TokenId token = next_token(options_.model, *sampling.history, chain, info_.vocab_size);
+  result.sampled[row] = token;
+  if (sampling.params->logprobs < 0) return;
+  TokenLogprob& out = result.logprobs[row];
+  out.token = token;
+  out.logprob = -0.5F;
+  for (int32_t i = 0; i < std::min(sampling.params->logprobs, info_.vocab_size); ++i) {
+    out.top.emplace_back((token + i) % info_.vocab_size, -0.5F - static_cast<float>(i));
+  }
+}
+
+void SimBackend::charge(const StepPlan& plan) {
+  const SimTiming& cost = options_.timing;
+  elapsed_ += cost.step;
+  for (size_t r = 0; r < plan.context_length.size(); ++r) {
+    const int32_t count = plan.row_begin[r + 1] - plan.row_begin[r];
+    elapsed_ += count == 1 ? cost.decode_row : cost.prefill_token * count;
+    elapsed_ += cost.context_token * plan.context_length[r];
+  }
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,126 @@
+// The scheduler: a pure state machine with no clock, no thread and no memory of its own devices. Every sequence and
+// every block has one owner, this class; commit() is the one place where results become state.
+//
+//   add / abort (any time)  ·  step(now) -> StepPlan  ·  [the backend works]  ·  commit(StepResult)
+//
+// A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, the
+// oldest first, then admits waiting sequences. Blocks are let go only when no step in flight names them: an abort in
+// between takes effect at commit. When blocks run out the youngest running sequence is preempted: it keeps its tokens
+// and computes them anew later. Progress is certain: while any sequence exists, step() plans work or ends the oldest
+// with an error that says why it can never run. The engine thread owns it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "engine/backend/backend.h"
+#include "engine/sched/block_pool.h"
+#include "engine/sched/radix_cache.h"
+#include "engine/sched/sequence.h"
+
+namespace weir::engine {
+
+struct SchedulerConfig {
+  int32_t blocks = 0;             // ≥ 1
+  int32_t block_tokens = 16;      // ≥ 1
+  int32_t context_tokens = 0;     // ≥ 2; a sequence never grows beyond
+  int32_t vocab_size = 0;         // sampled tokens lie in [0, vocab_size)
+  int32_t max_sequences = 64;     // running at once; lowered to step_tokens_max, so that prefill cannot starve
+  int32_t step_tokens_max = 512;  // ≥ 1, input tokens of one step
+  bool prefix_reuse = true;
+  uint64_t hash_seed = 0;  // of the prefix cache
+};
+
+/// What happened to one sequence: a token, its end, or both.
+struct Progress {
+  uint64_t sequence = 0;
+  TokenId token = -1;                   // the token sampled; -1: none (it ended without one)
+  std::optional<TokenLogprob> logprob;  // of the token, if asked for; `bytes` empty
+  std::optional<Finish> finish;         // its last event; the scheduler has forgotten it
+  std::optional<Error> error;           // with Finish::error
+  int32_t cached_tokens = 0;            // prompt tokens that were reused
+};
+
+struct SchedulerStats {
+  int32_t running = 0;
+  int32_t waiting = 0;
+  uint64_t prefix_hit_tokens = 0;  // prompt tokens, counted once a sequence
+  uint64_t prefix_miss_tokens = 0;
+  uint64_t prefill_tokens = 0;  // computed, recomputation included
+  uint64_t decode_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerConfig& config);
+
+  /// A new sequence, `waiting`. REQUIRES: an id not in use, a prompt of 1 .. context_tokens - 1 valid tokens.
+  void add(std::unique_ptr<Sequence> sequence);
+  /// Forgets a sequence; no Progress of it follows. Unknown ids are ignored: it may just have ended.
+  void abort(uint64_t id);
+
+  /// Plans the next step; appends to `progress` what ended without one (deadline passed, can never fit). A plan of no
+  /// rows means that no sequence is left. REQUIRES: no step in flight. The plan stays valid and untouched until
+  /// commit(), whatever is added and aborted meanwhile.
+  const StepPlan& step(TimePoint now, std::vector<Progress>& progress);
+
+  /// Takes the result of the step in flight. An Error means the result does not fit the plan: the backend is broken,
+  /// and the step stays in flight (only drop_all() may follow).
+  Result<void> commit(const StepResult& result, std::vector<Progress>& progress);
+
+  /// Forgets every sequence and the step in flight; for a broken backend and for shutdown.
+  void drop_all();
+  /// Forgets every cached prefix that no sequence holds.
+  void clear_cache() { cache_.clear(); }
+
+  bool idle() const { return sequences_.empty(); }
+  const SchedulerStats& stats() const { return stats_; }
+  const BlockPool& blocks() const { return pool_; }
+  const SchedulerConfig& config() const { return config_; }
+  const Sequence* find(uint64_t id) const;
+
+  /// Walks everything; the empty string if every block is held exactly as the sequences say and the queues agree with
+  /// the states, else what is wrong.
+  std::string check() const;
+
+ private:
+  void expire(TimePoint now, std::vector<Progress>& progress);
+  void plan_decodes();
+  void plan_prefills();
+  void admit_waiting(std::vector<Progress>& progress);
+  bool try_admit(Sequence& sequence, int32_t watermark);
+  bool grow(Sequence& sequence);
+  void plan_row(Sequence& sequence, int32_t count);
+  void preempt(Sequence& sequence);
+  void index_full_blocks(Sequence& sequence);
+  void take_token(Sequence& sequence, TokenId token, const TokenLogprob* logprob, std::vector<Progress>& progress);
+  void end(Sequence& sequence, Finish finish, std::optional<Error> error, std::vector<Progress>& progress);
+  void erase(Sequence& sequence);
+  void update_gauges();
+  int32_t blocks_for(int32_t tokens) const { return (tokens + config_.block_tokens - 1) / config_.block_tokens; }
+
+  SchedulerConfig config_;
+  BlockPool pool_;
+  RadixCache cache_;
+  std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
+  std::vector<Sequence*> waiting_;  // in order of arrival, as running_
+  std::vector<Sequence*> running_;
+  uint64_t arrivals_ = 0;
+  SchedulerStats stats_;
+
+  StepPlan plan_;
+  std::vector<Sequence*> rows_;  // [R] of the plan
+  int32_t budget_ = 0;           // input tokens the plan may still take
+  bool step_in_flight_ = false;
+  std::vector<BlockId> match_;  // scratch of try_admit
+};
+
+}  // namespace weir::engine

@@ -1,0 +1,47 @@
+// One request inside the scheduler: its tokens, the KV blocks it holds and where it stands. The scheduler owns it; the
+// step in flight points into it, so it stays where it is until that step is committed.
+//
+//   waiting ──admitted──> prefilling ──whole history computed──> decoding ──stop, length, abort, error──> finished
+//      ^                      │                                      │
+//      └──────preempted (blocks let go, tokens kept)─────────────────┘
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "engine/core/sampling.h"
+#include "engine/core/types.h"
+#include "engine/sched/block_pool.h"
+
+namespace weir::engine {
+
+enum class SequenceState {
+  waiting,     // holds no block
+  prefilling,  // holds blocks for its whole history, part of which is computed
+  decoding,    // all but the newest token is computed
+  finished,    // aborted while a step in flight names it; goes at commit
+};
+
+struct Sequence {
+  uint64_t id = 0;
+  std::vector<TokenId> tokens;  // prompt, then output
+  int32_t prompt_length = 0;
+  SamplingParams sampling;
+  StopConditions stop;
+  uint64_t salt = 0;
+  TimePoint deadline = kNever;
+
+  SequenceState state = SequenceState::waiting;
+  uint64_t arrival = 0;         // order of arrival; kept through preemption
+  int32_t computed = 0;         // leading tokens whose KV lies in `blocks`
+  std::vector<BlockId> blocks;  // in sequence order; held
+  int32_t indexed_blocks = 0;   // leading blocks that are in the prefix cache
+  int32_t cached_tokens = -1;   // prompt tokens reused at first admission; -1 before it
+  bool in_flight = false;       // a row of the step under way
+
+  int32_t length() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t output_length() const { return length() - prompt_length; }
+};
+
+}  // namespace weir::engine

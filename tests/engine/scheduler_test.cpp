@@ -1,0 +1,283 @@
+#include "engine/sched/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/backend/sim/sim_backend.h"
+
+namespace weir::engine {
+namespace {
+
+constexpr TimePoint at(int64_t t) {
+  return TimePoint(Duration(t));
+}
+
+struct Rig {
+  explicit Rig(SchedulerConfig c)
+      : config(c), scheduler(c), sim({c.blocks, c.block_tokens, c.context_tokens, c.vocab_size}) {}
+
+  Sequence& add(uint64_t id, std::vector<TokenId> prompt, int32_t output_tokens_max = 4) {
+    auto s = std::make_unique<Sequence>();
+    s->id = id;
+    s->tokens = std::move(prompt);
+    s->stop.output_tokens_max = output_tokens_max;
+    Sequence& ref = *s;
+    scheduler.add(std::move(s));
+    return ref;
+  }
+  std::vector<Progress> run_step(int64_t t = 0) {
+    std::vector<Progress> progress;
+    const StepPlan& plan = scheduler.step(at(t), progress);
+    if (plan.rows() > 0) {
+      EXPECT_TRUE(sim.submit(plan).ok());
+      auto result = sim.wait();
+      EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().detail);
+      if (!result) return progress;
+      EXPECT_TRUE(scheduler.commit(*result, progress).ok());
+    }
+    EXPECT_EQ(scheduler.check(), "");
+    return progress;
+  }
+  std::vector<Progress> run_all() {
+    std::vector<Progress> all;
+    for (int i = 0; i < 1000 && !scheduler.idle(); ++i) {
+      for (auto& p : run_step()) all.push_back(std::move(p));
+    }
+    EXPECT_TRUE(scheduler.idle());
+    return all;
+  }
+
+  SchedulerConfig config;
+  Scheduler scheduler;
+  SimBackend sim;
+};
+
+SchedulerConfig small() {
+  return {.blocks = 16,
+          .block_tokens = 4,
+          .context_tokens = 48,
+          .vocab_size = 100,
+          .max_sequences = 4,
+          .step_tokens_max = 16};
+}
+
+std::vector<TokenId> tokens_of(const std::vector<Progress>& progress, uint64_t id) {
+  std::vector<TokenId> tokens;
+  for (const auto& p : progress) {
+    if (p.sequence == id && p.token >= 0) tokens.push_back(p.token);
+  }
+  return tokens;
+}
+
+TEST(Scheduler, RunsASequenceToItsLength) {
+  Rig rig(small());
+  rig.add(1, {5, 6, 7}, 6);
+  const auto progress = rig.run_all();
+  EXPECT_EQ(tokens_of(progress, 1), sim_generate({5, 6, 7}, 0, 6, 100));
+  EXPECT_EQ(progress.back().finish, Finish::length);
+  EXPECT_EQ(rig.scheduler.blocks().active(), 0);
+  EXPECT_EQ(rig.scheduler.stats().decode_tokens, 5U);
+  EXPECT_EQ(rig.scheduler.stats().prefill_tokens, 3U);
+}
+
+TEST(Scheduler, ChunksALongPromptAndDecodesFirst) {
+  Rig rig(small());
+  rig.add(1, {1, 2}, 20);
+  rig.run_step();
+  rig.add(2, std::vector<TokenId>(30, 9), 1);
+  std::vector<Progress> progress;
+  const StepPlan& plan = rig.scheduler.step(at(0), progress);
+  EXPECT_EQ(plan.sequence, (std::vector<uint64_t>{1, 2}));
+  EXPECT_EQ(plan.row_begin, (std::vector<int32_t>{0, 1, 16}));  // one decode, then what is left of the budget
+  EXPECT_EQ(plan.samples, (std::vector<uint8_t>{1, 0}));
+  EXPECT_EQ(plan.sampling[1].params, nullptr);
+}
+
+TEST(Scheduler, ReusesAPrefixButNeverTheLastPromptToken) {
+  Rig rig(small());
+  const std::vector<TokenId> prompt{1, 2, 3, 4, 5, 6, 7, 8};
+  rig.add(1, prompt, 1);
+  rig.run_all();
+  rig.add(2, prompt, 1);
+  auto progress = rig.run_all();
+  EXPECT_EQ(progress.back().cached_tokens, 4);  // the second block holds the last prompt token
+  EXPECT_EQ(tokens_of(progress, 2), sim_generate(prompt, 0, 1, 100));
+  rig.add(3, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1);
+  EXPECT_EQ(rig.run_all().back().cached_tokens, 8);
+  EXPECT_EQ(rig.scheduler.stats().prefix_hit_tokens, 12U);
+  EXPECT_EQ(rig.scheduler.stats().prefix_miss_tokens, 13U);
+}
+
+TEST(Scheduler, ReusesGeneratedBlocks) {
+  Rig rig(small());
+  rig.add(1, {1, 2, 3}, 8);
+  const auto out = tokens_of(rig.run_all(), 1);
+  std::vector<TokenId> next{1, 2, 3};
+  next.insert(next.end(), out.begin(), out.end());
+  rig.add(2, next, 1);
+  EXPECT_EQ(rig.run_all().back().cached_tokens, 8);  // 10 computed tokens, two whole blocks
+}
+
+TEST(Scheduler, WithoutPrefixReuseNothingIsCached) {
+  auto config = small();
+  config.prefix_reuse = false;
+  Rig rig(config);
+  rig.add(1, {1, 2, 3, 4, 5}, 3);
+  rig.run_all();
+  EXPECT_EQ(rig.scheduler.blocks().free(), 16);
+}
+
+TEST(Scheduler, TwoThatComputeTheSameAtOnceShareAfterwards) {
+  Rig rig(small());
+  rig.add(1, {1, 2, 3, 4, 5}, 4);
+  rig.add(2, {1, 2, 3, 4, 5}, 4);
+  rig.run_step();
+  EXPECT_EQ(rig.scheduler.find(1)->blocks[0], rig.scheduler.find(2)->blocks[0]);
+  EXPECT_EQ(rig.scheduler.blocks().active(), 3);
+  rig.run_all();
+}
+
+TEST(Scheduler, StopTokenEndsAndIgnoreEosDoesNot) {
+  const auto expected = sim_generate({1}, 0, 5, 100);
+  Rig rig(small());
+  rig.add(1, {1}, 5).stop.token_ids = {expected[2]};
+  auto progress = rig.run_all();
+  EXPECT_EQ(progress.back().finish, Finish::stop);
+  EXPECT_EQ(tokens_of(progress, 1).size(), 3U);
+  auto& s = rig.add(2, {1}, 5);
+  s.stop.token_ids = {expected[2]};
+  s.stop.ignore_eos = true;
+  EXPECT_EQ(tokens_of(rig.run_all(), 2), expected);
+}
+
+TEST(Scheduler, TheContextEndsASequenceWithLength) {
+  auto config = small();
+  config.context_tokens = 10;
+  Rig rig(config);
+  rig.add(1, {1, 2, 3, 4, 5, 6, 7}, 100);
+  const auto progress = rig.run_all();
+  EXPECT_EQ(tokens_of(progress, 1).size(), 3U);
+  EXPECT_EQ(progress.back().finish, Finish::length);
+}
+
+TEST(Scheduler, PreemptsTheYoungestAndKeepsItsTokens) {
+  auto config = small();
+  config.blocks = 6;
+  config.prefix_reuse = false;
+  Rig rig(config);
+  rig.add(1, {1, 2, 3}, 16);
+  rig.add(2, {4, 5, 6}, 16);
+  const auto progress = rig.run_all();
+  EXPECT_GT(rig.scheduler.stats().preemptions, 0U);
+  EXPECT_EQ(tokens_of(progress, 1), sim_generate({1, 2, 3}, 0, 16, 100));
+  EXPECT_EQ(tokens_of(progress, 2), sim_generate({4, 5, 6}, 0, 16, 100));
+  EXPECT_EQ(rig.scheduler.stats().prefix_miss_tokens, 6U);  // recomputation is not a miss of the prompt
+}
+
+TEST(Scheduler, WhatCanNeverFitFailsAndTheNextGoesOn) {
+  auto config = small();
+  config.blocks = 3;
+  Rig rig(config);
+  rig.add(1, std::vector<TokenId>(13, 1), 4);
+  rig.add(2, {1, 2}, 2);
+  const auto progress = rig.run_all();
+  ASSERT_FALSE(progress.empty());
+  EXPECT_EQ(progress[0].sequence, 1U);
+  EXPECT_EQ(progress[0].finish, Finish::error);
+  EXPECT_EQ(progress[0].error->code, "context_length_exceeded");
+  EXPECT_EQ(tokens_of(progress, 2).size(), 2U);
+}
+
+TEST(Scheduler, GrowingBeyondThePoolFailsInsteadOfSpinning) {
+  auto config = small();
+  config.blocks = 2;
+  Rig rig(config);
+  rig.add(1, {1, 2, 3}, 40);
+  const auto progress = rig.run_all();
+  EXPECT_EQ(progress.back().finish, Finish::error);
+  EXPECT_EQ(tokens_of(progress, 1).size(), 6U);  // 8 slots hold 3 + 5, and the sixth token needs none
+}
+
+TEST(Scheduler, DeadlinesEndRunningAndWaiting) {
+  auto config = small();
+  config.max_sequences = 1;
+  Rig rig(config);
+  rig.add(1, {1}, 40).deadline = at(10);
+  rig.add(2, {2}, 40).deadline = at(5);
+  rig.run_step(1);
+  auto progress = rig.run_step(5);
+  ASSERT_EQ(progress[0].sequence, 2U);
+  EXPECT_EQ(progress[0].error->kind, ErrorKind::timeout);
+  EXPECT_EQ(progress[0].error->code, "upstream_timeout");
+  EXPECT_EQ(progress[0].error->http_status, 504);
+  progress = rig.run_step(10);
+  EXPECT_EQ(progress[0].sequence, 1U);
+  EXPECT_TRUE(rig.scheduler.idle());
+  EXPECT_EQ(rig.scheduler.blocks().active(), 0);
+}
+
+TEST(Scheduler, AnAbortInFlightKeepsTheBlocksUntilCommit) {
+  Rig rig(small());
+  rig.add(1, {1, 2, 3, 4, 5}, 9);
+  std::vector<Progress> progress;
+  const StepPlan& plan = rig.scheduler.step(at(0), progress);
+  ASSERT_TRUE(rig.sim.submit(plan).ok());
+  rig.scheduler.abort(1);
+  EXPECT_EQ(rig.scheduler.blocks().active(), 2);
+  EXPECT_EQ(rig.scheduler.check(), "");
+  auto result = rig.sim.wait();
+  ASSERT_TRUE(result.ok());
+  ASSERT_TRUE(rig.scheduler.commit(*result, progress).ok());
+  EXPECT_TRUE(progress.empty());
+  EXPECT_TRUE(rig.scheduler.idle());
+  EXPECT_EQ(rig.scheduler.blocks().active(), 0);
+  EXPECT_EQ(rig.scheduler.blocks().cached(), 1);  // what was computed is worth keeping
+}
+
+TEST(Scheduler, AbortsOfWaitingAndUnknownSequences) {
+  Rig rig(small());
+  rig.add(1, {1}, 2);
+  rig.scheduler.abort(1);
+  rig.scheduler.abort(99);
+  EXPECT_TRUE(rig.scheduler.idle());
+  EXPECT_TRUE(rig.run_step().empty());
+}
+
+TEST(Scheduler, AResultThatDoesNotFitIsAnError) {
+  Rig rig(small());
+  rig.add(1, {1}, 2);
+  std::vector<Progress> progress;
+  const StepPlan& plan = rig.scheduler.step(at(0), progress);
+  EXPECT_FALSE(rig.scheduler.commit({.step = plan.step + 1, .sampled = {1}}, progress).ok());
+  EXPECT_FALSE(rig.scheduler.commit({.step = plan.step, .sampled = {}}, progress).ok());
+  EXPECT_FALSE(rig.scheduler.commit({.step = plan.step, .sampled = {100}}, progress).ok());
+  EXPECT_FALSE(rig.scheduler.commit({.step = plan.step, .sampled = {-1}}, progress).ok());
+  EXPECT_TRUE(rig.scheduler.commit({.step = plan.step, .sampled = {3}}, progress).ok());
+}
+
+TEST(Scheduler, DropAllLetsGoOfEverything) {
+  Rig rig(small());
+  for (uint64_t id = 0; id < 9; ++id) rig.add(id, {1, 2, 3, 4, static_cast<TokenId>(id)}, 4);
+  rig.run_step();
+  std::vector<Progress> progress;
+  rig.scheduler.step(at(0), progress);
+  rig.scheduler.drop_all();
+  EXPECT_TRUE(rig.scheduler.idle());
+  EXPECT_EQ(rig.scheduler.check(), "");
+  rig.scheduler.clear_cache();
+  EXPECT_EQ(rig.scheduler.blocks().free(), 16);
+}
+
+TEST(Scheduler, MoreSequencesThanStepTokensStillFinish) {
+  auto config = small();
+  config.step_tokens_max = 2;
+  config.max_sequences = 8;
+  Rig rig(config);
+  for (uint64_t id = 0; id < 8; ++id) rig.add(id, {1, 2, 3, static_cast<TokenId>(id)}, 5);
+  const auto progress = rig.run_all();
+  for (uint64_t id = 0; id < 8; ++id) {
+    EXPECT_EQ(tokens_of(progress, id), sim_generate({1, 2, 3, static_cast<TokenId>(id)}, 0, 5, 100));
+  }
+}
+
+}  // namespace
+}  // namespace weir::engine

@@ -1,0 +1,343 @@
+// The law of the engine, tried on random schedules: whatever arrives, is aborted, evicted or preempted, in whatever
+// pool, every sequence gets the tokens of an uncached run of its own, and no block is lost or held twice at any step.
+// WEIR_SIM_SEED=n runs the schedule of one seed; WEIR_SIM_SCHEDULES=n runs that many.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "config/base/rng.h"
+#include "engine/backend/sim/sim_backend.h"
+#include "engine/sched/scheduler.h"
+
+namespace weir::engine {
+namespace {
+
+struct Plan {  // what a schedule will do with one sequence
+  std::vector<TokenId> prompt;
+  std::vector<TokenId> expected;  // of the uncached run, stop and length applied
+  StopConditions stop;
+  uint64_t salt = 0;
+  int64_t arrives_at = 0;  // step number
+  int64_t aborted_at = -1;
+  bool abort_in_flight = false;
+  TimePoint deadline = kNever;
+  std::vector<TokenId> got;
+  bool added = false;
+  bool aborted = false;
+  std::optional<Finish> finish;
+  std::optional<Error> error;
+};
+
+class Schedule {
+ public:
+  explicit Schedule(uint64_t seed)
+      : rng_(seed),
+        config_(draw_config()),
+        scheduler_(config_),
+        sim_({config_.blocks, config_.block_tokens, config_.context_tokens, config_.vocab_size}) {
+    draw_sequences();
+  }
+
+  void run() {
+    for (step_ = 0; !(everything_added() && scheduler_.idle()); ++step_) {
+      ASSERT_LT(step_, 20'000) << "no progress";
+      events(false);
+      if (rng_.below(40) == 0) scheduler_.clear_cache();
+      one_step();
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+    finish();
+  }
+
+  uint64_t preemptions() const { return scheduler_.stats().preemptions; }
+  uint64_t hits() const { return scheduler_.stats().prefix_hit_tokens; }
+
+ private:
+  int32_t between(int32_t low, int32_t high) {
+    return low + static_cast<int32_t>(rng_.below(static_cast<uint64_t>(high - low + 1)));
+  }
+
+  SchedulerConfig draw_config() {
+    SchedulerConfig c;
+    c.block_tokens = between(1, 8);
+    c.blocks = between(2, rng_.below(3) == 0 ? 8 : 48);
+    c.context_tokens = between(4, 80);
+    c.vocab_size = between(2, 40);
+    c.max_sequences = between(1, 8);
+    c.step_tokens_max = between(1, rng_.below(2) == 0 ? 6 : 48);
+    c.prefix_reuse = rng_.below(10) != 0;
+    c.hash_seed = rng_.next();
+    return c;
+  }
+
+  TokenId draw_token() { return static_cast<TokenId>(rng_.below(static_cast<uint64_t>(config_.vocab_size))); }
+
+  void draw_sequences() {
+    std::vector<std::vector<TokenId>> families(static_cast<size_t>(between(1, 4)));
+    for (auto& family : families) {
+      family.resize(static_cast<size_t>(config_.context_tokens));
+      for (auto& t : family) t = draw_token();
+    }
+    const int32_t count = between(2, 20);
+    const int32_t span = between(0, 40);
+    for (int32_t i = 0; i < count; ++i) {
+      Plan p;
+      const auto& family = families[rng_.below(families.size())];
+      const int32_t length = between(1, config_.context_tokens - 1);
+      p.prompt.assign(family.begin(), family.begin() + length);
+      for (int32_t tail = between(0, std::min(length, 6)); tail > 0; --tail) {
+        p.prompt[static_cast<size_t>(length - tail)] = draw_token();
+      }
+      p.salt = rng_.below(3) == 0 ? 1 : 0;
+      p.stop.output_tokens_max = between(1, 24);
+      if (rng_.below(4) == 0) p.stop.token_ids = {draw_token()};
+      p.arrives_at = between(0, span);
+      if (rng_.below(4) == 0) p.aborted_at = p.arrives_at + between(0, 30);
+      p.abort_in_flight = rng_.below(2) == 0;
+      if (rng_.below(12) == 0) p.deadline = TimePoint(Duration(p.arrives_at + between(0, 40)));
+      p.expected = expected(p);
+      plans_.push_back(std::move(p));
+    }
+  }
+
+  std::vector<TokenId> expected(const Plan& p) const {
+    const int32_t room = config_.context_tokens - static_cast<int32_t>(p.prompt.size());
+    const int32_t most = std::min(p.stop.output_tokens_max, room);
+    auto tokens = sim_generate(p.prompt, p.salt, most, config_.vocab_size);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      if (std::ranges::find(p.stop.token_ids, tokens[i]) != p.stop.token_ids.end()) tokens.resize(i + 1);
+    }
+    return tokens;
+  }
+
+  void events(bool in_flight) {
+    for (uint64_t id = 0; id < plans_.size(); ++id) {
+      Plan& p = plans_[id];
+      if (!p.added && p.arrives_at <= step_) {
+        auto s = std::make_unique<Sequence>();
+        s->id = id;
+        s->tokens = p.prompt;
+        s->stop = p.stop;
+        s->salt = p.salt;
+        s->deadline = p.deadline;
+        scheduler_.add(std::move(s));
+        p.added = true;
+      }
+      if (p.added && !p.aborted && !p.finish && p.aborted_at == step_ && p.abort_in_flight == in_flight) {
+        p.aborted = true;
+        scheduler_.abort(id);
+      }
+    }
+  }
+
+  void one_step() {
+    std::vector<Progress> progress;
+    const StepPlan& plan = scheduler_.step(TimePoint(Duration(step_)), progress);
+    ASSERT_EQ(scheduler_.check(), "");
+    conserved();
+    take(progress);
+    progress.clear();
+    if (plan.rows() == 0) {
+      ASSERT_TRUE(scheduler_.idle());
+      return;
+    }
+    ASSERT_LE(static_cast<int32_t>(plan.tokens.size()), config_.step_tokens_max);
+    ASSERT_LE(plan.rows(), config_.max_sequences);
+    const auto submitted = sim_.submit(plan);
+    ASSERT_TRUE(submitted.ok()) << submitted.error().detail;
+    events(true);
+    if (rng_.below(40) == 0) scheduler_.clear_cache();
+    ASSERT_EQ(scheduler_.check(), "");
+    conserved();
+    auto result = sim_.wait();
+    ASSERT_TRUE(result.ok()) << result.error().detail;
+    const auto committed = scheduler_.commit(*result, progress);
+    ASSERT_TRUE(committed.ok()) << committed.error().detail;
+    ASSERT_EQ(scheduler_.check(), "");
+    conserved();
+    take(progress);
+  }
+
+  void conserved() const {
+    const BlockPool& pool = scheduler_.blocks();
+    int32_t active = 0;
+    for (BlockId b = 0; b < pool.total(); ++b) active += pool.holders(b) > 0 ? 1 : 0;
+    ASSERT_EQ(pool.free() + pool.cached() + active, pool.total());
+  }
+
+  void take(const std::vector<Progress>& progress) {
+    for (const Progress& p : progress) {
+      Plan& plan = plans_[p.sequence];
+      ASSERT_FALSE(plan.finish.has_value()) << "sequence " << p.sequence << " went on after its end";
+      ASSERT_FALSE(plan.aborted) << "sequence " << p.sequence << " went on after its abort";
+      if (p.token >= 0) plan.got.push_back(p.token);
+      plan.finish = p.finish;
+      plan.error = p.error;
+    }
+  }
+
+  bool everything_added() const {
+    return std::ranges::all_of(plans_, [](const Plan& p) { return p.added; });
+  }
+
+  void finish() {
+    for (uint64_t id = 0; id < plans_.size(); ++id) {
+      const Plan& p = plans_[id];
+      SCOPED_TRACE("sequence " + std::to_string(id));
+      ASSERT_TRUE(p.finish.has_value() || p.aborted);
+      ASSERT_LE(p.got.size(), p.expected.size());
+      ASSERT_TRUE(std::equal(p.got.begin(), p.got.end(), p.expected.begin())) << "tokens differ from the uncached run";
+      if (p.finish == Finish::stop || p.finish == Finish::length) {
+        ASSERT_EQ(p.got.size(), p.expected.size());
+        const bool stopped = std::ranges::find(p.stop.token_ids, p.got.back()) != p.stop.token_ids.end();
+        ASSERT_EQ(p.finish, stopped ? Finish::stop : Finish::length);
+      } else if (p.finish == Finish::error && p.error->kind == ErrorKind::context_length) {
+        const auto length = static_cast<int32_t>(p.prompt.size() + p.got.size());
+        ASSERT_GT(length, config_.blocks * config_.block_tokens) << p.error->detail;
+      } else if (p.finish == Finish::error) {
+        ASSERT_EQ(p.error->kind, ErrorKind::timeout);
+        ASSERT_NE(p.deadline, kNever);
+      }
+    }
+    const BlockPool& pool = scheduler_.blocks();
+    ASSERT_EQ(pool.free() + pool.cached(), pool.total());
+    scheduler_.clear_cache();
+    ASSERT_EQ(pool.free(), pool.total());
+  }
+
+  Rng rng_;
+  SchedulerConfig config_;
+  Scheduler scheduler_;
+  SimBackend sim_;
+  std::vector<Plan> plans_;
+  int64_t step_ = 0;
+};
+
+uint64_t from_environment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {
+  const uint64_t first = from_environment("WEIR_SIM_SEED", 0);
+  const uint64_t count = std::getenv("WEIR_SIM_SEED") != nullptr ? 1 : from_environment("WEIR_SIM_SCHEDULES", 10'000);
+  uint64_t preemptions = 0;
+  uint64_t hits = 0;
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    SCOPED_TRACE("repeat with WEIR_SIM_SEED=" + std::to_string(seed));
+    Schedule schedule(seed);
+    schedule.run();
+    if (HasFatalFailure()) return;
+    preemptions += schedule.preemptions();
+    hits += schedule.hits();
+  }
+  if (count < 1000) return;
+  EXPECT_GT(preemptions, count / 10) << "the schedules no longer exercise preemption";
+  EXPECT_GT(hits, count) << "the schedules no longer exercise prefix reuse";
+  RecordProperty("preemptions", std::to_string(preemptions));
+  RecordProperty("prefix_hit_tokens", std::to_string(hits));
+}
+
+// The checker itself must bite, or the test above proves nothing.
+class SimBites : public ::testing::Test {
+ protected:
+  SimBackend sim{{.blocks = 4, .block_tokens = 2, .context_tokens = 8, .vocab_size = 10}};
+  std::vector<TokenId> history{1, 2, 3};
+  SamplingParams params;
+
+  StepPlan whole(std::vector<int32_t> table, uint64_t salt = 0) {
+    StepPlan p{.step = ++step};
+    p.tokens = history;
+    p.positions = {0, 1, 2};
+    for (int32_t i = 0; i < 3; ++i) p.slots.push_back(table[static_cast<size_t>(i / 2)] * 2 + i % 2);
+    p.row_begin = {0, 3};
+    p.context_length = {3};
+    p.block_table = std::move(table);
+    p.block_table_begin = {0, 2};
+    p.samples = {1};
+    p.sequence = {77};
+    p.salt = {salt};
+    p.sampling = {{&params, &history, 3, 0}};
+    return p;
+  }
+  StepPlan decode(std::vector<int32_t> table, uint64_t salt = 0) {
+    StepPlan p = whole(std::move(table), salt);
+    p.tokens = {history.back()};
+    p.positions = {static_cast<int32_t>(history.size()) - 1};
+    p.slots = {p.block_table[1] * 2 + 1};
+    p.row_begin = {0, 1};
+    p.context_length = {static_cast<int32_t>(history.size())};
+    return p;
+  }
+  std::string run(const StepPlan& p) {
+    if (auto r = sim.submit(p); !r) return r.error().detail;
+    auto r = sim.wait();
+    return r ? "" : r.error().detail;
+  }
+  uint64_t step = 0;
+};
+
+TEST_F(SimBites, ARightTablePasses) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  history.push_back(5);
+  EXPECT_EQ(run(decode({2, 0})), "");
+}
+TEST_F(SimBites, AWrongTableIsNamed) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  history.push_back(5);
+  EXPECT_THAT(run(decode({1, 0})), ::testing::HasSubstr("sequence 77) position 0 block 1"));
+}
+TEST_F(SimBites, AnotherSaltIsAMismatch) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  history.push_back(5);
+  EXPECT_THAT(run(decode({2, 0}, 9)), ::testing::HasSubstr("not that of the row's history"));
+}
+TEST_F(SimBites, ABlockGivenAwayEarlyShows) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  auto saved = history;
+  history = {7, 8, 9};
+  EXPECT_EQ(run(whole({0, 1})), "");
+  history = saved;
+  history.push_back(5);
+  EXPECT_THAT(run(decode({2, 0})), ::testing::HasSubstr("position 2 block 0"));
+}
+TEST_F(SimBites, ASlotThatTheTableDoesNotSayIsNamed) {
+  auto p = whole({2, 0});
+  p.slots[1] = 7;
+  EXPECT_THAT(run(p), ::testing::HasSubstr("slot 7 where the table says 5"));
+}
+TEST_F(SimBites, APlanThatChangesInFlightShows) {
+  auto p = whole({2, 0});
+  ASSERT_TRUE(sim.submit(p).ok());
+  p.block_table[0] = 1;
+  EXPECT_FALSE(sim.wait().ok());
+}
+TEST_F(SimBites, TwoWritesToOneSlotShow) {
+  auto p = whole({2, 0});
+  auto q = whole({2, 1});
+  p.tokens.insert(p.tokens.end(), q.tokens.begin(), q.tokens.end());
+  p.positions.insert(p.positions.end(), q.positions.begin(), q.positions.end());
+  p.slots.insert(p.slots.end(), q.slots.begin(), q.slots.end());
+  p.block_table.insert(p.block_table.end(), q.block_table.begin(), q.block_table.end());
+  p.row_begin = {0, 3, 6};
+  p.block_table_begin = {0, 2, 4};
+  p.context_length = {3, 3};
+  p.samples = {1, 1};
+  p.sequence = {1, 2};
+  p.salt = {0, 0};
+  p.sampling.push_back(p.sampling[0]);
+  EXPECT_THAT(run(p), ::testing::HasSubstr("written twice"));
+}
+TEST_F(SimBites, MalformedPlansAreErrors) {
+  auto p = whole({2, 0});
+  p.slots.pop_back();
+  EXPECT_FALSE(sim.submit(p).ok());
+  p = whole({2, 9});
+  EXPECT_FALSE(sim.submit(p).ok());
+  EXPECT_FALSE(sim.wait().ok());
+}
+
+}  // namespace
+}  // namespace weir::engine
