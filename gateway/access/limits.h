@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
@@ -94,6 +95,8 @@ class Limiter {
   const std::string name_;
   mutable std::mutex mutex_;
   int64_t current_second_ = -1;
+  int64_t last_request_second_ = 0;  // the newest that counts something
+  int64_t last_token_second_ = 0;
   int64_t requests_ = 0;  // sums over the buckets
   int64_t tokens_ = 0;
   int64_t in_flight_ = 0;

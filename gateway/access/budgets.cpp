@@ -1,0 +1,184 @@
+#include "gateway/access/budgets.h"
+
+#include <algorithm>
+
+namespace weir::gateway {
+namespace {
+
+int64_t unix_seconds(WallTime t) {
+  return std::chrono::floor<std::chrono::seconds>(t.time_since_epoch()).count();
+}
+
+/// Which period a moment lies in; budgets for ever have one, number 0.
+int64_t index_of(WallTime t, std::chrono::seconds period) {
+  if (period.count() <= 0) return 0;
+  const int64_t seconds = unix_seconds(t);
+  return seconds >= 0 ? seconds / period.count() : -((-seconds + period.count() - 1) / period.count());
+}
+
+WallTime start_of(int64_t index, std::chrono::seconds period) {
+  return WallTime(std::chrono::duration_cast<Duration>(index * period));
+}
+
+/// "2026-03-01T00:00:00Z"
+std::string utc_text(WallTime t) {
+  const time_t seconds = unix_seconds(t);
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  return {text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+/// Locks distinct mutexes in address order, so that two requests can never wait for each other; unlocks on the way out.
+class LockAll {
+ public:
+  explicit LockAll(std::span<std::mutex*> sorted) : mutexes_(sorted) {
+    for (auto* mutex : mutexes_) mutex->lock();
+  }
+  ~LockAll() {
+    for (auto* mutex : mutexes_) mutex->unlock();
+  }
+  LockAll(const LockAll&) = delete;
+  LockAll& operator=(const LockAll&) = delete;
+
+ private:
+  std::span<std::mutex*> mutexes_;
+};
+
+}  // namespace
+
+void Budget::roll(WallTime now) {
+  const int64_t index = index_of(now, period_);
+  if (index <= period_index_) return;  // cores read the clock apart: a period that began does not end again
+  period_index_ = index;
+  spent_ = {};
+}
+
+Budget::View Budget::view(WallTime now) const {
+  const std::lock_guard lock(mutex_);
+  const int64_t index = std::max(period_index_, index_of(now, period_));
+  View view{limit_, index > period_index_ ? NanoUsd{} : spent_, held_, {}, {}};
+  view.remaining = std::max(NanoUsd{}, limit_ - view.spent - held_);
+  if (period_.count() > 0) view.resets = start_of(index + 1, period_);
+  return view;
+}
+
+Hold::Hold(Hold&& other) noexcept
+    : budgets_(other.budgets_), count_(std::exchange(other.count_, 0)), amount_(std::exchange(other.amount_, {})) {}
+
+Hold& Hold::operator=(Hold&& other) noexcept {
+  if (this == &other) return *this;
+  cancel();
+  budgets_ = other.budgets_;
+  count_ = std::exchange(other.count_, 0);
+  amount_ = std::exchange(other.amount_, {});
+  return *this;
+}
+
+void Hold::settle(NanoUsd charge, WallTime now) {
+  const size_t count = std::exchange(count_, 0);
+  for (size_t i = 0; i < count; ++i) {
+    Budget& budget = *budgets_[i];
+    const std::lock_guard lock(budget.mutex_);
+    budget.roll(now);
+    budget.held_ -= amount_;
+    budget.spent_ += charge;
+  }
+}
+
+void Hold::cancel() {
+  const size_t count = std::exchange(count_, 0);
+  for (size_t i = 0; i < count; ++i) {
+    const std::lock_guard lock(budgets_[i]->mutex_);
+    budgets_[i]->held_ -= amount_;
+  }
+}
+
+Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, NanoUsd most, WallTime now,
+                           NanoUsd* remaining) {
+  Hold hold;
+  std::array<Budget*, kBudgetsMax> sorted{};
+  std::array<std::mutex*, kBudgetsMax> mutexes{};
+  assert(budgets.size() <= kBudgetsMax);
+  std::copy(budgets.begin(), budgets.end(), sorted.begin());
+  std::sort(sorted.begin(), sorted.begin() + budgets.size(), std::less<>());
+  const auto end = std::unique(sorted.begin(), sorted.begin() + budgets.size());
+  const auto count = static_cast<size_t>(end - sorted.begin());
+  for (size_t i = 0; i < count; ++i) mutexes[i] = &sorted[i]->mutex_;
+
+  const LockAll lock(std::span(mutexes.data(), count));
+  const Budget* smallest = nullptr;
+  NanoUsd left{INT64_MAX};
+  for (size_t i = 0; i < count; ++i) {
+    Budget& budget = *sorted[i];
+    budget.roll(now);
+    const NanoUsd rest = budget.limit_ - budget.spent_ - budget.held_;
+    if (smallest == nullptr || rest < left) {
+      smallest = &budget;
+      left = rest;
+    }
+  }
+  if (remaining != nullptr) *remaining = std::max(NanoUsd{}, left);
+  // What costs nothing passes even a budget that is overdrawn: there is nothing to refuse it for.
+  if (smallest != nullptr && least > std::max(NanoUsd{}, left)) {
+    std::string detail = "The budget of " + smallest->name_ + " would be exceeded: of $" +
+                         to_decimal_usd(smallest->limit_) + ", $" + to_decimal_usd(smallest->spent_) +
+                         " are spent and $" + to_decimal_usd(smallest->held_) +
+                         " are held for requests under way; this request needs $" + to_decimal_usd(least) + ".";
+    Error error{ErrorKind::quota, "gateway", Retry::no, 429, {}, "insufficient_quota"};
+    if (smallest->period_.count() > 0) {
+      const WallTime resets = start_of(smallest->period_index_ + 1, smallest->period_);
+      detail += " It starts anew at " + utc_text(resets) + ".";
+      error.retry_after = std::chrono::ceil<std::chrono::milliseconds>(std::max(Duration(0), resets - now));
+    }
+    error.detail = std::move(detail);
+    return error;
+  }
+  hold.amount_ = count == 0 ? most : std::max(NanoUsd{}, std::min(most, std::max(left, least)));
+  for (size_t i = 0; i < count; ++i) {
+    sorted[i]->held_ += hold.amount_;
+    hold.budgets_[i] = sorted[i];
+  }
+  hold.count_ = count;
+  return hold;
+}
+
+void Budgets::configure(const config::Config& config, const SpentSince& spent_since, WallTime now) {
+  for (const auto& key : config.keys) {
+    if (!key.budget) continue;
+    const auto period = std::max(std::chrono::seconds(0), key.budget->period);
+    const int64_t index = index_of(now, period);
+    Budget* known = this->key(key.name);
+    if (known != nullptr) {
+      const std::lock_guard lock(known->mutex_);
+      if (known->period_ == period) {
+        known->limit_ = key.budget->limit;
+        continue;
+      }
+    }
+    // Asked without a lock held: the ledger may take its time, and settlements go on meanwhile.
+    const WallTime since = period.count() > 0 ? start_of(index, period) : WallTime{};
+    const NanoUsd spent = spent_since ? spent_since(key.name, since) : NanoUsd{};
+    Budget& budget = known != nullptr ? *known : make(key.name);
+    const std::lock_guard lock(budget.mutex_);
+    budget.limit_ = key.budget->limit;
+    budget.period_ = period;
+    budget.period_index_ = index;
+    budget.spent_ = spent;
+  }
+}
+
+Budget& Budgets::make(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  auto& budget = by_key_[name];
+  if (!budget) budget = std::make_unique<Budget>("key " + name);
+  return *budget;
+}
+
+Budget* Budgets::key(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_key_.find(std::string(name));
+  return found == by_key_.end() ? nullptr : found->second.get();
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,179 @@
+#include "gateway/health.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace weir::gateway {
+namespace {
+
+int64_t ns_of(TimePoint t) {
+  return t.time_since_epoch().count();
+}
+
+bool is_failure(Outcome outcome) {
+  return outcome == Outcome::server_error || outcome == Outcome::connect_failure || outcome == Outcome::timeout;
+}
+
+std::string_view explain(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::rate_limited:
+      return "rate limited by the upstream (429)";
+    case Outcome::credential:
+      return "credential refused or without money (401, 402, 403)";
+    case Outcome::server_error:
+      return "errors of the upstream (5xx)";
+    case Outcome::connect_failure:
+      return "cannot be connected to";
+    case Outcome::timeout:
+      return "timed out";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::success:
+      return "success";
+    case Outcome::rate_limited:
+      return "rate_limited";
+    case Outcome::credential:
+      return "credential";
+    case Outcome::server_error:
+      return "server_error";
+    case Outcome::connect_failure:
+      return "connect_failure";
+    case Outcome::timeout:
+      return "timeout";
+    case Outcome::neutral:
+      return "neutral";
+  }
+  return "neutral";
+}
+
+Outcome outcome_of(const Error& error) {
+  switch (error.kind) {
+    case ErrorKind::rate_limit:
+      return Outcome::rate_limited;
+    case ErrorKind::authentication:
+    case ErrorKind::permission:
+    case ErrorKind::quota:
+      return Outcome::credential;
+    case ErrorKind::overloaded:
+      return error.retry_after ? Outcome::rate_limited : Outcome::server_error;
+    case ErrorKind::upstream:
+      return Outcome::server_error;
+    case ErrorKind::connection:
+      return Outcome::connect_failure;
+    case ErrorKind::timeout:
+      return Outcome::timeout;
+    case ErrorKind::bad_request:
+    case ErrorKind::not_found:
+    case ErrorKind::too_large:
+    case ErrorKind::context_length:
+    case ErrorKind::content_policy:
+      return Outcome::success;
+    case ErrorKind::cancelled:
+    case ErrorKind::config:
+    case ErrorKind::internal:
+      return Outcome::neutral;
+  }
+  return Outcome::neutral;
+}
+
+bool Health::usable(TimePoint now) const {
+  const int64_t until = until_ns_.load(std::memory_order_acquire);
+  return until == 0 || (ns_of(now) >= until && !probing_.load(std::memory_order_acquire));
+}
+
+Health::Permit Health::permit(TimePoint now, bool only_target) {
+  if (until_ns_.load(std::memory_order_acquire) == 0) return Permit::yes;
+  const std::lock_guard lock(mutex_);
+  const int64_t until = until_ns_.load(std::memory_order_relaxed);
+  if (until == 0) return Permit::yes;
+  if (ns_of(now) < until) return Permit::no;
+  if (probing_.load(std::memory_order_relaxed)) return only_target ? Permit::yes : Permit::no;
+  probing_.store(true, std::memory_order_release);
+  return Permit::probe;
+}
+
+void Health::abandon_probe() {
+  const std::lock_guard lock(mutex_);
+  probing_.store(false, std::memory_order_release);
+}
+
+bool Health::report(Outcome outcome, std::optional<std::chrono::milliseconds> retry_after, bool probe, TimePoint now,
+                    const config::HealthConfig& settings) {
+  if (outcome == Outcome::success && !probe && spotless_.load(std::memory_order_acquire)) return false;
+  const std::lock_guard lock(mutex_);
+  if (probe) probing_.store(false, std::memory_order_release);
+  if (outcome == Outcome::neutral) return false;
+  const int64_t until = until_ns_.load(std::memory_order_relaxed);
+  const bool cooling = until != 0 && ns_of(now) < until;
+  if (outcome == Outcome::success) {
+    // A success of a request that began before the cooldown proves nothing about now.
+    if (cooling) return false;
+    failures_ = 0;
+    coolings_ = 0;
+    reason_ = Outcome::neutral;
+    until_ns_.store(0, std::memory_order_release);
+    probing_.store(false, std::memory_order_release);
+    spotless_.store(true, std::memory_order_release);
+    return false;
+  }
+  spotless_.store(false, std::memory_order_release);
+  const bool half_open = until != 0 && !cooling;
+  if (is_failure(outcome)) {
+    ++failures_;
+    if (cooling) return false;  // requests under way when it went down must not double the cooldown
+    if (!half_open && failures_ < settings.failures_to_cool) return false;
+  }
+  const Duration cooldown_max = settings.cooldown_max;
+  Duration length = settings.cooldown;
+  for (uint32_t i = 0; i < coolings_ && length < cooldown_max; ++i) length *= 2;
+  length = std::min(length, cooldown_max);
+  if (outcome == Outcome::credential) length = settings.credential_cooldown;
+  if (outcome == Outcome::rate_limited && retry_after)
+    length = std::clamp<Duration>(*retry_after, Duration(0), cooldown_max);
+  if (cooling) {  // a later word of the upstream can only prolong it
+    if (ns_of(now + length) > until && outcome != Outcome::rate_limited) cool(outcome, length, now);
+    if (outcome == Outcome::rate_limited && retry_after && ns_of(now + length) > until) cool(outcome, length, now);
+    return false;
+  }
+  ++coolings_;
+  ++ejections_;
+  cool(outcome, length, now);
+  return true;
+}
+
+void Health::cool(Outcome outcome, Duration length, TimePoint now) {
+  reason_ = outcome;
+  until_ns_.store(std::max<int64_t>(1, ns_of(now + length)), std::memory_order_release);
+}
+
+Health::View Health::view(TimePoint now) const {
+  const std::lock_guard lock(mutex_);
+  View view;
+  view.consecutive_failures = failures_;
+  view.ejections = ejections_;
+  const int64_t until = until_ns_.load(std::memory_order_relaxed);
+  if (until == 0) return view;
+  view.up = false;
+  view.reason = explain(reason_);
+  const Duration wait(until - ns_of(now));
+  if (wait.count() > 0) {
+    view.state = "cooling";
+    view.wait = wait;
+    char more[48];
+    std::snprintf(more, sizeof more, ", cooling for %.1f s more", static_cast<double>(wait.count()) / 1e9);
+    view.reason += more;
+  } else {
+    view.state = "half_open";
+    view.reason += probing_.load(std::memory_order_relaxed) ? ", a trial request is under way" : ", to be tried again";
+  }
+  return view;
+}
+
+}  // namespace weir::gateway
