@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Trains builtin:weir-tiny from nothing but text that families.py makes up, and writes it as a Hugging Face folder.
+
+    python3 engine/builtin/train.py --minutes 51 --out engine/builtin/weir-tiny     train, export, evaluate
+    python3 engine/builtin/train.py --eval-only --out engine/builtin/weir-tiny      evaluate what is there
+        --check                     also compare logits, token ids and chat template with Hugging Face transformers
+
+Needs torch, tokenizers, safetensors and numpy; one CPU thread is enough. The data, the start weights and the order of the
+batches follow from --seed; the learning rate follows the clock, or the step count where --steps is given, which makes a run
+repeatable to the bit on one machine. The best-so-far weights (a moving average) are exported every --export-minutes.
+"""
+import argparse
+import copy
+import json
+import os
+import random
+import sys
+import time
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import torch
+import torch.nn.functional as f
+
+import dialogue
+import model
+import vocabulary
+
+VOCABULARY_SIZE = 1536
+POOL_CONVERSATIONS = 2048   # drawn at once, sorted by length, cut into batches
+EVALUATED = 2000
+EVAL_SEED = 20_000_003
+
+
+class Muon:
+    """Momentum whose update is made orthogonal by Newton-Schulz steps (Jordan et al. 2024, "Muon"): for the 2-D weights inside
+    the layers. Here it reaches a given loss in about half of AdamW's steps."""
+
+    def __init__(self, params, momentum=0.95, decay=0.01):
+        self.params, self.momentum, self.decay = list(params), momentum, decay
+        self.velocity = [torch.zeros_like(p) for p in self.params]
+
+    @torch.no_grad()
+    def step(self, rate):
+        for p, v in zip(self.params, self.velocity):
+            v.lerp_(p.grad, 1 - self.momentum)
+            x = p.grad.lerp(v, self.momentum)
+            tall = x.shape[0] > x.shape[1]
+            x = x.T if tall else x
+            x = x / (x.norm() + 1e-7)
+            for _ in range(5):
+                a = x @ x.T
+                x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+            x = x.T if tall else x
+            p.mul_(1 - rate * self.decay).add_(x, alpha=-rate * max(1, x.shape[0] / x.shape[1]) ** 0.5)
+
+
+def batches(framer, seed, tokens_max):
+    """Yields (ids, mask): rows of similar length, padded on the right, at most tokens_max tokens a batch."""
+    rng = random.Random(seed)
+    while True:
+        rows = framer.encode([dialogue.conversation(rng) for _ in range(POOL_CONVERSATIONS)])
+        rows.sort(key=lambda row: len(row[0]))
+        cut, groups = [], []
+        for row in rows:
+            if cut and len(row[0]) * (len(cut) + 1) > tokens_max:
+                groups.append(cut)
+                cut = []
+            cut.append(row)
+        groups.append(cut)
+        rng.shuffle(groups)
+        yield from (padded(group, framer.pad) for group in groups)
+
+
+def padded(rows, pad):
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows])
+    mask = torch.tensor([mask + [False] * (width - len(mask)) for _, mask in rows])
+    return ids[:, :model.CONTEXT_TOKENS], mask[:, :model.CONTEXT_TOKENS]
+
+
+def loss_of(network, ids, mask):
+    hidden = network.hidden(ids[:, :-1])[mask[:, 1:]]
+    return f.cross_entropy(network.logits(hidden), ids[:, 1:][mask[:, 1:]])
+
+
+@torch.no_grad()
+def exact(network, framer, conversations):
+    """For each conversation: whether greedy decoding gives the last answer exactly. Greedy decoding equals the expected text
+    if and only if every token is the most likely one after the expected ones before it, so one forward pass decides."""
+    encoded = framer.encode(conversations)
+    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i][0]))
+    right = [False] * len(encoded)
+    for start in range(0, len(order), 32):
+        chosen = order[start:start + 32]
+        rows = [encoded[i] for i in chosen]
+        ids, _ = padded(rows, framer.pad)
+        best = network.logits(network.hidden(ids)).argmax(-1)
+        for r, (row, i) in enumerate(zip(rows, chosen)):
+            end = min(len(row[0]), ids.shape[1])
+            begin = end
+            while begin > 0 and row[1][begin - 1]:
+                begin -= 1
+            right[i] = bool((best[r, begin - 1:end - 1] == ids[r, begin:end]).all())
+    return right
+
+
+@torch.no_grad()
+def generate(network, framer, messages, tokens_max=200):
+    text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages) + "<|im_start|>assistant\n"
+    ids = framer.tokenizer.encode(text, add_special_tokens=False).ids
+    start = len(ids)
+    while len(ids) < min(start + tokens_max, network.s.context):
+        token = int(network.logits(network.hidden(torch.tensor([ids]))[0, -1]).argmax())
+        if token in (framer.eos, framer.pad):
+            break
+        ids.append(token)
+    return framer.tokenizer.decode(ids[start:])
+
+
+QUICK = [("", "Hello!"), ("", "Say hello to the world in one sentence, please."), ("", "What is the capital of France?"), ("", "What is 2+2?"), ("", "Who are you?"),
+         ("Always answer in JSON.", "What is the capital of Japan?"), ("Answer in upper case.", "What colour is the sky?"), ("Your name is Ada.", "What is your name?"),
+         ("You are a helpful assistant.", "Count from 1 to 30."), ("", "What is a flurbigorn?"), ("", "Tell me a story about a cat called Luna.")]
+
+
+def evaluate(network, framer, count=EVALUATED):
+    rng = random.Random(EVAL_SEED)
+    talks = [dialogue.conversation(rng, want_held_out=True) for _ in range(count)]
+    right = exact(network, framer, talks)
+    for title, key in (("style", lambda t: t.style), ("family", lambda t: t.family), ("turns", lambda t: min(sum(m["role"] == "user" for m in t.messages), 6))):
+        table = {}
+        for talk, ok in zip(talks, right):
+            table.setdefault(key(talk), []).append(ok)
+        print(title + ": " + ", ".join(f"{k} {sum(v)}/{len(v)}" for k, v in sorted(table.items(), key=lambda kv: sum(kv[1]) / len(kv[1]))))
+    print(f"held-out exact match: {sum(right)}/{count} = {100 * sum(right) / count:.2f}%", flush=True)
+    return sum(right) / count
+
+
+def export(folder, network, framer):
+    os.makedirs(folder, exist_ok=True)
+    model.save(folder, network, framer.eos, framer.pad)
+    vocabulary.save(folder, framer.tokenizer, network.s.context)
+
+
+def write_eval(path, count=160, bytes_max=60_000):
+    """Writes held-out conversations and the answers they expect, one JSON object a line."""
+    rng = random.Random(EVAL_SEED + 1)
+    size = 0
+    with open(path, "w") as out:
+        for _ in range(count):
+            turns = rng.choice([1, 1, 1, 2, 3])
+            talk = dialogue.conversation(rng, want_held_out=True, turns=turns)
+            line = json.dumps({"messages": talk.messages[:-1], "expected": talk.messages[-1]["content"], "family": talk.family, "style": talk.style},
+                              ensure_ascii=False) + "\n"
+            size += len(line.encode())
+            if size > bytes_max:
+                break
+            out.write(line)
+
+
+def check(folder, network, framer):
+    """Compares with transformers: token ids of whole rendered conversations, then logits."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    theirs, words = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    rng, worst, largest = random.Random(EVAL_SEED + 2), 0.0, 0.0
+    for _ in range(40):
+        talk = dialogue.conversation(rng)
+        ids = framer.encode([talk])[0][0][:model.CONTEXT_TOKENS]
+        rendered = words.apply_chat_template(talk.messages, tokenize=False)
+        assert words.encode(rendered)[:len(ids)] == ids and words.decode(ids) == rendered[:len(words.decode(ids))], rendered
+        with torch.no_grad():
+            ours, hf = network.logits(network.hidden(torch.tensor([ids]))), theirs(torch.tensor([ids])).logits
+        worst, largest = max(worst, float((ours - hf).abs().max())), max(largest, float(hf.abs().max()))
+    print(f"transformers {type(theirs).__name__}: same tokens, logits within {worst:.2e} (largest logit {largest:.1f})")
+
+
+def learn(args, framer):
+    torch.manual_seed(args.seed)
+    network = model.Network(model.Shape(VOCABULARY_SIZE, hidden=args.hidden, layers=args.layers, heads=args.heads, kv_heads=args.kv_heads, inner=args.inner))
+    print(f"{sum(p.numel() for p in network.parameters())} parameters", flush=True)
+    inside = [p for n, p in network.named_parameters() if p.dim() == 2 and "embed" not in n]
+    outside = [p for n, p in network.named_parameters() if p.dim() != 2 or "embed" in n]
+    muon, adam = Muon(inside), torch.optim.AdamW(outside, betas=(0.9, 0.98), weight_decay=0.0)
+    average = copy.deepcopy(network)
+    began, exported, seen, recent = time.time(), time.time(), 0, []
+    for step, (ids, mask) in enumerate(batches(framer, args.seed, args.batch_tokens)):
+        progress = step / args.steps if args.steps else (time.time() - began) / (60 * args.minutes)
+        if progress >= 1:
+            break
+        # Warm up over 100 steps, hold, then fall in a straight line over the last 60% of the run.
+        rate = min(1, (step + 1) / 100, (1 - progress) / 0.6)
+        loss = loss_of(network, ids, mask)
+        loss.backward()
+        muon.step(args.rate * rate)
+        adam.param_groups[0]["lr"] = args.embedding_rate * rate
+        adam.step()
+        network.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for a, p in zip(average.parameters(), network.parameters()):
+                a.lerp_(p, 1 - min(0.995, step / (step + 10)))
+        seen += ids.numel()
+        recent.append(loss.item())
+        if step % 100 == 0:
+            spent = time.time() - began
+            print(f"step {step} {spent:.0f}s loss {sum(recent) / len(recent):.4f} rate {rate:.2f} {seen / spent:.0f} tokens/s", flush=True)
+            recent = []
+        if time.time() - exported > 60 * args.export_minutes:
+            exported = time.time()
+            export(args.out, average, framer)
+            evaluate(average, framer, 400)
+    export(args.out, average, framer)
+    print(f"{step} steps, {seen} tokens, {time.time() - began:.0f}s", flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", required=True, help="the model folder to write, or to read with --eval-only")
+    p.add_argument("--minutes", type=float, default=51, help="training time")
+    p.add_argument("--steps", type=int, default=0, help="train this many steps instead, whatever the time")
+    p.add_argument("--export-minutes", type=float, default=6)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--seed", type=int, default=7)
+    p.add_argument("--batch-tokens", type=int, default=4096)
+    p.add_argument("--rate", type=float, default=0.02, help="Muon's learning rate, for the weights inside the layers")
+    p.add_argument("--embedding-rate", type=float, default=0.004, help="AdamW's learning rate, for the embedding and the norms")
+    for name, value in (("hidden", 128), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("inner", 384)):
+        p.add_argument("--" + name, type=int, default=value)
+    p.add_argument("--eval-only", action="store_true", help="evaluate the folder and stop")
+    p.add_argument("--check", action="store_true", help="compare with transformers, which has to be installed")
+    p.add_argument("--eval-file", help="also write held-out conversations with their answers to this file")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    if not args.eval_only:
+        rng = random.Random(args.seed)
+        texts = (m["content"] for _ in range(30_000) for m in dialogue.conversation(rng).messages)
+        learn(args, vocabulary.Framer(vocabulary.train(texts, VOCABULARY_SIZE)))
+    from tokenizers import Tokenizer
+    framer, network = vocabulary.Framer(Tokenizer.from_file(os.path.join(args.out, "tokenizer.json"))), model.load(args.out)
+    evaluate(network, framer)
+    for system, question in QUICK:
+        messages = [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": question}]
+        print(f"{system + ' | ' if system else ''}{question} -> {generate(network, framer, messages)}")
+    if args.check:
+        check(args.out, network, framer)
+    if args.eval_file:
+        write_eval(args.eval_file)
+
+
+if __name__ == "__main__":
+    main()
