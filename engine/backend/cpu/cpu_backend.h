@@ -1,0 +1,33 @@
+// The backend that every machine has: the model's own walk over the CPU ops, float32, with paged KV in ordinary memory,
+// [layers][blocks][2][block_tokens][kv_heads][head_dim]. The engine thread is the only caller; kernels share a small
+// thread pool. A row's result is the same bits alone, in a batch, in chunks, or over a reused prefix.
+#pragma once
+
+#include <memory>
+
+#include "config/base/result.h"
+#include "config/config.h"
+#include "engine/backend/backend.h"
+#include "engine/model/model.h"
+
+namespace weir::engine {
+
+inline constexpr uint64_t kKvBytesDefaultMax = 1ULL << 30;  // where kv_cache.memory is unset
+inline constexpr uint32_t kBlockTokensMax = 1024;
+
+/// How KV memory is cut, before any is allocated.
+struct KvSizes {
+  int32_t blocks = 0;
+  int32_t block_tokens = 0;
+  int32_t context_tokens = 0;  // the model's, lowered by config.context and by what the blocks hold
+  uint64_t bytes = 0;
+};
+
+/// Errors (config): context above the model's, a block size out of range, memory that holds not even two tokens.
+Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config);
+
+/// Memory is reserved at once and touched as blocks are first used. Errors: those of size_kv, and no memory.
+Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
+                                                  const config::EngineConfig& config);
+
+}  // namespace weir::engine

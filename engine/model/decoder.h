@@ -1,0 +1,84 @@
+// The pre-norm decoder that Llama introduced and its relatives share (Touvron et al. 2023,
+// https://arxiv.org/abs/2302.13971, section 2.2): RMSNorm, rotary attention with grouped heads, SwiGLU. A family that
+// differs only in names, biases or constants uses this walk; one that differs in its equations writes its own.
+// Weights are immutable and shared; a pass belongs to the backend's one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/core/tensor.h"
+#include "engine/model/spec.h"
+#include "engine/model/weight_store.h"
+#include "engine/ops/ops.h"
+
+namespace weir::engine {
+
+struct DecoderLayer {
+  const float* input_norm = nullptr;  // [hidden]
+  Tensor q, k, v, o;                  // [q_width | kv_width | kv_width, hidden], [hidden, q_width]
+  const float* q_bias = nullptr;      // [q_width], or null; so the other biases
+  const float* k_bias = nullptr;
+  const float* v_bias = nullptr;
+  const float* o_bias = nullptr;
+  const float* attention_norm = nullptr;  // [hidden], before the MLP
+  Tensor gate, up, down;                  // [intermediate, hidden] twice, [hidden, intermediate]
+  const float* gate_bias = nullptr;
+  const float* up_bias = nullptr;
+  const float* down_bias = nullptr;
+};
+
+struct DecoderWeights {
+  Tensor embedding;  // [vocab, hidden]
+  std::vector<DecoderLayer> layers;
+  const float* norm = nullptr;           // [hidden]
+  Tensor lm_head;                        // [vocab, hidden]; the embedding where they are tied
+  std::vector<float> inverse_frequency;  // [head_dim / 2]
+  std::shared_ptr<const WeightMemory> memory;
+  uint64_t bytes = 0;
+};
+
+/// Buffers of one step, grown to the largest step met. Row-major f32.
+struct DecoderScratch {
+  std::vector<float> hidden;          // [tokens, hidden] the residual stream
+  std::vector<float> normed;          // [tokens, hidden]
+  std::vector<float> q, attended;     // [tokens, heads, head_dim]
+  std::vector<float> k, v;            // [tokens, kv_heads, head_dim]
+  std::vector<float> gate, up;        // [tokens, intermediate]
+  std::vector<float> cosines, sines;  // [tokens, head_dim / 2]
+  std::vector<float> last;            // [samples, hidden]
+  std::vector<float> logits;          // [samples, vocab]
+
+  void reserve(const ModelSpec& spec, int64_t tokens, int64_t samples);
+};
+
+/// One step over a flat batch, as StepPlan describes it.
+struct DecoderPass {
+  const Ops& ops;
+  ThreadPool& pool;
+  const ModelSpec& spec;
+  DecoderScratch& scratch;
+  int64_t tokens = 0;
+  const int32_t* token_ids = nullptr;     // [tokens]
+  const int32_t* positions = nullptr;     // [tokens]
+  const int32_t* slots = nullptr;         // [tokens]
+  const int32_t* row_of_token = nullptr;  // [tokens]
+  const int32_t* attends = nullptr;       // [tokens]
+  const int32_t* block_table = nullptr;
+  const int32_t* block_table_begin = nullptr;  // [rows + 1]
+  int64_t samples = 0;
+  const int32_t* sample_tokens = nullptr;  // [samples] tokens of this step whose logits are wanted
+  float* kv = nullptr;                     // [layers][blocks][2][block_tokens][kv_heads][head_dim]
+  KvLayout layout;
+  int64_t layer_floats = 0;  // from one layer's KV to the next's
+};
+
+/// Takes the tensors under transformers' names ("model.layers.0.self_attn.q_proj.weight", …), biases as the spec says.
+Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store);
+
+/// Writes this step's KV and, for each of sample_tokens, logits to scratch.logits.
+void decoder_forward(const DecoderWeights& weights, DecoderPass& pass);
+
+}  // namespace weir::engine

@@ -1,0 +1,21 @@
+// A model's shapes and weights, ready for a backend. Immutable, shared by whoever computes with it.
+#pragma once
+
+#include <memory>
+
+#include "config/base/result.h"
+#include "engine/model/decoder.h"
+#include "engine/model/model_files.h"
+#include "engine/model/spec.h"
+
+namespace weir::engine {
+
+struct Model {
+  ModelSpec spec;
+  DecoderWeights weights;
+};
+
+/// Reads config.json and the safetensors; every tensor is checked by name, type and shape. Slow (F16 is widened).
+Result<std::shared_ptr<const Model>> load_weights(const ModelFiles& files);
+
+}  // namespace weir::engine

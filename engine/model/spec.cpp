@@ -1,0 +1,204 @@
+#include "engine/model/spec.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/model/family.h"
+#include "engine/model/json_fields.h"
+#include "engine/model/model_error.h"
+
+namespace weir::engine {
+namespace {
+
+// Bounds that no model comes near, small enough that no product of three of them overflows 63 bits.
+constexpr int64_t kWidthMax = 1 << 20;
+constexpr int64_t kLayersMax = 4096;
+constexpr int64_t kHeadsMax = 4096;
+constexpr int64_t kHeadDimMax = 4096;
+constexpr int64_t kVocabMax = 1 << 24;
+constexpr int64_t kContextMax = 1 << 28;
+
+const char* kConfig = "config.json";
+
+std::string known_architectures() {
+  std::string names;
+  for (const ModelFamily& family : families()) names += (names.empty() ? "" : ", ") + std::string(family.architecture);
+  return names;
+}
+
+void read_family(JsonFields& fields, ModelSpec& spec) {
+  const nlohmann::json* list = fields.find("architectures");
+  if (list == nullptr || !list->is_array() || list->empty() || !list->front().is_string()) {
+    fields.fail("architectures", "must be a list with the name of an architecture; known are " + known_architectures());
+    return;
+  }
+  spec.architecture = list->front().get<std::string>();
+  const auto all = families();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const ModelFamily& family) { return family.architecture == spec.architecture; });
+  if (found == all.end()) {
+    fields.fail("architectures",
+                "'" + spec.architecture.substr(0, 80) + "' is not supported; known are " + known_architectures());
+    return;
+  }
+  spec.family = &*found;
+  const std::string type = fields.text_or("model_type", std::string(found->model_type));
+  if (type != found->model_type) {
+    fields.fail("model_type",
+                "must be '" + std::string(found->model_type) + "' for " + spec.architecture + ", is '" + type + "'");
+  }
+}
+
+void read_shapes(JsonFields& fields, ModelSpec& spec) {
+  spec.hidden = fields.integer("hidden_size", 1, kWidthMax);
+  spec.intermediate = fields.integer("intermediate_size", 1, kWidthMax);
+  spec.layers = fields.integer("num_hidden_layers", 1, kLayersMax);
+  spec.heads = fields.integer("num_attention_heads", 1, kHeadsMax);
+  spec.kv_heads = fields.integer_or("num_key_value_heads", 1, kHeadsMax, spec.heads);
+  spec.head_dim = fields.integer_or("head_dim", 1, kHeadDimMax, std::max<int64_t>(1, spec.hidden / spec.heads));
+  spec.vocab = fields.integer("vocab_size", 1, kVocabMax);
+  spec.context_tokens = fields.integer("max_position_embeddings", 1, kContextMax);
+  spec.rms_epsilon = static_cast<float>(fields.number_or("rms_norm_eps", 1e-12, 1.0, 1e-6));
+  spec.tied_embeddings = fields.boolean_or("tie_word_embeddings", false);
+  if (spec.heads % spec.kv_heads != 0) {
+    fields.fail("num_key_value_heads", "must divide num_attention_heads (" + std::to_string(spec.heads) + "), is " +
+                                           std::to_string(spec.kv_heads));
+  }
+  if (fields.find("head_dim") == nullptr && spec.hidden % spec.heads != 0) {
+    fields.fail("num_attention_heads", "must divide hidden_size where head_dim is absent");
+  }
+  if (spec.head_dim % 2 != 0) fields.fail("head_dim", "must be even, is " + std::to_string(spec.head_dim));
+  if (spec.q_width() > kWidthMax) fields.fail("num_attention_heads", "heads times head_dim is too large");
+}
+
+void read_fixed(JsonFields& fields) {
+  const std::string act = fields.text_or("hidden_act", "silu");
+  if (act != "silu") fields.fail("hidden_act", "must be 'silu', is '" + act.substr(0, 80) + "'");
+  if (fields.find("quantization_config") != nullptr) {
+    fields.fail("quantization_config", "quantized checkpoints are not supported; use the F32, F16 or BF16 one");
+  }
+  if (fields.number_or("partial_rotary_factor", 0.0, 1.0, 1.0) != 1.0) {
+    fields.fail("partial_rotary_factor", "must be 1");
+  }
+  const char* type_key = fields.find("torch_dtype") != nullptr ? "torch_dtype" : "dtype";
+  const std::string type = fields.text_or(type_key, "float32");
+  if (type != "float32" && type != "float16" && type != "bfloat16") {
+    fields.fail(type_key, "must be float32, float16 or bfloat16, is '" + type.substr(0, 80) + "'");
+  }
+}
+
+/// `object` is rope_scaling, or the rope_parameters of transformers 5, where rope_theta lives inside as well.
+void read_scaling(JsonFields& fields, const char* key, const nlohmann::json& object, ModelSpec& spec) {
+  JsonFields inner(fields.file(), object, std::string(key) + ".");
+  const std::string type = inner.text_or("rope_type", inner.text_or("type", "default"));
+  RopeScaling& scaling = spec.rope_scaling;
+  if (type == "linear") {
+    scaling.kind = RopeScaling::Kind::linear;
+  } else if (type == "llama3") {
+    scaling.kind = RopeScaling::Kind::llama3;
+  } else if (type != "default") {
+    inner.fail("rope_type", "'" + type.substr(0, 80) + "' is not supported; known are default, linear and llama3");
+  }
+  spec.rope_theta = inner.number_or("rope_theta", 1.0, 1e12, spec.rope_theta);
+  if (scaling.kind != RopeScaling::Kind::none) {
+    if (inner.find("factor") == nullptr) inner.fail("factor", "is missing");
+    scaling.factor = inner.number_or("factor", 1.0, 1e6, 1.0);
+  }
+  if (scaling.kind == RopeScaling::Kind::llama3) {
+    scaling.low_freq_factor = inner.number_or("low_freq_factor", 1e-6, 1e6, 1.0);
+    scaling.high_freq_factor = inner.number_or("high_freq_factor", 1e-6, 1e6, 4.0);
+    scaling.original_context_tokens = inner.integer("original_max_position_embeddings", 1, kContextMax);
+    if (!inner.error() && scaling.high_freq_factor <= scaling.low_freq_factor) {
+      inner.fail("high_freq_factor", "must be above low_freq_factor");
+    }
+  }
+  if (inner.error()) fields.adopt(*inner.error());
+}
+
+void read_rope(JsonFields& fields, ModelSpec& spec) {
+  spec.rope_theta = fields.number_or("rope_theta", 1.0, 1e12, 10000.0);
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const nlohmann::json* object = fields.find(key);
+    if (object == nullptr) continue;
+    if (!object->is_object()) {
+      fields.fail(key, "must be null or an object");
+    } else {
+      read_scaling(fields, key, *object, spec);
+    }
+    return;
+  }
+}
+
+/// Appends the id or list of ids at `key`.
+void add_eos(JsonFields& fields, const nlohmann::json& object, int64_t vocab, std::vector<TokenId>& ids) {
+  const auto found = object.find("eos_token_id");
+  if (found == object.end() || found->is_null()) return;
+  constexpr size_t kEosMax = 64;
+  const auto add = [&](const nlohmann::json& value) {
+    const bool fits = value.is_number_unsigned() && value.get<uint64_t>() < static_cast<uint64_t>(vocab);
+    if (!fits) {
+      fields.fail("eos_token_id", "must be an id (or a list of ids) below the vocabulary's " + std::to_string(vocab));
+      return;
+    }
+    ids.push_back(value.get<TokenId>());
+  };
+  if (!found->is_array()) return add(*found);
+  if (found->size() > kEosMax) return fields.fail("eos_token_id", "holds more than 64 ids");
+  for (const nlohmann::json& value : *found) add(value);
+}
+
+}  // namespace
+
+Result<ModelSpec> read_model_spec(const ModelFiles& files) {
+  Result<nlohmann::json> object = read_json_object(files, kConfig, kModelConfigBytesMax);
+  if (!object.ok()) return object.error();
+  JsonFields fields(files.path(kConfig), *object);
+  ModelSpec spec;
+  read_family(fields, spec);
+  if (fields.error()) return *fields.error();
+  read_shapes(fields, spec);
+  read_fixed(fields);
+  read_rope(fields, spec);
+  spec.family->read_config(fields, spec);
+  if (fields.error()) return *fields.error();
+  return spec;
+}
+
+Result<std::vector<TokenId>> read_eos_ids(const ModelFiles& files, int64_t vocab) {
+  std::vector<TokenId> ids;
+  for (const char* name : {"generation_config.json", kConfig}) {
+    if (!files.has(name)) continue;
+    Result<nlohmann::json> object = read_json_object(files, name, kModelConfigBytesMax);
+    if (!object.ok()) return object.error();
+    JsonFields fields(files.path(name), *object);
+    add_eos(fields, *object, vocab, ids);
+    if (fields.error()) return *fields.error();
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+std::vector<float> rope_frequencies(const ModelSpec& spec) {
+  const RopeScaling& scaling = spec.rope_scaling;
+  std::vector<float> frequencies(static_cast<size_t>(spec.head_dim / 2));
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(spec.head_dim);
+    double frequency = 1.0 / std::pow(spec.rope_theta, exponent);
+    if (scaling.kind == RopeScaling::Kind::linear) frequency /= scaling.factor;
+    if (scaling.kind == RopeScaling::Kind::llama3) {
+      const auto original = static_cast<double>(scaling.original_context_tokens);
+      const double turns = original * frequency / (2.0 * M_PI);  // rotations over the trained context
+      if (turns < scaling.low_freq_factor) {
+        frequency /= scaling.factor;
+      } else if (turns < scaling.high_freq_factor) {
+        const double smooth = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+        frequency = (1.0 - smooth) * frequency / scaling.factor + smooth * frequency;
+      }
+    }
+    frequencies[i] = static_cast<float>(frequency);
+  }
+  return frequencies;
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,191 @@
+#include "engine/model/weight_store.h"
+
+#include <cstring>
+#include <utility>
+
+#include "engine/model/json_fields.h"
+#include "engine/model/model_error.h"
+
+namespace weir::engine {
+namespace {
+
+const char* kSingle = "model.safetensors";
+const char* kIndex = "model.safetensors.index.json";
+
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+template <class T>
+bool aligned(const std::string_view& bytes) {
+  return reinterpret_cast<uintptr_t>(bytes.data()) % alignof(T) == 0;
+}
+
+uint16_t half_at(std::string_view bytes, size_t index) {
+  uint16_t half = 0;
+  std::memcpy(&half, bytes.data() + index * sizeof half, sizeof half);
+  return half;
+}
+
+float from_bits(uint32_t bits) {
+  float value = 0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/// IEEE 754 binary16 to binary32, exact.
+float widen_f16(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
+  const uint32_t exponent = (half >> 10) & 0x1fU;
+  const uint32_t fraction = half & 0x3ffU;
+  if (exponent == 0) {  // zero or subnormal: fraction · 2^-24
+    const float magnitude = static_cast<float>(fraction) * 0x1.0p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  if (exponent == 31) return from_bits(sign | 0x7f800000U | fraction << 13);
+  return from_bits(sign | (exponent + 112U) << 23 | fraction << 13);
+}
+
+size_t elements(const StoredTensor& tensor) {
+  return tensor.bytes.size() / (tensor.dtype == "F32" ? 4 : 2);
+}
+
+std::unique_ptr<float[]> to_floats(const StoredTensor& tensor) {
+  const size_t count = elements(tensor);
+  auto floats = std::make_unique<float[]>(count);
+  if (tensor.dtype == "F32") {
+    std::memcpy(floats.get(), tensor.bytes.data(), tensor.bytes.size());
+  } else if (tensor.dtype == "BF16") {
+    for (size_t i = 0; i < count; ++i) floats[i] = from_bits(static_cast<uint32_t>(half_at(tensor.bytes, i)) << 16);
+  } else {
+    for (size_t i = 0; i < count; ++i) floats[i] = widen_f16(half_at(tensor.bytes, i));
+  }
+  return floats;
+}
+
+/// Which tensors each shard holds, from the index.
+Result<std::map<std::string, std::set<std::string>>> read_index(const ModelFiles& files) {
+  Result<nlohmann::json> index = read_json_object(files, kIndex, kModelTextBytesMax);
+  if (!index.ok()) return index.error();
+  const auto map = index->find("weight_map");
+  if (map == index->end() || !map->is_object() || map->empty()) {
+    return model_error(files.path(kIndex), "weight_map", "must be an object of tensor names and file names");
+  }
+  std::map<std::string, std::set<std::string>> shards;
+  for (const auto& [name, file] : map->items()) {
+    if (!file.is_string()) return model_error(files.path(kIndex), "weight_map." + name, "must be a file name");
+    shards[file.get<std::string>()].insert(name);
+    if (shards.size() > kShardsMax) return model_error(files.path(kIndex), "weight_map", "names too many files");
+  }
+  return shards;
+}
+
+}  // namespace
+
+Result<WeightStore> WeightStore::open(const ModelFiles& files) {
+  WeightStore store;
+  if (files.has(kSingle)) {
+    store.source_ = files.path(kSingle);
+    if (auto added = store.add_file(files, kSingle, nullptr); !added.ok()) return added.error();
+    return store;
+  }
+  if (!files.has(kIndex)) {
+    return model_error(files.path(kSingle), "", std::string("no such file, and no ") + kIndex + " beside it");
+  }
+  store.source_ = files.path(kIndex);
+  const auto shards = read_index(files);
+  if (!shards.ok()) return shards.error();
+  for (const auto& [file, names] : *shards) {
+    if (auto added = store.add_file(files, file, &names); !added.ok()) return added.error();
+  }
+  return store;
+}
+
+Result<void> WeightStore::add_file(const ModelFiles& files, const std::string& name,
+                                   const std::set<std::string>* expected) {
+  Result<FileBytes> bytes = files.open(name, kModelWeightBytesMax);
+  if (!bytes.ok()) return bytes.error();
+  const std::string path = bytes->path;
+  Result<SafetensorsFile> parsed = read_safetensors(std::move(*bytes));
+  if (!parsed.ok()) return parsed.error();
+  if (expected != nullptr) {
+    for (const std::string& tensor : *expected) {
+      if (parsed->tensors.count(tensor) == 0) return model_error(path, tensor, "is missing; the index says it is here");
+    }
+  }
+  for (auto& [tensor_name, tensor] : parsed->tensors) {
+    if (expected != nullptr && expected->count(tensor_name) == 0) {
+      return model_error(path, tensor_name, "is not in the index");
+    }
+    tensors_.emplace(tensor_name, Located{std::move(tensor), path});
+  }
+  memory_->files.push_back(std::move(parsed->file));
+  return {};
+}
+
+void WeightStore::fail(const std::string& file, const std::string& name, const std::string& what) {
+  if (!error_) error_ = model_error(file, name, what);
+}
+
+const WeightStore::Located* WeightStore::take(const std::string& name, const std::vector<int64_t>& shape) {
+  taken_.insert(name);
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    fail(source_, name, "is missing; config.json calls for it with shape " + shape_text(shape));
+    return nullptr;
+  }
+  const Located& located = found->second;
+  const std::string& dtype = located.tensor.dtype;
+  if (dtype != "F32" && dtype != "F16" && dtype != "BF16") {
+    fail(located.file, name, "dtype must be F32, F16 or BF16, is " + dtype);
+    return nullptr;
+  }
+  if (located.tensor.shape != shape) {
+    fail(located.file, name,
+         "shape must be " + shape_text(shape) + " by config.json, is " + shape_text(located.tensor.shape));
+    return nullptr;
+  }
+  return &located;
+}
+
+Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  const Located* located = take(name, {rows, cols});
+  if (located == nullptr) return {};
+  const StoredTensor& stored = located->tensor;
+  Tensor tensor{.data = stored.bytes.data(), .dtype = DType::f32, .rows = rows, .cols = cols};
+  if (stored.dtype == "BF16") {
+    tensor.dtype = DType::bf16;
+    bytes_ += stored.bytes.size();
+    if (!aligned<uint16_t>(stored.bytes)) {
+      memory_->halves.push_back(std::make_unique<uint16_t[]>(elements(stored)));
+      std::memcpy(memory_->halves.back().get(), stored.bytes.data(), stored.bytes.size());
+      tensor.data = memory_->halves.back().get();
+    }
+    return tensor;
+  }
+  bytes_ += elements(stored) * sizeof(float);
+  if (stored.dtype == "F32" && aligned<float>(stored.bytes)) return tensor;
+  memory_->floats.push_back(to_floats(stored));
+  tensor.data = memory_->floats.back().get();
+  return tensor;
+}
+
+const float* WeightStore::vector(const std::string& name, int64_t size) {
+  const Located* located = take(name, {size});
+  if (located == nullptr) return nullptr;
+  bytes_ += static_cast<uint64_t>(size) * sizeof(float);
+  memory_->floats.push_back(to_floats(located->tensor));
+  return memory_->floats.back().get();
+}
+
+Result<std::shared_ptr<const WeightMemory>> WeightStore::finish() {
+  if (error_) return *error_;
+  for (const auto& [name, located] : tensors_) {
+    if (taken_.count(name) == 0 && !ends_with(name, ".rotary_emb.inv_freq")) {
+      return model_error(located.file, name, "is not a tensor of the model that config.json describes");
+    }
+  }
+  return std::shared_ptr<const WeightMemory>(memory_);
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,69 @@
+// A model's tensors by name, over one safetensors file or the shards of model.safetensors.index.json. A family takes
+// each tensor it needs, checked; finish() then reports what nobody took, since a tensor left over means the model is
+// not what its config.json says. The store keeps the mapped files and converted copies alive. One thread builds it;
+// immutable afterwards.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/core/tensor.h"
+#include "engine/model/model_files.h"
+#include "engine/model/safetensors.h"
+
+namespace weir::engine {
+
+inline constexpr size_t kShardsMax = 4096;
+
+/// Memory that tensors point into: file mappings and converted copies.
+struct WeightMemory {
+  std::vector<FileBytes> files;
+  std::vector<std::unique_ptr<float[]>> floats;
+  std::vector<std::unique_ptr<uint16_t[]>> halves;
+};
+
+class WeightStore {
+ public:
+  /// Opens model.safetensors, else the shards of model.safetensors.index.json.
+  static Result<WeightStore> open(const ModelFiles& files);
+
+  /// A matrix [rows, cols] in F32, F16 or BF16. F32 is used in place where it is aligned, BF16 too, F16 is widened.
+  /// A mistake (absent, other shape, other type) is kept for finish(); the result is then empty.
+  Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
+  /// A vector [size], always float32.
+  const float* vector(const std::string& name, int64_t size);
+  bool has(const std::string& name) const { return tensors_.count(name) != 0; }
+  /// Says that a tensor may be there and is not used.
+  void ignore(const std::string& name) { taken_.insert(name); }
+
+  /// The first mistake, or a tensor that nobody took ("….rotary_emb.inv_freq", which old checkpoints carry, is
+  /// nothing). On success the memory of every tensor taken, to be kept as long as they are used.
+  Result<std::shared_ptr<const WeightMemory>> finish();
+
+  uint64_t bytes() const { return bytes_; }  // of the tensors taken, as kept in memory
+
+ private:
+  struct Located {
+    StoredTensor tensor;
+    std::string file;
+  };
+  const Located* take(const std::string& name, const std::vector<int64_t>& shape);
+  Result<void> add_file(const ModelFiles& files, const std::string& name, const std::set<std::string>* expected);
+  void fail(const std::string& file, const std::string& name, const std::string& what);
+
+  std::map<std::string, Located, std::less<>> tensors_;
+  std::set<std::string, std::less<>> taken_;
+  std::shared_ptr<WeightMemory> memory_ = std::make_shared<WeightMemory>();
+  std::string source_;  // for "no such tensor"
+  std::optional<Error> error_;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace weir::engine

@@ -1,0 +1,56 @@
+// Ops store_kv and attention: causal attention over paged keys and values, one path for prefill and decode (Kwon et al.
+// 2023, https://arxiv.org/abs/2309.06180), softmax computed online (Milakov and Gimelshein 2018,
+// https://arxiv.org/abs/1805.02867, algorithm 3), query heads in groups that share a key-value head (Ainslie et al.
+// 2023, https://arxiv.org/abs/2305.13245). Called by the thread that owns the pool; all memory is the caller's.
+//
+// A layer's KV memory is [blocks][2][block_tokens][kv_heads][head_dim] f32: keys, then values, of each block. Slot s is
+// token s % block_tokens of block s / block_tokens.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/ops/thread_pool.h"
+
+namespace weir::engine {
+
+struct KvLayout {
+  int64_t block_tokens = 16;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+
+  int64_t token_floats() const { return kv_heads * head_dim; }             // from one token's keys to the next's
+  int64_t values_offset() const { return block_tokens * token_floats(); }  // from a block's keys to its values
+  int64_t block_floats() const { return 2 * values_offset(); }
+};
+
+struct StoreKvArgs {
+  const float* keys = nullptr;     // [tokens, kv_heads, head_dim] f32
+  const float* values = nullptr;   // [tokens, kv_heads, head_dim] f32
+  const int32_t* slots = nullptr;  // [tokens] all different
+  float* kv = nullptr;             // the layer's KV memory
+  KvLayout layout;
+  int64_t tokens = 0;
+};
+
+/// Exact: a copy.
+void store_kv_cpu(ThreadPool& pool, const StoreKvArgs& args);
+
+struct AttentionArgs {
+  const float* q = nullptr;                    // [tokens, heads, head_dim] f32
+  const float* kv = nullptr;                   // the layer's KV memory, this step's tokens already stored
+  float* out = nullptr;                        // [tokens, heads, head_dim] f32
+  const int32_t* row_of_token = nullptr;       // [tokens] the row each token belongs to
+  const int32_t* attends = nullptr;            // [tokens] KV entries each token sees: its position + 1
+  const int32_t* block_table = nullptr;        // physical blocks of all rows
+  const int32_t* block_table_begin = nullptr;  // [rows + 1] into block_table
+  KvLayout layout;
+  int64_t tokens = 0;
+  int64_t heads = 0;   // a multiple of layout.kv_heads
+  float scale = 1.0F;  // on q·k: 1/√head_dim
+};
+
+/// out = softmax(scale · q Kᵀ) V for each token and head. Keys are taken block by block in sequence order, so that the
+/// order of every sum depends on the token's position alone. Error against exact arithmetic: ≤ 1e-6 · max|V|.
+void attention_cpu(ThreadPool& pool, const AttentionArgs& args);
+
+}  // namespace weir::engine

@@ -1,0 +1,21 @@
+// Op silu_mul: y = gate · sigmoid(gate) · up, the gated activation of SwiGLU (Shazeer 2020,
+// https://arxiv.org/abs/2002.05202, equation 5). Called by the thread that owns the pool; all memory is the caller's.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/ops/thread_pool.h"
+
+namespace weir::engine {
+
+struct SiluMulArgs {
+  const float* gate = nullptr;  // [count] f32
+  const float* up = nullptr;    // [count] f32
+  float* y = nullptr;           // [count] f32; may be gate or up
+  int64_t count = 0;
+};
+
+/// Relative error of an element: ≤ 1e-6 (below −87 the result flushes towards 0).
+void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args);
+
+}  // namespace weir::engine

@@ -1,0 +1,49 @@
+#include "engine/ops/silu_mul.h"
+
+#include <algorithm>
+
+#include "engine/ops/simd.h"
+
+namespace weir::engine {
+namespace {
+
+template <int L>
+WEIR_INLINE void range(const SiluMulArgs& a, int64_t begin, int64_t end) {
+  using F = typename simd::Lanes<L>::F;
+  for (int64_t i = begin; i < end; i += L) {
+    const int64_t count = std::min<int64_t>(L, end - i);
+    F gate;
+    F up;
+    simd::load_tail<L>(gate, a.gate + i, count);
+    simd::load_tail<L>(up, a.up + i, count);
+    F e = -gate;
+    simd::exp_lanes<L>(e);
+    const F y = gate / (1.0F + e) * up;
+    std::memcpy(a.y + i, &y, static_cast<size_t>(count) * sizeof(float));
+  }
+}
+
+void range_base(const SiluMulArgs& a, int64_t begin, int64_t end) {
+  range<4>(a, begin, end);
+}
+#if defined(__x86_64__)
+WEIR_TARGET_AVX2 void range_avx2(const SiluMulArgs& a, int64_t begin, int64_t end) {
+  range<8>(a, begin, end);
+}
+WEIR_TARGET_AVX512 void range_avx512(const SiluMulArgs& a, int64_t begin, int64_t end) {
+  range<16>(a, begin, end);
+}
+#endif
+
+}  // namespace
+
+void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args) {
+  auto* kernel = &range_base;
+#if defined(__x86_64__)
+  if (simd::isa() == simd::Isa::avx2) kernel = &range_avx2;
+  if (simd::isa() == simd::Isa::avx512) kernel = &range_avx512;
+#endif
+  pool.run(args.count, 16 * 1024, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,174 @@
+#include "engine/sample/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "config/base/rng.h"
+
+namespace weir::engine {
+namespace {
+
+constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+
+Error broken(const std::string& what) {
+  return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "sampling: " + what};
+}
+
+/// One number in [0, 1) for each (seed, index), independent of every other draw: SplitMix64 inside Rng separates
+/// neighbouring seeds.
+double uniform_of(uint64_t seed, int32_t output_index) {
+  uint64_t mixed = seed ^ (0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(output_index) + 1));
+  mixed = (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93ULL;
+  return Rng(mixed ^ (mixed >> 32)).uniform();
+}
+
+/// Most likely first, ties to the lowest id.
+struct Better {
+  template <class T>
+  bool operator()(const T& a, const T& b) const {
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+  }
+};
+
+}  // namespace
+
+Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& context) {
+  for (const float logit : logits) {
+    if (!std::isfinite(logit)) return broken("the model gave a logit that is not a finite number");
+  }
+  apply_bias_and_penalties(logits, context);
+  const auto best = std::max_element(logits.begin(), logits.end());
+  if (best == logits.end() || !std::isfinite(*best)) return broken("no token is left to choose from");
+  const float max = *best;
+  Sampled result;
+  result.token = context.params->temperature == 0.0F ? static_cast<TokenId>(best - logits.begin())
+                                                     : draw(logits, *context.params, max, context.output_index);
+  if (context.params->logprobs >= 0) fill_logprobs(logits, max, context.params->logprobs, result);
+  return result;
+}
+
+void Sampler::apply_bias_and_penalties(std::span<float> logits, const SampleContext& context) {
+  const SamplingParams& params = *context.params;
+  const auto known = [&](TokenId id) { return id >= 0 && static_cast<size_t>(id) < logits.size(); };
+  for (const auto& [id, bias] : params.logit_bias) {
+    if (known(id)) logits[static_cast<size_t>(id)] += bias;
+  }
+  const bool repetition = params.repetition_penalty != 1.0F;
+  if (!repetition && params.presence_penalty == 0.0F && params.frequency_penalty == 0.0F) return;
+  counts_.clear();
+  if (repetition) {
+    for (const TokenId id : context.prompt) counts_.try_emplace(id, 0);
+  }
+  for (const TokenId id : context.output) ++counts_[id];
+  for (const auto& [id, count] : counts_) {
+    if (!known(id)) continue;
+    float& logit = logits[static_cast<size_t>(id)];
+    if (repetition) logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (count > 0) logit -= params.presence_penalty + params.frequency_penalty * static_cast<float>(count);
+  }
+}
+
+/// Fills candidates_ with the `count` most likely tokens in order, or with all of them in the order of ids.
+void Sampler::keep_top(std::span<const float> logits, size_t count) {
+  candidates_.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {static_cast<TokenId>(i), logits[i], 0.0};
+  if (count >= logits.size()) return;
+  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::nth_element(candidates_.begin(), end, candidates_.end(), Better());
+  candidates_.erase(end, candidates_.end());
+  std::sort(candidates_.begin(), candidates_.end(), Better());
+}
+
+/// Keeps the fewest most likely candidates whose share of the weight reaches top_p. Candidates are sorted piece by
+/// piece, since with a trained model a few dozen of a hundred thousand suffice.
+void Sampler::cut_top_p(float top_p) {
+  double total = 0.0;
+  for (const Candidate& c : candidates_) total += c.weight;
+  const double wanted = total * static_cast<double>(top_p);
+  double sum = 0.0;
+  size_t sorted = 0;
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    if (i == sorted) {
+      sorted = std::min(candidates_.size(), sorted == 0 ? size_t{64} : sorted * 4);
+      std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(i),
+                        candidates_.begin() + static_cast<std::ptrdiff_t>(sorted), candidates_.end(), Better());
+    }
+    sum += candidates_[i].weight;
+    if (sum >= wanted) {
+      candidates_.resize(i + 1);
+      return;
+    }
+  }
+}
+
+TokenId Sampler::draw(std::span<const float> logits, const SamplingParams& params, float max, int32_t output_index) {
+  keep_top(logits, params.top_k > 0 ? static_cast<size_t>(params.top_k) : logits.size());
+  const double inverse = 1.0 / static_cast<double>(params.temperature);
+  for (Candidate& c : candidates_) {
+    c.weight = std::exp((static_cast<double>(c.logit) - static_cast<double>(max)) * inverse);
+  }
+  if (params.min_p > 0.0F) {  // the most likely token weighs 1
+    std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < static_cast<double>(params.min_p); });
+  }
+  if (params.top_p < 1.0F) cut_top_p(params.top_p);
+  double total = 0.0;
+  for (const Candidate& c : candidates_) total += c.weight;
+  double left = uniform_of(params.seed, output_index) * total;
+  for (const Candidate& c : candidates_) {
+    left -= c.weight;
+    if (left < 0.0) return c.token;
+  }
+  // Rounding ate the last sliver: the last token that can be drawn at all.
+  for (auto it = candidates_.rbegin(); it != candidates_.rend(); ++it) {
+    if (it->weight > 0.0) return it->token;
+  }
+  return candidates_.front().token;
+}
+
+void Sampler::fill_logprobs(std::span<const float> logits, float max, int32_t count, Sampled& result) {
+  double sum = 0.0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - static_cast<double>(max));
+  const double log_sum = std::log(sum) + static_cast<double>(max);
+  const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - log_sum); };
+  result.logprob.token = result.token;
+  result.logprob.logprob = logprob(logits[static_cast<size_t>(result.token)]);
+  const auto wanted = std::min(static_cast<size_t>(std::clamp(count, 0, kLogprobsMax)), logits.size());
+  if (wanted == 0) return;
+  keep_top(logits, wanted);
+  std::sort(candidates_.begin(), candidates_.end(), Better());
+  for (const Candidate& c : candidates_) {
+    if (c.logit != kForbidden) result.logprob.top.emplace_back(c.token, logprob(c.logit));
+  }
+}
+
+Result<void> check_sampling(const SamplingParams& params, int32_t vocab_size) {
+  const auto bad = [](const char* param, const char* what) {
+    return Error{.kind = ErrorKind::bad_request,
+                 .source = "engine",
+                 .http_status = 400,
+                 .detail = std::string(param) + " " + what,
+                 .code = "invalid_request_error",
+                 .param = param};
+  };
+  // Written so that NaN fails every test.
+  if (!(params.temperature >= 0.0F && params.temperature <= 100.0F)) return bad("temperature", "must be in [0, 100]");
+  if (params.top_k < 0) return bad("top_k", "must be 0 (off) or more");
+  if (!(params.top_p > 0.0F && params.top_p <= 1.0F)) return bad("top_p", "must be in (0, 1]");
+  if (!(params.min_p >= 0.0F && params.min_p <= 1.0F)) return bad("min_p", "must be in [0, 1]");
+  if (!(std::fabs(params.presence_penalty) <= 100.0F)) return bad("presence_penalty", "must be in [-100, 100]");
+  if (!(std::fabs(params.frequency_penalty) <= 100.0F)) return bad("frequency_penalty", "must be in [-100, 100]");
+  if (!(params.repetition_penalty > 0.0F && params.repetition_penalty <= 100.0F)) {
+    return bad("repetition_penalty", "must be in (0, 100]");
+  }
+  if (params.logprobs < -1 || params.logprobs > kLogprobsMax) return bad("logprobs", "must be at most 20");
+  if (params.logit_bias.size() > kLogitBiasMax) return bad("logit_bias", "has too many entries");
+  for (const auto& [id, bias] : params.logit_bias) {
+    if (id < 0 || id >= vocab_size) return bad("logit_bias", "names a token that the vocabulary does not have");
+    if (!(std::fabs(bias) <= 1000.0F)) return bad("logit_bias", "must be a finite number of at most 1000");
+  }
+  return {};
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,60 @@
+// Chooses the next token of one sequence from its logits, by the rules of core/sampling.h. The draw depends on the
+// logits, (seed, output index) and nothing else, so a sequence says the same alone, in a batch, or after a preemption.
+// A Sampler holds scratch memory: one owner at a time; several may run side by side.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/core/sampling.h"
+
+namespace weir::engine {
+
+inline constexpr int32_t kLogprobsMax = 20;
+inline constexpr size_t kLogitBiasMax = 4096;
+
+/// What a token is drawn from, besides the logits. Borrowed for the call.
+struct SampleContext {
+  const SamplingParams* params = nullptr;
+  std::span<const TokenId> prompt;
+  std::span<const TokenId> output;  // tokens generated so far
+  int32_t output_index = 0;
+};
+
+struct Sampled {
+  TokenId token = 0;
+  TokenLogprob logprob;  // filled if params.logprobs ≥ 0; `bytes` stays empty
+};
+
+class Sampler {
+ public:
+  /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite (the model or its
+  /// weights are broken) or logit_bias forbids every token. Ids outside the vocabulary in logit_bias, prompt and output
+  /// are ignored: whoever takes requests has refused them with check_sampling().
+  Result<Sampled> sample(std::span<float> logits, const SampleContext& context);
+
+ private:
+  void apply_bias_and_penalties(std::span<float> logits, const SampleContext& context);
+  TokenId draw(std::span<const float> logits, const SamplingParams& params, float max, int32_t output_index);
+  void keep_top(std::span<const float> logits, size_t count);
+  void cut_top_p(float top_p);
+  void fill_logprobs(std::span<const float> logits, float max, int32_t count, Sampled& result);
+
+  struct Candidate {
+    TokenId token = 0;
+    float logit = 0.0F;
+    double weight = 0.0;  // e^((logit − max) / temperature)
+  };
+  std::vector<Candidate> candidates_;
+  std::unordered_map<TokenId, int32_t> counts_;  // of tokens in the output; 0: in the prompt only
+};
+
+/// Is every parameter within its range, and every id of logit_bias within the vocabulary? Errors: bad_request, `param`
+/// names the field.
+Result<void> check_sampling(const SamplingParams& params, int32_t vocab_size);
+
+}  // namespace weir::engine
