@@ -1,1 +1,57 @@
-int main() { return 0; }
+// The command line of weir: the one place where the folders meet.
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "config/cli.h"
+#include "engine/cli.h"
+#include "gateway/serve.h"
+
+namespace {
+
+constexpr std::string_view kUsage =
+    "weir measures and regulates the flow between your teams and every language model they use.\n"
+    "usage: weir COMMAND …\n"
+    "  serve --config FILE [--listen HOST:PORT]   run the gateway\n"
+    "  check FILE                                 report every mistake of a configuration\n"
+    "  generate --model DIR --prompt TEXT         run a local model once\n"
+    "  price MODEL --input N --output N           what a call costs\n"
+    "  --version, --help; COMMAND --help\n";
+
+int check(const std::vector<std::string>& args) {
+  if (args.size() == 1 && args[0] == "--help") {
+    std::cout << "usage: weir check FILE\nEvery mistake as FILE:LINE:COL: path: message and exit status 2; \"ok\" and 0 otherwise.\n";
+    return 0;
+  }
+  if (args.size() != 1) {
+    std::cerr << "usage: weir check FILE\n";
+    return 2;
+  }
+  return weir::config::check_command(args[0], std::cout, std::cerr, weir::gateway::known_names());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> args(argv + 1, argv + argc);
+  if (args.empty()) {
+    std::cerr << kUsage;
+    return 2;
+  }
+  const std::string command = args.front();
+  args.erase(args.begin());
+  if (command == "serve") return weir::gateway::serve_command(args, std::cout, std::cerr);
+  if (command == "check") return check(args);
+  if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
+  if (command == "price") return weir::config::price_command(args, std::cout, std::cerr);
+  if (command == "--version") {
+    std::cout << "weir " << WEIR_VERSION << "\n";
+    return 0;
+  }
+  if (command == "--help" || command == "help") {
+    std::cout << kUsage;
+    return 0;
+  }
+  std::cerr << "weir: there is no command \"" << command << "\"\n" << kUsage;
+  return 2;
+}

@@ -1,0 +1,73 @@
+#include "gateway/api/errors.h"
+
+#include <nlohmann/json.hpp>
+
+namespace weir::gateway {
+namespace {
+
+std::string_view type_of(const Error& error) {
+  if (error.code == "insufficient_quota") return "insufficient_quota";
+  switch (error.http_status) {
+    case 401: return "authentication_error";
+    case 403: return "permission_error";
+    case 429: return "rate_limit_error";
+    case 502: return "upstream_error";
+    case 503: return "service_unavailable_error";
+    case 504: return "timeout_error";
+    default: return error.http_status >= 500 ? "server_error" : "invalid_request_error";
+  }
+}
+
+}  // namespace
+
+std::string error_body(const Error& error) {
+  using Json = nlohmann::ordered_json;
+  const auto text_or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
+  const Json body = {{"error",
+                      {{"message", error.detail},
+                       {"type", type_of(error)},
+                       {"param", text_or_null(error.param)},
+                       {"code", text_or_null(error.code)}}}};
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Error for_client(Error error) {
+  switch (error.kind) {
+    case ErrorKind::timeout:
+      error.http_status = 504;
+      error.code = "upstream_timeout";
+      break;
+    case ErrorKind::context_length:
+      error.http_status = 400;
+      error.code = "context_length_exceeded";
+      break;
+    case ErrorKind::connection:
+      error.http_status = 502;
+      error.code = "upstream_error";
+      break;
+    default:
+      // An error of our own engine or of a decoder carries CONTRACT's code already; an upstream's own code is text
+      // that a client could mistake for ours.
+      if (error.source == "upstream") {
+        if (error.http_status < 400 || error.http_status >= 500) error.http_status = 502;
+        error.code = "upstream_error";
+      }
+  }
+  return error;
+}
+
+Error bad_request(std::string param, std::string detail) {
+  Error error{ErrorKind::bad_request, "request", Retry::no, 400, std::move(detail), "invalid_request_error"};
+  error.param = std::move(param);
+  return error;
+}
+
+Error not_found(std::string detail) {
+  return {ErrorKind::not_found, "gateway", Retry::no, 404, std::move(detail), "not_found"};
+}
+
+Error upstream_timeout(std::string detail) {
+  return {ErrorKind::timeout, "gateway", Retry::other_target, 504, std::move(detail), "upstream_timeout"};
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,22 @@
+// CONTRACT's error body, and the errors that the gateway itself gives. One place decides status, code and type.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/base/result.h"
+
+namespace weir::gateway {
+
+/// {"error":{"message","type","param","code"}} as OpenAI's clients expect it.
+std::string error_body(const Error& error);
+
+/// What an upstream's last error becomes for the client: its 4xx or 502 with code upstream_error, 504 upstream_timeout
+/// for a deadline; context_length_exceeded keeps its code.
+Error for_client(Error error);
+
+Error bad_request(std::string param, std::string detail);
+Error not_found(std::string detail);
+Error upstream_timeout(std::string detail);
+
+}  // namespace weir::gateway

@@ -1,0 +1,399 @@
+#include "gateway/chat_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/accounting/charge.h"
+#include "gateway/api/errors.h"
+
+namespace weir::gateway {
+
+std::string_view presented_key(const Request& request) {
+  std::string_view value = request.header("authorization");
+  constexpr std::string_view kBearer = "bearer ";
+  if (value.size() > kBearer.size() &&
+      std::equal(kBearer.begin(), kBearer.end(), value.begin(), [](char a, char b) { return a == (b | 0x20); })) {
+    value.remove_prefix(kBearer.size());
+    while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
+    return value;
+  }
+  value = request.header("x-api-key");
+  return value.empty() ? request.header("api-key") : value;
+}
+
+ChatRun::ChatRun(CoreContext& context, const Request& request, Exchange& exchange)
+    : context_(context), request_(request), exchange_(exchange), policy_(context.policy()), id_(context.request_id()) {
+  context_.services().registry.in_flight(context_.core().index(), 1);
+}
+
+Task<void> ChatRun::run() {
+  if (auto admitted = admit(); !admitted) co_return co_await answer_error(std::move(admitted).error());
+  if (auto reached = co_await reach(); !reached) co_return co_await answer_error(std::move(reached).error());
+  if (body_.stream)
+    co_await answer_stream();
+  else
+    co_await answer_whole();
+}
+
+// --- admission ------------------------------------------------------------------------------------------------------
+
+Result<void> ChatRun::admit() {
+  if (auto known = authenticate(); !known) return known;
+  auto marked = providers::mark_chat_body(request_.body);
+  if (!marked) return std::move(marked).error();
+  body_ = std::move(*marked);
+  if (auto found = find_route(); !found) return found;
+  prompt_estimate_ = estimate_prompt_tokens(request_.body);
+  const int64_t output = body_.output_tokens_max.value_or(0);
+  auto admission = key_->limiter->admit(key_->config->limits, prompt_estimate_ + std::min(output, INT64_MAX / 256) * body_.n,
+                                        now());
+  if (!admission) return std::move(admission).error();
+  admission_ = std::move(*admission);
+  row_ = context_.services().ledger.reserve(context_.core().index(), policy_->policy().row_bytes_max());
+  if (!row_) {
+    Error full{ErrorKind::overloaded, "ledger", Retry::no, 503,
+               "the ledger cannot keep up: its journal is full; try again in a moment", "ledger_backlog"};
+    full.retry_after = std::chrono::seconds(1);
+    return full;
+  }
+  if (auto funded = take_funds(*route_); !funded) return funded;
+  deadline_ = request_.accepted + route_->model->total_timeout;
+  accepted_ = true;
+  return {};
+}
+
+Result<void> ChatRun::authenticate() {
+  auto key = policy_->policy().keys().authenticate(presented_key(request_), wall_now());
+  if (!key) return std::move(key).error();
+  key_ = *key;
+  return {};
+}
+
+Result<void> ChatRun::find_route() {
+  const RouteTable& routes = policy_->policy().routes();
+  route_ = routes.find(body_.model);
+  if (route_ == nullptr) {
+    std::string detail = "the model \"" + body_.model.substr(0, 128) + "\" does not exist";
+    std::string names;
+    for (const std::string& name : routes.nearest(body_.model))
+      if (key_->may_use(name)) names += (names.empty() ? "" : ", ") + name;
+    detail += names.empty() ? "; GET /v1/models lists those there are" : "; did you mean " + names + "?";
+    Error error{ErrorKind::not_found, "gateway", Retry::no, 404, std::move(detail), "model_not_found"};
+    error.param = "model";
+    return error;
+  }
+  return KeyTable::authorize(*key_, body_.model);
+}
+
+Result<void> ChatRun::take_funds(const Route& route) {
+  if (funded_ == &route) return {};
+  funding_ = {};  // what another model's price needed goes back first
+  Budget* budgets[] = {key_->budget};
+  auto funding = fund(key_->budget == nullptr ? std::span<Budget* const>{} : std::span<Budget* const>{budgets},
+                      Ask{.price = policy_->policy().price_max(route),
+                          .prompt_tokens = prompt_estimate_,
+                          .max_tokens = body_.output_tokens_max,
+                          .output_tokens_max = route.model->output_tokens_max,
+                          .choices = body_.n},
+                      wall_now());
+  if (!funding) return std::move(funding).error();
+  funding_ = std::move(*funding);
+  funded_ = &route;
+  return {};
+}
+
+Result<const providers::ChatRequest*> ChatRun::neutral() {
+  if (!neutral_) neutral_.emplace(decode_chat(request_.body));
+  if (!*neutral_) return neutral_->error();
+  return &**neutral_;
+}
+
+// --- reaching a target ----------------------------------------------------------------------------------------------
+
+Task<Result<void>> ChatRun::reach() {
+  auto result = co_await reach_model(*route_, false);
+  for (const std::string& name : route_->model->fallbacks) {
+    if (result || result.error().retry == Retry::no || client_gone() || now() >= deadline_) break;
+    const Route* next = policy_->policy().routes().find(name);
+    if (next == nullptr) continue;  // `load` refuses unknown names
+    if (auto funded = take_funds(*next); !funded) break;
+    auto again = co_await reach_model(*next, true);
+    if (again || again.error().code != "no_available_target") result = std::move(again);
+  }
+  co_return result;
+}
+
+Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
+  std::vector<size_t> tried;
+  std::optional<Error> last;
+  if (fallback) ++fallbacks_;
+  for (uint32_t i = 0; i <= route.model->retries; ++i) {
+    auto lease = choose(route, tried, prompt_estimate_, now());
+    if (!lease) {
+      Error error = last ? std::move(*last) : std::move(lease).error();
+      error.retry = Retry::other_target;  // a fallback may have one
+      co_return error;
+    }
+    lease_ = std::move(*lease);
+    tried.push_back(lease_.index());
+    auto result = co_await attempt(route);
+    if (result) co_return result;
+    Error& error = result.error();
+    const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
+    if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health))
+      context_.services().registry.ejection(target_->state->label, to_string(outcome));
+    reply_.reset();
+    if (error.retry == Retry::no || client_gone() || now() >= deadline_) co_return result;
+    last = std::move(error);
+  }
+  co_return std::move(*last);
+}
+
+Task<Result<void>> ChatRun::attempt(const Route& route) {
+  target_ = &lease_.target();
+  price_ = policy_->policy().price(*target_, route.model->name);
+  ++attempts_;
+  reply_.reset();
+  abort_.reset();
+  abort_ = std::make_unique<AttemptAbort>(exchange_.abort());
+  const TimePoint began = now();
+  TimePoint first = deadline_;
+  too_late_ = upstream_timeout("no answer within the total timeout of model \"" + route.model->name + "\"");
+  const Error* late = &too_late_;
+  if (body_.stream && began + route.model->first_token_timeout < deadline_) {
+    first = began + route.model->first_token_timeout;
+    first_token_late_ = upstream_timeout("no first token within the timeout of model \"" + route.model->name + "\"");
+    late = &first_token_late_;
+  }
+  abort_->deadline.arm(context_.core().wheel(), first, abort_->own, *late);
+  if (!decode_) decode_ = [this] { return neutral(); };
+  attempt_.emplace(providers::Attempt{.core = context_.core(),
+                                      .abort = abort_->own,
+                                      .body = body_,
+                                      .neutral = decode_,
+                                      .model = target_->upstream_model,
+                                      .request_id = id_,
+                                      .output_tokens_cap = {},
+                                      .deadline = deadline_,
+                                      .response_bytes_max = policy_->policy().config().server.limits.response_bytes_max,
+                                      .cache_salt = 0});
+  if (funding_.must_cap) attempt_->output_tokens_cap = funding_.output_tokens;
+  sent_upstream_ = true;
+  auto reply = co_await policy_->provider(*target_).start(*attempt_);
+  if (!reply) {
+    upstream_time_ += now() - began;
+    co_return std::move(reply).error();
+  }
+  reply_ = std::move(*reply);
+  co_await reply_->pull(batch_);
+  const TimePoint arrived = now();
+  upstream_time_ += arrived - began;
+  if (batch_.error && (batch_.events.empty() && (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error)))
+    co_return std::move(*batch_.error);
+  first_token_ = arrived;
+  if (first != deadline_) abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, too_late_);
+  if (body_.stream) co_return Result<void>{};
+  co_return co_await collect();
+}
+
+/// A whole answer out of neutral events is complete before its first byte is sent, so a break can still be retried.
+Task<Result<void>> ChatRun::collect() {
+  if (reply_->native()) co_return Result<void>{};
+  encoder_.emplace("chatcmpl-" + id_.substr(4), unix_us(wall_now()) / 1'000'000, body_.model);
+  while (true) {
+    for (auto& event : batch_.events) encoder_->add(std::move(event));
+    if (batch_.error) co_return std::move(*batch_.error);
+    if (batch_.end) co_return Result<void>{};
+    co_await reply_->pull(batch_);
+  }
+}
+
+// --- answering ------------------------------------------------------------------------------------------------------
+
+ResponseHead ChatRun::head(int status, std::string_view content_type) {
+  ResponseHead out{.status = status, .fields = {}};
+  out.fields.reserve(512);
+  out.add("content-type", content_type);
+  out.add("x-weir-request-id", id_);
+  if (!body_.model.empty() && route_ != nullptr) out.add("x-weir-model", body_.model);
+  if (target_ != nullptr) out.add("x-weir-target", target_->state->label);
+  if (accepted_) out.add("x-weir-attempts", std::to_string(attempts_));
+  if (admission_) out.fields += ratelimit_fields(admission_.view());
+  overhead_ = now() - request_.accepted - upstream_time_;
+  out.add("x-weir-overhead-us",
+          std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(overhead_).count()));
+  return out;
+}
+
+Task<void> ChatRun::answer_whole() {
+  ResponseHead out = head(200, reply_->native() ? reply_->content_type() : "application/json");
+  out.add("x-weir-cost-usd", to_decimal_usd(cost()));
+  if (reply_->native()) {
+    settle(200, "");
+    co_await exchange_.respond(out, batch_.segments.front().bytes);
+    co_return;
+  }
+  const std::string text = encoder_->whole(usage());
+  settle(200, "");
+  co_await exchange_.respond(out, text);
+}
+
+/// Appends the batch in the client's protocol. True: the answer is complete or broken, and settled.
+bool ChatRun::encode_batch(std::string& out) {
+  using Kind = providers::Segment::Kind;
+  bool upstream_said_error = false;
+  for (const providers::Segment& segment : batch_.segments) {
+    if (segment.kind == Kind::usage) {
+      if (segment.usage_only && !body_.include_usage) continue;
+      if (body_.include_usage && segment.usage_object > 0) {
+        append_usage_with_cost(segment.bytes, segment.usage_object, segment.usage_empty, cost(), out);
+        continue;
+      }
+    }
+    upstream_said_error = upstream_said_error || segment.kind == Kind::error;
+    out.append(segment.bytes);
+  }
+  for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
+  if (batch_.error) {
+    const Error error = for_client(std::move(*batch_.error));
+    if (!upstream_said_error) out.append(chat_error_event(error));
+    if (!client_gone()) lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
+    settle(client_gone() ? 499 : error.http_status, client_gone() ? "client_closed" : error.code);
+    return true;
+  }
+  if (batch_.end && !reply_->native()) encoder_->final(usage(), cost(), body_.include_usage, out);
+  const bool done = batch_.end || (!batch_.segments.empty() && batch_.segments.back().kind == Kind::done);
+  if (done) settle(200, "");
+  return done;
+}
+
+Task<void> ChatRun::answer_stream() {
+  if (!reply_->native())
+    encoder_.emplace("chatcmpl-" + id_.substr(4), unix_us(wall_now()) / 1'000'000, body_.model);
+  ResponseHead out = head(200, "text/event-stream; charset=utf-8");
+  out.add("cache-control", "no-cache");
+  co_await exchange_.begin_stream(out);
+  std::string bytes;
+  while (true) {
+    bytes.clear();
+    if (encode_batch(bytes)) break;
+    const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;
+    if (!bytes.empty() && !co_await exchange_.write(as_is ? batch_.segments.front().bytes : std::string_view(bytes))) {
+      settle(499, "client_closed");
+      co_return;
+    }
+    co_await reply_->pull(batch_);
+  }
+  co_await exchange_.end_stream(bytes);
+  // The end of the upstream's body usually stands behind its end mark already: read, the connection can be kept.
+  if (reply_->native() && !batch_.end && !batch_.error) {
+    constexpr std::chrono::milliseconds kLinger{100};
+    abort_->deadline.arm(context_.core().wheel(), now() + kLinger, abort_->own, too_late_);
+    co_await reply_->pull(batch_);
+  }
+}
+
+Task<void> ChatRun::answer_error(Error error) {
+  if (client_gone()) {
+    settle(499, "client_closed");
+    co_return;
+  }
+  error = for_client(std::move(error));
+  ResponseHead out = head(error.http_status, "application/json");
+  if (error.retry_after) {
+    const int64_t seconds = std::max<int64_t>(1, (error.retry_after->count() + 999) / 1000);
+    out.add("retry-after", std::to_string(seconds));
+  }
+  reply_.reset();  // what broke before the client saw any of it is not charged
+  sent_upstream_ = false;
+  settle(error.http_status, error.code);
+  co_await exchange_.respond(out, error_body(error));
+}
+
+// --- money ----------------------------------------------------------------------------------------------------------
+
+providers::Usage ChatRun::usage() const {
+  if (reply_) return reply_->usage();
+  providers::Usage usage;
+  // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know.
+  if (sent_upstream_ && accepted_) usage.counts.input = prompt_estimate_;
+  usage.reported = !sent_upstream_ || !accepted_;
+  return usage;
+}
+
+NanoUsd ChatRun::cost() const { return config::charge(price_, usage().counts); }
+
+void ChatRun::settle(int status, std::string_view error_code) {
+  if (std::exchange(settled_, true)) return;
+  const providers::Usage used = usage();
+  const NanoUsd charge = config::charge(price_, used.counts);
+  record(status, error_code, used, charge);
+  funding_.hold.settle(charge, wall_now());
+  const int64_t tokens = used.counts.input + used.counts.output;
+  admission_.settle(tokens, now());
+  const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;
+  lease_.report(outcome, {}, tokens, now(), policy_->policy().config().health);
+}
+
+void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge) {
+  Services& services = context_.services();
+  const WallTime wall = wall_now();
+  const Duration total = now() - request_.accepted;
+  const auto micros = [](Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); };
+  const int64_t first_us = first_token_ ? micros(*first_token_ - request_.accepted) : -1;
+  const std::string_view key = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->name);
+  const std::string_view team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team);
+  const std::string_view model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name);
+  const std::string_view target = target_ == nullptr ? std::string_view{} : std::string_view(target_->state->label);
+  if (accepted_ && row_)
+    row_.append(LedgerRow{.settled = wall,
+                          .request_id = id_,
+                          .key = key,
+                          .team = team,
+                          .model = model,
+                          .target = target,
+                          .upstream_model = target_ == nullptr ? std::string_view{} : target_->upstream_model,
+                          .error_code = error_code,
+                          .tokens = used.counts,
+                          .charge = charge,
+                          .status = status,
+                          .attempts = attempts_,
+                          .total_us = micros(total),
+                          .first_token_us = first_us,
+                          .estimated = !used.reported,
+                          .stream = body_.stream,
+                          .cancelled = status == 499,
+                          .fallback = fallbacks_ > 0});
+  metrics::RequestSample sample{.status = status, .tokens = used.counts, .cost = charge, .duration = total};
+  if (first_token_) {
+    sample.first_token = *first_token_ - request_.accepted;
+    sample.overhead = overhead_;
+    if (used.counts.output > 1) sample.per_output_token = (now() - *first_token_) / (used.counts.output - 1);
+  }
+  sample.retries = static_cast<uint32_t>(std::max(0, attempts_ - 1));
+  sample.fallbacks = fallbacks_;
+  const int core = context_.core().index();
+  services.registry.request(core, {model, target, key, team}, sample);
+  services.registry.in_flight(core, -1);
+  if (policy_->policy().config().log.requests)
+    services.log.request({.time = wall,
+                          .id = id_,
+                          .key = key,
+                          .team = team,
+                          .model = model,
+                          .target = target,
+                          .error_code = error_code,
+                          .status = status,
+                          .attempts = attempts_,
+                          .input_tokens = used.counts.input,
+                          .cached_tokens = used.counts.cached_input,
+                          .output_tokens = used.counts.output,
+                          .cost = charge,
+                          .total_us = micros(total),
+                          .first_token_us = first_us,
+                          .overhead_us = micros(overhead_),
+                          .stream = body_.stream,
+                          .cancelled = status == 499});
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,104 @@
+// One chat request from its first byte to its ledger row: authenticate, mark the body, authorize, limits, hold, choose a
+// target, stream, settle. One object and one coroutine for the whole life; settle() runs once on every way out. It keeps
+// the policy it began with. Its core's thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/access/funding.h"
+#include "gateway/api/openai_chat.h"
+#include "gateway/core_context.h"
+#include "gateway/server/http.h"
+#include "providers/body.h"
+#include "providers/provider.h"
+
+namespace weir::gateway {
+
+/// The credential that the request carries: Authorization: Bearer, x-api-key or api-key; empty: none.
+std::string_view presented_key(const Request& request);
+
+class ChatRun {
+ public:
+  ChatRun(CoreContext& context, const Request& request, Exchange& exchange);
+  ~ChatRun() { settle(499, "client_closed"); }  // every other way out has settled before
+  ChatRun(const ChatRun&) = delete;
+  ChatRun& operator=(const ChatRun&) = delete;
+
+  Task<void> run();
+
+ private:
+  /// Ends the attempt when the request is aborted, or by itself at a deadline, so that another attempt can follow.
+  struct AttemptAbort final : providers::Closable {
+    explicit AttemptAbort(Abort& parent) : request(parent) { request.attach(this); }
+    ~AttemptAbort() { request.attach(nullptr); }
+    AttemptAbort(const AttemptAbort&) = delete;
+    AttemptAbort& operator=(const AttemptAbort&) = delete;
+    void close_now() noexcept override { own.fire(request.reason()); }
+    Abort& request;
+    Abort own;
+    providers::Deadline deadline;
+  };
+
+  Result<void> admit();
+  Result<void> authenticate();
+  Result<void> find_route();
+  Result<void> take_funds(const Route& route);
+  Task<Result<void>> reach();
+  Task<Result<void>> reach_model(const Route& route, bool fallback);
+  Task<Result<void>> attempt(const Route& route);
+  Task<Result<void>> collect();
+  Task<void> answer_whole();
+  Task<void> answer_stream();
+  bool encode_batch(std::string& out);
+  Task<void> answer_error(Error error);
+  Result<const providers::ChatRequest*> neutral();
+  ResponseHead head(int status, std::string_view content_type);
+  NanoUsd cost() const;
+  providers::Usage usage() const;
+  void settle(int status, std::string_view error_code);
+  void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge);
+  bool client_gone() const { return exchange_.abort().fired(); }
+
+  CoreContext& context_;
+  const Request& request_;
+  Exchange& exchange_;
+  std::shared_ptr<const BoundPolicy> policy_;
+  std::string id_;
+  const Key* key_ = nullptr;
+  const Route* route_ = nullptr;
+  providers::ChatBody body_;
+  std::optional<Result<providers::ChatRequest>> neutral_;
+  std::function<Result<const providers::ChatRequest*>()> decode_;
+
+  Admission admission_;
+  RowReservation row_;
+  Funding funding_;
+  const Route* funded_ = nullptr;
+  int64_t prompt_estimate_ = 0;
+  TimePoint deadline_ = kNever;
+  Error first_token_late_;
+  Error too_late_;
+
+  Lease lease_;
+  const RouteTarget* target_ = nullptr;  // the last one tried
+  config::Price price_;
+  std::unique_ptr<AttemptAbort> abort_;  // outlives reply_
+  std::optional<providers::Attempt> attempt_;
+  std::unique_ptr<providers::Reply> reply_;
+  providers::ReplyBatch batch_;
+  std::optional<ChatEncoder> encoder_;
+  int32_t attempts_ = 0;
+  uint32_t fallbacks_ = 0;
+  bool sent_upstream_ = false;
+  Duration upstream_time_{0};
+  std::optional<TimePoint> first_token_;
+  Duration overhead_{0};
+  bool accepted_ = false;
+  bool settled_ = false;
+};
+
+}  // namespace weir::gateway

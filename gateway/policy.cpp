@@ -1,0 +1,80 @@
+#include "gateway/policy.h"
+
+#include <algorithm>
+
+namespace weir::gateway {
+
+Policy::Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines)
+    : config_(std::move(config)),
+      keys_(config_, services.limits, services.budgets),
+      routes_(config_, services.pool, services.strategies),
+      engines_(std::move(engines)),
+      row_bytes_max_(gateway::row_bytes_max(*config_)) {
+  for (const Route& route : routes_.all()) {
+    config::Price most;
+    most.cached_input = PicoUsdPerToken{0};
+    for (const RouteTarget& target : route.targets) {
+      const config::Price one = price(target, route.model->name);
+      most.input = std::max(most.input, one.input);
+      most.output = std::max(most.output, one.output);
+      most.cached_input = std::max(*most.cached_input, one.cached_input.value_or(one.input));
+      if (one.output_tokens_max)
+        most.output_tokens_max = std::max(most.output_tokens_max.value_or(0), *one.output_tokens_max);
+    }
+    if (route.model->output_tokens_max) most.output_tokens_max = route.model->output_tokens_max;
+    price_max_.push_back(most);
+  }
+}
+
+config::Price Policy::price(const RouteTarget& target, const std::string& public_model) const {
+  if (const config::Price* found = config_->prices.find(target.upstream_model)) return *found;
+  if (const config::Price* found = config_->prices.find(public_model)) return *found;
+  return {};
+}
+
+const config::Price& Policy::price_max(const Route& route) const {
+  return price_max_[static_cast<size_t>(&route - routes_.all().data())];
+}
+
+namespace {
+
+bool same_engine(const config::EngineConfig& a, const config::EngineConfig& b) {
+  return a.model == b.model && a.device == b.device && a.quantization == b.quantization &&
+         a.kv_cache.memory_bytes == b.kv_cache.memory_bytes && a.kv_cache.block_tokens == b.kv_cache.block_tokens &&
+         a.kv_cache.prefix_reuse == b.kv_cache.prefix_reuse && a.max_sequences == b.max_sequences &&
+         a.queue_max == b.queue_max && a.step_tokens_max == b.step_tokens_max &&
+         a.context_tokens == b.context_tokens && a.threads == b.threads;
+}
+
+}  // namespace
+
+Result<Engines> start_engines(const config::Config& config, const config::Config* running_config,
+                              const Engines& running, const Services& services) {
+  Engines engines;
+  for (const config::EngineConfig& wanted : config.engines) {
+    const config::EngineConfig* before = running_config == nullptr ? nullptr : running_config->find_engine(wanted.name);
+    const auto kept = running.find(wanted.name);
+    if (before != nullptr && kept != running.end() && same_engine(*before, wanted)) {
+      engines[wanted.name] = kept->second;
+      continue;
+    }
+    const TimePoint began = now();
+    auto made = engine::make_engine(wanted);
+    if (!made) {
+      Error error = std::move(made).error();
+      error.detail = "engines." + wanted.name + ": " + error.detail;
+      return error;
+    }
+    (*made)->on_step([steps = services.registry.engine_steps(wanted.name)](double seconds) mutable { steps.observe(seconds); });
+    services.log.event(metrics::Level::info, "engine_started",
+                       {{"engine", wanted.name},
+                        {"model", wanted.model},
+                        {"context_tokens", (*made)->context_tokens()},
+                        {"blocks", (*made)->stats().blocks_total},
+                        {"seconds", std::chrono::duration<double>(now() - began).count()}});
+    engines[wanted.name] = std::move(*made);
+  }
+  return engines;
+}
+
+}  // namespace weir::gateway

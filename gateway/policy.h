@@ -1,0 +1,82 @@
+// Everything that one configuration decides, ready for the request path: keys, routes, prices, engines. Immutable; a
+// reload builds a new one beside it and swaps. A request keeps the Policy it began with, and with it the engines.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "engine/engine.h"
+#include "gateway/access/budgets.h"
+#include "gateway/access/keys.h"
+#include "gateway/access/limits.h"
+#include "gateway/accounting/ledger.h"
+#include "gateway/pool.h"
+#include "gateway/routing/strategy.h"
+#include "metrics/log.h"
+#include "metrics/registry.h"
+
+namespace weir::gateway {
+
+/// What lives as long as the process, shared by all cores: the few named classes with locks of their own.
+struct Services {
+  Limits limits;
+  Budgets budgets;
+  Pool pool{limits};
+  Strategies strategies;
+  Ledger& ledger;
+  metrics::Log& log;
+  metrics::Registry& registry;
+};
+
+using Engines = std::map<std::string, std::shared_ptr<engine::Engine>, std::less<>>;
+
+class Policy {
+ public:
+  Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines);
+
+  const config::Config& config() const { return *config_; }
+  const KeyTable& keys() const { return keys_; }
+  const RouteTable& routes() const { return routes_; }
+  const Engines& engines() const { return engines_; }
+  uint32_t row_bytes_max() const { return row_bytes_max_; }
+
+  /// What a call to this target costs: the upstream model's price, else the public name's, else nothing.
+  config::Price price(const RouteTarget& target, const std::string& public_model) const;
+  /// For the hold: of each kind the highest price among the route's targets.
+  const config::Price& price_max(const Route& route) const;
+
+ private:
+  std::shared_ptr<const config::Config> config_;
+  KeyTable keys_;
+  RouteTable routes_;
+  Engines engines_;
+  uint32_t row_bytes_max_;
+  std::vector<config::Price> price_max_;  // by index of the route
+};
+
+/// The current Policy. Cores look at version() for each request and take the pointer only when it moved.
+class PolicyHolder {
+ public:
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  std::shared_ptr<const Policy> get() const { return policy_.load(std::memory_order_acquire); }
+  void publish(std::shared_ptr<const Policy> policy) {
+    policy_.store(std::move(policy), std::memory_order_release);
+    version_.fetch_add(1, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<std::shared_ptr<const Policy>> policy_;
+  std::atomic<uint64_t> version_{0};
+};
+
+/// Starts the engines that the config names; those of `running` whose settings did not change are kept. Slow.
+Result<Engines> start_engines(const config::Config& config, const config::Config* running_config,
+                              const Engines& running, const Services& services);
+
+}  // namespace weir::gateway

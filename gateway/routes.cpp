@@ -1,0 +1,222 @@
+#include "gateway/routes.h"
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "gateway/api/errors.h"
+#include "gateway/chat_run.h"
+
+namespace weir::gateway {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Call {
+  CoreContext& context;
+  const ProcessState& state;
+  const Request& request;
+  Exchange& exchange;
+  std::string_view rest;  // of the path, behind a route that ends with '/'
+};
+
+Task<void> respond(Exchange& exchange, int status, std::string_view body, std::string_view type = "application/json") {
+  ResponseHead head{.status = status, .fields = {}};
+  head.add("content-type", type);
+  co_await exchange.respond(head, body);
+}
+
+Task<void> respond_error(Exchange& exchange, Error error) {
+  const std::string body = error_body(error);
+  co_await respond(exchange, error.http_status, body);
+}
+
+/// The key that may ask, or the error to answer with.
+Result<const Key*> key_of(const Call& call) {
+  return call.context.policy()->policy().keys().authenticate(presented_key(call.request), wall_now());
+}
+
+Task<void> chat(Call call) {
+  ChatRun run(call.context, call.request, call.exchange);
+  co_await run.run();
+}
+
+Json model_json(const std::string& name, int64_t created) {
+  return {{"id", name}, {"object", "model"}, {"created", created}, {"owned_by", "weir"}};
+}
+
+int64_t created_of(const ProcessState& state) { return std::chrono::system_clock::to_time_t(state.started); }
+
+Task<void> models(Call call) {
+  const auto bound = call.context.policy();
+  auto key = key_of(call);
+  if (!key) co_return co_await respond_error(call.exchange, std::move(key).error());
+  Json list = Json::array();
+  for (const Route& route : bound->policy().routes().all())
+    if ((*key)->may_use(route.model->name)) list.push_back(model_json(route.model->name, created_of(call.state)));
+  const std::string body = Json{{"object", "list"}, {"data", std::move(list)}}.dump();
+  co_await respond(call.exchange, 200, body);
+}
+
+Task<void> model(Call call) {
+  const auto bound = call.context.policy();
+  auto key = key_of(call);
+  if (!key) co_return co_await respond_error(call.exchange, std::move(key).error());
+  const Route* route = bound->policy().routes().find(call.rest);
+  if (route == nullptr || !(*key)->may_use(route->model->name)) {
+    Error error = not_found("the model \"" + std::string(call.rest.substr(0, 128)) + "\" does not exist");
+    error.code = "model_not_found";
+    error.param = "model";
+    co_return co_await respond_error(call.exchange, std::move(error));
+  }
+  const std::string body = model_json(route->model->name, created_of(call.state)).dump();
+  co_await respond(call.exchange, 200, body);
+}
+
+Task<void> live(Call call) { co_await respond(call.exchange, 200, R"({"status":"ok"})"); }
+
+/// Why the process should get no traffic now; empty: it should.
+std::vector<std::string> unready_reasons(const Call& call) {
+  std::vector<std::string> reasons;
+  const auto& policy = call.context.policy()->policy();
+  if (call.state.draining.load(std::memory_order_relaxed)) reasons.emplace_back("draining");
+  if (!call.context.services().ledger.healthy())
+    reasons.push_back("ledger: " + call.context.services().ledger.reason());
+  for (const auto& [name, engine] : policy.engines())
+    if (const auto stats = engine->stats(); !stats.healthy) reasons.push_back("engine " + name + ": " + stats.reason);
+  return reasons;
+}
+
+Task<void> ready(Call call) {
+  const auto reasons = unready_reasons(call);
+  const std::string body = Json{{"status", reasons.empty() ? "ok" : "unavailable"}, {"reasons", reasons}}.dump();
+  co_await respond(call.exchange, reasons.empty() ? 200 : 503, body);
+}
+
+/// Each target and engine with its state and reason. For the admin key.
+Task<void> health(Call call) {
+  const auto bound = call.context.policy();
+  const Policy& policy = bound->policy();
+  if (!policy.keys().is_admin(presented_key(call.request)))
+    co_return co_await respond_error(call.exchange, {ErrorKind::authentication, "gateway", Retry::no, 401,
+                                                     "this route needs the admin key (admin_key in the configuration)",
+                                                     "invalid_api_key"});
+  Json targets = Json::array();
+  for (const Route& route : policy.routes().all())
+    for (const RouteTarget& target : route.targets) {
+      const Health::View view = target.state->health.view(now());
+      Json entry = {{"model", route.model->name},       {"target", target.state->label},
+                    {"weight", target.config->weight},  {"state", view.state},
+                    {"reason", view.reason},            {"in_flight", target.state->in_flight.load()},
+                    {"consecutive_failures", view.consecutive_failures}, {"ejections", view.ejections}};
+      if (target.account != nullptr) {
+        const Health::View credential = target.account->credential.view(now());
+        entry["credential"] = {{"state", credential.state}, {"reason", credential.reason}};
+      }
+      targets.push_back(std::move(entry));
+    }
+  Json engines = Json::array();
+  for (const auto& [name, engine] : policy.engines()) {
+    const auto stats = engine->stats();
+    engines.push_back({{"engine", name}, {"state", stats.healthy ? "up" : "down"}, {"reason", stats.reason},
+                       {"running", stats.running}, {"waiting", stats.waiting},
+                       {"blocks", {{"total", stats.blocks_total}, {"free", stats.blocks_free},
+                                   {"cached", stats.blocks_cached}, {"active", stats.blocks_active}}}});
+  }
+  const std::string body = Json{{"targets", targets}, {"engines", engines}}.dump(2);
+  co_await respond(call.exchange, 200, body);
+}
+
+Task<void> metrics_text(Call call) {
+  static std::mutex one_at_a_time;  // Registry::render is not for two threads at once
+  std::string text;
+  {
+    const std::lock_guard lock(one_at_a_time);
+    text = call.context.services().registry.render();
+  }
+  co_await respond(call.exchange, 200, text, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+struct RouteEntry {
+  std::string_view path;  // one that ends with '/' takes everything below it
+  std::string_view methods;
+  Task<void> (*answer)(Call call);
+};
+
+constexpr std::string_view kGet = "GET, HEAD, OPTIONS";
+constexpr std::string_view kPost = "POST, OPTIONS";
+
+constexpr RouteEntry kRoutes[] = {
+    {"/v1/chat/completions", kPost, chat}, {"/chat/completions", kPost, chat},
+    {"/v1/models", kGet, models},          {"/models", kGet, models},
+    {"/v1/models/", kGet, model},          {"/models/", kGet, model},
+    {"/health", kGet, health},             {"/health/live", kGet, live},
+    {"/health/ready", kGet, ready},        {"/metrics", kGet, metrics_text},
+};
+constexpr RouteEntry kMetricsRoutes[] = {
+    {"/metrics", kGet, metrics_text}, {"/health/live", kGet, live}, {"/health/ready", kGet, ready}};
+
+const RouteEntry* find_route(std::span<const RouteEntry> routes, std::string_view path, std::string_view& rest) {
+  for (const RouteEntry& entry : routes) {
+    if (path == entry.path) return &entry;
+    if (entry.path.back() == '/' && path.starts_with(entry.path) && path.size() > entry.path.size()) {
+      rest = path.substr(entry.path.size());
+      return &entry;
+    }
+  }
+  return nullptr;
+}
+
+bool allows(std::string_view methods, std::string_view method) {
+  for (size_t at = 0; at < methods.size();) {
+    const size_t end = std::min(methods.find(", ", at), methods.size());
+    if (methods.substr(at, end - at) == method) return true;
+    at = end + 2;
+  }
+  return false;
+}
+
+Task<void> dispatch(std::span<const RouteEntry> routes, CoreContext& context, const ProcessState& state,
+                    const Request& request, Exchange& exchange) {
+  std::string_view rest;
+  const RouteEntry* entry = find_route(routes, request.path, rest);
+  if (entry == nullptr)
+    co_return co_await respond_error(
+        exchange, not_found("there is no " + std::string(request.path.substr(0, 256)) + " here"));
+  const bool allowed = allows(entry->methods, request.method);
+  if (!allowed || request.method == "OPTIONS") {
+    ResponseHead head{.status = allowed ? 204 : 405, .fields = {}};
+    head.add("allow", entry->methods);
+    if (allowed) {
+      co_await exchange.respond(head, "");
+      co_return;
+    }
+    head.add("content-type", "application/json");
+    const std::string body = error_body({ErrorKind::bad_request, "gateway", Retry::no, 405,
+                                         std::string(request.method.substr(0, 32)) + " is not allowed here; allowed: " +
+                                             std::string(entry->methods), "method_not_allowed"});
+    co_await exchange.respond(head, body);
+    co_return;
+  }
+  co_await entry->answer(Call{context, state, request, exchange, rest});
+}
+
+Handler handler_for(std::span<const RouteEntry> routes, std::vector<CoreContext*> contexts, const ProcessState& state) {
+  return [routes, contexts = std::move(contexts), &state](const Request& request, Exchange& exchange) {
+    return dispatch(routes, *contexts[static_cast<size_t>(exchange.core().index())], state, request, exchange);
+  };
+}
+
+}  // namespace
+
+Handler make_handler(std::vector<CoreContext*> contexts, const ProcessState& state, bool with_metrics) {
+  static_assert(kRoutes[std::size(kRoutes) - 1].path == "/metrics");
+  const std::span<const RouteEntry> routes(kRoutes, std::size(kRoutes) - (with_metrics ? 0 : 1));
+  return handler_for(routes, std::move(contexts), state);
+}
+
+Handler make_metrics_handler(std::vector<CoreContext*> contexts, const ProcessState& state) {
+  return handler_for(kMetricsRoutes, std::move(contexts), state);
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,341 @@
+#include "gateway/serve.h"
+
+#include <charconv>
+#include <csignal>
+#include <optional>
+#include <ostream>
+#include <thread>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "config/snapshot.h"
+#include "gateway/core_context.h"
+#include "gateway/policy.h"
+#include "gateway/routes.h"
+#include "gateway/server/server.h"
+
+namespace weir::gateway {
+namespace {
+
+using config::Config;
+using metrics::Level;
+
+constexpr std::string_view kUsage =
+    "usage: weir serve --config FILE [--listen HOST:PORT]\n"
+    "  --config FILE        the YAML configuration (see config/example.yaml)\n"
+    "  --listen HOST:PORT   instead of server.listen\n"
+    "SIGTERM drains and ends; SIGHUP reads the configuration again (a changed file is noticed by itself).\n";
+
+struct ServeOptions {
+  std::string config_file;
+  std::optional<std::string> listen_host;
+  uint16_t listen_port = 0;
+};
+
+/// Nullopt: bad usage, said on `err`.
+std::optional<ServeOptions> parse_options(const std::vector<std::string>& args, std::ostream& err) {
+  ServeOptions options;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const bool has_value = i + 1 < args.size();
+    if (args[i] == "--config" && has_value) {
+      options.config_file = args[++i];
+    } else if (args[i] == "--listen" && has_value) {
+      const std::string& text = args[++i];
+      const size_t colon = text.rfind(':');
+      const char* end = text.data() + text.size();
+      if (colon == std::string::npos ||
+          std::from_chars(text.data() + colon + 1, end, options.listen_port).ptr != end || colon + 1 == text.size()) {
+        err << "weir serve: --listen takes HOST:PORT, not \"" << text << "\"\n";
+        return std::nullopt;
+      }
+      std::string host = text.substr(0, colon);
+      if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+      options.listen_host = host;
+    } else {
+      err << "weir serve: " << args[i] << (has_value ? " is not an option\n" : " needs a value or is not an option\n")
+          << kUsage;
+      return std::nullopt;
+    }
+  }
+  if (options.config_file.empty()) {
+    err << "weir serve: --config FILE is missing\n" << kUsage;
+    return std::nullopt;
+  }
+  return options;
+}
+
+/// One core and the thread that runs it.
+class CoreThread {
+ public:
+  CoreThread(int index, Services& services, const PolicyHolder& policies)
+      : core_(index), context_(core_, services, policies), work_(core_.io().get_executor()) {}
+  ~CoreThread() { stop(); }
+  CoreThread(const CoreThread&) = delete;
+  CoreThread& operator=(const CoreThread&) = delete;
+
+  void start() {
+    thread_ = std::thread([this] { core_.io().run(); });
+  }
+  void stop() {
+    work_.reset();
+    core_.io().stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  Core& core() { return core_; }
+  CoreContext& context() { return context_; }
+
+ private:
+  Core core_;
+  CoreContext context_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::thread thread_;
+};
+
+/// Everything that lives while the gateway serves, in the order in which it must be made.
+class Gateway {
+ public:
+  Gateway(std::shared_ptr<const Config> config, const ServeOptions& options, metrics::Log& log,
+          std::unique_ptr<Ledger> ledger, uint32_t cores)
+      : options_(options),
+        log_(log),
+        ledger_(std::move(ledger)),
+        registry_(static_cast<int>(cores), config->metrics.series_max),
+        services_{.ledger = *ledger_, .log = log_, .registry = registry_},
+        first_config_(std::move(config)) {
+    for (uint32_t i = 0; i < cores; ++i)
+      cores_.push_back(std::make_unique<CoreThread>(static_cast<int>(i), services_, policies_));
+    registry_.on_render([this](metrics::Samples& samples) { fill(samples); });
+  }
+  ~Gateway() {
+    watcher_.reset();
+    for (auto& core : cores_) core->stop();
+    server_.reset();
+    metrics_server_.reset();
+  }
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  Result<void> start();
+  void wait_for_signal();
+  void drain();
+
+ private:
+  Result<void> apply(std::shared_ptr<const Config> config);
+  void reload(config::LoadOutcome outcome);
+  void refuse_reload(std::string_view reason);
+  void fill(metrics::Samples& samples) const;
+  Result<void> start_servers(const Config& config);
+
+  ServeOptions options_;
+  metrics::Log& log_;
+  std::unique_ptr<Ledger> ledger_;
+  metrics::Registry registry_;
+  Services services_;
+  std::shared_ptr<const Config> first_config_;
+  PolicyHolder policies_;
+  ProcessState state_;
+  std::vector<std::unique_ptr<CoreThread>> cores_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Server> metrics_server_;
+  std::unique_ptr<config::Watcher> watcher_;
+};
+
+/// Engines first (slow, may fail), then what cannot fail: a refused config has changed nothing.
+Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
+  const auto before = policies_.get();
+  auto engines = start_engines(*config, before ? &before->config() : nullptr,
+                               before ? before->engines() : Engines{}, services_);
+  if (!engines) return std::move(engines).error();
+  const auto spent = [this](std::string_view key, WallTime since) {
+    auto sum = ledger_->spent_since(key, since);
+    if (sum) return *sum;
+    log_.event(Level::error, "ledger_unreadable", {{"key", key}, {"detail", sum.error().detail}});
+    return NanoUsd{INT64_MAX};  // what was spent is unknown: spend no more
+  };
+  services_.budgets.configure(*config, spent, wall_now());
+  registry_.set_series_max(config->metrics.series_max);
+  log_.set_level(config->log.level);
+  policies_.publish(std::make_shared<const Policy>(std::move(config), services_, std::move(*engines)));
+  return {};
+}
+
+Result<void> Gateway::start_servers(const Config& config) {
+  std::vector<Core*> cores;
+  std::vector<CoreContext*> contexts;
+  for (auto& core : cores_) {
+    cores.push_back(&core->core());
+    contexts.push_back(&core->context());
+  }
+  const ServerSettings settings = [this] {
+    auto policy = policies_.get();
+    return std::shared_ptr<const Config>(policy, &policy->config());
+  };
+  const std::string host = options_.listen_host.value_or(config.server.listen_host);
+  const uint16_t port = options_.listen_host ? options_.listen_port : config.server.listen_port;
+  auto server = start_server(cores, host, port, config.server.tls.has_value(), settings,
+                             make_handler(contexts, state_, !config.metrics.listen_host.has_value()));
+  if (!server) return std::move(server).error();
+  server_ = std::move(*server);
+  if (config.metrics.listen_host) {
+    auto metrics_server = start_server(cores, *config.metrics.listen_host, config.metrics.listen_port, false, settings,
+                                       make_metrics_handler(contexts, state_));
+    if (!metrics_server) return std::move(metrics_server).error();
+    metrics_server_ = std::move(*metrics_server);
+    log_.event(Level::info, "metrics_listening",
+               {{"host", *config.metrics.listen_host}, {"port", metrics_server_->port()}});
+  }
+  log_.event(Level::info, "listening",
+             {{"host", host}, {"port", server_->port()}, {"tls", config.server.tls.has_value()}, {"cores", cores_.size()}});
+  return {};
+}
+
+Result<void> Gateway::start() {
+  if (auto applied = apply(first_config_); !applied) return applied;
+  if (auto started = start_servers(*first_config_); !started) return started;
+  for (auto& core : cores_) core->start();
+  watcher_ = std::make_unique<config::Watcher>(options_.config_file, known_names(), [this](config::LoadOutcome outcome) {
+    reload(std::move(outcome));
+  });
+  return {};
+}
+
+void Gateway::refuse_reload(std::string_view reason) {
+  registry_.config_reload(false);
+  log_.event(Level::error, "config_refused", {{"file", options_.config_file}, {"detail", reason}});
+}
+
+/// On the watcher's thread.
+void Gateway::reload(config::LoadOutcome outcome) {
+  if (!outcome.config) {
+    for (const config::Mistake& mistake : outcome.mistakes)
+      log_.event(Level::error, "config_mistake", {{"detail", mistake.text()}});
+    return refuse_reload("the configuration has mistakes; the one before stays in force");
+  }
+  const auto before = policies_.get();
+  const auto& old_server = before->config().server;
+  const auto& new_server = outcome.config->server;
+  const auto changes = config::diff(before->config(), *outcome.config);
+  if (auto applied = apply(outcome.config); !applied) return refuse_reload(applied.error().detail);
+  if (new_server.tls && server_)
+    if (auto reloaded = server_->reload_tls(*new_server.tls); !reloaded)
+      log_.event(Level::error, "certificate_refused", {{"detail", reloaded.error().detail}});
+  registry_.config_reload(true);
+  log_.event(Level::info, "config_reloaded", {{"file", options_.config_file}, {"changes", changes.size()}});
+  for (const std::string& change : changes) log_.event(Level::info, "config_change", {{"change", change}});
+  if (old_server.listen_host != new_server.listen_host || old_server.listen_port != new_server.listen_port ||
+      old_server.threads != new_server.threads || old_server.tls.has_value() != new_server.tls.has_value() ||
+      before->config().store.url != outcome.config->store.url ||
+      before->config().metrics.listen_port != outcome.config->metrics.listen_port ||
+      before->config().metrics.listen_host != outcome.config->metrics.listen_host)
+    log_.event(Level::warn, "restart_needed",
+               {{"detail", "server.listen, server.threads, server.tls on or off, store and metrics.listen take effect at the next start"}});
+}
+
+void Gateway::fill(metrics::Samples& samples) const {
+  const auto policy = policies_.get();
+  for (const auto& [name, engine] : policy->engines()) {
+    const engine::EngineStats stats = engine->stats();
+    samples.engines.push_back({.engine = name,
+                               .running = stats.running,
+                               .waiting = stats.waiting,
+                               .blocks_free = stats.blocks_free,
+                               .blocks_cached = stats.blocks_cached,
+                               .blocks_active = stats.blocks_active,
+                               .prefix_hit_tokens = stats.prefix_hit_tokens,
+                               .prefix_miss_tokens = stats.prefix_miss_tokens,
+                               .prefill_tokens = stats.prefill_tokens,
+                               .decode_tokens = stats.decode_tokens});
+  }
+  for (const Route& route : policy->routes().all())
+    for (const RouteTarget& target : route.targets) {
+      const bool known = std::any_of(samples.targets.begin(), samples.targets.end(),
+                                     [&](const auto& sample) { return sample.target == target.state->label; });
+      if (known) continue;  // one target may serve several models
+      const bool up = target.state->health.usable(now()) &&
+                      (target.account == nullptr || target.account->credential.usable(now()));
+      samples.targets.push_back({target.state->label, up, target.config->weight});
+    }
+  for (const Key& key : policy->keys().all())
+    if (key.budget != nullptr)
+      samples.budgets.push_back({key.config->name, key.budget->view(wall_now()).remaining});
+  const LedgerStats ledger = ledger_->stats();
+  samples.ledger = {ledger_->healthy(), ledger.backlog_bytes, ledger.failures, ledger.ingested_rows};
+  samples.log_lines_dropped = log_.dropped();
+}
+
+void Gateway::wait_for_signal() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  while (true) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) return;
+    log_.event(Level::info, "sighup");
+    watcher_->request_reload();
+  }
+}
+
+void Gateway::drain() {
+  const auto timeout = policies_.get()->config().server.drain_timeout;
+  state_.draining = true;
+  log_.event(Level::info, "draining", {{"in_flight", registry_.in_flight()}, {"timeout_ms", timeout.count()}});
+  watcher_.reset();
+  server_->drain(now() + timeout);
+  if (metrics_server_) metrics_server_->drain(now() + std::chrono::seconds(1));
+  for (auto& core : cores_) core->stop();
+  if (auto flushed = ledger_->flush(std::chrono::seconds(30)); !flushed)
+    log_.event(Level::error, "ledger_not_flushed", {{"detail", flushed.error().detail}});
+  log_.event(Level::info, "drained");
+}
+
+void block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace
+
+config::KnownNames known_names() {
+  config::KnownNames names;
+  for (const auto& entry : providers::catalog()) names.providers.emplace_back(entry.name);
+  for (const StrategyEntry& entry : strategies()) names.strategies.emplace_back(entry.name);
+  return names;
+}
+
+int serve_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  if (args.size() == 1 && args[0] == "--help") {
+    out << kUsage;
+    return 0;
+  }
+  const auto options = parse_options(args, err);
+  if (!options) return 2;
+  block_signals();  // before the first thread, so that every thread inherits it
+  config::LoadOutcome loaded = config::load_file(options->config_file, known_names());
+  for (const config::Mistake& mistake : loaded.mistakes) err << mistake.text() << "\n";
+  if (!loaded.config) return 2;
+  metrics::Log log(loaded.config->log.level);
+  for (const std::string& warning : loaded.warnings) log.event(Level::warn, "config_warning", {{"detail", warning}});
+  const uint32_t cores = loaded.config->server.threads != 0 ? loaded.config->server.threads
+                                                            : std::max(1U, std::thread::hardware_concurrency());
+  auto ledger_options = Ledger::options(loaded.config->store, static_cast<int>(cores));
+  auto ledger = ledger_options ? Ledger::open(*ledger_options, log) : Result<std::unique_ptr<Ledger>>(ledger_options.error());
+  if (!ledger) {
+    err << "weir serve: " << ledger.error().detail << "\n";
+    return 1;
+  }
+  Gateway gateway(loaded.config, *options, log, std::move(*ledger), cores);
+  if (auto started = gateway.start(); !started) {
+    err << "weir serve: " << started.error().detail << "\n";
+    return 1;
+  }
+  gateway.wait_for_signal();
+  gateway.drain();
+  return 0;
+}
+
+}  // namespace weir::gateway
