@@ -1,0 +1,253 @@
+#include "engine/text/bpe_model.h"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+
+#include "engine/text/unicode.h"
+
+namespace weir::engine::text {
+namespace {
+
+constexpr uint32_t kNoToken = UINT32_MAX;
+constexpr size_t kShortWord = 24;  // symbols; below this a scan beats a heap
+
+uint32_t hash_of(std::string_view text) {
+  const auto h = std::hash<std::string_view>{}(text);
+  return static_cast<uint32_t>(h ^ h >> 32);
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(std::string bytes, const std::vector<TokenizerJson::Entry>& entries) : bytes_(std::move(bytes)) {
+  slots_.resize(std::bit_ceil(entries.size() * 2 + 2));
+  TokenId last = -1;
+  for (const auto& entry : entries) last = std::max(last, entry.id);
+  by_id_.resize(static_cast<size_t>(last) + 1, {0, kNoToken});
+  for (const auto& entry : entries) {
+    const std::string_view token = view(entry.token);
+    const uint32_t hash = hash_of(token);
+    slots_[probe(token, hash)] = {hash, entry.id, entry.token};  // a token given twice: the last one counts
+    if (by_id_[entry.id].size == kNoToken) by_id_[entry.id] = entry.token;
+  }
+}
+
+size_t Vocabulary::probe(std::string_view token, uint32_t hash) const {
+  const size_t mask = slots_.size() - 1;
+  size_t at = hash & mask;
+  while (slots_[at].id >= 0 && (slots_[at].hash != hash || view(slots_[at].token) != token)) at = (at + 1) & mask;
+  return at;
+}
+
+std::optional<TokenId> Vocabulary::find(std::string_view token) const {
+  if (slots_.empty()) return std::nullopt;
+  const Slot& slot = slots_[probe(token, hash_of(token))];
+  return slot.id >= 0 ? std::optional(slot.id) : std::nullopt;
+}
+
+std::optional<std::string_view> Vocabulary::text(TokenId id) const {
+  if (id < 0 || id >= id_end() || by_id_[id].size == kNoToken) return std::nullopt;
+  return view(by_id_[id]);
+}
+
+int byte_of_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+  int value = 0;
+  for (const char c : token.substr(3, 2)) {
+    value *= 16;
+    if (c >= '0' && c <= '9')
+      value += c - '0';
+    else if (c >= 'A' && c <= 'F')
+      value += c - 'A' + 10;
+    else if (c >= 'a' && c <= 'f')
+      value += c - 'a' + 10;
+    else
+      return -1;
+  }
+  return value;
+}
+
+BpeModel BpeModel::build(TokenizerJson& file) {
+  const JsonField root(file.rest, "");
+  const JsonField model = root.at("model");
+  if (const auto type = model.find("type"); type && type->text() != "BPE") {
+    type->fail("\"" + type->text().substr(0, 64) + "\" is not supported (known: BPE)");
+  }
+  if (!file.has_vocab) throw LoadFailure{"model.vocab", "must be an object of token to id"};
+  if (!file.has_merges) throw LoadFailure{"model.merges", "must be an array"};
+  if (file.vocab.empty()) throw LoadFailure{"model.vocab", "is empty"};
+
+  BpeModel bpe;
+  bpe.vocabulary_ = Vocabulary(std::move(file.vocab_bytes), file.vocab);
+  bpe.read_options(model);
+  bpe.read_merges(file);
+  return bpe;
+}
+
+void BpeModel::read_options(const JsonField& model) {
+  const auto optional_text = [&](const char* key) {
+    const auto field = model.find(key);
+    return field ? field->text() : std::string();
+  };
+  prefix_ = optional_text("continuing_subword_prefix");
+  suffix_ = optional_text("end_of_word_suffix");
+  fuse_unknown_ = model.boolean_or("fuse_unk", false);
+  byte_fallback_ = model.boolean_or("byte_fallback", false);
+  ignore_merges_ = model.boolean_or("ignore_merges", false);
+  if (const auto dropout = model.find("dropout"); dropout && dropout->value() != 0.0) {
+    dropout->fail("must be null: a random tokenization cannot be served");
+  }
+  if (const auto unknown = model.find("unk_token")) {
+    unknown_ = vocabulary_.find(unknown->text());
+    if (!unknown_) unknown->fail("is not in model.vocab");
+  }
+  std::string letter;
+  for (char32_t c = 0; c < low_ids_.size(); ++c) {
+    letter.clear();
+    append_utf8(letter, c);
+    low_ids_[c] = vocabulary_.find(letter).value_or(-1);
+  }
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
+    byte_ids_[byte] = vocabulary_.find(std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + ">").value_or(-1);
+  }
+}
+
+void BpeModel::read_merges(const TokenizerJson& file) {
+  merges_ = FlatMap64<Merge>(file.merges.size());
+  std::string joined;
+  for (size_t rank = 0; rank < file.merges.size(); ++rank) {
+    const std::string_view left = file.half(file.merges[rank].first), right = file.half(file.merges[rank].second);
+    const auto find = [&](std::string_view token) {
+      const auto id = vocabulary_.find(token);
+      if (id) return *id;
+      throw LoadFailure{"model.merges[" + std::to_string(rank) + "]",
+                        "names \"" + std::string(token.substr(0, 64)) + "\", which is not in model.vocab"};
+    };
+    const TokenId left_id = find(left), right_id = find(right);
+    joined.assign(left).append(right.substr(std::min(prefix_.size(), right.size())));
+    merges_.insert_or_assign(pair_key(left_id, right_id), {static_cast<uint32_t>(rank), find(joined)});
+  }
+}
+
+std::optional<TokenId> BpeModel::token_of(std::string_view character, bool first, bool last) const {
+  if ((first || prefix_.empty()) && (!last || suffix_.empty())) return vocabulary_.find(character);
+  std::string decorated;
+  if (!first) decorated += prefix_;
+  decorated += character;
+  if (last) decorated += suffix_;
+  return vocabulary_.find(decorated);
+}
+
+/// The word as one token a character, before any merge.
+void BpeModel::spell(std::string_view word, std::vector<TokenId>& symbols) const {
+  const bool plain = prefix_.empty() && suffix_.empty();
+  bool unknown_pending = false;  // a run of unknown characters becomes one token where the file says to fuse them
+  for (size_t at = 0; at < word.size();) {
+    const CodePoint point = code_point_at(word, at);
+    const std::string_view character = word.substr(at, point.bytes);
+    at += point.bytes;
+    TokenId id = -1;
+    if (plain && point.value < low_ids_.size()) {
+      id = low_ids_[point.value];
+    } else {
+      id = token_of(character, at == point.bytes, at == word.size()).value_or(-1);
+    }
+    if (id < 0 && byte_fallback_ &&
+        std::all_of(character.begin(), character.end(), [&](unsigned char b) { return byte_ids_[b] >= 0; })) {
+      for (const char c : character) symbols.push_back(byte_ids_[static_cast<unsigned char>(c)]);
+      continue;
+    }
+    if (id < 0) {
+      if (unknown_ && unknown_pending && !fuse_unknown_) symbols.push_back(*unknown_);
+      unknown_pending = unknown_.has_value();
+      continue;
+    }
+    if (unknown_pending) symbols.push_back(*unknown_);
+    unknown_pending = false;
+    symbols.push_back(id);
+  }
+  if (unknown_pending) symbols.push_back(*unknown_);
+}
+
+void BpeModel::encode(std::string_view word, std::vector<TokenId>& out) const {
+  if (word.empty()) return;
+  if (ignore_merges_) {
+    if (const auto id = vocabulary_.find(word)) {
+      out.push_back(*id);
+      return;
+    }
+  }
+  thread_local std::vector<TokenId> symbols;
+  symbols.clear();
+  spell(word, symbols);
+  if (symbols.size() > 1) symbols.size() <= kShortWord ? merge_short(symbols) : merge_long(symbols);
+  out.insert(out.end(), symbols.begin(), symbols.end());
+  if (symbols.capacity() > 1u << 20) std::vector<TokenId>().swap(symbols);  // one huge prompt is not kept for ever
+}
+
+/// Repeats: the leftmost pair of the lowest rank becomes one symbol. Quadratic, and fastest for the words of real text.
+void BpeModel::merge_short(std::vector<TokenId>& symbols) const {
+  std::array<Merge, kShortWord> pairs;  // pairs[i] would join symbols i and i + 1
+  size_t count = symbols.size();
+  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = find_merge(symbols[i], symbols[i + 1]);
+  while (count > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < count; ++i) {
+      if (pairs[i].rank < pairs[best].rank) best = i;
+    }
+    if (pairs[best].id < 0) break;
+    symbols[best] = pairs[best].id;
+    for (size_t i = best + 1; i + 1 < count; ++i) {
+      symbols[i] = symbols[i + 1];
+      pairs[i] = pairs[i + 1];
+    }
+    --count;
+    if (best + 1 < count) pairs[best] = find_merge(symbols[best], symbols[best + 1]);
+    if (best > 0) pairs[best - 1] = find_merge(symbols[best - 1], symbols[best]);
+  }
+  symbols.resize(count);
+}
+
+/// The same with a linked list and a heap of (rank, position): O(n log n), as each merge adds at most two candidates.
+void BpeModel::merge_long(std::vector<TokenId>& symbols) const {
+  const auto count = static_cast<int32_t>(symbols.size());
+  std::vector<int32_t> previous(count), next(count);
+  std::vector<uint64_t> heap;  // rank << 32 | position of the left symbol: ties go to the leftmost
+  const auto candidate = [&](int32_t left) {
+    const Merge merge = find_merge(symbols[left], symbols[next[left]]);
+    return merge.id < 0 ? UINT64_MAX : static_cast<uint64_t>(merge.rank) << 32 | static_cast<uint32_t>(left);
+  };
+  for (int32_t i = 0; i < count; ++i) previous[i] = i - 1, next[i] = i + 1 < count ? i + 1 : -1;
+  for (int32_t i = 0; i + 1 < count; ++i) {
+    if (const uint64_t entry = candidate(i); entry != UINT64_MAX) heap.push_back(entry);
+  }
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
+  const auto push = [&](int32_t left) {
+    const uint64_t entry = candidate(left);
+    if (entry == UINT64_MAX) return;
+    heap.push_back(entry);
+    std::push_heap(heap.begin(), heap.end(), std::greater<>());
+  };
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    const uint64_t top = heap.back();
+    heap.pop_back();
+    const auto left = static_cast<int32_t>(static_cast<uint32_t>(top));
+    if (symbols[left] < 0 || next[left] < 0) continue;  // merged away meanwhile
+    const int32_t right = next[left];
+    const Merge merge = find_merge(symbols[left], symbols[right]);
+    if (merge.id < 0 || merge.rank != top >> 32) continue;  // the pair is another one by now
+    symbols[left] = merge.id;
+    symbols[right] = -1;
+    next[left] = next[right];
+    if (next[left] >= 0) {
+      previous[next[left]] = left;
+      push(left);
+    }
+    if (previous[left] >= 0) push(previous[left]);
+  }
+  std::erase(symbols, -1);
+}
+
+}  // namespace weir::engine::text

@@ -1,0 +1,92 @@
+// Byte-pair encoding (Sennrich et al. 2016, section 3.2) as tokenizer.json files define it: a vocabulary, ranked
+// merges, and what to do with characters that have no token. Immutable after build; any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/types.h"
+#include "engine/text/flat_map.h"
+#include "engine/text/json_fields.h"
+#include "engine/text/tokenizer_json.h"
+
+namespace weir::engine::text {
+
+/// Tokens by text and by id. Owns the text.
+class Vocabulary {
+ public:
+  Vocabulary() = default;
+  Vocabulary(std::string bytes, const std::vector<TokenizerJson::Entry>& entries);
+
+  std::optional<TokenId> find(std::string_view token) const;
+  /// The text of an id; nothing for an id that stands for no token.
+  std::optional<std::string_view> text(TokenId id) const;
+  /// One past the largest id.
+  int32_t id_end() const { return static_cast<int32_t>(by_id_.size()); }
+
+ private:
+  struct Slot {
+    uint32_t hash = 0;
+    TokenId id = -1;
+    TokenizerJson::Slice token;
+  };
+  size_t probe(std::string_view token, uint32_t hash) const;
+  std::string_view view(TokenizerJson::Slice s) const { return std::string_view(bytes_).substr(s.begin, s.size); }
+
+  std::string bytes_;
+  std::vector<Slot> slots_;                  // open addressing, at most half full
+  std::vector<TokenizerJson::Slice> by_id_;  // size kNoToken: a hole
+};
+
+class BpeModel {
+ public:
+  /// Takes the vocabulary out of the file. Throws LoadFailure: not BPE, a merge that names no token, an option
+  /// that is not supported.
+  static BpeModel build(TokenizerJson& file);
+
+  /// Appends the tokens of one word. Takes O(n log n) in the length of the word; characters without a token become byte
+  /// tokens, the unknown token, or nothing, as the file says. REQUIRES: valid UTF-8 below 2 GiB.
+  void encode(std::string_view word, std::vector<TokenId>& out) const;
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+  std::optional<TokenId> unknown() const { return unknown_; }
+
+ private:
+  struct Merge {
+    uint32_t rank = UINT32_MAX;
+    TokenId id = -1;
+  };
+  static uint64_t pair_key(TokenId left, TokenId right) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  }
+  Merge find_merge(TokenId left, TokenId right) const {
+    const Merge* merge = merges_.find(pair_key(left, right));
+    return merge ? *merge : Merge{};
+  }
+
+  void read_options(const JsonField& model);
+  void read_merges(const TokenizerJson& file);
+  std::optional<TokenId> token_of(std::string_view character, bool first, bool last) const;
+  void spell(std::string_view word, std::vector<TokenId>& symbols) const;
+  void merge_short(std::vector<TokenId>& symbols) const;
+  void merge_long(std::vector<TokenId>& symbols) const;
+
+  Vocabulary vocabulary_;
+  FlatMap64<Merge> merges_;
+  std::array<TokenId, 1024> low_ids_{};  // tokens of the code points below 1024 (all letters of byte-level), or -1
+  std::array<TokenId, 256> byte_ids_{};  // <0x00> … <0xFF>, or -1
+  std::optional<TokenId> unknown_;
+  std::string prefix_, suffix_;  // continuing_subword_prefix, end_of_word_suffix
+  bool fuse_unknown_ = false;
+  bool byte_fallback_ = false;
+  bool ignore_merges_ = false;
+};
+
+/// "<0x0A>" -> 10; -1 if the text is no byte token.
+int byte_of_token(std::string_view token);
+
+}  // namespace weir::engine::text
