@@ -69,6 +69,9 @@ struct Samples {
 };
 
 class Registry;
+struct RequestCells;   // series.h
+struct StepCells;      // series.h
+struct RegistryState;  // series.h
 
 /// The series of one label combination on one core: get it once, keep it as long as the registry lives. Only that
 /// core's thread may call record().
@@ -78,8 +81,7 @@ class RequestSeries {
 
  private:
   friend class Registry;
-  struct Impl;
-  Impl* impl_ = nullptr;
+  RequestCells* cells_ = nullptr;
 };
 
 /// Step times of one engine. One thread (the engine's) may call observe().
@@ -89,8 +91,7 @@ class StepSeries {
 
  private:
   friend class Registry;
-  struct Impl;
-  Impl* impl_ = nullptr;
+  StepCells* cells_ = nullptr;
 };
 
 class Registry {
@@ -121,11 +122,11 @@ class Registry {
 
   /// Text exposition format 0.0.4 (Content-Type: text/plain; version=0.0.4; charset=utf-8). Any thread but not two at
   /// once.
+  /// At 20,000 series it takes tens of milliseconds: not on a core.
   std::string render();
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<RegistryState> state_;
 };
 
 }  // namespace weir::metrics
