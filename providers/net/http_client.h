@@ -34,14 +34,15 @@ struct HttpClientOptions {
   std::chrono::milliseconds idle_timeout{60'000};
   uint64_t header_bytes_max = 64 * 1024;
   bool verify_peer = true;
+  std::string ca_file;  // PEM, instead of the system's; empty: the system's
 };
 
 /// What to send. All views must stay valid until send() completed. Content-Length and Host are added.
 struct HttpCall {
   std::string_view method = "POST";
-  std::string_view target;                  // path and query, base path included
-  std::string_view header_lines;            // "name: value\r\n" …, formatted once by the caller
-  std::span<const std::string_view> body;   // written in order, one writev with the head
+  std::string_view target;                 // path and query, base path included
+  std::string_view header_lines;           // "name: value\r\n" …, formatted once by the caller
+  std::span<const std::string_view> body;  // written in order, one writev with the head
 };
 
 class HttpResponse {
@@ -61,7 +62,9 @@ class HttpClient {
  public:
   virtual ~HttpClient() = default;
   /// Sends and waits for the response's header. `abort` also governs the response's reads: it must outlive it.
-  /// A reused connection that turns out closed before any response byte is replaced by a fresh one, once.
+  /// A reused connection that turns out closed before any response byte is replaced by a fresh one, once. The response
+  /// may outlive the client. Errors: connection, timeout (connect), upstream (an answer that makes no sense), the
+  /// abort's.
   virtual Task<Result<std::unique_ptr<HttpResponse>>> send(const HttpCall& call, Abort& abort) = 0;
   virtual size_t connections_idle() const = 0;
   virtual size_t connections_open() const = 0;

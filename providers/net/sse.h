@@ -33,12 +33,12 @@ class SseScanner {
   void parse(std::string_view raw, SseEvent& event);
 
   uint64_t event_bytes_max_;
-  std::string carry_;       // the beginning of an event, from earlier feeds
-  std::string current_;     // the buffer that views point into, when a carry was completed
+  std::string carry_;    // the beginning of an event, from earlier feeds
+  std::string current_;  // the buffer that views point into, when a carry was completed
   std::string joined_;
   std::string_view input_;  // what is being scanned
   size_t position_ = 0;
-  size_t scanned_ = 0;      // no event ends before this offset of input_
+  size_t scanned_ = 0;  // no event ends before this offset of input_
   bool too_large_ = false;
 };
 

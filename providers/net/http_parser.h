@@ -1,0 +1,117 @@
+// The head of an HTTP/1.x message, parsed out of a flat buffer, and the chunked coding taken off a body. Pure: bytes
+// in, views out. The grammar is Boost.Beast's; what Beast lets pass and a proxy must not (request smuggling: RFC 9112
+// sections 2.2, 5.1, 5.2, 6.1, 6.3) is refused here. One message at a time; one owner.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace weir::providers {
+
+struct Field {
+  std::string_view name;
+  std::string_view value;  // without surrounding whitespace
+};
+
+/// ASCII case-insensitive equality.
+bool iequals(std::string_view a, std::string_view b);
+
+/// The first field of that name, case-insensitive.
+std::optional<std::string_view> find_field(const std::vector<Field>& fields, std::string_view name);
+
+/// Why a message was refused and with what status a server answers it.
+struct ParseFailure {
+  int status = 400;
+  const char* code = "invalid_request_error";
+  const char* message = "";
+};
+
+/// The views are into the bytes given to the last parse() and move with them: see rebase().
+struct MessageHead {
+  std::string_view method;  // requests
+  std::string_view target;  // requests
+  int status = 0;           // responses
+  int version = 11;         // 10 or 11
+  std::vector<Field> fields;
+  std::optional<uint64_t> content_length;
+  bool chunked = false;
+  bool keep_alive = true;        // by version and Connection
+  bool expect_continue = false;  // requests of 1.1
+  size_t bytes = 0;              // of the whole head, its empty line included
+};
+
+class HeadParser {
+ public:
+  enum class Kind { request, response };
+  enum class Status { need_more, done, failed };
+
+  explicit HeadParser(Kind kind);
+  ~HeadParser();
+  HeadParser(const HeadParser&) = delete;
+  HeadParser& operator=(const HeadParser&) = delete;
+
+  /// Parses the message that begins at bytes[0]; call again with the same bytes and more of them (they may have moved)
+  /// until it is not need_more. At most bytes_max bytes of head: more fail with 431.
+  Status parse(std::string_view bytes, uint64_t bytes_max);
+  const MessageHead& head() const { return head_; }         // REQUIRES: done
+  const ParseFailure& failure() const { return failure_; }  // REQUIRES: failed
+  bool started() const { return started_; }                 // a byte of a message was seen
+  /// The message's bytes moved to `bytes`: so do the views. REQUIRES: done.
+  void rebase(const char* bytes);
+  /// Ready for the next message; keeps its memory.
+  void reset();
+
+ private:
+  struct Impl;
+  Status fail(int status, const char* code, const char* message);
+  Status finish();
+
+  Kind kind_;
+  std::unique_ptr<Impl> impl_;
+  MessageHead head_;
+  ParseFailure failure_;
+  const char* base_ = nullptr;
+  bool started_ = false;
+};
+
+/// Removes the chunked transfer coding (RFC 9112 section 7.1), strictly: CRLF only, sizes of at most 15 hex digits, at
+/// most kExtensionBytesMax bytes of chunk extensions and kTrailerBytesMax of trailer a message. Trailers are dropped.
+class ChunkDecoder {
+ public:
+  static constexpr uint32_t kExtensionBytesMax = 4096;
+  static constexpr uint32_t kTrailerBytesMax = 16 * 1024;
+  enum class Status { need_more, data, done, failed };
+
+  /// Looks at the front of `in`. data: `data` is a piece of the body inside `in`. In every case the first `consumed`
+  /// bytes of `in` are dealt with and must not be given again.
+  Status next(std::string_view in, size_t& consumed, std::string_view& data);
+
+ private:
+  enum class State : uint8_t {
+    size_first,
+    size,
+    extension,
+    size_lf,
+    data,
+    data_cr,
+    data_lf,
+    trailer_first,
+    trailer,
+    trailer_lf,
+    end_lf,
+    done,
+    failed
+  };
+  State step(char c);
+
+  State state_ = State::size_first;
+  uint8_t digits_ = 0;
+  uint32_t extension_bytes_ = 0;
+  uint32_t trailer_bytes_ = 0;
+  uint64_t left_ = 0;  // of the current chunk
+};
+
+}  // namespace weir::providers
