@@ -1,5 +1,6 @@
 # weir_library(NAME PUBLIC deps… PRIVATE deps…): the static library of one top-level folder, all .cpp files below it.
-# weir_test(NAME LABEL label SOURCES files… LIBS libraries…): one GoogleTest binary, registered with ctest under one label.
+# weir_test(NAME LABEL label [TSAN] SOURCES files… LIBS libraries…): one GoogleTest binary, registered with ctest under one
+# label; TSAN: it crosses threads, so it is also built and run under ThreadSanitizer.
 
 find_package(Threads REQUIRED)
 
@@ -23,13 +24,17 @@ function(weir_library name)
 endfunction()
 
 function(weir_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "TSAN" "LABEL;TIMEOUT" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE WEIR_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
+  endif()
+  if(ARG_TSAN AND WEIR_SANITIZE STREQUAL "thread")
+    set(ARG_LABEL tsan)
+    add_dependencies(weir_tsan_tests ${name})
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
