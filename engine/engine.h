@@ -30,22 +30,23 @@ struct GenerateRequest {
   uint64_t cache_salt = 0;      // sequences share prefix blocks only under the same salt
   TimePoint deadline = kNever;  // on expiry the sequence ends with an error
   bool skip_special = true;     // special tokens do not show in the text
+  bool continues_text = false;  // a raw completion: no blank is cut from the output's start
 };
 
 /// A piece of a sequence's output.
 struct Output {
   std::string text;                    // new text, whole UTF-8 characters, never a part of a stop string
-  int32_t tokens = 0;                  // tokens this piece accounts for
-  std::vector<TokenId> token_ids;      // the tokens themselves
-  std::vector<TokenLogprob> logprobs;  // a token each, if asked for
+  int32_t tokens = 0;                  // tokens this piece accounts for; over all pieces, usage().output_tokens
+  std::vector<TokenId> token_ids;      // the tokens themselves, one that ended the sequence included
+  std::vector<TokenLogprob> logprobs;  // if asked for, one for each token that shows: none for what ended the sequence
   std::optional<Finish> finish;        // set on the last piece
   std::optional<Error> error;          // with Finish::error
 };
 
 struct SequenceUsage {
   int32_t prompt_tokens = 0;
-  int32_t cached_tokens = 0;   // prompt tokens whose KV was reused
-  int32_t output_tokens = 0;   // tokens sampled, the end-of-sequence token included
+  int32_t cached_tokens = 0;  // prompt tokens whose KV was reused
+  int32_t output_tokens = 0;  // tokens sampled, the end-of-sequence token included
 };
 
 /// The consumer's end of one sequence. One consumer thread at a time.
@@ -65,9 +66,9 @@ struct EngineStats {
   int32_t running = 0;
   int32_t waiting = 0;
   int32_t blocks_total = 0;
-  int32_t blocks_free = 0;      // unused
-  int32_t blocks_cached = 0;    // hold a reusable prefix, evictable
-  int32_t blocks_active = 0;    // named by a running sequence
+  int32_t blocks_free = 0;    // unused
+  int32_t blocks_cached = 0;  // hold a reusable prefix, evictable
+  int32_t blocks_active = 0;  // named by a running sequence
   uint64_t prefix_hit_tokens = 0;
   uint64_t prefix_miss_tokens = 0;
   uint64_t prefill_tokens = 0;
@@ -75,19 +76,21 @@ struct EngineStats {
   uint64_t steps = 0;
   uint64_t preemptions = 0;
   bool healthy = true;
-  std::string reason;           // why not healthy
+  std::string reason;  // why not healthy
 };
 
 class Engine {
  public:
   virtual ~Engine() = default;  // ends every sequence with an error, joins the thread
 
-  /// Never blocks. Errors: context_length (prompt + 1 > context), overloaded (inbox full), bad_request (parameters),
-  /// internal (engine is down).
+  /// Never blocks. The engine's eos_ids() are added to stop.token_ids. Errors: context_length (prompt + 1 > context),
+  /// overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter, named), internal (the
+  /// engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
   virtual EngineStats stats() const = 0;
 
   virtual const std::string& name() const = 0;
+  /// The least of the model's, the config's and what the KV blocks hold.
   virtual int32_t context_tokens() const = 0;
   virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
   virtual const std::shared_ptr<const ChatTemplate>& chat_template() const = 0;  // null: the model has none
@@ -99,7 +102,8 @@ class Engine {
 /// Loads the model that the config names ("builtin:weir-tiny" or a folder) and starts its thread. Slow.
 Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config);
 
-/// An engine over any backend: for tests (Sim) and for backends made elsewhere.
+/// An engine over any backend: for tests (Sim) and for backends made elsewhere. Without a tokenizer, outputs carry
+/// tokens and no text, and no stop string is ever found. Errors: config.
 Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, std::unique_ptr<Backend> backend,
                                             std::shared_ptr<const Tokenizer> tokenizer,
                                             std::shared_ptr<const ChatTemplate> chat_template,

@@ -45,14 +45,18 @@ Result<void> ChatRun::admit() {
   if (auto found = find_route(); !found) return found;
   prompt_estimate_ = estimate_prompt_tokens(request_.body);
   const int64_t output = body_.output_tokens_max.value_or(0);
-  auto admission = key_->limiter->admit(key_->config->limits, prompt_estimate_ + std::min(output, INT64_MAX / 256) * body_.n,
-                                        now());
+  auto admission =
+      key_->limiter->admit(key_->config->limits, prompt_estimate_ + std::min(output, INT64_MAX / 256) * body_.n, now());
   if (!admission) return std::move(admission).error();
   admission_ = std::move(*admission);
   row_ = context_.services().ledger.reserve(context_.core().index(), policy_->policy().row_bytes_max());
   if (!row_) {
-    Error full{ErrorKind::overloaded, "ledger", Retry::no, 503,
-               "the ledger cannot keep up: its journal is full; try again in a moment", "ledger_backlog"};
+    Error full{ErrorKind::overloaded,
+               "ledger",
+               Retry::no,
+               503,
+               "the ledger cannot keep up: its journal is full; try again in a moment",
+               "ledger_backlog"};
     full.retry_after = std::chrono::seconds(1);
     return full;
   }
@@ -188,7 +192,8 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   co_await reply_->pull(batch_);
   const TimePoint arrived = now();
   upstream_time_ += arrived - began;
-  if (batch_.error && (batch_.events.empty() && (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error)))
+  if (batch_.error && (batch_.events.empty() &&
+                       (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error)))
     co_return std::move(*batch_.error);
   first_token_ = arrived;
   if (first != deadline_) abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, too_late_);
@@ -257,7 +262,8 @@ bool ChatRun::encode_batch(std::string& out) {
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
     if (!upstream_said_error) out.append(chat_error_event(error));
-    if (!client_gone()) lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
+    if (!client_gone())
+      lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
     settle(client_gone() ? 499 : error.http_status, client_gone() ? "client_closed" : error.code);
     return true;
   }
@@ -268,8 +274,7 @@ bool ChatRun::encode_batch(std::string& out) {
 }
 
 Task<void> ChatRun::answer_stream() {
-  if (!reply_->native())
-    encoder_.emplace("chatcmpl-" + id_.substr(4), unix_us(wall_now()) / 1'000'000, body_.model);
+  if (!reply_->native()) encoder_.emplace("chatcmpl-" + id_.substr(4), unix_us(wall_now()) / 1'000'000, body_.model);
   ResponseHead out = head(200, "text/event-stream; charset=utf-8");
   out.add("cache-control", "no-cache");
   co_await exchange_.begin_stream(out);
@@ -321,7 +326,9 @@ providers::Usage ChatRun::usage() const {
   return usage;
 }
 
-NanoUsd ChatRun::cost() const { return config::charge(price_, usage().counts); }
+NanoUsd ChatRun::cost() const {
+  return config::charge(price_, usage().counts);
+}
 
 void ChatRun::settle(int status, std::string_view error_code) {
   if (std::exchange(settled_, true)) return;

@@ -1,6 +1,6 @@
-// One chat request from its first byte to its ledger row: authenticate, mark the body, authorize, limits, hold, choose a
-// target, stream, settle. One object and one coroutine for the whole life; settle() runs once on every way out. It keeps
-// the policy it began with. Its core's thread only.
+// One chat request from its first byte to its ledger row: authenticate, mark the body, authorize, limits, hold, choose
+// a target, stream, settle. One object and one coroutine for the whole life; settle() runs once on every way out. It
+// keeps the policy it began with. Its core's thread only.
 #pragma once
 
 #include <functional>

@@ -18,7 +18,8 @@ bool same_connection(const config::AccountConfig& a, const config::AccountConfig
 BoundPolicy::BoundPolicy(Core& core, std::shared_ptr<const Policy> policy, const BoundPolicy* before)
     : policy_(std::move(policy)) {
   for (const config::AccountConfig& account : policy_->config().accounts) {
-    const config::AccountConfig* old = before == nullptr ? nullptr : before->policy().config().find_account(account.name);
+    const config::AccountConfig* old =
+        before == nullptr ? nullptr : before->policy().config().find_account(account.name);
     if (old != nullptr && same_connection(*old, account)) {
       by_config_[&account] = before->by_config_.at(old);  // keeps its open connections
       continue;

@@ -20,7 +20,8 @@ constexpr std::string_view kUsage =
 
 int check(const std::vector<std::string>& args) {
   if (args.size() == 1 && args[0] == "--help") {
-    std::cout << "usage: weir check FILE\nEvery mistake as FILE:LINE:COL: path: message and exit status 2; \"ok\" and 0 otherwise.\n";
+    std::cout << "usage: weir check FILE\nEvery mistake as FILE:LINE:COL: path: message and exit status 2; \"ok\" and "
+                 "0 otherwise.\n";
     return 0;
   }
   if (args.size() != 1) {

@@ -42,8 +42,8 @@ bool same_engine(const config::EngineConfig& a, const config::EngineConfig& b) {
   return a.model == b.model && a.device == b.device && a.quantization == b.quantization &&
          a.kv_cache.memory_bytes == b.kv_cache.memory_bytes && a.kv_cache.block_tokens == b.kv_cache.block_tokens &&
          a.kv_cache.prefix_reuse == b.kv_cache.prefix_reuse && a.max_sequences == b.max_sequences &&
-         a.queue_max == b.queue_max && a.step_tokens_max == b.step_tokens_max &&
-         a.context_tokens == b.context_tokens && a.threads == b.threads;
+         a.queue_max == b.queue_max && a.step_tokens_max == b.step_tokens_max && a.context_tokens == b.context_tokens &&
+         a.threads == b.threads;
 }
 
 }  // namespace
@@ -65,7 +65,8 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
       error.detail = "engines." + wanted.name + ": " + error.detail;
       return error;
     }
-    (*made)->on_step([steps = services.registry.engine_steps(wanted.name)](double seconds) mutable { steps.observe(seconds); });
+    (*made)->on_step(
+        [steps = services.registry.engine_steps(wanted.name)](double seconds) mutable { steps.observe(seconds); });
     services.log.event(metrics::Level::info, "engine_started",
                        {{"engine", wanted.name},
                         {"model", wanted.model},

@@ -45,7 +45,9 @@ Json model_json(const std::string& name, int64_t created) {
   return {{"id", name}, {"object", "model"}, {"created", created}, {"owned_by", "weir"}};
 }
 
-int64_t created_of(const ProcessState& state) { return std::chrono::system_clock::to_time_t(state.started); }
+int64_t created_of(const ProcessState& state) {
+  return std::chrono::system_clock::to_time_t(state.started);
+}
 
 Task<void> models(Call call) {
   const auto bound = call.context.policy();
@@ -73,7 +75,9 @@ Task<void> model(Call call) {
   co_await respond(call.exchange, 200, body);
 }
 
-Task<void> live(Call call) { co_await respond(call.exchange, 200, R"({"status":"ok"})"); }
+Task<void> live(Call call) {
+  co_await respond(call.exchange, 200, R"({"status":"ok"})");
+}
 
 /// Why the process should get no traffic now; empty: it should.
 std::vector<std::string> unready_reasons(const Call& call) {
@@ -98,17 +102,21 @@ Task<void> health(Call call) {
   const auto bound = call.context.policy();
   const Policy& policy = bound->policy();
   if (!policy.keys().is_admin(presented_key(call.request)))
-    co_return co_await respond_error(call.exchange, {ErrorKind::authentication, "gateway", Retry::no, 401,
-                                                     "this route needs the admin key (admin_key in the configuration)",
-                                                     "invalid_api_key"});
+    co_return co_await respond_error(
+        call.exchange, {ErrorKind::authentication, "gateway", Retry::no, 401,
+                        "this route needs the admin key (admin_key in the configuration)", "invalid_api_key"});
   Json targets = Json::array();
   for (const Route& route : policy.routes().all())
     for (const RouteTarget& target : route.targets) {
       const Health::View view = target.state->health.view(now());
-      Json entry = {{"model", route.model->name},       {"target", target.state->label},
-                    {"weight", target.config->weight},  {"state", view.state},
-                    {"reason", view.reason},            {"in_flight", target.state->in_flight.load()},
-                    {"consecutive_failures", view.consecutive_failures}, {"ejections", view.ejections}};
+      Json entry = {{"model", route.model->name},
+                    {"target", target.state->label},
+                    {"weight", target.config->weight},
+                    {"state", view.state},
+                    {"reason", view.reason},
+                    {"in_flight", target.state->in_flight.load()},
+                    {"consecutive_failures", view.consecutive_failures},
+                    {"ejections", view.ejections}};
       if (target.account != nullptr) {
         const Health::View credential = target.account->credential.view(now());
         entry["credential"] = {{"state", credential.state}, {"reason", credential.reason}};
@@ -118,10 +126,16 @@ Task<void> health(Call call) {
   Json engines = Json::array();
   for (const auto& [name, engine] : policy.engines()) {
     const auto stats = engine->stats();
-    engines.push_back({{"engine", name}, {"state", stats.healthy ? "up" : "down"}, {"reason", stats.reason},
-                       {"running", stats.running}, {"waiting", stats.waiting},
-                       {"blocks", {{"total", stats.blocks_total}, {"free", stats.blocks_free},
-                                   {"cached", stats.blocks_cached}, {"active", stats.blocks_active}}}});
+    engines.push_back({{"engine", name},
+                       {"state", stats.healthy ? "up" : "down"},
+                       {"reason", stats.reason},
+                       {"running", stats.running},
+                       {"waiting", stats.waiting},
+                       {"blocks",
+                        {{"total", stats.blocks_total},
+                         {"free", stats.blocks_free},
+                         {"cached", stats.blocks_cached},
+                         {"active", stats.blocks_active}}}});
   }
   const std::string body = Json{{"targets", targets}, {"engines", engines}}.dump(2);
   co_await respond(call.exchange, 200, body);
@@ -147,11 +161,16 @@ constexpr std::string_view kGet = "GET, HEAD, OPTIONS";
 constexpr std::string_view kPost = "POST, OPTIONS";
 
 constexpr RouteEntry kRoutes[] = {
-    {"/v1/chat/completions", kPost, chat}, {"/chat/completions", kPost, chat},
-    {"/v1/models", kGet, models},          {"/models", kGet, models},
-    {"/v1/models/", kGet, model},          {"/models/", kGet, model},
-    {"/health", kGet, health},             {"/health/live", kGet, live},
-    {"/health/ready", kGet, ready},        {"/metrics", kGet, metrics_text},
+    {"/v1/chat/completions", kPost, chat},
+    {"/chat/completions", kPost, chat},
+    {"/v1/models", kGet, models},
+    {"/models", kGet, models},
+    {"/v1/models/", kGet, model},
+    {"/models/", kGet, model},
+    {"/health", kGet, health},
+    {"/health/live", kGet, live},
+    {"/health/ready", kGet, ready},
+    {"/metrics", kGet, metrics_text},
 };
 constexpr RouteEntry kMetricsRoutes[] = {
     {"/metrics", kGet, metrics_text}, {"/health/live", kGet, live}, {"/health/ready", kGet, ready}};
@@ -181,8 +200,8 @@ Task<void> dispatch(std::span<const RouteEntry> routes, CoreContext& context, co
   std::string_view rest;
   const RouteEntry* entry = find_route(routes, request.path, rest);
   if (entry == nullptr)
-    co_return co_await respond_error(
-        exchange, not_found("there is no " + std::string(request.path.substr(0, 256)) + " here"));
+    co_return co_await respond_error(exchange,
+                                     not_found("there is no " + std::string(request.path.substr(0, 256)) + " here"));
   const bool allowed = allows(entry->methods, request.method);
   if (!allowed || request.method == "OPTIONS") {
     ResponseHead head{.status = allowed ? 204 : 405, .fields = {}};
@@ -192,9 +211,10 @@ Task<void> dispatch(std::span<const RouteEntry> routes, CoreContext& context, co
       co_return;
     }
     head.add("content-type", "application/json");
-    const std::string body = error_body({ErrorKind::bad_request, "gateway", Retry::no, 405,
-                                         std::string(request.method.substr(0, 32)) + " is not allowed here; allowed: " +
-                                             std::string(entry->methods), "method_not_allowed"});
+    const std::string body = error_body(
+        {ErrorKind::bad_request, "gateway", Retry::no, 405,
+         std::string(request.method.substr(0, 32)) + " is not allowed here; allowed: " + std::string(entry->methods),
+         "method_not_allowed"});
     co_await exchange.respond(head, body);
     co_return;
   }

@@ -1,5 +1,5 @@
-// The table of everything the gateway answers over HTTP: which path and method, who may ask, who answers. The chat route
-// is a ChatRun; the rest is small and answered here. Runs on the session's core.
+// The table of everything the gateway answers over HTTP: which path and method, who may ask, who answers. The chat
+// route is a ChatRun; the rest is small and answered here. Runs on the session's core.
 #pragma once
 
 #include <atomic>

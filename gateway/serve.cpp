@@ -44,8 +44,8 @@ std::optional<ServeOptions> parse_options(const std::vector<std::string>& args, 
       const std::string& text = args[++i];
       const size_t colon = text.rfind(':');
       const char* end = text.data() + text.size();
-      if (colon == std::string::npos ||
-          std::from_chars(text.data() + colon + 1, end, options.listen_port).ptr != end || colon + 1 == text.size()) {
+      if (colon == std::string::npos || std::from_chars(text.data() + colon + 1, end, options.listen_port).ptr != end ||
+          colon + 1 == text.size()) {
         err << "weir serve: --listen takes HOST:PORT, not \"" << text << "\"\n";
         return std::nullopt;
       }
@@ -144,8 +144,8 @@ class Gateway {
 /// Engines first (slow, may fail), then what cannot fail: a refused config has changed nothing.
 Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   const auto before = policies_.get();
-  auto engines = start_engines(*config, before ? &before->config() : nullptr,
-                               before ? before->engines() : Engines{}, services_);
+  auto engines =
+      start_engines(*config, before ? &before->config() : nullptr, before ? before->engines() : Engines{}, services_);
   if (!engines) return std::move(engines).error();
   const auto spent = [this](std::string_view key, WallTime since) {
     auto sum = ledger_->spent_since(key, since);
@@ -185,8 +185,9 @@ Result<void> Gateway::start_servers(const Config& config) {
     log_.event(Level::info, "metrics_listening",
                {{"host", *config.metrics.listen_host}, {"port", metrics_server_->port()}});
   }
-  log_.event(Level::info, "listening",
-             {{"host", host}, {"port", server_->port()}, {"tls", config.server.tls.has_value()}, {"cores", cores_.size()}});
+  log_.event(
+      Level::info, "listening",
+      {{"host", host}, {"port", server_->port()}, {"tls", config.server.tls.has_value()}, {"cores", cores_.size()}});
   return {};
 }
 
@@ -194,9 +195,8 @@ Result<void> Gateway::start() {
   if (auto applied = apply(first_config_); !applied) return applied;
   if (auto started = start_servers(*first_config_); !started) return started;
   for (auto& core : cores_) core->start();
-  watcher_ = std::make_unique<config::Watcher>(options_.config_file, known_names(), [this](config::LoadOutcome outcome) {
-    reload(std::move(outcome));
-  });
+  watcher_ = std::make_unique<config::Watcher>(options_.config_file, known_names(),
+                                               [this](config::LoadOutcome outcome) { reload(std::move(outcome)); });
   return {};
 }
 
@@ -229,7 +229,9 @@ void Gateway::reload(config::LoadOutcome outcome) {
       before->config().metrics.listen_port != outcome.config->metrics.listen_port ||
       before->config().metrics.listen_host != outcome.config->metrics.listen_host)
     log_.event(Level::warn, "restart_needed",
-               {{"detail", "server.listen, server.threads, server.tls on or off, store and metrics.listen take effect at the next start"}});
+               {{"detail",
+                 "server.listen, server.threads, server.tls on or off, store and metrics.listen take effect at the "
+                 "next start"}});
 }
 
 void Gateway::fill(metrics::Samples& samples) const {
@@ -252,13 +254,12 @@ void Gateway::fill(metrics::Samples& samples) const {
       const bool known = std::any_of(samples.targets.begin(), samples.targets.end(),
                                      [&](const auto& sample) { return sample.target == target.state->label; });
       if (known) continue;  // one target may serve several models
-      const bool up = target.state->health.usable(now()) &&
-                      (target.account == nullptr || target.account->credential.usable(now()));
+      const bool up =
+          target.state->health.usable(now()) && (target.account == nullptr || target.account->credential.usable(now()));
       samples.targets.push_back({target.state->label, up, target.config->weight});
     }
   for (const Key& key : policy->keys().all())
-    if (key.budget != nullptr)
-      samples.budgets.push_back({key.config->name, key.budget->view(wall_now()).remaining});
+    if (key.budget != nullptr) samples.budgets.push_back({key.config->name, key.budget->view(wall_now()).remaining});
   const LedgerStats ledger = ledger_->stats();
   samples.ledger = {ledger_->healthy(), ledger.backlog_bytes, ledger.failures, ledger.ingested_rows};
   samples.log_lines_dropped = log_.dropped();
@@ -323,7 +324,8 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
   const uint32_t cores = loaded.config->server.threads != 0 ? loaded.config->server.threads
                                                             : std::max(1U, std::thread::hardware_concurrency());
   auto ledger_options = Ledger::options(loaded.config->store, static_cast<int>(cores));
-  auto ledger = ledger_options ? Ledger::open(*ledger_options, log) : Result<std::unique_ptr<Ledger>>(ledger_options.error());
+  auto ledger =
+      ledger_options ? Ledger::open(*ledger_options, log) : Result<std::unique_ptr<Ledger>>(ledger_options.error());
   if (!ledger) {
     err << "weir serve: " << ledger.error().detail << "\n";
     return 1;

@@ -20,12 +20,18 @@ Error bad(std::string param, std::string detail) {
 
 std::string_view type_name(od::json_type type) {
   switch (type) {
-    case od::json_type::array: return "an array";
-    case od::json_type::object: return "an object";
-    case od::json_type::number: return "a number";
-    case od::json_type::string: return "a string";
-    case od::json_type::boolean: return "a boolean";
-    case od::json_type::null: return "null";
+    case od::json_type::array:
+      return "an array";
+    case od::json_type::object:
+      return "an object";
+    case od::json_type::number:
+      return "a number";
+    case od::json_type::string:
+      return "a string";
+    case od::json_type::boolean:
+      return "a boolean";
+    case od::json_type::null:
+      return "null";
   }
   return "unknown";
 }
@@ -147,8 +153,8 @@ bool Marker::integer(std::string_view key, Value value, int64_t least, std::opti
   int64_t number = 0;
   if (value.get_int64().get(number) != SUCCESS) return wrong(std::string(key), "an integer", value);
   if (number < least)
-    return fail(bad(std::string(key), std::string(key) + ": must be ≥ " + std::to_string(least) + ", is " +
-                                          std::to_string(number)));
+    return fail(bad(std::string(key),
+                    std::string(key) + ": must be ≥ " + std::to_string(least) + ", is " + std::to_string(number)));
   out = number;
   return true;
 }
@@ -159,8 +165,9 @@ bool Marker::number(std::string_view key, Value value, double least, double most
   double number = 0;
   if (value.get_double().get(number) != SUCCESS) return wrong(std::string(key), "a number", value);
   if (!(number >= least && number <= most))
-    return fail(bad(std::string(key), std::string(key) + ": must be between " + std::to_string(static_cast<int>(least)) +
-                                          " and " + std::to_string(static_cast<int>(most))));
+    return fail(bad(std::string(key), std::string(key) + ": must be between " +
+                                          std::to_string(static_cast<int>(least)) + " and " +
+                                          std::to_string(static_cast<int>(most))));
   return true;
 }
 
@@ -321,6 +328,8 @@ Result<ChatBody> Marker::run() {
 
 }  // namespace
 
-Result<ChatBody> mark_chat_body(std::string_view json) { return Marker(json).run(); }
+Result<ChatBody> mark_chat_body(std::string_view json) {
+  return Marker(json).run();
+}
 
 }  // namespace weir::providers

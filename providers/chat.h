@@ -47,9 +47,9 @@ struct Message {
 struct ChatRequest {
   std::string model;
   std::vector<Message> messages;
-  Json tools = Json::array();   // OpenAI's tool definitions
-  Json tool_choice;             // null: not given
-  Json response_format;         // null: not given
+  Json tools = Json::array();  // OpenAI's tool definitions
+  Json tool_choice;            // null: not given
+  Json response_format;        // null: not given
   std::optional<double> temperature;
   std::optional<double> top_p;
   std::optional<int32_t> top_k;
@@ -66,15 +66,15 @@ struct ChatRequest {
   int32_t n = 1;
   bool ignore_eos = false;
   bool stream = false;
-  bool include_usage = false;   // the client asked for the usage chunk
-  Json template_arguments;      // chat_template_kwargs
+  bool include_usage = false;  // the client asked for the usage chunk
+  Json template_arguments;     // chat_template_kwargs
   std::string user;
 };
 
 /// Tokens of one request as far as they are known. Streams may report several times: the maximum counts.
 struct Usage {
   config::TokenCounts counts;
-  bool reported = false;   // by the upstream or the engine; else estimated
+  bool reported = false;  // by the upstream or the engine; else estimated
 
   void raise(const config::TokenCounts& other);
 };
@@ -82,8 +82,8 @@ struct Usage {
 enum class StopReason { stop, length, tool_calls, content_filter };
 
 struct LogprobEntry {
-  std::string token;   // text; invalid UTF-8 replaced
-  std::string bytes;   // raw
+  std::string token;  // text; invalid UTF-8 replaced
+  std::string bytes;  // raw
   double logprob = 0;
 };
 struct TokenLogprobs {
@@ -95,10 +95,10 @@ struct TokenLogprobs {
 struct ChatEvent {
   enum class Kind { text, reasoning, tool_call, finish };
   Kind kind = Kind::text;
-  int32_t index = 0;             // choice
-  std::string text;              // text and reasoning: the new piece
+  int32_t index = 0;  // choice
+  std::string text;   // text and reasoning: the new piece
   std::vector<TokenLogprobs> logprobs;
-  int32_t tool_index = 0;        // tool_call: which; id and name only in its first event
+  int32_t tool_index = 0;  // tool_call: which; id and name only in its first event
   ToolCall tool_call;
   StopReason stop = StopReason::stop;  // finish
 };

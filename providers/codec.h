@@ -1,5 +1,5 @@
-// A codec is a remote API as pure functions: a call in, the bytes of an HTTP request out; response bytes in, segments or
-// events out; an error answer in, an Error out. No socket, no clock. One file a codec, one row in the catalog.
+// A codec is a remote API as pure functions: a call in, the bytes of an HTTP request out; response bytes in, segments
+// or events out; an error answer in, an Error out. No socket, no clock. One file a codec, one row in the catalog.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,7 @@ namespace weir::providers {
 
 /// An HTTP request ready to be written. Views point into the call's body, the codec, or `storage`.
 struct EncodedCall {
-  std::string_view target;             // path, base path included
+  std::string_view target;  // path, base path included
   std::string_view header_lines;
   std::vector<std::string_view> body;
   std::vector<std::unique_ptr<std::string>> storage;

@@ -22,11 +22,16 @@ Error refused(std::string param, std::string detail) {
 
 std::string_view role_name(Role role) {
   switch (role) {
-    case Role::system: return "system";
-    case Role::developer: return "system";  // templates know no developer
-    case Role::user: return "user";
-    case Role::assistant: return "assistant";
-    case Role::tool: return "tool";
+    case Role::system:
+      return "system";
+    case Role::developer:
+      return "system";  // templates know no developer
+    case Role::user:
+      return "user";
+    case Role::assistant:
+      return "assistant";
+    case Role::tool:
+      return "tool";
   }
   return "user";
 }
@@ -56,12 +61,14 @@ Result<Json> template_messages(const ChatRequest& request) {
 /// What the engine cannot do is refused, never ignored.
 Result<void> check_supported(const ChatRequest& request) {
   if (!request.tools.empty() && request.tool_choice != "none")
-    return refused("tools", "this model runs in the local engine, which does not call tools in this version; leave tools out");
+    return refused("tools",
+                   "this model runs in the local engine, which does not call tools in this version; leave tools out");
   if (request.response_format.is_object() && request.response_format.value("type", "text") != "text")
     return refused("response_format",
                    "this model runs in the local engine, which does not constrain its output in this version; ask for "
                    "JSON in the prompt");
-  if (request.n > 16) return refused("n", "n: this model gives at most 16 choices, asked for " + std::to_string(request.n));
+  if (request.n > 16)
+    return refused("n", "n: this model gives at most 16 choices, asked for " + std::to_string(request.n));
   return {};
 }
 
@@ -78,7 +85,8 @@ engine::GenerateRequest generate_request(const ChatRequest& request, const Attem
   sampling.repetition_penalty = static_cast<float>(request.repetition_penalty.value_or(1.0));
   sampling.seed = request.seed ? *request.seed + static_cast<uint64_t>(choice) : std::random_device{}();
   if (request.logprobs) sampling.logprobs = request.top_logprobs;
-  for (const auto& [token, bias] : request.logit_bias) sampling.logit_bias.emplace_back(token, static_cast<float>(bias));
+  for (const auto& [token, bias] : request.logit_bias)
+    sampling.logit_bias.emplace_back(token, static_cast<float>(bias));
   const int64_t wanted = std::min({request.output_tokens_max.value_or(engine.context_tokens()),
                                    attempt.output_tokens_cap.value_or(INT32_MAX), int64_t{INT32_MAX}});
   out.stop.output_tokens_max = static_cast<int32_t>(std::max<int64_t>(wanted, 1));
@@ -239,7 +247,8 @@ Result<std::vector<engine::TokenId>> LocalProvider::prompt_of(const ChatRequest&
   return engine_.tokenizer()->encode(*text, {.parse_special = true, .add_special = false});
 }
 
-Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request, const Attempt& attempt) const {
+Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request,
+                                                              const Attempt& attempt) const {
   if (auto supported = check_supported(request); !supported) return std::move(supported).error();
   auto prompt = prompt_of(request);
   if (!prompt) return std::move(prompt).error();

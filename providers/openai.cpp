@@ -98,10 +98,10 @@ class OpenAiDecoder final : public ReplyDecoder {
   SseScanner scanner_;
   Usage usage_;
   uint64_t input_estimate_;
-  int64_t text_bytes_ = 0;   // of the answer's text, for an estimate where no usage comes
+  int64_t text_bytes_ = 0;  // of the answer's text, for an estimate where no usage comes
   int64_t text_events_ = 0;
   bool done_ = false;
-  bool finished_ = false;    // a finish_reason was seen
+  bool finished_ = false;  // a finish_reason was seen
 };
 
 /// Where no usage came: about four bytes a token, and upstreams send at least one token an event.
@@ -135,7 +135,8 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
     empty = false;
   Segment segment{Segment::Kind::usage, event.raw};
   // The data may be joined from several lines and then is not a part of the raw bytes: such an event stays untouched.
-  const bool in_place = event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
+  const bool in_place =
+      event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
   if (!in_place && !empty) return false;
   segment.usage_object = in_place ? static_cast<uint32_t>(event.data.data() - event.raw.data() + open + 1) : 0;
   const size_t first = event.data.find_first_not_of(" \t\r\n", open + 1);
@@ -160,7 +161,8 @@ bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
     std::string_view text;
     if (object.find_field_unordered("message").get_string().get(text) == SUCCESS && !text.empty()) message = text;
   }
-  batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, std::string(message), "upstream_error"};
+  batch.error =
+      Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, std::string(message), "upstream_error"};
   batch.segments.push_back({Segment::Kind::error, event.raw});
   return true;
 }
@@ -193,8 +195,12 @@ void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   SseEvent next;
   while (!batch.error && scanner_.next(next)) event(next, batch);
   if (scanner_.too_large() && !batch.error)
-    batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502,
-                        "the upstream sent a stream event larger than 16 MiB", "upstream_error"};
+    batch.error = Error{ErrorKind::upstream,
+                        "upstream",
+                        Retry::other_target,
+                        502,
+                        "the upstream sent a stream event larger than 16 MiB",
+                        "upstream_error"};
 }
 
 void OpenAiDecoder::finish(ReplyBatch& batch) {
@@ -203,16 +209,18 @@ void OpenAiDecoder::finish(ReplyBatch& batch) {
     batch.end = true;
     return;
   }
-  batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502,
-                      "the upstream's stream ended before its end mark", "upstream_error"};
+  batch.error = Error{
+      ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's stream ended before its end mark",
+      "upstream_error"};
 }
 
 void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
   PaddedJson& json = padded_json();
   od::object root;
   if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) {
-    batch.error = Error{ErrorKind::upstream, "upstream", Retry::other_target, 502,
-                        "the upstream's answer is not a JSON object", "upstream_error"};
+    batch.error =
+        Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's answer is not a JSON object",
+              "upstream_error"};
     return;
   }
   od::object usage;
@@ -274,8 +282,7 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   };
   std::array<Edit, 5> edits;
   size_t count = 0;
-  if (attempt.model != body.model)
-    edits[count++] = {body.model_value, out.keep(nlohmann::json(attempt.model).dump())};
+  if (attempt.model != body.model) edits[count++] = {body.model_value, out.keep(nlohmann::json(attempt.model).dump())};
   std::string inserted;
   if (body.stream && !body.include_usage) {
     if (body.stream_options_value.empty()) {
@@ -293,7 +300,8 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
       inserted.append("\"max_tokens\":").append(cap).append(",");
   }
   if (!inserted.empty()) edits[count++] = {{body.object_open, body.object_open}, out.keep(std::move(inserted))};
-  std::sort(edits.begin(), edits.begin() + count, [](const Edit& a, const Edit& b) { return a.where.begin < b.where.begin; });
+  std::sort(edits.begin(), edits.begin() + count,
+            [](const Edit& a, const Edit& b) { return a.where.begin < b.where.begin; });
   uint32_t at = 0;
   for (size_t i = 0; i < count; ++i) {
     out.body.push_back(body.json.substr(at, edits[i].where.begin - at));
@@ -325,7 +333,9 @@ std::string text_of(const nlohmann::json& object, const char* key) {
   return found->is_number_integer() ? std::to_string(found->get<int64_t>()) : std::string{};
 }
 
-bool contains(std::string_view text, std::string_view piece) { return text.find(piece) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view piece) {
+  return text.find(piece) != std::string_view::npos;
+}
 
 ErrorKind kind_of(int status, std::string_view code, std::string_view message) {
   if (code == "insufficient_quota" || status == 402) return ErrorKind::quota;
@@ -333,15 +343,23 @@ ErrorKind kind_of(int status, std::string_view code, std::string_view message) {
     return ErrorKind::context_length;
   if (code == "content_filter" || code == "content_policy_violation") return ErrorKind::content_policy;
   switch (status) {
-    case 401: return ErrorKind::authentication;
-    case 403: return ErrorKind::permission;
-    case 404: return ErrorKind::not_found;
-    case 408: return ErrorKind::timeout;
-    case 413: return ErrorKind::too_large;
-    case 429: return ErrorKind::rate_limit;
+    case 401:
+      return ErrorKind::authentication;
+    case 403:
+      return ErrorKind::permission;
+    case 404:
+      return ErrorKind::not_found;
+    case 408:
+      return ErrorKind::timeout;
+    case 413:
+      return ErrorKind::too_large;
+    case 429:
+      return ErrorKind::rate_limit;
     case 503:
-    case 529: return ErrorKind::overloaded;
-    default: return status >= 400 && status < 500 ? ErrorKind::bad_request : ErrorKind::upstream;
+    case 529:
+      return ErrorKind::overloaded;
+    default:
+      return status >= 400 && status < 500 ? ErrorKind::bad_request : ErrorKind::upstream;
   }
 }
 

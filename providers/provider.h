@@ -27,16 +27,16 @@ namespace weir::providers {
 /// One attempt. Everything it refers to outlives the Reply.
 struct Attempt {
   Core& core;
-  Abort& abort;               // client gone, deadlines, drain
-  const ChatBody& body;       // the client's bytes and marks, OpenAI Chat Completions
+  Abort& abort;          // client gone, deadlines, drain
+  const ChatBody& body;  // the client's bytes and marks, OpenAI Chat Completions
   /// The neutral form, decoded once on the first call; an Error if the body does not decode.
   const std::function<Result<const ChatRequest*>()>& neutral;
-  std::string_view model;     // the upstream's name of the model
+  std::string_view model;  // the upstream's name of the model
   std::string_view request_id;
   std::optional<int64_t> output_tokens_cap;  // policy allows no more output than this, below what the client set
   TimePoint deadline = kNever;
   uint64_t response_bytes_max = 64 * 1024 * 1024;
-  uint64_t cache_salt = 0;    // prefix reuse in the engine stays within one salt
+  uint64_t cache_salt = 0;  // prefix reuse in the engine stays within one salt
 };
 
 /// A stretch of an answer in the client's own protocol, as the upstream sent it.
@@ -58,8 +58,8 @@ struct Segment {
 struct ReplyBatch {
   std::vector<Segment> segments;
   std::vector<ChatEvent> events;
-  bool end = false;              // nothing follows; the answer is complete
-  std::optional<Error> error;    // the answer broke: after what is in this batch nothing follows
+  bool end = false;            // nothing follows; the answer is complete
+  std::optional<Error> error;  // the answer broke: after what is in this batch nothing follows
   void clear() {
     segments.clear();
     events.clear();

@@ -73,15 +73,16 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
   if (head.status() / 100 != 2) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     const std::string_view text = body ? *body : std::string_view{};
-    co_return codec_->classify(head.status(), [&](std::string_view name) { return head.header(name); }, text);
+    co_return codec_->classify(
+        head.status(), [&](std::string_view name) { return head.header(name); }, text);
   }
   // A server may answer a stream request with a plain JSON body (an error in disguise, or no support for streams).
   const auto type = head.header("content-type");
   const bool streamed = attempt.body.stream && (!type || type->find("json") == std::string_view::npos);
   if (attempt.body.stream && !streamed) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
-    Error error = codec_->classify(502, [&](std::string_view name) { return head.header(name); },
-                                   body ? *body : std::string_view{});
+    Error error = codec_->classify(
+        502, [&](std::string_view name) { return head.header(name); }, body ? *body : std::string_view{});
     error.detail = "the upstream answered a streaming request with a JSON body: " + error.detail;
     co_return error;
   }

@@ -7,11 +7,15 @@
 namespace weir {
 
 using Duration = std::chrono::nanoseconds;
-using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;          // deadlines, rates
-using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;           // ledger, budget periods
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;  // deadlines, rates
+using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;   // ledger, budget periods
 
-inline TimePoint now() { return std::chrono::steady_clock::now(); }
-inline WallTime wall_now() { return std::chrono::system_clock::now(); }
+inline TimePoint now() {
+  return std::chrono::steady_clock::now();
+}
+inline WallTime wall_now() {
+  return std::chrono::system_clock::now();
+}
 inline constexpr TimePoint kNever = TimePoint::max();
 
 /// Microseconds since the Unix epoch, UTC: the ledger's unit of time.

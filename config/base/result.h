@@ -13,22 +13,22 @@
 namespace weir {
 
 enum class ErrorKind {
-  bad_request,       // the caller's input is wrong; trying again cannot help
-  authentication,    // no, bad, blocked or expired credential
-  permission,        // a good credential that may not do this
-  not_found,         // no such model, route, file
-  too_large,         // over a size limit
-  context_length,    // the prompt does not fit the model
-  content_policy,    // refused by a safety system
-  rate_limit,        // too many requests or tokens; see retry_after
-  quota,             // money or prepaid quota is used up
-  overloaded,        // a queue is full, an upstream says it is busy
-  timeout,           // a deadline passed
-  connection,        // the transport failed: resolve, connect, TLS, reset
-  upstream,          // the upstream answered, and the answer is an error or makes no sense
-  cancelled,         // our side gave up: client gone, shutdown
-  config,            // a mistake in a configuration or model file
-  internal,          // a fault of Weir
+  bad_request,     // the caller's input is wrong; trying again cannot help
+  authentication,  // no, bad, blocked or expired credential
+  permission,      // a good credential that may not do this
+  not_found,       // no such model, route, file
+  too_large,       // over a size limit
+  context_length,  // the prompt does not fit the model
+  content_policy,  // refused by a safety system
+  rate_limit,      // too many requests or tokens; see retry_after
+  quota,           // money or prepaid quota is used up
+  overloaded,      // a queue is full, an upstream says it is busy
+  timeout,         // a deadline passed
+  connection,      // the transport failed: resolve, connect, TLS, reset
+  upstream,        // the upstream answered, and the answer is an error or makes no sense
+  cancelled,       // our side gave up: client gone, shutdown
+  config,          // a mistake in a configuration or model file
+  internal,        // a fault of Weir
 };
 
 enum class Retry {
@@ -40,9 +40,9 @@ struct Error {
   ErrorKind kind = ErrorKind::internal;
   std::string source;  // who says so: "config", "engine", an account's name, …
   Retry retry = Retry::no;
-  int http_status = 500;  // what a client of ours should see
-  std::string detail;     // what was wrong, where, and what to do; holds no secret and no prompt
-  std::string code = {};  // CONTRACT's code ("model_not_found") or the upstream's own
+  int http_status = 500;   // what a client of ours should see
+  std::string detail;      // what was wrong, where, and what to do; holds no secret and no prompt
+  std::string code = {};   // CONTRACT's code ("model_not_found") or the upstream's own
   std::string param = {};  // the request field that was wrong, as "messages[2].role"
   std::optional<std::chrono::milliseconds> retry_after = {};  // when trying again may help
 };
@@ -56,17 +56,35 @@ class [[nodiscard]] Result {
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
-  T& value() & { assert(ok()); return *std::get_if<0>(&state_); }
-  const T& value() const& { assert(ok()); return *std::get_if<0>(&state_); }
-  T&& value() && { assert(ok()); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    assert(ok());
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    assert(ok());
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    assert(ok());
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
-  Error& error() & { assert(!ok()); return *std::get_if<1>(&state_); }
-  const Error& error() const& { assert(!ok()); return *std::get_if<1>(&state_); }
-  Error&& error() && { assert(!ok()); return std::move(*std::get_if<1>(&state_)); }
+  Error& error() & {
+    assert(!ok());
+    return *std::get_if<1>(&state_);
+  }
+  const Error& error() const& {
+    assert(!ok());
+    return *std::get_if<1>(&state_);
+  }
+  Error&& error() && {
+    assert(!ok());
+    return std::move(*std::get_if<1>(&state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -81,9 +99,18 @@ class [[nodiscard]] Result<void> {
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  Error& error() & { assert(!ok()); return *error_; }
-  const Error& error() const& { assert(!ok()); return *error_; }
-  Error&& error() && { assert(!ok()); return std::move(*error_); }
+  Error& error() & {
+    assert(!ok());
+    return *error_;
+  }
+  const Error& error() const& {
+    assert(!ok());
+    return *error_;
+  }
+  Error&& error() && {
+    assert(!ok());
+    return std::move(*error_);
+  }
 
  private:
   std::optional<Error> error_;

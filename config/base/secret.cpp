@@ -11,6 +11,8 @@ Sha256 sha256(std::string_view text) {
   return digest;
 }
 
-bool constant_time_equal(const Sha256& a, const Sha256& b) { return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
+bool constant_time_equal(const Sha256& a, const Sha256& b) {
+  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 }  // namespace weir

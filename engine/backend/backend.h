@@ -38,7 +38,7 @@ struct StepPlan {
     int32_t prompt_length = 0;
     int32_t output_index = 0;
   };
-  std::vector<SampleRow> sampling;         // [R]
+  std::vector<SampleRow> sampling;  // [R]
 
   int32_t rows() const { return static_cast<int32_t>(context_length.size()); }
   void clear();
@@ -46,15 +46,15 @@ struct StepPlan {
 
 struct StepResult {
   uint64_t step = 0;
-  std::vector<TokenId> sampled;            // [R] -1 where samples[r] == 0
-  std::vector<TokenLogprob> logprobs;      // [R] filled where asked for; `bytes` stays empty
+  std::vector<TokenId> sampled;        // [R] -1 where samples[r] == 0
+  std::vector<TokenLogprob> logprobs;  // [R] filled where asked for; `bytes` stays empty
 };
 
 struct BackendInfo {
-  std::string name;              // "cpu", "sim", "cuda:0 NVIDIA H200"
-  int32_t blocks = 0;            // KV blocks the backend holds
+  std::string name;    // "cpu", "sim", "cuda:0 NVIDIA H200"
+  int32_t blocks = 0;  // KV blocks the backend holds
   int32_t block_tokens = 16;
-  int32_t context_tokens = 0;    // the longest sequence the model takes
+  int32_t context_tokens = 0;  // the longest sequence the model takes
   int32_t vocab_size = 0;
   uint64_t kv_bytes = 0;
   uint64_t weight_bytes = 0;

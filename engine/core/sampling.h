@@ -15,23 +15,23 @@ namespace weir::engine {
 /// The order of operations: logit bias, penalties, then (greedy if temperature == 0) temperature, top-k, min-p, top-p,
 /// draw. Log-probabilities are of the distribution before temperature and truncation, as OpenAI's are.
 struct SamplingParams {
-  float temperature = 1.0F;        // ≥ 0; 0 is greedy, ties to the lowest id
-  int32_t top_k = 0;               // 0: off
-  float top_p = 1.0F;              // (0, 1]
-  float min_p = 0.0F;              // [0, 1]
-  float presence_penalty = 0.0F;   // subtracted once from every token already generated
-  float frequency_penalty = 0.0F;  // subtracted times the count of every token already generated
-  float repetition_penalty = 1.0F; // > 0; CTRL (Keskar et al. 2019), over prompt and output
-  uint64_t seed = 0;               // the draw at output position i depends on (seed, i) alone, never on the batch
-  int32_t logprobs = -1;           // -1: none; n ≥ 0: of the chosen token and the n most likely (≤ 20)
+  float temperature = 1.0F;         // ≥ 0; 0 is greedy, ties to the lowest id
+  int32_t top_k = 0;                // 0: off
+  float top_p = 1.0F;               // (0, 1]
+  float min_p = 0.0F;               // [0, 1]
+  float presence_penalty = 0.0F;    // subtracted once from every token already generated
+  float frequency_penalty = 0.0F;   // subtracted times the count of every token already generated
+  float repetition_penalty = 1.0F;  // > 0; CTRL (Keskar et al. 2019), over prompt and output
+  uint64_t seed = 0;                // the draw at output position i depends on (seed, i) alone, never on the batch
+  int32_t logprobs = -1;            // -1: none; n ≥ 0: of the chosen token and the n most likely (≤ 20)
   std::vector<std::pair<TokenId, float>> logit_bias;
 };
 
 struct StopConditions {
-  int32_t output_tokens_max = 16;      // ≥ 1
-  std::vector<std::string> strings;    // the text ends before the earliest match; at most 16 of at most 256 bytes
-  std::vector<TokenId> token_ids;      // end-of-sequence ids of the model and of the request; not shown
-  bool ignore_eos = false;             // for benchmarks: token_ids are ignored
+  int32_t output_tokens_max = 16;    // ≥ 1
+  std::vector<std::string> strings;  // the text ends before the first match to complete; ≤ 16 of 1 .. 256 bytes
+  std::vector<TokenId> token_ids;    // end-of-sequence ids of the model and of the request; not shown
+  bool ignore_eos = false;           // for benchmarks: token_ids are ignored
 };
 
 enum class Finish { stop, length, cancelled, error };

@@ -8,13 +8,20 @@ namespace {
 std::string_view type_of(const Error& error) {
   if (error.code == "insufficient_quota") return "insufficient_quota";
   switch (error.http_status) {
-    case 401: return "authentication_error";
-    case 403: return "permission_error";
-    case 429: return "rate_limit_error";
-    case 502: return "upstream_error";
-    case 503: return "service_unavailable_error";
-    case 504: return "timeout_error";
-    default: return error.http_status >= 500 ? "server_error" : "invalid_request_error";
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 429:
+      return "rate_limit_error";
+    case 502:
+      return "upstream_error";
+    case 503:
+      return "service_unavailable_error";
+    case 504:
+      return "timeout_error";
+    default:
+      return error.http_status >= 500 ? "server_error" : "invalid_request_error";
   }
 }
 

@@ -11,14 +11,20 @@ using providers::ChatEvent;
 using providers::Json;
 using providers::StopReason;
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string_view stop_name(StopReason stop) {
   switch (stop) {
-    case StopReason::stop: return "stop";
-    case StopReason::length: return "length";
-    case StopReason::tool_calls: return "tool_calls";
-    case StopReason::content_filter: return "content_filter";
+    case StopReason::stop:
+      return "stop";
+    case StopReason::length:
+      return "length";
+    case StopReason::tool_calls:
+      return "tool_calls";
+    case StopReason::content_filter:
+      return "content_filter";
   }
   return "stop";
 }
@@ -66,8 +72,12 @@ void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
   if (!choice.opened) delta["role"] = "assistant";
   Json finish = nullptr;
   switch (event.kind) {
-    case ChatEvent::Kind::text: delta["content"] = event.text; break;
-    case ChatEvent::Kind::reasoning: delta["reasoning_content"] = event.text; break;
+    case ChatEvent::Kind::text:
+      delta["content"] = event.text;
+      break;
+    case ChatEvent::Kind::reasoning:
+      delta["reasoning_content"] = event.text;
+      break;
     case ChatEvent::Kind::tool_call: {
       Json call = {{"index", event.tool_index}};
       if (!event.tool_call.id.empty()) {
@@ -108,7 +118,9 @@ void ChatEncoder::add(ChatEvent event) {
       choice.text += event.text;
       for (auto& token : event.logprobs) choice.logprobs.push_back(std::move(token));
       break;
-    case ChatEvent::Kind::reasoning: choice.reasoning += event.text; break;
+    case ChatEvent::Kind::reasoning:
+      choice.reasoning += event.text;
+      break;
     case ChatEvent::Kind::tool_call: {
       providers::ToolCall& call = choice.tool_calls[event.tool_index];
       if (!event.tool_call.id.empty()) {
@@ -118,7 +130,9 @@ void ChatEncoder::add(ChatEvent event) {
       call.arguments += event.tool_call.arguments;
       break;
     }
-    case ChatEvent::Kind::finish: choice.stop = event.stop; break;
+    case ChatEvent::Kind::finish:
+      choice.stop = event.stop;
+      break;
   }
 }
 
@@ -143,7 +157,9 @@ std::string ChatEncoder::whole(const providers::Usage& usage) const {
                {"usage", usage_json(usage)}});
 }
 
-std::string chat_error_event(const Error& error) { return "data: " + error_body(error) + "\n\n"; }
+std::string chat_error_event(const Error& error) {
+  return "data: " + error_body(error) + "\n\n";
+}
 
 void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,
                             std::string& out) {

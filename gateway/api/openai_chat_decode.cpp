@@ -54,7 +54,8 @@ void Decoder::number(const char* key, double least, double most, std::optional<d
   if (!value->is_number()) return fail(key, "a number");
   const double number = value->get<double>();
   if (!(number >= least && number <= most))
-    return fail(key, "between " + std::to_string(static_cast<int>(least)) + " and " + std::to_string(static_cast<int>(most)));
+    return fail(
+        key, "between " + std::to_string(static_cast<int>(least)) + " and " + std::to_string(static_cast<int>(most)));
   out = number;
 }
 
@@ -127,14 +128,22 @@ void Decoder::message(const Json& in, const std::string& where) {
   if (!in.is_object()) return fail(where, "an object");
   Message out;
   const std::string role = text(in, "role", where);
-  if (role == "system") out.role = Role::system;
-  else if (role == "developer") out.role = Role::developer;
-  else if (role == "user") out.role = Role::user;
-  else if (role == "assistant") out.role = Role::assistant;
-  else if (role == "tool" || role == "function") out.role = Role::tool;
-  else return fail(where + ".role", "one of system, developer, user, assistant, tool");
-  if (const Json* value = find(in, "content")) content(*value, where + ".content", out);
-  else if (out.role != Role::assistant) return fail(where + ".content", "given");
+  if (role == "system")
+    out.role = Role::system;
+  else if (role == "developer")
+    out.role = Role::developer;
+  else if (role == "user")
+    out.role = Role::user;
+  else if (role == "assistant")
+    out.role = Role::assistant;
+  else if (role == "tool" || role == "function")
+    out.role = Role::tool;
+  else
+    return fail(where + ".role", "one of system, developer, user, assistant, tool");
+  if (const Json* value = find(in, "content"))
+    content(*value, where + ".content", out);
+  else if (out.role != Role::assistant)
+    return fail(where + ".content", "given");
   out.name = text(in, "name", where);
   out.tool_call_id = text(in, "tool_call_id", where);
   out.reasoning = text(in, "reasoning_content", where);
@@ -144,7 +153,8 @@ void Decoder::message(const Json& in, const std::string& where) {
 
 void Decoder::messages() {
   const Json* list = find(body_, "messages");
-  if (list == nullptr || !list->is_array() || list->empty()) return fail("messages", "an array of at least one message");
+  if (list == nullptr || !list->is_array() || list->empty())
+    return fail("messages", "an array of at least one message");
   for (size_t i = 0; i < list->size(); ++i) message((*list)[i], "messages[" + std::to_string(i) + "]");
 }
 
@@ -152,7 +162,8 @@ void Decoder::stop() {
   const Json* value = find(body_, "stop");
   if (value == nullptr) return;
   const Json list = value->is_string() ? Json::array({*value}) : *value;
-  if (!list.is_array() || list.size() > kStopStringsMax) return fail("stop", "a string or an array of at most 16 strings");
+  if (!list.is_array() || list.size() > kStopStringsMax)
+    return fail("stop", "a string or an array of at most 16 strings");
   for (const Json& one : list) {
     if (!one.is_string() || one.get_ref<const std::string&>().size() > kStopBytesMax)
       return fail("stop", "strings of at most 256 bytes");
@@ -203,7 +214,8 @@ Result<ChatRequest> Decoder::run() {
     out_.include_usage = options->value("include_usage", Json(false)) == Json(true);
   stop();
   logit_bias();
-  if (const Json* tools = find(body_, "tools")) tools->is_array() ? void(out_.tools = *tools) : fail("tools", "an array");
+  if (const Json* tools = find(body_, "tools"))
+    tools->is_array() ? void(out_.tools = *tools) : fail("tools", "an array");
   if (const Json* choice = find(body_, "tool_choice")) out_.tool_choice = *choice;
   if (const Json* format = find(body_, "response_format"))
     format->is_object() ? void(out_.response_format = *format) : fail("response_format", "an object");

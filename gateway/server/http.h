@@ -30,9 +30,9 @@ struct Request {
   std::string_view path;   // percent-encoded as received, without the query
   std::string_view query;  // after '?', may be empty
   std::span<const HeaderView> headers;
-  std::string_view body;   // whole, chunked coding removed
-  std::string_view peer;   // the client's address
-  TimePoint accepted;      // when the request's first byte was read
+  std::string_view body;  // whole, chunked coding removed
+  std::string_view peer;  // the client's address
+  TimePoint accepted;     // when the request's first byte was read
 
   /// First field of that name, case-insensitive; empty if there is none.
   std::string_view header(std::string_view name) const;
