@@ -48,7 +48,7 @@ struct ServerConfig {
 struct MetricsConfig {
   std::optional<std::string> listen_host;  // its own listener if set
   uint16_t listen_port = 0;
-  uint32_t series_max = 20'000;            // `series`: label combinations over all metrics; more fall into "other"
+  uint32_t series_max = 20'000;  // `series`: label combinations over all metrics; more fall into "other"
 };
 
 struct LogConfig {
@@ -71,13 +71,13 @@ struct RateLimits {
 struct AccountConfig {
   std::string name;
   std::string provider;  // a name of the providers' catalog: "openai", "echo", …
-  std::string base_url;  // empty: the provider's own
+  std::string base_url;  // http or https, without trailing slashes; empty: the provider's own
   Secret api_key;
   RateLimits limits;
   milliseconds connect_timeout{5'000};
-  uint32_t idle_connections_max = 256;           // a core
+  uint32_t idle_connections_max = 256;  // `idle_connections`: a core
   milliseconds idle_connection_timeout{60'000};
-  std::map<std::string, std::string> options;    // every other scalar key of the account, as text (region, api_version, …)
+  std::map<std::string, std::string> options;  // the keys that only this provider has; durations as "250ms"
 };
 
 struct KvCacheConfig {
@@ -139,11 +139,11 @@ struct KeyConfig {
   std::optional<int64_t> expires_unix_s;  // `expires`: RFC 3339 date or date-time
 };
 
-struct HealthConfig {                           // `health`
-  milliseconds cooldown{5'000};                 // first cooldown of a failing target; doubles up to the maximum
+struct HealthConfig {            // `health`
+  milliseconds cooldown{5'000};  // first cooldown of a failing target; doubles up to the maximum
   milliseconds cooldown_max{300'000};
-  milliseconds credential_cooldown{60'000};     // 401, 402, 403: an account that a person must mend
-  uint32_t failures_to_cool = 3;                // consecutive 5xx, connect failures or timeouts
+  milliseconds credential_cooldown{60'000};  // 401, 402, 403: an account that a person must mend
+  uint32_t failures_to_cool = 3;             // `failures`: consecutive 5xx, connect failures or timeouts
 };
 
 struct Config {

@@ -25,9 +25,10 @@ struct Mistake {
 struct LoadOutcome {
   std::shared_ptr<const Config> config;  // null if there are mistakes
   std::vector<Mistake> mistakes;
-  std::vector<std::string> warnings;     // e.g. a model without a price, an account nobody uses
+  std::vector<std::string> warnings;  // e.g. a model without a price, an account nobody uses
 };
 
+/// The variables that `${NAME}` takes its values from.
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 
 /// The names of the providers' catalog, handed in because config knows no provider.
@@ -36,13 +37,29 @@ struct KnownNames {
   std::vector<std::string> strategies;
 };
 
-LoadOutcome load_text(std::string_view yaml, const std::string& file, const Environment& environment, const KnownNames& known);
+/// Touches no file: neither the TLS files nor the model folders that the text names are looked at.
+LoadOutcome load_text(std::string_view yaml, const std::string& file, const Environment& environment,
+                      const KnownNames& known);
+/// With the environment of the process. TLS files must be readable; relative paths are relative to the working folder.
 LoadOutcome load_file(const std::string& file, const KnownNames& known);
 
-/// What changed between two configs, a line each ("models.gpt-4o.targets[1].weight: 1 -> 3"); secrets are named, not shown.
+/// The text of a config file, at most one byte more than a config may have. The error's detail has no file name.
+Result<std::string> read_config_file(const std::string& file);
+std::optional<std::string> process_environment(const std::string& name);
+
+/// What changed between two configs, a line each ("models.gpt-4o.targets[1].weight: 1 -> 3"); secrets are named, not
+/// shown.
 std::vector<std::string> diff(const Config& before, const Config& after);
 
-/// config/prices.yaml, compiled into the binary.
+/// config/prices.yaml, compiled into the binary: its text, and the table it makes.
 std::string_view builtin_prices_yaml();
+const PriceTable& builtin_prices();
+
+struct PricesOutcome {
+  PriceTable prices;  // the built-in ones with the file's on top
+  std::vector<Mistake> mistakes;
+};
+/// Only the `prices:` of a config; what else the text holds need not be right, nor its variables set.
+PricesOutcome load_prices_text(std::string_view yaml, const std::string& file, const Environment& environment);
 
 }  // namespace weir::config

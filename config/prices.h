@@ -31,18 +31,22 @@ struct TokenCounts {
 };
 
 /// (input − cached)·p_in + cached·p_cached + output·p_out, rounded half up once, to a nano-dollar, at the end.
-/// REQUIRES: counts ≥ 0, cached_input ≤ input, reasoning ≤ output. Saturates at INT64_MAX.
+/// cached_input is held to 0 … input, since upstreams report it; reasoning costs nothing of its own. Saturates at
+/// INT64_MAX.
 NanoUsd charge(const Price& price, const TokenCounts& counts);
 
 class PriceTable {
  public:
   /// By exact name, else by the longest listed name that is followed in `model` by a date or version suffix
-  /// ("gpt-4o-2024-08-06" finds "gpt-4o"). nullptr: unknown, which costs 0 and is said once at start.
+  /// ("gpt-4o-2024-08-06" finds "gpt-4o"), else without what stands before a '/' ("openai/gpt-4o") or without Bedrock's
+  /// region ("eu.anthropic.…"). nullptr: unknown, which costs 0 and is said once at start.
   const Price* find(std::string_view model) const;
   void set(std::string model, Price price) { by_model_[std::move(model)] = price; }
   const std::map<std::string, Price, std::less<>>& all() const { return by_model_; }
 
  private:
+  const Price* find_one(std::string_view name) const;
+
   std::map<std::string, Price, std::less<>> by_model_;
 };
 

@@ -1,0 +1,146 @@
+#include "config/cli.h"
+
+#include <algorithm>
+#include <ostream>
+
+#include "config/base/nearest.h"
+#include "config/load/scalars.h"
+
+namespace weir::config {
+namespace {
+
+constexpr int kFine = 0;
+constexpr int kBadUsage = 2;
+constexpr int64_t kTokensMax = 1'000'000'000'000'000;
+constexpr size_t kSuggestionsMax = 3;
+
+constexpr const char* kPriceUsage =
+    "usage: weir price MODEL --input N --output N [--cached N] [--config FILE]\n"
+    "What a call costs, in exact dollars.\n"
+    "  --input N      prompt tokens, cached ones included\n"
+    "  --output N     answered tokens, reasoning included\n"
+    "  --cached N     how many of the prompt tokens came from the provider's cache\n"
+    "  --config FILE  its prices: come before the built-in ones\n";
+
+struct PriceRequest {
+  std::string model;
+  std::string config_file;
+  TokenCounts counts;
+  bool has_input = false;
+  bool has_output = false;
+};
+
+/// Dollars of an amount in pico-dollars, exactly: 4500000000 -> "0.0045".
+std::string dollars(unsigned __int128 picos) {
+  constexpr int kDecimals = 12;
+  std::string digits;
+  for (; picos > 0 || digits.size() <= kDecimals; picos /= 10)
+    digits += static_cast<char>('0' + static_cast<int>(picos % 10));
+  std::reverse(digits.begin(), digits.end());
+  digits.insert(digits.size() - kDecimals, ".");
+  digits.erase(digits.find_last_not_of('0') + 1);
+  if (digits.ends_with('.')) digits.pop_back();
+  return digits;
+}
+
+/// Nothing, and a word to `err`, if the arguments make no sense.
+std::optional<PriceRequest> parse_price_request(const std::vector<std::string>& args, std::ostream& err) {
+  const auto fail = [&](const std::string& why) -> std::optional<PriceRequest> {
+    err << "weir price: " << why << '\n' << kPriceUsage;
+    return std::nullopt;
+  };
+  PriceRequest request;
+  for (size_t i = 0; i < args.size(); ++i) {
+    std::string name = args[i];
+    if (!name.starts_with("--")) {
+      if (!request.model.empty()) return fail("one model at a time, not also \"" + name + '"');
+      request.model = name;
+      continue;
+    }
+    std::string value;
+    if (const size_t equals = name.find('='); equals != std::string::npos) {
+      value = name.substr(equals + 1);
+      name.resize(equals);
+    } else if (i + 1 < args.size()) {
+      value = args[++i];
+    } else {
+      return fail(name + " needs a value");
+    }
+    if (name == "--config") {
+      request.config_file = value;
+      continue;
+    }
+    const auto number = parse_integer(value);
+    if (name != "--input" && name != "--output" && name != "--cached")
+      return fail("unknown option " + name + did_you_mean(name, {"--input", "--output", "--cached", "--config"}));
+    if (!number || *number < 0 || *number > kTokensMax)
+      return fail(name + " must be a number of tokens ≥ 0, is \"" + value + '"');
+    (name == "--input"    ? request.counts.input
+     : name == "--output" ? request.counts.output
+                          : request.counts.cached_input) = *number;
+    request.has_input = request.has_input || name == "--input";
+    request.has_output = request.has_output || name == "--output";
+  }
+  if (request.model.empty()) return fail("name a model");
+  if (!request.has_input || !request.has_output) return fail("--input and --output are needed");
+  if (request.counts.cached_input > request.counts.input)
+    return fail("--cached must be ≤ --input, of which it is a part");
+  return request;
+}
+
+void print_cost(const PriceRequest& request, const Price& price, std::ostream& out) {
+  const auto line = [&](const char* kind, int64_t tokens, PicoUsdPerToken rate) {
+    const auto per_million = static_cast<unsigned __int128>(rate.picos) * 1'000'000;
+    const auto cost = static_cast<unsigned __int128>(rate.picos) * static_cast<unsigned __int128>(tokens);
+    out << "  " << kind << ' ' << tokens << " × $" << dollars(per_million) << " a million = $" << dollars(cost) << '\n';
+  };
+  const auto& counts = request.counts;
+  out << to_decimal_usd(charge(price, counts)) << " USD\n";
+  line("input:       ", counts.input - counts.cached_input, price.input);
+  if (counts.cached_input > 0) line("cached input:", counts.cached_input, price.cached_input.value_or(price.input));
+  line("output:      ", counts.output, price.output);
+}
+
+}  // namespace
+
+int check_command(const std::string& file, std::ostream& out, std::ostream& err, const KnownNames& known) {
+  const LoadOutcome outcome = load_file(file, known);
+  for (const auto& warning : outcome.warnings) err << file << ": warning: " << warning << '\n';
+  for (const auto& mistake : outcome.mistakes) out << mistake.text() << '\n';
+  if (!outcome.mistakes.empty()) return kBadUsage;
+  out << "ok\n";
+  return kFine;
+}
+
+int price_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  if (std::find(args.begin(), args.end(), "--help") != args.end()) {
+    out << kPriceUsage;
+    return kFine;
+  }
+  const auto request = parse_price_request(args, err);
+  if (!request) return kBadUsage;
+  PriceTable prices = builtin_prices();
+  if (!request->config_file.empty()) {
+    const auto text = read_config_file(request->config_file);
+    if (!text) {
+      err << request->config_file << ": " << text.error().detail << '\n';
+      return kBadUsage;
+    }
+    auto loaded = load_prices_text(*text, request->config_file, process_environment);
+    for (const auto& mistake : loaded.mistakes) err << mistake.text() << '\n';
+    if (!loaded.mistakes.empty()) return kBadUsage;
+    prices = std::move(loaded.prices);
+  }
+  if (const Price* price = prices.find(request->model)) {
+    print_cost(*request, *price, out);
+    return kFine;
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, price] : prices.all()) names.push_back(name);
+  const std::string remedy = did_you_mean(request->model, names, kSuggestionsMax);
+  err << "weir price: no price for \"" << request->model << '"' << (remedy.empty() ? "." : remedy)
+      << " The prices: of a config can name more (--config FILE).\n";
+  return kBadUsage;
+}
+
+}  // namespace weir::config

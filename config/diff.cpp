@@ -1,0 +1,246 @@
+// What a reload changed, for the log: each struct is laid out as (field, text) lists, and the lists are compared.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "config/load.h"
+#include "config/load/report.h"
+#include "config/load/scalars.h"
+
+namespace weir::config {
+namespace {
+
+struct Field {
+  std::string path;
+  std::string value;
+  bool secret = false;  // compared, never shown
+};
+using Fields = std::vector<Field>;
+
+std::string text(bool value) {
+  return value ? "true" : "false";
+}
+std::string text(NanoUsd amount) {
+  return to_decimal_usd(amount);
+}
+template <class Int>
+std::string number_or_none(const std::optional<Int>& value) {
+  return value ? std::to_string(*value) : "none";
+}
+std::string none_if_empty(const std::string& value) {
+  return value.empty() ? "none" : value;
+}
+
+std::string list(const std::vector<std::string>& names) {
+  std::string out = "[";
+  for (const auto& name : names) out += (out.size() > 1 ? ", " : "") + name;
+  return out + ']';
+}
+
+std::string price_text(PicoUsdPerToken price) {
+  // Dollars a million tokens have six decimals in pico-dollars; thousandfold they are nano-dollars.
+  return price.picos <= INT64_MAX / 1000 ? to_decimal_usd({price.picos * 1000}) : std::to_string(price.picos) + "e-6";
+}
+
+/// Prefixes are added by the caller, so that a list reads like the YAML it came from.
+class Layout {
+ public:
+  void add(std::string path, std::string value) { fields_.push_back({std::move(path), std::move(value)}); }
+  template <class Int>
+  void number(std::string path, Int value) {
+    add(std::move(path), std::to_string(value));
+  }
+  void duration(std::string path, std::chrono::milliseconds value) { add(std::move(path), to_text(value)); }
+  void size(std::string path, uint64_t bytes) { add(std::move(path), size_to_text(bytes)); }
+  void secret(std::string path, std::string value) { fields_.push_back({std::move(path), std::move(value), true}); }
+  void rates(const RateLimits& limits) {
+    add("limits.rpm", number_or_none(limits.requests_per_minute));
+    add("limits.tpm", number_or_none(limits.tokens_per_minute));
+    add("limits.concurrency", number_or_none(limits.concurrency));
+  }
+  Fields take() { return std::move(fields_); }
+
+ private:
+  Fields fields_;
+};
+
+void lay_out_server(const ServerConfig& server, Layout& out) {
+  out.add("server.listen", server.listen_host + ':' + std::to_string(server.listen_port));
+  out.add("server.threads", server.threads == 0 ? "auto" : std::to_string(server.threads));
+  out.duration("server.drain_timeout", server.drain_timeout);
+  out.add("server.tls.certificate", server.tls ? server.tls->certificate_file : "none");
+  out.add("server.tls.key", server.tls ? server.tls->key_file : "none");
+  out.size("server.limits.header", server.limits.header_bytes_max);
+  out.size("server.limits.body", server.limits.body_bytes_max);
+  out.number("server.limits.connections", server.limits.connections_max);
+  out.size("server.limits.response", server.limits.response_bytes_max);
+  out.size("server.limits.pipelined", server.limits.pipelined_bytes_max);
+  out.duration("server.limits.idle_timeout", server.limits.idle_timeout);
+  out.duration("server.limits.header_timeout", server.limits.header_timeout);
+  out.duration("server.limits.body_timeout", server.limits.body_timeout);
+  out.duration("server.limits.write_timeout", server.limits.write_timeout);
+}
+
+Fields lay_out_process(const Config& config) {
+  constexpr const char* kLevels[] = {"debug", "info", "warn", "error"};
+  Layout out;
+  lay_out_server(config.server, out);
+  out.secret("admin_key", config.admin_key.reveal());
+  out.add("store.url", config.store.url);
+  out.size("store.journal", config.store.journal_bytes);
+  const auto& metrics = config.metrics;
+  out.add("metrics.listen",
+          metrics.listen_host ? *metrics.listen_host + ':' + std::to_string(metrics.listen_port) : "none");
+  out.number("metrics.series", metrics.series_max);
+  out.add("log.level", kLevels[static_cast<size_t>(config.log.level)]);
+  out.add("log.requests", text(config.log.requests));
+  out.duration("health.cooldown", config.health.cooldown);
+  out.duration("health.cooldown_max", config.health.cooldown_max);
+  out.duration("health.credential_cooldown", config.health.credential_cooldown);
+  out.number("health.failures", config.health.failures_to_cool);
+  return out.take();
+}
+
+Fields lay_out(const AccountConfig& account) {
+  Layout out;
+  out.add("provider", account.provider);
+  out.add("base_url", none_if_empty(account.base_url));
+  out.secret("api_key", account.api_key.reveal());
+  out.rates(account.limits);
+  out.duration("connect_timeout", account.connect_timeout);
+  out.number("idle_connections", account.idle_connections_max);
+  out.duration("idle_connection_timeout", account.idle_connection_timeout);
+  for (const auto& [key, value] : account.options) out.add(key, value);
+  return out.take();
+}
+
+Fields lay_out(const EngineConfig& engine) {
+  Layout out;
+  out.add("model", engine.model);
+  out.add("device", engine.device);
+  out.add("quantization", engine.quantization);
+  out.add("kv_cache.memory", engine.kv_cache.memory_bytes ? size_to_text(*engine.kv_cache.memory_bytes) : "none");
+  out.number("kv_cache.block_size", engine.kv_cache.block_tokens);
+  out.add("kv_cache.prefix", text(engine.kv_cache.prefix_reuse));
+  out.number("max_sequences", engine.max_sequences);
+  out.number("queue", engine.queue_max);
+  out.number("step_tokens", engine.step_tokens_max);
+  out.add("context", number_or_none(engine.context_tokens));
+  out.add("threads", engine.threads == 0 ? "auto" : std::to_string(engine.threads));
+  return out.take();
+}
+
+Fields lay_out(const ModelConfig& model) {
+  Layout out;
+  out.add("strategy", model.strategy);
+  for (size_t i = 0; i < model.targets.size(); ++i) {
+    const std::string path = "targets[" + std::to_string(i) + ']';
+    out.add(path, model.targets[i].label(model.name));
+    out.number(path + ".weight", model.targets[i].weight);
+  }
+  out.add("fallbacks", list(model.fallbacks));
+  out.number("retries", model.retries);
+  out.duration("timeout.first_token", model.first_token_timeout);
+  out.duration("timeout.total", model.total_timeout);
+  out.add("max_output_tokens", number_or_none(model.output_tokens_max));
+  return out.take();
+}
+
+Fields lay_out(const KeyConfig& key) {
+  Layout out;
+  out.secret("key", std::string(key.key_sha256.begin(), key.key_sha256.end()));
+  out.add("models", list(key.models));
+  out.add("budget.usd", key.budget ? text(key.budget->limit) : "none");
+  if (key.budget) out.add("budget.per", key.budget->period.count() == 0 ? "never" : to_text(key.budget->period));
+  out.rates(key.limits);
+  out.add("team", none_if_empty(key.team));
+  out.add("blocked", text(key.blocked));
+  out.add("expires", key.expires_unix_s ? rfc3339_to_text(*key.expires_unix_s) : "never");
+  return out.take();
+}
+
+Fields lay_out(const Price& price) {
+  Layout out;
+  out.add("input", price_text(price.input));
+  out.add("cached_input", price.cached_input ? price_text(*price.cached_input) : "none");
+  out.add("output", price_text(price.output));
+  out.add("max_output_tokens", number_or_none(price.output_tokens_max));
+  out.add("context", number_or_none(price.context_tokens));
+  return out.take();
+}
+
+class Differ {
+ public:
+  /// Fields of the one that the other lacks read as a change from or to nothing.
+  void fields(const std::string& prefix, const Fields& before, const Fields& after) {
+    std::map<std::string_view, const Field*> old;
+    for (const auto& field : before) old[field.path] = &field;
+    for (const auto& field : after) {
+      const auto was = old.find(field.path);
+      if (was == old.end()) {
+        change(prefix, field, "none", field.value);
+        continue;
+      }
+      if (was->second->value != field.value) change(prefix, field, was->second->value, field.value);
+      old.erase(was);
+    }
+    for (const auto& field : before)
+      if (old.contains(field.path)) change(prefix, field, field.value, "none");
+  }
+
+  /// Entries of a section, by name.
+  template <class Entry>
+  void section(const std::string& section, const std::vector<Entry>& before, const std::vector<Entry>& after) {
+    std::map<std::string_view, const Entry*> old;
+    for (const auto& entry : before) old[entry.name] = &entry;
+    for (const auto& entry : after) {
+      const std::string path = path_of(section, entry.name);
+      const auto was = old.find(entry.name);
+      if (was == old.end()) {
+        lines_.push_back(path + ": added");
+        continue;
+      }
+      fields(path + '.', lay_out(*was->second), lay_out(entry));
+      old.erase(was);
+    }
+    for (const auto& entry : before)
+      if (old.contains(entry.name)) lines_.push_back(path_of(section, entry.name) + ": removed");
+  }
+
+  void prices(const PriceTable& before, const PriceTable& after) {
+    for (const auto& [name, price] : after.all()) {
+      const auto was = before.all().find(name);
+      const std::string path = path_of("prices", name);
+      if (was == before.all().end())
+        lines_.push_back(path + ": added");
+      else if (was->second != price)
+        fields(path + '.', lay_out(was->second), lay_out(price));
+    }
+    for (const auto& [name, price] : before.all())
+      if (!after.all().contains(name)) lines_.push_back(path_of("prices", name) + ": removed");
+  }
+
+  std::vector<std::string> take() { return std::move(lines_); }
+
+ private:
+  void change(const std::string& prefix, const Field& field, const std::string& from, const std::string& to) {
+    lines_.push_back(prefix + field.path + (field.secret ? ": changed (not shown)" : ": " + from + " -> " + to));
+  }
+
+  std::vector<std::string> lines_;
+};
+
+}  // namespace
+
+std::vector<std::string> diff(const Config& before, const Config& after) {
+  Differ differ;
+  differ.fields("", lay_out_process(before), lay_out_process(after));
+  differ.section("accounts", before.accounts, after.accounts);
+  differ.section("engines", before.engines, after.engines);
+  differ.section("models", before.models, after.models);
+  differ.section("keys", before.keys, after.keys);
+  differ.prices(before.prices, after.prices);
+  return differ.take();
+}
+
+}  // namespace weir::config

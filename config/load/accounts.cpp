@@ -1,0 +1,180 @@
+// The sections that name what can serve: accounts at providers, and in-process engines.
+#include <algorithm>
+#include <filesystem>
+
+#include "config/base/nearest.h"
+#include "config/load/scalars.h"
+#include "config/load/sections.h"
+
+namespace weir::config {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+constexpr int64_t kRateMax = 1'000'000'000'000;
+constexpr int64_t kConcurrencyMax = 10'000'000;
+constexpr uint64_t kMiB = 1024 * 1024;
+constexpr uint64_t kTiB = kMiB * kMiB;
+
+/// The keys that only the accounts of one provider have. They reach the provider as text in AccountConfig::options.
+struct ProviderOption {
+  std::string_view provider;
+  std::string_view key;
+  enum class Kind { header_text, duration } kind;  // duration: handed on in milliseconds, as "250ms"
+};
+
+constexpr ProviderOption kProviderOptions[] = {
+    {"openai", "organization", ProviderOption::Kind::header_text},
+    {"openai", "project", ProviderOption::Kind::header_text},
+    {"echo", "delay", ProviderOption::Kind::duration},
+    {"echo", "chunk_delay", ProviderOption::Kind::duration},
+};
+
+/// Providers of later versions: known, so that the message does not guess at a typing mistake.
+constexpr std::string_view kLaterProviders[] = {"azure", "anthropic", "gemini", "vertex", "bedrock"};
+
+void read_options(MapReader& map, AccountConfig& account) {
+  for (const auto& option : kProviderOptions) {
+    if (option.provider != account.provider) continue;
+    const auto cursor = map.get(option.key);
+    if (!cursor) continue;
+    if (option.kind == ProviderOption::Kind::duration) {
+      if (const auto value = cursor->duration(milliseconds(0), hours(1)))
+        account.options[std::string(option.key)] = std::to_string(value->count()) + "ms";
+    } else if (const auto value = cursor->secret()) {  // the same rules: it goes into a header line
+      account.options[std::string(option.key)] = value->reveal();
+    }
+  }
+}
+
+/// False if the provider is not one of this version: the account's other keys then cannot be judged.
+bool read_provider(MapReader& map, const KnownNames& known, AccountConfig& account) {
+  std::string names;
+  for (const auto& name : known.providers) names += (names.empty() ? "" : ", ") + name;
+  const auto cursor = map.require("provider", "one of " + names);
+  if (!cursor) return false;
+  auto name = cursor->text("the name of a provider");
+  if (!name) return false;
+  if (std::find(known.providers.begin(), known.providers.end(), *name) != known.providers.end()) {
+    account.provider = std::move(*name);
+    return true;
+  }
+  if (std::find(std::begin(kLaterProviders), std::end(kLaterProviders), *name) != std::end(kLaterProviders))
+    cursor->mistake("provider \"" + *name + "\" is not available in this version, which has " + names +
+                    "; with an OpenAI-compatible base_url, write openai");
+  else
+    cursor->mistake("unknown provider " + cursor->shown() + "; this version has " + names +
+                    did_you_mean(*name, known.providers));
+  return false;
+}
+
+void read_account(const Cursor& cursor, Reading& reading, AccountConfig account) {
+  MapReader map(cursor);
+  const bool judged = read_provider(map, reading.known, account);
+  if (const auto url = map.get("base_url")) {
+    if (const auto text = url->text("a URL")) {
+      auto good = parse_base_url(*text);
+      if (good)
+        account.base_url = std::move(*good);
+      else
+        url->mistake(url->node().reference.empty() ? good.error().detail
+                                                   : "must be an http:// or https:// URL, is " + url->shown());
+    }
+  }
+  if (const auto key = map.get("api_key"))
+    if (auto secret = key->secret()) account.api_key = std::move(*secret);
+  if (const auto limits = map.get("limits")) read_rate_limits(*limits, account.limits);
+  map.duration("connect_timeout", account.connect_timeout, milliseconds(1), hours(1));
+  map.integer("idle_connections", account.idle_connections_max, 0, 1'000'000);
+  map.duration("idle_connection_timeout", account.idle_connection_timeout, milliseconds(1), hours(24));
+  if (judged) {
+    read_options(map, account);
+    map.finish();
+    if (account.provider == "openai" && account.base_url.empty() && !map.has("api_key"))
+      reading.report.warning(cursor.path() + ": no api_key for the provider's own URL; its calls will be refused");
+  }
+  reading.config.accounts.push_back(std::move(account));
+}
+
+void read_device(MapReader& map, std::string_view key, const std::vector<std::string>& now,
+                 const std::vector<std::string>& later, std::string& out) {
+  const auto cursor = map.get(key);
+  if (!cursor) return;
+  const auto& node = cursor->node();
+  if (node.kind == Node::Kind::scalar && std::find(later.begin(), later.end(), node.text) != later.end())
+    return cursor->mistake("\"" + node.text + "\" is not available in this version; write " + now.front());
+  if (auto name = cursor->choice(now)) out = std::move(*name);
+}
+
+void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
+  MapReader map(cursor);
+  if (const auto model = map.require("model", "builtin:weir-tiny, or the folder of a Hugging Face model")) {
+    if (auto text = model->text("builtin:weir-tiny or a folder")) {
+      if (text->empty() || (text->starts_with("builtin:") && *text != "builtin:weir-tiny"))
+        model->mistake("must be builtin:weir-tiny or the folder of a Hugging Face model, is " + model->shown());
+      else
+        engine.model = std::move(*text);
+    }
+    std::error_code error;
+    if (reading.touch_files && !engine.model.empty() && !engine.model.starts_with("builtin:") &&
+        !std::filesystem::is_directory(engine.model, error))
+      reading.report.warning(model->path() + ": there is no folder " + model->shown() + " on this machine");
+  }
+  read_device(map, "device", {"auto", "cpu"}, {"cuda"}, engine.device);
+  read_device(map, "quantization", {"none"}, {"int8", "fp8"}, engine.quantization);
+  if (const auto cache = map.get("kv_cache")) {
+    MapReader cache_map(*cache);
+    uint64_t memory = 0;
+    cache_map.size("memory", memory, kMiB, 16 * kTiB);
+    if (memory > 0) engine.kv_cache.memory_bytes = memory;
+    cache_map.integer("block_size", engine.kv_cache.block_tokens, 1, 1024);
+    cache_map.boolean("prefix", engine.kv_cache.prefix_reuse);
+    cache_map.finish();
+  }
+  map.integer("max_sequences", engine.max_sequences, 1, 65'536);
+  map.integer("queue", engine.queue_max, 0, 1'000'000);
+  map.integer("step_tokens", engine.step_tokens_max, 1, 1'000'000);
+  map.integer("context", engine.context_tokens, 1, 100'000'000);
+  if (const auto threads = map.get("threads")) {
+    if (threads->node().kind != Node::Kind::scalar || threads->node().text != "auto")
+      if (const auto count = threads->integer(1, 1024)) engine.threads = static_cast<uint32_t>(*count);
+  }
+  map.finish();
+  reading.config.engines.push_back(std::move(engine));
+}
+
+/// '/' would make "account/model", the label of a target, ambiguous.
+bool good_name(const std::string& name, const Cursor& cursor) {
+  const auto bad = bad_name(name, "/");
+  if (bad) cursor.report().mistake(cursor.owner(), cursor.path(), *bad);
+  return !bad;
+}
+
+}  // namespace
+
+void read_rate_limits(const Cursor& cursor, RateLimits& limits) {
+  MapReader map(cursor);
+  map.integer("rpm", limits.requests_per_minute, 1, kRateMax);
+  map.integer("tpm", limits.tokens_per_minute, 1, kRateMax);
+  map.integer("concurrency", limits.concurrency, 1, kConcurrencyMax);
+  map.finish();
+}
+
+void read_accounts(const Cursor& cursor, Reading& reading) {
+  cursor.named([&](const std::string& name, const Cursor& entry) {
+    AccountConfig account;
+    account.name = name;
+    if (good_name(name, entry)) read_account(entry, reading, std::move(account));
+  });
+}
+
+void read_engines(const Cursor& cursor, Reading& reading) {
+  cursor.named([&](const std::string& name, const Cursor& entry) {
+    EngineConfig engine;
+    engine.name = name;
+    if (good_name(name, entry)) read_engine(entry, reading, std::move(engine));
+  });
+}
+
+}  // namespace weir::config

@@ -1,0 +1,81 @@
+// `models:`, the public names, each with its targets in order.
+#include "config/load/scalars.h"
+#include "config/load/sections.h"
+
+namespace weir::config {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+constexpr int64_t kWeightMax = 1'000'000;
+constexpr int64_t kTokensMax = 100'000'000;
+constexpr size_t kTargetsMax = 1000;
+
+void read_target(const Cursor& cursor, ModelConfig& model) {
+  TargetConfig target;
+  MapReader map(cursor);
+  map.text("account", target.account);
+  map.text("engine", target.engine);
+  map.text("model", target.model);
+  map.integer("weight", target.weight, 0, kWeightMax);
+  map.finish();
+  if (cursor.node().kind == Node::Kind::map && map.has("account") == map.has("engine"))
+    cursor.mistake(map.has("account") ? "has account and engine; keep one of them"
+                                      : "needs account: a name under accounts, or engine: a name under engines");
+  if (map.has("engine") && map.has("model"))
+    cursor.report().mistake(path_of(cursor.path(), "model"), "an engine serves one model; remove this key");
+  model.targets.push_back(std::move(target));
+}
+
+void read_timeout(const Cursor& cursor, ModelConfig& model) {
+  MapReader map(cursor);
+  map.duration("first_token", model.first_token_timeout, milliseconds(1), hours(24));
+  map.duration("total", model.total_timeout, milliseconds(1), hours(24));
+  map.finish();
+  if (model.first_token_timeout <= model.total_timeout) return;
+  if (!map.has("first_token"))
+    model.first_token_timeout = model.total_timeout;
+  else if (!map.has("total"))
+    model.total_timeout = model.first_token_timeout;
+  else
+    cursor.report().mistake(path_of(cursor.path(), "first_token"), "must be ≤ total (" + to_text(model.total_timeout) +
+                                                                       "), is " + to_text(model.first_token_timeout));
+}
+
+void read_model(const Cursor& cursor, Reading& reading, ModelConfig model) {
+  MapReader map(cursor);
+  if (const auto strategy = map.get("strategy"))
+    if (auto name = strategy->choice(reading.known.strategies)) model.strategy = std::move(*name);
+  if (const auto targets = map.require("targets", "a list such as [{account: NAME, model: NAME}]")) {
+    targets->items([&](const Cursor& target) {
+      if (model.targets.size() < kTargetsMax) return read_target(target, model);
+      if (model.targets.size() == kTargetsMax)
+        target.mistake("a model may have at most " + std::to_string(kTargetsMax) + " targets");
+    });
+    if (targets->node().kind == Node::Kind::sequence && targets->node().values.empty())
+      targets->mistake("is empty; a model needs at least one target");
+  }
+  if (const auto fallbacks = map.get("fallbacks"))
+    fallbacks->items([&](const Cursor& item) {
+      if (auto name = item.text("the name of a model")) model.fallbacks.push_back(std::move(*name));
+    });
+  map.integer("retries", model.retries, 0, 100);
+  if (const auto timeout = map.get("timeout")) read_timeout(*timeout, model);
+  map.integer("max_output_tokens", model.output_tokens_max, 1, kTokensMax);
+  map.finish();
+  reading.config.models.push_back(std::move(model));
+}
+
+}  // namespace
+
+void read_models(const Cursor& cursor, Reading& reading) {
+  cursor.named([&](const std::string& name, const Cursor& entry) {
+    if (const auto bad = bad_name(name, "")) return reading.report.mistake(entry.owner(), entry.path(), *bad);
+    ModelConfig model;
+    model.name = name;
+    read_model(entry, reading, std::move(model));
+  });
+}
+
+}  // namespace weir::config

@@ -1,0 +1,69 @@
+// `prices:` of a config, and the whole of a prices file: one format, one reader.
+#include <cassert>
+
+#include "config/load/environment.h"
+#include "config/load/sections.h"
+
+namespace weir::config {
+namespace {
+
+constexpr int64_t kTokensMax = 100'000'000;
+
+std::optional<PicoUsdPerToken> read_rate(const Cursor& cursor) {
+  const auto text = cursor.text("dollars a million tokens such as 0.15");
+  if (!text) return std::nullopt;
+  const auto price = parse_price_per_million(*text);
+  if (price) return *price;
+  cursor.mistake("must be dollars a million tokens, ≥ 0 and with at most six decimals, such as 0.15, is " +
+                 cursor.shown());
+  return std::nullopt;
+}
+
+}  // namespace
+
+void read_prices(const Cursor& cursor, PriceTable& prices) {
+  cursor.named([&](const std::string& name, const Cursor& entry) {
+    if (const auto bad = bad_name(name, "")) return entry.report().mistake(entry.owner(), entry.path(), *bad);
+    Price price;
+    MapReader map(entry);
+    if (const auto input = map.require("input", "dollars a million input tokens"))
+      price.input = read_rate(*input).value_or(PicoUsdPerToken{});
+    if (const auto output = map.require("output", "dollars a million output tokens; 0 for an embedding model"))
+      price.output = read_rate(*output).value_or(PicoUsdPerToken{});
+    if (const auto cached = map.get("cached_input")) price.cached_input = read_rate(*cached);
+    map.integer("max_output_tokens", price.output_tokens_max, 1, kTokensMax);
+    map.integer("context", price.context_tokens, 1, kTokensMax);
+    map.finish();
+    prices.set(name, price);
+  });
+}
+
+const PriceTable& builtin_prices() {
+  static const PriceTable table = [] {
+    PriceTable prices;
+    Report report("config/prices.yaml");
+    const auto document = parse_document(builtin_prices_yaml(), report);
+    if (document) read_prices(Cursor(*document, "", document->mark, report), prices);
+    assert(report.clean() && "config/prices.yaml, compiled in, is wrong");
+    return prices;
+  }();
+  return table;
+}
+
+PricesOutcome load_prices_text(std::string_view yaml, const std::string& file, const Environment& environment) {
+  PricesOutcome outcome;
+  outcome.prices = builtin_prices();
+  Report report(file);
+  auto document = parse_document(yaml, report);
+  if (document && document->kind == Node::Kind::map) {
+    for (size_t i = 0; i < document->keys.size(); ++i)
+      if (document->keys[i].text != "prices") document->values[i] = Node{};  // their variables need not be set
+    expand_references(*document, environment, report);
+    MapReader map(Cursor(*document, "", document->mark, report));
+    if (const auto cursor = map.section("prices")) read_prices(*cursor, outcome.prices);
+  }
+  outcome.mistakes = report.take_mistakes();
+  return outcome;
+}
+
+}  // namespace weir::config

@@ -1,0 +1,86 @@
+#include "config/load/report.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <tuple>
+
+namespace weir::config {
+namespace {
+
+constexpr size_t kShownBytesMax = 60;
+
+/// One line of printable text: control bytes as \xNN, and cut (not inside a UTF-8 sequence) where it grows long.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (out.size() >= kShownBytesMax && (byte & 0xc0) != 0x80) return out + "…";
+    if (byte < 0x20 || byte == 0x7f) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+      out += escaped;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string Mistake::text() const {
+  std::string out = file + ':' + std::to_string(line) + ':' + std::to_string(column) + ": ";
+  if (!path.empty()) out += path + ": ";
+  return out + message;
+}
+
+std::string quoted(std::string_view text) {
+  // A key pasted into the wrong field would otherwise be printed by the very message that says so.
+  for (const std::string_view prefix : {"sk-", "Bearer ", "AKIA", "AIza", "gsk_", "xai-", "eyJ"})
+    if (text.starts_with(prefix)) return "what looks like a credential (not shown)";
+  return '"' + printable(text) + '"';
+}
+
+std::string path_of(const std::string& parent, std::string_view key) {
+  return (parent.empty() ? "" : parent + '.') + printable(key);
+}
+
+void Report::mistake(Mark mark, std::string path, std::string message) {
+  if (full()) {
+    ++left_out_;
+    return;
+  }
+  mistakes_.push_back({file_, mark.line, mark.column, std::move(path), std::move(message)});
+}
+
+void Report::mistake(const std::string& path, std::string message) {
+  Mark mark;
+  for (std::string around = path; !around.empty();) {
+    if (const auto place = places_.find(around); place != places_.end()) {
+      mark = place->second;
+      break;
+    }
+    const size_t end = around.find_last_of(".[");
+    around.resize(end == std::string::npos ? 0 : end);
+  }
+  mistake(mark, path, std::move(message));
+}
+
+void Report::warning(std::string text) {
+  if (warnings_.size() < kMistakesMax) warnings_.push_back(std::move(text));
+}
+
+std::vector<Mistake> Report::take_mistakes() {
+  std::stable_sort(mistakes_.begin(), mistakes_.end(), [](const Mistake& a, const Mistake& b) {
+    return std::tie(a.line, a.column) < std::tie(b.line, b.column);
+  });
+  if (left_out_ > 0) {
+    Mistake last = mistakes_.back();
+    last.path.clear();
+    last.message = "and " + std::to_string(left_out_) + " more mistakes; mend the ones above first";
+    mistakes_.push_back(std::move(last));
+  }
+  return std::move(mistakes_);
+}
+
+}  // namespace weir::config

@@ -1,0 +1,43 @@
+// One function a section of the file: a cursor in, a part of the Config out, mistakes to the report. What concerns
+// several sections is checked at the end, by check_references. One thread, one load.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "config/config.h"
+#include "config/load.h"
+#include "config/load/cursor.h"
+
+namespace weir::config {
+
+/// What one load carries from section to section.
+struct Reading {
+  Config& config;
+  Report& report;
+  const KnownNames& known;
+  bool touch_files = false;  // whether files that the config names (TLS, models) may be looked at
+};
+
+void read_server(const Cursor& cursor, Reading& reading);
+void read_store(const Cursor& cursor, Reading& reading);
+void read_metrics(const Cursor& cursor, Reading& reading);
+void read_log(const Cursor& cursor, Reading& reading);
+void read_health(const Cursor& cursor, Reading& reading);
+void read_accounts(const Cursor& cursor, Reading& reading);
+void read_engines(const Cursor& cursor, Reading& reading);
+void read_models(const Cursor& cursor, Reading& reading);
+void read_keys(const Cursor& cursor, Reading& reading);
+
+/// `prices:` of a config, or the whole of a prices file. Later names win over those already in the table.
+void read_prices(const Cursor& cursor, PriceTable& prices);
+
+/// rpm, tpm, concurrency.
+void read_rate_limits(const Cursor& cursor, RateLimits& limits);
+
+/// Names that are used but not defined, fallbacks that go in circles, models nothing can serve; and, as warnings, what
+/// is defined but of no use.
+void check_references(Reading& reading);
+
+}  // namespace weir::config
