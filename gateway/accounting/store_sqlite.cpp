@@ -1,0 +1,340 @@
+// The ledger in SQLite. The hot table has no index but its rowid, integers for names, and takes prepared inserts; what
+// a key spent is kept an hour at a time beside it, so that budgets start from a handful of rows. Schema: README.md
+// here.
+#include <algorithm>
+#include <array>
+#include <map>
+#include <unordered_map>
+
+#include "gateway/accounting/record.h"
+#include "gateway/accounting/sqlite.h"
+#include "gateway/accounting/store.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+constexpr int64_t kHourUs = 3'600'000'000;
+constexpr size_t kDimensionsCachedMax = 100'000;  // more are looked up in the table again
+
+constexpr const char* kSchema = R"sql(
+CREATE TABLE dimension(
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL,
+  upstream_model TEXT NOT NULL, UNIQUE(key, team, model, target, upstream_model));
+CREATE TABLE request(
+  id INTEGER PRIMARY KEY, request_id TEXT NOT NULL, settled_us INTEGER NOT NULL, dimension INTEGER NOT NULL,
+  input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+  charge_nanos INTEGER NOT NULL, status INTEGER NOT NULL, error_code TEXT, flags INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, total_us INTEGER NOT NULL, first_token_us INTEGER);
+CREATE TABLE spend(
+  key TEXT NOT NULL, hour INTEGER NOT NULL, requests INTEGER NOT NULL, charge_nanos INTEGER NOT NULL,
+  input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+  first_row INTEGER NOT NULL, last_row INTEGER NOT NULL, PRIMARY KEY(key, hour)) WITHOUT ROWID;
+CREATE TABLE journal_position(
+  ring INTEGER NOT NULL, generation INTEGER NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY(ring, generation)) WITHOUT ROWID;
+CREATE VIEW requests AS SELECT
+  r.id AS id, r.request_id AS request_id,
+  strftime('%Y-%m-%dT%H:%M:%f', r.settled_us / 1000000.0, 'unixepoch') || 'Z' AS settled_at,
+  d.key AS key, d.team AS team, d.model AS model, d.target AS target, d.upstream_model AS upstream_model,
+  r.input AS input_tokens, r.cached_input AS cached_input_tokens, r.output AS output_tokens,
+  r.reasoning AS reasoning_tokens, r.charge_nanos AS charge_nanos, r.charge_nanos / 1e9 AS charge_usd,
+  r.status AS status, r.error_code AS error_code, r.flags & 1 AS estimated, (r.flags >> 1) & 1 AS stream,
+  (r.flags >> 2) & 1 AS cancelled, (r.flags >> 3) & 1 AS fallback, r.attempts AS attempts, r.total_us AS total_us,
+  r.first_token_us AS first_token_us
+FROM request r JOIN dimension d ON d.id = r.dimension;
+PRAGMA user_version = 1;
+)sql";
+
+/// What one batch adds to one row of `spend`.
+struct SpendDelta {
+  int64_t requests = 0;
+  NanoUsd charge;
+  config::TokenCounts tokens;
+  int64_t first_row = 0;
+  int64_t last_row = 0;
+};
+
+int64_t hour_of(int64_t us) {
+  return us >= 0 ? us / kHourUs : (us - kHourUs + 1) / kHourUs;
+}
+
+class SqliteStore final : public Store {
+ public:
+  Result<void> open(const std::string& path) {
+    if (auto ok = db_.open(path); !ok) return ok;
+    // NORMAL: a commit is a write without a sync; the checkpoint syncs. See docs/decisions/0001-ledger-journal.md.
+    if (auto ok = db_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;"
+                              "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8192;");
+        !ok)
+      return ok;
+    if (auto ok = make_schema(path); !ok) return ok;
+    return prepare();
+  }
+
+  Result<void> ingest(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions) override {
+    if (begin_.run() != SQLITE_DONE) return db_.error("cannot begin a transaction");
+    auto written = write(rows, positions);
+    if (written && commit_.run() == SQLITE_DONE) {
+      next_row_ += static_cast<int64_t>(rows.size());
+      return {};
+    }
+    Error error = written ? db_.error("cannot commit") : std::move(written).error();
+    if (db_.in_transaction()) rollback_.run();
+    next_row_ = 0;        // unknown again: another program may have written meanwhile
+    dimensions_.clear();  // its newest may have been rolled back
+    return error;
+  }
+
+  Result<std::vector<JournalPosition>> positions() override {
+    std::vector<JournalPosition> all;
+    int rc = SQLITE_ROW;
+    while ((rc = read_positions_.step()) == SQLITE_ROW)
+      all.push_back({static_cast<uint32_t>(read_positions_.integer(0)),
+                     static_cast<uint64_t>(read_positions_.integer(1)),
+                     static_cast<uint64_t>(read_positions_.integer(2))});
+    read_positions_.reset();
+    if (rc != SQLITE_DONE) return db_.error("cannot read the journals' positions");
+    return all;
+  }
+
+  Result<void> forget(std::span<const JournalPosition> gone) override {
+    if (begin_.run() != SQLITE_DONE) return db_.error("cannot begin a transaction");
+    for (const auto& position : gone) {
+      drop_position_.bind(1, position.ring);
+      drop_position_.bind(2, static_cast<int64_t>(position.generation));
+      drop_position_.run();
+    }
+    if (commit_.run() == SQLITE_DONE) return {};
+    Error error = db_.error("cannot commit");
+    if (db_.in_transaction()) rollback_.run();
+    return error;
+  }
+
+  Result<void> sync() override {
+    const int rc = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    if (rc != SQLITE_OK) return db_.error("cannot be synced (checkpoint)");
+    return {};
+  }
+
+  Result<NanoUsd> spent_since(std::string_view key, WallTime since) override;
+  Result<LedgerTotals> totals() override;
+
+ private:
+  Result<void> make_schema(const std::string& path);
+  Result<void> prepare();
+  Result<void> write(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions);
+  int insert(const LedgerRow& row, int64_t dimension);
+  Result<int64_t> dimension_of(const LedgerRow& row);
+  Result<void> add_spend();
+
+  Connection db_;
+  Statement begin_, commit_, rollback_, insert_, find_dimension_, add_dimension_, add_spend_, put_position_,
+      read_positions_, drop_position_, last_row_;
+  std::unordered_map<std::string, int64_t> dimensions_;
+  std::map<std::pair<std::string, int64_t>, SpendDelta, std::less<>> spend_;  // of the batch under way
+  std::string scratch_;
+  int64_t next_row_ = 0;  // 0: ask the table
+};
+
+Result<void> SqliteStore::make_schema(const std::string& path) {
+  auto version = db_.prepare("PRAGMA user_version");
+  if (!version) return version.error();
+  if (version->step() != SQLITE_ROW) return db_.error("cannot be read");
+  const int64_t found = version->integer(0);
+  *version = Statement();
+  if (found > kSchemaVersion)
+    return Error{ErrorKind::config, "ledger", Retry::no, 500,
+                 path + ": was written by a newer Weir (schema " + std::to_string(found) + ", this one knows " +
+                     std::to_string(kSchemaVersion) + "). Run that one, or name another file in store.url."};
+  if (found == kSchemaVersion) return {};
+  if (auto ok = db_.execute("BEGIN IMMEDIATE"); !ok) return ok;
+  auto made = db_.execute(kSchema);
+  if (!made) {
+    Error error = std::move(made).error();
+    (void)db_.execute("ROLLBACK");
+    return error;
+  }
+  return db_.execute("COMMIT");
+}
+
+Result<void> SqliteStore::prepare() {
+  const std::pair<Statement*, const char*> statements[] = {
+      {&begin_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&rollback_, "ROLLBACK"},
+      {&insert_, "INSERT INTO request VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"},
+      {&find_dimension_,
+       "SELECT id FROM dimension WHERE key=?1 AND team=?2 AND model=?3 AND target=?4 AND upstream_model=?5"},
+      {&add_dimension_, "INSERT INTO dimension(key,team,model,target,upstream_model) VALUES(?1,?2,?3,?4,?5)"},
+      {&add_spend_,
+       "INSERT INTO spend VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT(key,hour) DO UPDATE SET "
+       "requests=requests+excluded.requests, charge_nanos=charge_nanos+excluded.charge_nanos, "
+       "input=input+excluded.input, cached_input=cached_input+excluded.cached_input, output=output+excluded.output, "
+       "reasoning=reasoning+excluded.reasoning, last_row=max(last_row,excluded.last_row)"},
+      {&put_position_, "INSERT OR REPLACE INTO journal_position VALUES(?1,?2,?3)"},
+      {&read_positions_, "SELECT ring, generation, position FROM journal_position"},
+      {&drop_position_, "DELETE FROM journal_position WHERE ring=?1 AND generation=?2"},
+      {&last_row_, "SELECT coalesce(max(id), 0) FROM request"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = db_.prepare(sql);
+    if (!prepared) return prepared.error();
+    *statement = std::move(*prepared);
+  }
+  return {};
+}
+
+int SqliteStore::insert(const LedgerRow& row, int64_t dimension) {
+  insert_.bind(2, row.request_id);
+  insert_.bind(3, unix_us(row.settled));
+  insert_.bind(4, dimension);
+  insert_.bind(5, row.tokens.input);
+  insert_.bind(6, row.tokens.cached_input);
+  insert_.bind(7, row.tokens.output);
+  insert_.bind(8, row.tokens.reasoning);
+  insert_.bind(9, row.charge.nanos);
+  insert_.bind(10, row.status);
+  if (row.error_code.empty()) {
+    insert_.bind_null(11);
+  } else {
+    insert_.bind(11, row.error_code);
+  }
+  insert_.bind(12, (row.estimated ? kFlagEstimated : 0) | (row.stream ? kFlagStream : 0) |
+                       (row.cancelled ? kFlagCancelled : 0) | (row.fallback ? kFlagFallback : 0));
+  insert_.bind(13, row.attempts);
+  insert_.bind(14, row.total_us);
+  if (row.first_token_us < 0) {
+    insert_.bind_null(15);
+  } else {
+    insert_.bind(15, row.first_token_us);
+  }
+  const int rc = insert_.step();
+  insert_.reset();
+  return rc;
+}
+
+Result<int64_t> SqliteStore::dimension_of(const LedgerRow& row) {
+  const std::string_view names[] = {row.key, row.team, row.model, row.target, row.upstream_model};
+  scratch_.clear();
+  for (const auto name : names) {
+    const auto length = static_cast<uint16_t>(name.size());
+    scratch_.append(reinterpret_cast<const char*>(&length), sizeof length).append(name);
+  }
+  if (const auto found = dimensions_.find(scratch_); found != dimensions_.end()) return found->second;
+  for (int i = 0; i < 5; ++i) {
+    find_dimension_.bind(i + 1, names[i]);
+    add_dimension_.bind(i + 1, names[i]);
+  }
+  int64_t id = 0;
+  const int rc = find_dimension_.step();
+  if (rc == SQLITE_ROW) id = find_dimension_.integer(0);
+  find_dimension_.reset();
+  if (rc != SQLITE_ROW) {
+    if (rc != SQLITE_DONE || add_dimension_.run() != SQLITE_DONE) return db_.error("cannot add a dimension");
+    id = sqlite3_last_insert_rowid(db_.get());
+  }
+  if (dimensions_.size() >= kDimensionsCachedMax) dimensions_.clear();
+  dimensions_.emplace(scratch_, id);
+  return id;
+}
+
+Result<void> SqliteStore::write(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions) {
+  if (next_row_ == 0) {
+    if (last_row_.step() != SQLITE_ROW) return db_.error("cannot be read");
+    next_row_ = last_row_.integer(0) + 1;
+    last_row_.reset();
+  }
+  spend_.clear();
+  SpendDelta* last = nullptr;  // most neighbours are of one key and hour
+  std::string_view last_key;
+  int64_t last_hour = 0;
+  int64_t id = next_row_;
+  for (const LedgerRow& row : rows) {
+    auto dimension = dimension_of(row);
+    if (!dimension) return dimension.error();
+    insert_.bind(1, id);
+    if (insert(row, *dimension) != SQLITE_DONE) return db_.error("cannot add a row");
+    const int64_t hour = hour_of(unix_us(row.settled));
+    if (last == nullptr || last_hour != hour || last_key != row.key) {
+      last = &spend_[{std::string(row.key), hour}];
+      last_key = row.key;
+      last_hour = hour;
+    }
+    if (last->requests++ == 0) last->first_row = id;
+    last->last_row = id++;
+    last->charge += row.charge;
+    last->tokens.input += row.tokens.input;
+    last->tokens.cached_input += row.tokens.cached_input;
+    last->tokens.output += row.tokens.output;
+    last->tokens.reasoning += row.tokens.reasoning;
+  }
+  if (auto ok = add_spend(); !ok) return ok;
+  for (const auto& position : positions) {
+    put_position_.bind(1, position.ring);
+    put_position_.bind(2, static_cast<int64_t>(position.generation));
+    put_position_.bind(3, static_cast<int64_t>(position.position));
+    if (put_position_.run() != SQLITE_DONE) return db_.error("cannot write a journal's position");
+  }
+  return {};
+}
+
+Result<void> SqliteStore::add_spend() {
+  for (const auto& [name, delta] : spend_) {
+    add_spend_.bind(1, name.first);
+    const int64_t values[] = {
+        name.second,         delta.requests,         delta.charge.nanos, delta.tokens.input, delta.tokens.cached_input,
+        delta.tokens.output, delta.tokens.reasoning, delta.first_row,    delta.last_row};
+    for (int i = 0; i < 9; ++i) add_spend_.bind(i + 2, values[i]);
+    if (add_spend_.run() != SQLITE_DONE) return db_.error("cannot add to what a key spent");
+  }
+  return {};
+}
+
+Result<NanoUsd> SqliteStore::spent_since(std::string_view key, WallTime since) {
+  const int64_t since_us = unix_us(since);
+  const int64_t whole_hour = hour_of(since_us + kHourUs - 1);  // the first that lies wholly after
+  auto hours = db_.prepare("SELECT coalesce(sum(charge_nanos), 0) FROM spend WHERE key=?1 AND hour>=?2");
+  if (!hours) return hours.error();
+  hours->bind(1, key);
+  hours->bind(2, whole_hour);
+  if (hours->step() != SQLITE_ROW) return db_.error("cannot sum what a key spent");
+  NanoUsd spent{hours->integer(0)};
+  if (whole_hour * kHourUs == since_us) return spent;
+  // The hour that `since` lies in, row by row: only the rows that were written while it had any of this key.
+  auto rows = db_.prepare(
+      "SELECT coalesce(sum(r.charge_nanos), 0) FROM spend s JOIN request r ON r.id BETWEEN s.first_row AND s.last_row "
+      "JOIN dimension d ON d.id = r.dimension "
+      "WHERE s.key=?1 AND s.hour=?2 AND d.key=?1 AND r.settled_us>=?3 AND r.settled_us<?4");
+  if (!rows) return rows.error();
+  rows->bind(1, key);
+  rows->bind(2, whole_hour - 1);
+  rows->bind(3, since_us);
+  rows->bind(4, whole_hour * kHourUs);
+  if (rows->step() != SQLITE_ROW) return db_.error("cannot sum what a key spent");
+  return spent + NanoUsd{rows->integer(0)};
+}
+
+Result<LedgerTotals> SqliteStore::totals() {
+  auto sums = db_.prepare(
+      "SELECT coalesce(sum(requests),0), coalesce(sum(charge_nanos),0), coalesce(sum(input),0), "
+      "coalesce(sum(cached_input),0), coalesce(sum(output),0), coalesce(sum(reasoning),0) FROM spend");
+  if (!sums) return sums.error();
+  if (sums->step() != SQLITE_ROW) return db_.error("cannot sum the ledger");
+  return LedgerTotals{
+      sums->integer(0), {sums->integer(1)}, {sums->integer(2), sums->integer(3), sums->integer(4), sums->integer(5)}};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path) {
+  auto store = std::make_unique<SqliteStore>();
+  if (auto ok = store->open(path); !ok) {
+    Error error = std::move(ok).error();
+    error.kind = ErrorKind::config;
+    return error;
+  }
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace weir::gateway
