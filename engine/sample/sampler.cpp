@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
 #include "config/base/rng.h"
@@ -10,7 +9,8 @@
 namespace weir::engine {
 namespace {
 
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+// Far beyond any model's logits and far below what overflows: one request's penalty must not look like broken weights.
+constexpr float kLogitMax = 1e30F;
 
 Error broken(const std::string& what) {
   return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "sampling: " + what};
@@ -22,6 +22,10 @@ double uniform_of(uint64_t seed, int32_t output_index) {
   uint64_t mixed = seed ^ (0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(output_index) + 1));
   mixed = (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93ULL;
   return Rng(mixed ^ (mixed >> 32)).uniform();
+}
+
+float bounded(float logit) {
+  return std::clamp(logit, -kLogitMax, kLogitMax);
 }
 
 /// Most likely first, ties to the lowest id.
@@ -40,7 +44,7 @@ Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& co
   }
   apply_bias_and_penalties(logits, context);
   const auto best = std::max_element(logits.begin(), logits.end());
-  if (best == logits.end() || !std::isfinite(*best)) return broken("no token is left to choose from");
+  if (best == logits.end()) return broken("the model has no vocabulary");
   const float max = *best;
   Sampled result;
   result.token = context.params->temperature == 0.0F ? static_cast<TokenId>(best - logits.begin())
@@ -53,7 +57,7 @@ void Sampler::apply_bias_and_penalties(std::span<float> logits, const SampleCont
   const SamplingParams& params = *context.params;
   const auto known = [&](TokenId id) { return id >= 0 && static_cast<size_t>(id) < logits.size(); };
   for (const auto& [id, bias] : params.logit_bias) {
-    if (known(id)) logits[static_cast<size_t>(id)] += bias;
+    if (known(id)) logits[static_cast<size_t>(id)] = bounded(logits[static_cast<size_t>(id)] + bias);
   }
   const bool repetition = params.repetition_penalty != 1.0F;
   if (!repetition && params.presence_penalty == 0.0F && params.frequency_penalty == 0.0F) return;
@@ -67,6 +71,7 @@ void Sampler::apply_bias_and_penalties(std::span<float> logits, const SampleCont
     float& logit = logits[static_cast<size_t>(id)];
     if (repetition) logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
     if (count > 0) logit -= params.presence_penalty + params.frequency_penalty * static_cast<float>(count);
+    logit = bounded(logit);
   }
 }
 
@@ -138,37 +143,7 @@ void Sampler::fill_logprobs(std::span<const float> logits, float max, int32_t co
   if (wanted == 0) return;
   keep_top(logits, wanted);
   std::sort(candidates_.begin(), candidates_.end(), Better());
-  for (const Candidate& c : candidates_) {
-    if (c.logit != kForbidden) result.logprob.top.emplace_back(c.token, logprob(c.logit));
-  }
-}
-
-Result<void> check_sampling(const SamplingParams& params, int32_t vocab_size) {
-  const auto bad = [](const char* param, const char* what) {
-    return Error{.kind = ErrorKind::bad_request,
-                 .source = "engine",
-                 .http_status = 400,
-                 .detail = std::string(param) + " " + what,
-                 .code = "invalid_request_error",
-                 .param = param};
-  };
-  // Written so that NaN fails every test.
-  if (!(params.temperature >= 0.0F && params.temperature <= 100.0F)) return bad("temperature", "must be in [0, 100]");
-  if (params.top_k < 0) return bad("top_k", "must be 0 (off) or more");
-  if (!(params.top_p > 0.0F && params.top_p <= 1.0F)) return bad("top_p", "must be in (0, 1]");
-  if (!(params.min_p >= 0.0F && params.min_p <= 1.0F)) return bad("min_p", "must be in [0, 1]");
-  if (!(std::fabs(params.presence_penalty) <= 100.0F)) return bad("presence_penalty", "must be in [-100, 100]");
-  if (!(std::fabs(params.frequency_penalty) <= 100.0F)) return bad("frequency_penalty", "must be in [-100, 100]");
-  if (!(params.repetition_penalty > 0.0F && params.repetition_penalty <= 100.0F)) {
-    return bad("repetition_penalty", "must be in (0, 100]");
-  }
-  if (params.logprobs < -1 || params.logprobs > kLogprobsMax) return bad("logprobs", "must be at most 20");
-  if (params.logit_bias.size() > kLogitBiasMax) return bad("logit_bias", "has too many entries");
-  for (const auto& [id, bias] : params.logit_bias) {
-    if (id < 0 || id >= vocab_size) return bad("logit_bias", "names a token that the vocabulary does not have");
-    if (!(std::fabs(bias) <= 1000.0F)) return bad("logit_bias", "must be a finite number of at most 1000");
-  }
-  return {};
+  for (const Candidate& c : candidates_) result.logprob.top.emplace_back(c.token, logprob(c.logit));
 }
 
 }  // namespace weir::engine

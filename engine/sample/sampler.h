@@ -15,7 +15,6 @@
 namespace weir::engine {
 
 inline constexpr int32_t kLogprobsMax = 20;
-inline constexpr size_t kLogitBiasMax = 4096;
 
 /// What a token is drawn from, besides the logits. Borrowed for the call.
 struct SampleContext {
@@ -32,9 +31,9 @@ struct Sampled {
 
 class Sampler {
  public:
-  /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite (the model or its
-  /// weights are broken) or logit_bias forbids every token. Ids outside the vocabulary in logit_bias, prompt and output
-  /// are ignored: whoever takes requests has refused them with check_sampling().
+  /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite: the model or its
+  /// weights are broken. Parameters cannot cause one: engine_validate.h has refused senseless ones, ids outside the
+  /// vocabulary are ignored, and a penalty that would overflow is clamped.
   Result<Sampled> sample(std::span<float> logits, const SampleContext& context);
 
  private:
@@ -52,9 +51,5 @@ class Sampler {
   std::vector<Candidate> candidates_;
   std::unordered_map<TokenId, int32_t> counts_;  // of tokens in the output; 0: in the prompt only
 };
-
-/// Is every parameter within its range, and every id of logit_bias within the vocabulary? Errors: bad_request, `param`
-/// names the field.
-Result<void> check_sampling(const SamplingParams& params, int32_t vocab_size);
 
 }  // namespace weir::engine

@@ -1,0 +1,235 @@
+#include "engine/cli.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <ostream>
+#include <random>
+#include <string_view>
+#include <utility>
+
+#include "engine/generate.h"
+#include "engine/text/tokenizer.h"
+
+namespace weir::engine {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+constexpr std::string_view kHelp =
+    "usage: weir generate --model DIR --prompt TEXT [options]\n"
+    "Runs a local model once and writes what it says.\n"
+    "  --model DIR          a Hugging Face folder, or builtin:weir-tiny\n"
+    "  --prompt TEXT        the user's message (with --raw: the text to go on with)\n"
+    "  --system TEXT        a system message before it\n"
+    "  --raw                no chat template: the prompt as plain text\n"
+    "  --max-tokens N       at most N tokens (default 256)\n"
+    "  --temperature T      0 is greedy (default 1)\n"
+    "  --top-p P  --top-k K  --min-p P\n"
+    "                       draw only from the most likely tokens (default: all)\n"
+    "  --seed N             makes the draw repeatable (default: a new one each time)\n"
+    "  --device D           cpu, cuda or auto (default auto)\n"
+    "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --threads N          threads of the kernels (default: one a core)\n"
+    "  --json               one JSON object at the end instead of text as it comes\n";
+
+struct Options {
+  std::string model;
+  std::optional<std::string> prompt;
+  std::string system;
+  std::string device = "auto";
+  std::string quantization = "none";
+  int64_t max_tokens = 256;
+  double temperature = 1.0;
+  double top_p = 1.0;
+  double min_p = 0.0;
+  int64_t top_k = 0;
+  int64_t threads = 0;
+  std::optional<uint64_t> seed;
+  bool raw = false;
+  bool json = false;
+  bool help = false;
+};
+
+template <class Number>
+bool parse_number(const std::string& text, Number& value) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if constexpr (std::is_floating_point_v<Number>) {
+    if (!std::isfinite(value)) return false;
+  }
+  return error == std::errc() && rest == end && !text.empty();
+}
+
+bool parse_integer(const std::string& text, int64_t min, int64_t& value) {
+  return parse_number(text, value) && value >= min && value <= INT32_MAX;
+}
+
+/// Takes one value; false if it is not what the option wants.
+using Take = std::function<bool(const std::string&)>;
+
+struct Option {
+  std::string_view name;
+  bool* flag = nullptr;  // an option without a value
+  Take take;
+  std::string_view wants;
+};
+
+std::vector<Option> table_of(Options& o) {
+  const auto text = [](auto& field) { return [&field](const std::string& value) { return field = value, true; }; };
+  const auto number = [](double& field) { return [&field](const std::string& v) { return parse_number(v, field); }; };
+  const auto integer = [](int64_t& field, int64_t min) {
+    return [&field, min](const std::string& v) { return parse_integer(v, min, field); };
+  };
+  const auto one_of = [](std::string& field, std::vector<std::string> names) {
+    return [&field, names = std::move(names)](const std::string& value) {
+      field = value;
+      return std::find(names.begin(), names.end(), value) != names.end();
+    };
+  };
+  const auto seed = [&o](const std::string& value) { return parse_number(value, o.seed.emplace()); };
+  return {{"--model", nullptr, text(o.model), "a folder"},
+          {"--prompt", nullptr, text(o.prompt), "a text"},
+          {"--system", nullptr, text(o.system), "a text"},
+          {"--max-tokens", nullptr, integer(o.max_tokens, 1), "an integer of at least 1"},
+          {"--temperature", nullptr, number(o.temperature), "a number"},
+          {"--top-p", nullptr, number(o.top_p), "a number"},
+          {"--min-p", nullptr, number(o.min_p), "a number"},
+          {"--top-k", nullptr, integer(o.top_k, 0), "an integer of at least 0"},
+          {"--seed", nullptr, seed, "an integer of at least 0"},
+          {"--threads", nullptr, integer(o.threads, 0), "an integer of at least 0"},
+          {"--device", nullptr, one_of(o.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
+          {"--quantization", nullptr, one_of(o.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          {"--raw", &o.raw, {}, {}},
+          {"--json", &o.json, {}, {}},
+          {"--help", &o.help, {}, {}},
+          {"-h", &o.help, {}, {}}};
+}
+
+/// What is wrong with the arguments; nullopt if nothing.
+std::optional<std::string> parse(const std::vector<std::string>& args, Options& options) {
+  const std::vector<Option> table = table_of(options);
+  for (size_t i = 0; i < args.size(); ++i) {
+    const size_t equals = args[i].rfind("--", 0) == 0 ? args[i].find('=') : std::string::npos;
+    const std::string name = args[i].substr(0, equals);
+    const auto option = std::find_if(table.begin(), table.end(), [&](const Option& o) { return o.name == name; });
+    if (option == table.end()) return "unknown argument '" + name + "'";
+    if (option->flag != nullptr) {
+      if (equals != std::string::npos) return name + " takes no value";
+      *option->flag = true;
+      continue;
+    }
+    if (equals == std::string::npos && i + 1 == args.size()) return name + " needs " + std::string(option->wants);
+    const std::string value = equals == std::string::npos ? args[++i] : args[i].substr(equals + 1);
+    if (!option->take(value)) return name + " must be " + std::string(option->wants) + ", is '" + value + "'";
+  }
+  if (options.help) return std::nullopt;
+  if (options.model.empty()) return "--model is missing";
+  if (!options.prompt) return "--prompt is missing";
+  if (options.raw && !options.system.empty()) return "--system needs the chat template; leave out --raw";
+  return std::nullopt;
+}
+
+config::EngineConfig engine_config(const Options& options) {
+  config::EngineConfig config;
+  config.name = "generate";
+  config.model = options.model;
+  config.device = options.device;
+  config.max_sequences = 1;
+  config.queue_max = 1;
+  config.threads = static_cast<uint32_t>(options.threads);
+  return config;
+}
+
+Result<GenerateRequest> request_of(const Engine& engine, const Options& options, uint64_t seed) {
+  GenerateRequest request;
+  auto prompt = options.raw ? engine.tokenizer()->encode(*options.prompt, {.parse_special = false, .add_special = true})
+                            : chat_prompt(engine, *options.prompt, options.system);
+  if (!prompt) return std::move(prompt).error();
+  request.prompt = *std::move(prompt);
+  request.continues_text = options.raw;
+  request.sampling.temperature = static_cast<float>(options.temperature);
+  request.sampling.top_p = static_cast<float>(options.top_p);
+  request.sampling.min_p = static_cast<float>(options.min_p);
+  request.sampling.top_k = static_cast<int32_t>(options.top_k);
+  request.sampling.seed = seed;
+  request.stop.output_tokens_max = static_cast<int32_t>(options.max_tokens);
+  return request;
+}
+
+const char* name_of(Finish finish) {
+  switch (finish) {
+    case Finish::stop:
+      return "stop";
+    case Finish::length:
+      return "length";
+    case Finish::cancelled:
+      return "cancelled";
+    case Finish::error:
+      return "error";
+  }
+  return "error";
+}
+
+int fail(const Error& error, std::ostream& err) {
+  err << "weir generate: " << error.detail << "\n";
+  return error.kind == ErrorKind::bad_request ? kBadUsage : kFailed;
+}
+
+int run(const Options& options, std::ostream& out, std::ostream& err) {
+  auto engine = make_engine(engine_config(options));
+  if (!engine) return fail(engine.error(), err);
+  const uint64_t seed = options.seed ? *options.seed : std::random_device{}();
+  auto request = request_of(**engine, options, seed);
+  if (!request) return fail(request.error(), err);
+  const std::vector<TokenId> prompt_ids = request->prompt;
+  const auto show = [&](std::string_view text) {
+    if (!options.json) out << text << std::flush;
+    return out.good();  // nobody reads any more: stop computing
+  };
+  const auto generated = generate(**engine, *std::move(request), show);
+  if (!generated) return fail(generated.error(), err);
+  if (options.json) {
+    const nlohmann::ordered_json object = {
+        {"model", options.model},
+        {"prompt_ids", prompt_ids},
+        {"token_ids", generated->token_ids},
+        {"text", generated->text},
+        {"finish_reason", name_of(generated->finish)},
+        {"seed", seed},
+        {"usage",
+         {{"prompt_tokens", generated->usage.prompt_tokens}, {"completion_tokens", generated->usage.output_tokens}}}};
+    out << object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
+  out << "\n" << std::flush;
+  return out.good() ? 0 : kFailed;
+}
+
+}  // namespace
+
+int generate_command(std::vector<std::string> args, std::ostream& out, std::ostream& err) {
+  Options options;
+  if (const auto problem = parse(args, options)) {
+    err << "weir generate: " << *problem << "\nweir generate --help lists what there is\n";
+    return kBadUsage;
+  }
+  if (options.help) {
+    out << kHelp;
+    return 0;
+  }
+  if (options.quantization != "none") {
+    err << "weir generate: --quantization " << options.quantization << " is not available in this version\n";
+    return kBadUsage;
+  }
+  if (options.device == "cuda") {
+    err << "weir generate: --device cuda: this build of weir has no CUDA backend; use cpu or auto\n";
+    return kFailed;
+  }
+  return run(options, out, err);
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,123 @@
+#include "engine/load.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/builtin/embedded.h"
+#include "engine/engine.h"
+#include "engine/model/json_fields.h"
+#include "engine/model/model_files.h"
+
+namespace weir::engine {
+namespace {
+
+constexpr std::string_view kBuiltin = "builtin:";
+
+Result<std::unique_ptr<ModelFiles>> open_files(const std::string& model) {
+  if (model.rfind(kBuiltin, 0) != 0) return folder_files(model);
+  auto files = embedded_model(std::string_view(model).substr(kBuiltin.size()));
+  if (!files.empty()) return memory_files(model, std::move(files));
+  std::string known;
+  for (const std::string_view name : embedded_models()) known += " builtin:" + std::string(name);
+  return Error{.kind = ErrorKind::not_found,
+               .source = "engine",
+               .detail = model + ": no such built-in model; there is" + (known.empty() ? " none" : known)};
+}
+
+/// The bytes of a file that may be absent (then empty).
+Result<FileBytes> optional_file(const ModelFiles& files, const char* name) {
+  if (!files.has(name)) return FileBytes{};
+  return files.open(name, kModelTextBytesMax);
+}
+
+Result<std::shared_ptr<const Tokenizer>> load_tokenizer(const ModelFiles& files) {
+  auto tokenizer = files.open("tokenizer.json", kModelTextBytesMax);
+  if (!tokenizer) return std::move(tokenizer).error();
+  auto config = optional_file(files, "tokenizer_config.json");
+  if (!config) return std::move(config).error();
+  auto special = optional_file(files, "special_tokens_map.json");
+  if (!special) return std::move(special).error();
+  auto generation = optional_file(files, "generation_config.json");
+  if (!generation) return std::move(generation).error();
+  return Tokenizer::parse_files({.tokenizer_json = tokenizer->bytes,
+                                 .tokenizer_config_json = config->bytes,
+                                 .special_tokens_map_json = special->bytes,
+                                 .generation_config_json = generation->bytes,
+                                 .label = files.path("tokenizer.json")});
+}
+
+/// Of a built-in model: chat_template.jinja, or the text in tokenizer_config.json. Null if it has none.
+Result<std::shared_ptr<const ChatTemplate>> embedded_template(const ModelFiles& files) {
+  auto file = optional_file(files, "chat_template.jinja");
+  if (!file) return std::move(file).error();
+  if (!file->bytes.empty()) return ChatTemplate::parse(std::string(file->bytes), file->path);
+  const char* name = "tokenizer_config.json";
+  if (!files.has(name)) return std::shared_ptr<const ChatTemplate>();
+  auto config = read_json_object(files, name, kModelTextBytesMax);
+  if (!config) return std::move(config).error();
+  const auto text = config->find("chat_template");
+  if (text == config->end() || !text->is_string()) return std::shared_ptr<const ChatTemplate>();
+  return ChatTemplate::parse(text->get<std::string>(), files.path(name) + ": chat_template");
+}
+
+Result<std::shared_ptr<const ChatTemplate>> load_template(const std::string& model, const ModelFiles& files) {
+  if (model.rfind(kBuiltin, 0) == 0) return embedded_template(files);
+  auto loaded = load_chat_template(model);
+  if (!loaded && loaded.error().kind == ErrorKind::not_found) return std::shared_ptr<const ChatTemplate>();
+  return loaded;
+}
+
+Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
+  return Error{
+      .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
+}
+
+Result<void> check_device(const config::EngineConfig& config) {
+  if (config.quantization != "none") {
+    return config_error(config, "quantization",
+                        "'" + config.quantization + "' is not available in this version; must be none");
+  }
+  if (config.device == "auto" || config.device == "cpu") return {};
+  if (config.device == "cuda") {
+    return config_error(config, "device", "this build of weir has no CUDA backend; use cpu or auto");
+  }
+  return config_error(config, "device", "must be auto, cpu or cuda, is '" + config.device + "'");
+}
+
+}  // namespace
+
+Result<LoadedModel> load_model(const std::string& model) {
+  auto files = open_files(model);
+  if (!files) return std::move(files).error();
+  LoadedModel loaded{.source = model, .model = nullptr, .tokenizer = nullptr, .chat_template = nullptr, .eos_ids = {}};
+  auto weights = load_weights(**files);
+  if (!weights) return std::move(weights).error();
+  loaded.model = *std::move(weights);
+  auto tokenizer = load_tokenizer(**files);
+  if (!tokenizer) return std::move(tokenizer).error();
+  loaded.tokenizer = *std::move(tokenizer);
+  auto chat_template = load_template(model, **files);
+  if (!chat_template) return std::move(chat_template).error();
+  loaded.chat_template = *std::move(chat_template);
+  auto eos = read_eos_ids(**files, loaded.model->spec.vocab);
+  if (!eos) return std::move(eos).error();
+  loaded.eos_ids = *std::move(eos);
+  const auto& stops = loaded.tokenizer->stop_ids();
+  loaded.eos_ids.insert(loaded.eos_ids.end(), stops.begin(), stops.end());
+  std::sort(loaded.eos_ids.begin(), loaded.eos_ids.end());
+  loaded.eos_ids.erase(std::unique(loaded.eos_ids.begin(), loaded.eos_ids.end()), loaded.eos_ids.end());
+  return loaded;
+}
+
+Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config) {
+  if (auto checked = check_device(config); !checked) return std::move(checked).error();
+  auto loaded = load_model(config.model);
+  if (!loaded) return std::move(loaded).error();
+  auto backend = make_cpu_backend(loaded->model, config);
+  if (!backend) return std::move(backend).error();
+  return make_engine(config, *std::move(backend), loaded->tokenizer, loaded->chat_template, loaded->eos_ids);
+}
+
+}  // namespace weir::engine

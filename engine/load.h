@@ -1,0 +1,29 @@
+// A model, whole: shapes and weights, tokenizer, chat template, end-of-sequence ids, from a Hugging Face folder or from
+// the program itself ("builtin:weir-tiny"). Slow; for start-up. What comes back is immutable, any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/core/types.h"
+#include "engine/model/model.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+
+namespace weir::engine {
+
+struct LoadedModel {
+  std::string source;  // as the config names it
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ChatTemplate> chat_template;  // null: the model has none
+  std::vector<TokenId> eos_ids;                       // sorted; of generation_config, config and tokenizer_config
+};
+
+/// `model` is a folder or "builtin:NAME". Errors: not_found (no such folder, file or built-in model), config (what is
+/// wrong in which file).
+Result<LoadedModel> load_model(const std::string& model);
+
+}  // namespace weir::engine
