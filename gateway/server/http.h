@@ -12,6 +12,7 @@
 #include "config/base/clock.h"
 #include "providers/net/abort.h"
 #include "providers/net/core.h"
+#include "providers/net/http_parser.h"
 #include "providers/net/task.h"
 
 namespace weir::gateway {
@@ -20,10 +21,7 @@ using providers::Abort;
 using providers::Core;
 using providers::Task;
 
-struct HeaderView {
-  std::string_view name;
-  std::string_view value;
-};
+using HeaderView = providers::Field;  // {name, value}
 
 struct Request {
   std::string_view method;
@@ -35,7 +33,12 @@ struct Request {
   TimePoint accepted;     // when the request's first byte was read
 
   /// First field of that name, case-insensitive; empty if there is none.
-  std::string_view header(std::string_view name) const;
+  std::string_view header(std::string_view name) const {
+    for (const HeaderView& field : headers) {
+      if (providers::iequals(field.name, name)) return field.value;
+    }
+    return {};
+  }
 };
 
 /// Status and header fields of an answer; Date, Content-Length / Transfer-Encoding and Connection are added.
