@@ -1,13 +1,11 @@
 #include "gateway/serve.h"
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <optional>
 #include <ostream>
 #include <thread>
-
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 
 #include "config/snapshot.h"
 #include "gateway/core_context.h"
@@ -69,17 +67,16 @@ std::optional<ServeOptions> parse_options(const std::vector<std::string>& args, 
 class CoreThread {
  public:
   CoreThread(int index, Services& services, const PolicyHolder& policies)
-      : core_(index), context_(core_, services, policies), work_(core_.io().get_executor()) {}
+      : core_(index), context_(core_, services, policies) {}
   ~CoreThread() { stop(); }
   CoreThread(const CoreThread&) = delete;
   CoreThread& operator=(const CoreThread&) = delete;
 
   void start() {
-    thread_ = std::thread([this] { core_.io().run(); });
+    thread_ = std::thread([this] { core_.run(); });
   }
   void stop() {
-    work_.reset();
-    core_.io().stop();
+    core_.stop();
     if (thread_.joinable()) thread_.join();
   }
   Core& core() { return core_; }
@@ -88,7 +85,6 @@ class CoreThread {
  private:
   Core core_;
   CoreContext context_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::thread thread_;
 };
 

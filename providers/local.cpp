@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
-#include "providers/net/signal.h"
+#include "providers/net/event.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -100,9 +100,9 @@ engine::GenerateRequest generate_request(const ChatRequest& request, const Attem
 
 /// How the engine's thread wakes a core's coroutine. Shared with the wake functions, which may outlive the reply.
 struct Waker {
-  Waker(Core& owner) : core(owner), signal(owner) {}  // NOLINT: one argument, made in one place
+  Waker(Core& owner) : core(owner), event(owner) {}  // NOLINT: one argument, made in one place
   Core& core;
-  Signal signal;
+  Event event;
   std::atomic<bool> posted{false};
 };
 
@@ -111,7 +111,7 @@ std::function<void()> wake_function(const std::shared_ptr<Waker>& waker) {
     if (waker->posted.exchange(true, std::memory_order_acq_rel)) return;
     waker->core.post([waker] {
       waker->posted.store(false, std::memory_order_release);
-      waker->signal.set();
+      waker->event.set();
     });
   };
 }
@@ -209,8 +209,9 @@ Task<void> LocalReply::pull(ReplyBatch& batch) {
     if (!batch.events.empty() || batch.end || batch.error) co_return;
     for (Choice& choice : choices_)
       if (!choice.finished) choice.stream->notify(wake_function(waker_));
-    const AbortScope scope(abort_, waker_->signal);
-    co_await waker_->signal.wait();
+    const AbortScope scope(abort_, waker_->event);
+    co_await waker_->event.wait();
+    waker_->event.reset();
   }
 }
 
@@ -240,7 +241,7 @@ Result<std::vector<engine::TokenId>> LocalProvider::prompt_of(const ChatRequest&
   context.add_generation_prompt = true;
   context.bos_token = engine_.tokenizer()->bos_token();
   context.eos_token = engine_.tokenizer()->eos_token();
-  context.time = std::chrono::system_clock::now();
+  context.now = std::chrono::system_clock::now();
   if (request.template_arguments.is_object()) context.extra = request.template_arguments;
   auto text = engine_.chat_template()->render(context);
   if (!text) return std::move(text).error();
