@@ -31,13 +31,15 @@ Result<int64_t> parse_scaled(std::string_view text, int decimals_max) {
       if (c == '0') continue;
       return bad("has more than " + std::to_string(decimals_max) + " decimals");
     }
-    if (__builtin_mul_overflow(value, int64_t{10}, &value) || __builtin_add_overflow(value, int64_t{c - '0'}, &value))
+    // Built up with its sign, because the least int64 has no positive counterpart.
+    const int64_t digit = negative ? -int64_t{c - '0'} : int64_t{c - '0'};
+    if (__builtin_mul_overflow(value, int64_t{10}, &value) || __builtin_add_overflow(value, digit, &value))
       return bad("is too large");
   }
   if (digits == 0) return bad("is not a decimal amount such as 0.15");
   for (int d = decimals < 0 ? 0 : decimals; d < decimals_max; ++d)
     if (__builtin_mul_overflow(value, int64_t{10}, &value)) return bad("is too large");
-  return negative ? -value : value;
+  return value;
 }
 
 }  // namespace

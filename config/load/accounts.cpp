@@ -136,10 +136,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
   map.integer("queue", engine.queue_max, 0, 1'000'000);
   map.integer("step_tokens", engine.step_tokens_max, 1, 1'000'000);
   map.integer("context", engine.context_tokens, 1, 100'000'000);
-  if (const auto threads = map.get("threads")) {
-    if (threads->node().kind != Node::Kind::scalar || threads->node().text != "auto")
-      if (const auto count = threads->integer(1, 1024)) engine.threads = static_cast<uint32_t>(*count);
-  }
+  read_threads(map, engine.threads);
   map.finish();
   reading.config.engines.push_back(std::move(engine));
 }

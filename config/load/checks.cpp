@@ -32,7 +32,7 @@ class Names {
     if (known_.contains(name) || report.noted(path_of(section_, name)) || report.full()) return;
     std::string remedy = did_you_mean(name, names_, kSuggestionsMax);
     if (remedy.empty()) remedy = "; define it, or name one that is there";
-    report.mistake(path, "there is no " + quoted(name) + " under " + section_ + remedy);
+    report.mistake(path, "there is no " + report.shown(path, name) + " under " + section_ + remedy);
   }
 
   const std::vector<std::string>& names() const { return names_; }
@@ -51,15 +51,16 @@ std::string model_path(const ModelConfig& model) {
 }
 
 void check_targets(const ModelConfig& model, Names& accounts, Names& engines, Report& report) {
-  bool all_zero = !model.targets.empty();
   for (size_t i = 0; i < model.targets.size(); ++i) {
     const auto& target = model.targets[i];
     const std::string path = model_path(model) + ".targets[" + std::to_string(i) + ']';
     if (!target.account.empty()) accounts.use(target.account, path + ".account", report);
     if (!target.engine.empty()) engines.use(target.engine, path + ".engine", report);
-    all_zero = all_zero && target.weight == 0;
   }
-  if (all_zero) report.warning(model_path(model) + ": every target has weight 0; only fallbacks can serve it");
+}
+
+bool all_weights_zero(const ModelConfig& model) {
+  return std::all_of(model.targets.begin(), model.targets.end(), [](const auto& target) { return target.weight == 0; });
 }
 
 /// A target's price goes by the upstream's name of the model, else by the public one.
@@ -160,10 +161,15 @@ void check_references(Reading& reading) {
     check_targets(model, accounts, engines, report);
     for (size_t i = 0; i < model.fallbacks.size(); ++i)
       models.use(model.fallbacks[i], model_path(model) + ".fallbacks[" + std::to_string(i) + ']', report);
-    warn_without_price(model, config.prices, report);
   }
   FallbackCircles(config.models, report).check();
+  if (!report.clean()) return;  // a misspelt name would now be called unused as well
 
+  for (const auto& model : config.models) {
+    if (all_weights_zero(model))
+      report.warning(model_path(model) + ": every target has weight 0; only fallbacks can serve it");
+    warn_without_price(model, config.prices, report);
+  }
   if (config.models.empty()) report.warning("no models: every request will be answered with model_not_found");
   for (const auto& name : accounts.names())
     if (!accounts.used(name)) report.warning(path_of("accounts", name) + ": no model uses it");

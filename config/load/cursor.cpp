@@ -23,7 +23,7 @@ std::string list_of(const std::vector<std::string>& names) {
 
 Cursor::Cursor(const Node& node, std::string path, Mark owner, Report& report)
     : node_(&node), path_(std::move(path)), owner_(owner), report_(&report) {
-  report_->note(path_, node.mark);
+  report_->note(path_, node.mark, node.reference);
 }
 
 std::string Cursor::shown() const {
@@ -217,9 +217,8 @@ void MapReader::size(std::string_view key, uint64_t& out, uint64_t min, uint64_t
 void MapReader::finish() {
   if (!is_map_) return;
   for (const Node& key : cursor_.node().keys) {
-    if (cursor_.report().full()) return;
     if (std::find(known_.begin(), known_.end(), key.text) != known_.end()) continue;
-    std::string remedy = did_you_mean(key.text, known_);
+    std::string remedy = cursor_.report().full() ? "" : did_you_mean(key.text, known_);
     if (remedy.empty()) remedy = "; known here: " + list_of(known_);
     cursor_.report().mistake(key.mark, path_of(cursor_.path(), key.text), "unknown key" + remedy);
   }

@@ -43,6 +43,8 @@ class Builder : public YAML::EventHandler {
     node.mark = place(mark);
     node.text = value;
     unmask_references(node.text);
+    if (tag == "!" && !lines_.closes_quote(mark.line, mark.column))
+      return stop(node.mark, "the quote that opens here is never closed");
     complete(std::move(node), anchor);
   }
 
@@ -236,6 +238,7 @@ bool run_parser(const std::string& masked, const LineIndex& lines, Builder& buil
       return false;
     }
   } catch (const YAML::Exception& error) {
+    if (builder.stopped()) return false;
     std::string message = error.msg;
     unmask_references(message);
     const Mark mark = error.mark.is_null() ? Mark{} : lines.mark(error.mark.line, error.mark.column);

@@ -68,7 +68,7 @@ void read_key(const Cursor& cursor, Reading& reading, Taken& taken) {
       if (const auto bad = bad_name(key.name, ""))
         name->mistake(*bad);
       else if (!taken.names.insert(key.name).second)
-        name->mistake("\"" + key.name + "\" is the name of an earlier key; names are unique");
+        name->mistake(name->shown() + " is the name of an earlier key; names are unique");
     }
   }
   read_key_text(map, reading, taken, key);

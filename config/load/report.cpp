@@ -57,13 +57,19 @@ void Report::mistake(const std::string& path, std::string message) {
   Mark mark;
   for (std::string around = path; !around.empty();) {
     if (const auto place = places_.find(around); place != places_.end()) {
-      mark = place->second;
+      mark = place->second.mark;
       break;
     }
     const size_t end = around.find_last_of(".[");
     around.resize(end == std::string::npos ? 0 : end);
   }
   mistake(mark, path, std::move(message));
+}
+
+std::string Report::shown(const std::string& path, std::string_view value) const {
+  const auto place = places_.find(path);
+  if (place == places_.end() || place->second.reference.empty()) return quoted(value);
+  return "the value of " + quoted(place->second.reference);
 }
 
 void Report::warning(std::string text) {

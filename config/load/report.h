@@ -27,7 +27,12 @@ class Report {
   void mistake(const std::string& path, std::string message);
   void warning(std::string text);
 
-  void note(const std::string& path, Mark mark) { places_.try_emplace(path, mark); }
+  /// `reference`: the value as it was written, if it came from the environment.
+  void note(const std::string& path, Mark mark, const std::string& reference) {
+    places_.try_emplace(path, Place{mark, reference});
+  }
+  /// The value at the path for a message: what came from the environment may be a secret and is not shown.
+  std::string shown(const std::string& path, std::string_view value) const;
   bool noted(const std::string& path) const { return places_.contains(path); }
 
   bool clean() const { return mistakes_.empty(); }
@@ -37,11 +42,16 @@ class Report {
   std::vector<std::string> take_warnings() { return std::move(warnings_); }
 
  private:
+  struct Place {
+    Mark mark;
+    std::string reference;
+  };
+
   std::string file_;
   std::vector<Mistake> mistakes_;
   std::vector<std::string> warnings_;
   size_t left_out_ = 0;
-  std::unordered_map<std::string, Mark> places_;
+  std::unordered_map<std::string, Place> places_;
 };
 
 /// Text of the file or the environment, made fit for a message: quoted, on one line, shortened; credentials left out.

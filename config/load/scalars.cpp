@@ -82,8 +82,8 @@ bool good_ipv6(std::string_view host) {
          });
 }
 
-/// Splits "host", "host:port" or "[v6]:port". The port is empty text if there is none.
-bool split_host_port(std::string_view text, std::string_view& host, std::string_view& port) {
+/// Splits "host", "host:port" or "[v6]:port". False if the host is none, or something else follows it.
+bool split_host_port(std::string_view text, std::string_view& host, std::optional<std::string_view>& port) {
   if (take(text, '[')) {
     const size_t close = text.find(']');
     if (close == std::string_view::npos) return false;
@@ -96,7 +96,7 @@ bool split_host_port(std::string_view text, std::string_view& host, std::string_
     text.remove_prefix(colon);
     if (!good_host_name(host)) return false;
   }
-  port = {};
+  port.reset();
   if (text.empty()) return true;
   if (!take(text, ':')) return false;
   port = text;
@@ -155,8 +155,10 @@ std::string size_to_text(uint64_t bytes) {
 }
 
 std::optional<int64_t> parse_integer(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  if (text.empty() || !(is_digit(text.front()) || (text.size() > 1 && text.front() == '-'))) return std::nullopt;
+  if (text.starts_with('+')) {
+    text.remove_prefix(1);  // which from_chars does not know
+    if (text.empty() || !is_digit(text.front())) return std::nullopt;
+  }
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
@@ -173,12 +175,12 @@ std::optional<bool> parse_boolean(std::string_view text) {
 
 Result<HostPort> parse_host_port(std::string_view text) {
   std::string_view host;
-  std::string_view port;
+  std::optional<std::string_view> port;
   const std::string wanted = "must be host:port such as 127.0.0.1:4000 or [::1]:4000, is " + quoted(text);
   if (text.starts_with(':'))
     return wrong(wanted + "; write 0.0.0.0" + std::string(text.substr(0, 8)) + " for every interface");
-  if (!split_host_port(text, host, port) || port.empty()) return wrong(wanted);
-  const auto number = parse_integer(port);
+  if (!split_host_port(text, host, port) || !port || port->empty()) return wrong(wanted);
+  const auto number = parse_integer(*port);
   if (!number || *number < 0 || *number > 65535) return wrong("the port must be 0 to 65535, in " + quoted(text));
   return HostPort{std::string(host), static_cast<uint16_t>(*number)};
 }
@@ -201,11 +203,11 @@ Result<std::string> parse_base_url(std::string_view text) {
   if (rest.find_first_of("?#") != std::string_view::npos)
     return wrong("must end with the path, without ? and #, is " + quoted(text));
   std::string_view host;
-  std::string_view port;
-  const std::string_view authority = rest.substr(0, rest.find('/'));
-  if (!split_host_port(authority, host, port)) return wrong("has no good host name: " + quoted(text));
-  if (authority.size() > host.size() + 2 || authority.ends_with(':')) {
-    const auto number = parse_integer(port.empty() && !authority.ends_with(':') ? "80" : port);
+  std::optional<std::string_view> port;
+  if (!split_host_port(rest.substr(0, rest.find('/')), host, port))
+    return wrong("has no good host name: " + quoted(text));
+  if (port) {
+    const auto number = parse_integer(*port);
     if (!number || *number < 1 || *number > 65535) return wrong("the port must be 1 to 65535, in " + quoted(text));
   }
   while (text.ends_with('/')) text.remove_suffix(1);

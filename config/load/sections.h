@@ -33,6 +33,9 @@ void read_keys(const Cursor& cursor, Reading& reading);
 /// `prices:` of a config, or the whole of a prices file. Later names win over those already in the table.
 void read_prices(const Cursor& cursor, PriceTable& prices);
 
+/// `threads: auto` (0) or a number.
+void read_threads(MapReader& map, uint32_t& out);
+
 /// rpm, tpm, concurrency.
 void read_rate_limits(const Cursor& cursor, RateLimits& limits);
 

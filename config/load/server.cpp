@@ -63,16 +63,23 @@ void read_pem_path(MapReader& map, std::string_view key, std::string_view remedy
 
 }  // namespace
 
+void read_threads(MapReader& map, uint32_t& out) {
+  const auto cursor = map.get("threads");
+  if (!cursor) return;
+  const Node& node = cursor->node();
+  if (node.kind == Node::Kind::scalar && node.text == "auto")
+    out = 0;
+  else if (node.kind == Node::Kind::scalar && !node.unusable && !parse_integer(node.text))
+    cursor->mistake("must be auto or a whole number, is " + cursor->shown());
+  else if (const auto count = cursor->integer(1, 1024))
+    out = static_cast<uint32_t>(*count);
+}
+
 void read_server(const Cursor& cursor, Reading& reading) {
   ServerConfig& server = reading.config.server;
   MapReader map(cursor);
   if (const auto listen = map.get("listen")) read_listen(*listen, server.listen_host, server.listen_port);
-  if (const auto threads = map.get("threads")) {
-    if (threads->node().kind == Node::Kind::scalar && threads->node().text == "auto")
-      server.threads = 0;
-    else if (const auto count = threads->integer(1, 1024))
-      server.threads = static_cast<uint32_t>(*count);
-  }
+  read_threads(map, server.threads);
   map.duration("drain_timeout", server.drain_timeout, milliseconds(0), kTimeoutMax);
   if (const auto tls_cursor = map.get("tls")) {
     TlsConfig tls;

@@ -49,10 +49,28 @@ size_t LineIndex::points_before(size_t offset) const {
   return points;
 }
 
+size_t LineIndex::offset_of(int line, int byte_column) const {
+  const size_t row = std::min(static_cast<size_t>(std::max(line, 0)), starts_.size() - 1);
+  return std::min(starts_[row] + static_cast<size_t>(std::max(byte_column, 0)), text_.size());
+}
+
 Mark LineIndex::mark(int line, int byte_column) const {
-  if (line < 0) return {};
-  const size_t row = std::min(static_cast<size_t>(line), starts_.size() - 1);
-  return mark_at(std::min(starts_[row] + static_cast<size_t>(std::max(byte_column, 0)), text_.size()));
+  return mark_at(offset_of(line, byte_column));
+}
+
+bool LineIndex::closes_quote(int line, int byte_column) const {
+  const size_t at = offset_of(line, byte_column);
+  if (at >= text_.size() || (text_[at] != '\'' && text_[at] != '"')) return true;
+  const char quote = text_[at];
+  for (size_t i = at + 1; i < text_.size(); ++i) {
+    if (quote == '"' && text_[i] == '\\')
+      ++i;
+    else if (text_[i] == quote && quote == '\'' && i + 1 < text_.size() && text_[i + 1] == '\'')
+      ++i;
+    else if (text_[i] == quote)
+      return true;
+  }
+  return false;
 }
 
 Mark LineIndex::mark_at(size_t offset) const {

@@ -17,8 +17,11 @@ class LineIndex {
   /// From a line and a byte column, both from 0, as yaml-cpp counts them.
   Mark mark(int line, int byte_column) const;
   Mark mark_at(size_t offset) const;
+  /// False if a YAML quote (' or ") opens there that is open at the end of the text: yaml-cpp lets that pass.
+  bool closes_quote(int line, int byte_column) const;
 
  private:
+  size_t offset_of(int line, int byte_column) const;
   static constexpr size_t kStrideBytes = 64;
   size_t points_before(size_t offset) const;
 

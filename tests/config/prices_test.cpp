@@ -1,0 +1,126 @@
+#include "config/prices.h"
+
+#include <algorithm>
+
+#include "config/base/rng.h"
+#include "tests/config/support.h"
+
+namespace weir::config {
+namespace {
+
+constexpr Price kPrice{{150'000}, {600'000}, PicoUsdPerToken{75'000}, std::nullopt, std::nullopt};
+
+TEST(Charge, AddsTheKindsAndRoundsOnce) {
+  EXPECT_EQ(charge(kPrice, {}).nanos, 0);
+  EXPECT_EQ(charge(kPrice, {1000, 0, 0, 0}).nanos, 150'000);
+  EXPECT_EQ(charge(kPrice, {1000, 400, 10, 7}).nanos, 600 * 150 + 400 * 75 + 10 * 600);
+  // 3 tokens at 0.0001 nano-dollars each for input, cached input and output: 0.3 each, 0.9 in all, rounded once to 1.
+  const Price dust{{300}, {300}, PicoUsdPerToken{300}, std::nullopt, std::nullopt};
+  EXPECT_EQ(charge(dust, {2, 1, 1, 0}).nanos, 1);
+  EXPECT_EQ(charge({{499}, {0}, {}, {}, {}}, {1, 0, 0, 0}).nanos, 0);
+  EXPECT_EQ(charge({{500}, {0}, {}, {}, {}}, {1, 0, 0, 0}).nanos, 1);
+}
+
+TEST(Charge, CachedInputCostsAsInputWhereItHasNoPrice) {
+  EXPECT_EQ(charge({{2'000}, {0}, {}, {}, {}}, {10, 10, 0, 0}).nanos, 20);
+}
+
+TEST(Charge, HoldsBadCountsAndSaturates) {
+  EXPECT_EQ(charge(kPrice, {10, 50, 0, 0}), charge(kPrice, {10, 10, 0, 0}));
+  EXPECT_EQ(charge(kPrice, {-5, -5, -5, 0}).nanos, 0);
+  const Price most{{INT64_MAX}, {INT64_MAX}, PicoUsdPerToken{INT64_MAX}, std::nullopt, std::nullopt};
+  EXPECT_EQ(charge(most, {INT64_MAX, INT64_MAX / 2, INT64_MAX, 0}).nanos, INT64_MAX);
+}
+
+TEST(Charge, AgreesWithLongDivision) {
+  Rng rng(3);
+  for (int i = 0; i < 20'000; ++i) {
+    const auto below = [&](uint64_t bound) { return static_cast<int64_t>(rng.below(bound)); };
+    const Price price{{below(100'000'000)}, {below(100'000'000)}, PicoUsdPerToken{below(100'000'000)}, {}, {}};
+    TokenCounts counts{below(2'000'000), 0, below(200'000), 0};
+    counts.cached_input = below(static_cast<uint64_t>(counts.input) + 1);
+    const int64_t picos = (counts.input - counts.cached_input) * price.input.picos +
+                          counts.cached_input * price.cached_input->picos + counts.output * price.output.picos;
+    ASSERT_EQ(charge(price, counts).nanos, picos / 1000 + (picos % 1000 >= 500 ? 1 : 0));
+  }
+}
+
+TEST(PriceTable, FindsByNameIssueProviderAndRegion) {
+  PriceTable table;
+  const auto set = [&](const char* name, int64_t picos) { table.set(name, Price{{picos}, {0}, {}, {}, {}}); };
+  set("gpt-4o", 1);
+  set("gpt-4o-mini", 2);
+  set("gpt-4", 3);
+  set("claude-opus-4", 4);
+  set("claude-opus-4-1", 5);
+  set("anthropic.claude-haiku-4-5", 6);
+  set("global.anthropic.claude-haiku-4-5", 7);
+  set("gemini-2.5-flash", 8);
+  set("openai/special", 9);
+  set("gpt-4o-2024-05-13", 10);
+  const std::pair<const char*, int64_t> found[] = {{"gpt-4o", 1},
+                                                   {"gpt-4o-2024-08-06", 1},
+                                                   {"gpt-4o-2024-05-13", 10},
+                                                   {"gpt-4o-latest", 1},
+                                                   {"gpt-4o-mini", 2},
+                                                   {"gpt-4o-mini-2024-07-18", 2},
+                                                   {"gpt-4-0613", 3},
+                                                   {"openai/gpt-4o", 1},
+                                                   {"openrouter/openai/gpt-4o-2024-08-06", 1},
+                                                   {"openai/special", 9},
+                                                   {"claude-opus-4-20250514", 4},
+                                                   {"claude-opus-4@20250514", 4},
+                                                   {"claude-opus-4-1-20250805", 5},
+                                                   {"us.anthropic.claude-haiku-4-5-20251001-v1:0", 6},
+                                                   {"bedrock/eu.anthropic.claude-haiku-4-5-20251001-v1:0", 6},
+                                                   {"global.anthropic.claude-haiku-4-5-20251001-v1:0", 7},
+                                                   {"gemini-2.5-flash-001", 8},
+                                                   {"models/gemini-2.5-flash-09-2025", 8}};
+  for (const auto& [name, picos] : found) {
+    const Price* price = table.find(name);
+    ASSERT_NE(price, nullptr) << name;
+    EXPECT_EQ(price->input.picos, picos) << name;
+  }
+  for (const char* name :
+       {"", "/", "gpt-4o-", "gpt-4o-turbo", "gpt-4-32k", "gpt-4-1106-preview", "claude-opus-4-7", "gpt-4.1",
+        "gpt-4o-2024-08", "gpt-4o-v", "special", "openai/", "-0613", "gpt-4o--", "xx.gpt-4o"})
+    EXPECT_EQ(table.find(name), nullptr) << name;
+  EXPECT_EQ(table.find(std::string(1'000'000, '-')), nullptr);
+}
+
+TEST(BuiltinPrices, AreManyAndRight) {
+  const PriceTable& prices = builtin_prices();
+  EXPECT_GE(prices.all().size(), 100u);
+  EXPECT_EQ(prices.find("gpt-4o-mini")->input.picos, 150'000);
+  EXPECT_EQ(prices.find("gpt-4o-mini")->cached_input->picos, 75'000);
+  EXPECT_EQ(prices.find("gpt-4o-mini")->output.picos, 600'000);
+  EXPECT_EQ(prices.find("claude-sonnet-4-5-20250929")->output.picos, 15'000'000);
+  EXPECT_EQ(prices.find("text-embedding-3-small")->output.picos, 0);
+  for (const auto& [name, price] : prices.all()) {
+    EXPECT_LE(price.cached_input.value_or(price.input), price.input) << name;
+    EXPECT_LE(price.input.picos, 1'000'000'000) << name;
+    EXPECT_EQ(prices.find(name), &price) << name;
+  }
+}
+
+TEST(BuiltinPrices, ConfigComesFirst) {
+  const auto config =
+      good("prices: {gpt-4o: {input: 1, output: 2}, mine: {input: 0.15, output: 0.60, cached_input: 0.075}}");
+  EXPECT_EQ(config->prices.find("gpt-4o")->input.picos, 1'000'000);
+  EXPECT_FALSE(config->prices.find("gpt-4o")->cached_input.has_value());
+  EXPECT_EQ(*config->prices.find("mine"), kPrice);
+  EXPECT_EQ(config->prices.find("gpt-4o-mini")->input.picos, 150'000);
+}
+
+TEST(LoadPrices, ReadsNothingButThePrices) {
+  const auto outcome =
+      load_prices_text("accounts: ${MISSING}\nnonsense: [1]\nprices:\n  mine: {input: ${IN}, output: 2}\n", "weir.yaml",
+                       environment_of({{"IN", "3"}}));
+  EXPECT_THAT(texts(outcome.mistakes), ::testing::IsEmpty());
+  EXPECT_EQ(outcome.prices.find("mine")->input.picos, 3'000'000);
+  const auto bad = load_prices_text("prices: {mine: {input: x}}", "weir.yaml", environment_of({}));
+  EXPECT_EQ(bad.mistakes.size(), 2u);
+}
+
+}  // namespace
+}  // namespace weir::config
