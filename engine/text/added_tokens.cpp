@@ -52,7 +52,8 @@ Result<AddedTokens> AddedTokens::build(std::vector<AddedToken> tokens, const Nor
   AddedTokens added;
   added.tokens_ = std::move(tokens);
   for (size_t i = 0; i < added.tokens_.size(); ++i) {
-    const AddedToken& token = added.tokens_[i];
+    AddedToken& token = added.tokens_[i];
+    token.spelling = token.content;
     added.by_id_.emplace(token.id, i);
     added.by_content_.emplace(token.content, i);
     if (!token.normalized) {
@@ -62,6 +63,7 @@ Result<AddedTokens> AddedTokens::build(std::vector<AddedToken> tokens, const Nor
     auto content = normalize(token.content);
     if (!content.ok()) return std::move(content).error();
     added.normalized_.add(*content, static_cast<uint32_t>(i));
+    token.spelling = *std::move(content);
   }
   return added;
 }
@@ -93,7 +95,6 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool no
         if (!is_white_space(after.value)) break;
         end += after.bytes;
       }
-      at = end;
     }
     if (done < begin) parts.push_back({done, begin, -1});
     parts.push_back({begin, end, token.id});

@@ -26,6 +26,7 @@ struct AddedToken {
   bool rstrip = false;       // … on its right
   bool normalized = false;   // looked for in normalized text
   bool special = false;
+  std::string spelling = {};  // what it decodes to: the content, normalized where it is looked for in normalized text
 };
 
 /// Strings to find, as a trie over bytes.
@@ -62,7 +63,7 @@ class AddedTokens {
     TokenId id = -1;
   };
   /// The text cut at the tokens that are looked for in raw (or in normalized) text. Special ones count as text where
-  /// `specials` is false.
+  /// `specials` is false. As in the reference, a token may begin inside the white space that one with rstrip took.
   std::vector<Part> split(std::string_view text, bool normalized, bool specials) const;
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }

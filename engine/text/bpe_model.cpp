@@ -1,6 +1,7 @@
 #include "engine/text/bpe_model.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <functional>
 
@@ -9,12 +10,32 @@
 namespace weir::engine::text {
 namespace {
 
+constexpr std::string_view kBlankMark = "\xE2\x96\x81";  // U+2581, SentencePiece's blank
 constexpr uint32_t kNoToken = UINT32_MAX;
 constexpr size_t kShortWord = 24;  // symbols; below this a scan beats a heap
 
 uint32_t hash_of(std::string_view text) {
   const auto h = std::hash<std::string_view>{}(text);
   return static_cast<uint32_t>(h ^ h >> 32);
+}
+
+/// A word met lately and its tokens. Real text repeats its words; each thread keeps 256 KiB of them, and a new word
+/// takes the place of an old one.
+struct CachedWord {
+  static constexpr size_t kWordBytesMax = 22;
+  static constexpr size_t kTokensMax = 8;
+  static constexpr size_t kEntries = 4096;
+
+  uint64_t serial = 0;  // of the model; 0 is an empty entry
+  uint8_t word_bytes = 0;
+  uint8_t count = 0;
+  char word[kWordBytesMax] = {};
+  TokenId ids[kTokensMax] = {};
+};
+
+CachedWord& cached_word(std::string_view word) {
+  thread_local std::vector<CachedWord> cache(CachedWord::kEntries);
+  return cache[hash_of(word) % CachedWord::kEntries];
 }
 
 }  // namespace
@@ -81,6 +102,8 @@ BpeModel BpeModel::build(TokenizerJson& file) {
   bpe.vocabulary_ = Vocabulary(std::move(file.vocab_bytes), file.vocab);
   bpe.read_options(model);
   bpe.read_merges(file);
+  static std::atomic<uint64_t> serials{0};
+  bpe.serial_ = ++serials;
   return bpe;
 }
 
@@ -115,6 +138,8 @@ void BpeModel::read_options(const JsonField& model) {
 
 void BpeModel::read_merges(const TokenizerJson& file) {
   merges_ = FlatMap64<Merge>(file.merges.size());
+  // Cutting needs the blank's mark to be a token (else unknown characters could fuse over it) and plain spelling.
+  cut_at_marks_ = vocabulary_.find(kBlankMark) && prefix_.empty() && suffix_.empty();
   std::string joined;
   for (size_t rank = 0; rank < file.merges.size(); ++rank) {
     const std::string_view left = file.half(file.merges[rank].first), right = file.half(file.merges[rank].second);
@@ -124,6 +149,7 @@ void BpeModel::read_merges(const TokenizerJson& file) {
       throw LoadFailure{"model.merges[" + std::to_string(rank) + "]",
                         "names \"" + std::string(token.substr(0, 64)) + "\", which is not in model.vocab"};
     };
+    if (right.starts_with(kBlankMark) && !left.ends_with(kBlankMark)) cut_at_marks_ = false;
     const TokenId left_id = find(left), right_id = find(right);
     joined.assign(left).append(right.substr(std::min(prefix_.size(), right.size())));
     merges_.insert_or_assign(pair_key(left_id, right_id), {static_cast<uint32_t>(rank), find(joined)});
@@ -178,6 +204,37 @@ void BpeModel::encode(std::string_view word, std::vector<TokenId>& out) const {
       return;
     }
   }
+  // SentencePiece-style files do not split text at all. Where no merge can reach over the start of a blank, the text
+  // between blanks is tokenized the same alone, and short words are the fast case.
+  for (size_t begin = 0; cut_at_marks_ && begin < word.size();) {
+    size_t end = begin;
+    while (word.substr(end).starts_with(kBlankMark)) end += kBlankMark.size();
+    end = std::min(word.find(kBlankMark, end), word.size());
+    encode_part(word.substr(begin, end - begin), out);
+    begin = end;
+  }
+  if (!cut_at_marks_) encode_part(word, out);
+}
+
+void BpeModel::encode_part(std::string_view word, std::vector<TokenId>& out) const {
+  if (word.size() > CachedWord::kWordBytesMax) return encode_uncached(word, out);
+  CachedWord& cached = cached_word(word);
+  if (cached.serial == serial_ && std::string_view(cached.word, cached.word_bytes) == word) {
+    out.insert(out.end(), cached.ids, cached.ids + cached.count);
+    return;
+  }
+  const size_t before = out.size();
+  encode_uncached(word, out);
+  const size_t count = out.size() - before;
+  if (count > CachedWord::kTokensMax) return;
+  cached.serial = serial_;
+  cached.word_bytes = static_cast<uint8_t>(word.size());
+  cached.count = static_cast<uint8_t>(count);
+  std::copy(word.begin(), word.end(), cached.word);
+  std::copy(out.begin() + static_cast<ptrdiff_t>(before), out.end(), cached.ids);
+}
+
+void BpeModel::encode_uncached(std::string_view word, std::vector<TokenId>& out) const {
   thread_local std::vector<TokenId> symbols;
   symbols.clear();
   spell(word, symbols);

@@ -70,6 +70,8 @@ class BpeModel {
 
   void read_options(const JsonField& model);
   void read_merges(const TokenizerJson& file);
+  void encode_part(std::string_view word, std::vector<TokenId>& out) const;
+  void encode_uncached(std::string_view word, std::vector<TokenId>& out) const;
   std::optional<TokenId> token_of(std::string_view character, bool first, bool last) const;
   void spell(std::string_view word, std::vector<TokenId>& symbols) const;
   void merge_short(std::vector<TokenId>& symbols) const;
@@ -84,6 +86,8 @@ class BpeModel {
   bool fuse_unknown_ = false;
   bool byte_fallback_ = false;
   bool ignore_merges_ = false;
+  bool cut_at_marks_ = false;  // no merge joins a blank's mark (U+2581) to what stands before it
+  uint64_t serial_ = 0;        // tells this model from every other one, for the threads' word caches
 };
 
 /// "<0x0A>" -> 10; -1 if the text is no byte token.

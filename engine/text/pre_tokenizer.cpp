@@ -13,6 +13,10 @@ namespace {
 constexpr const char* kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+// Words and runs of signs. Spelled out because this step means the wider \w of UTS #18, not the one of split patterns.
+constexpr const char* kWhitespacePattern =
+    R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)";
+
 enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 /// Matches in a word, alternating with what lies between them, so that the ranges cover it.
@@ -270,7 +274,7 @@ void PreTokenizer::add(const JsonField& field, int depth) {
     steps_.push_back(std::make_unique<Split>(find_characters(is_punctuation),
                                              behavior ? parse_behavior(*behavior) : Behavior::isolated, false));
   } else if (type == "Whitespace") {
-    steps_.push_back(std::make_unique<Split>(find_regex(R"(\w+|[^\w\s]+)", field.path()), Behavior::removed, true));
+    steps_.push_back(std::make_unique<Split>(find_regex(kWhitespacePattern, field.path()), Behavior::removed, true));
   } else if (type == "WhitespaceSplit") {
     steps_.push_back(std::make_unique<Split>(find_characters(is_white_space), Behavior::removed, false));
   } else {

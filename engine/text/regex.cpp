@@ -97,7 +97,8 @@ class Translator {
     const char c = pattern_[at_ + 1];
     at_ += 2;
     // PCRE2's \s takes U+180E for a space and its \w leaves out marks; the properties say what Oniguruma means.
-    constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+    // (The code points at the end are no letters, but Oniguruma counts Latin-1's small digits and fractions as such.)
+    constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
     constexpr std::string_view kHex = "0-9A-Fa-f";
     switch (c) {
       case 's':

@@ -1,7 +1,7 @@
 // Regular expressions of tokenizer.json, which are written for Oniguruma with Unicode classes, run on PCRE2 with its
-// JIT. Classes follow the Unicode version of the installed PCRE2 (14 in Debian 12): a letter that Unicode gained later
-// may be cut differently from the reference. The pattern is translated where the two differ (\s, \w, \h, \u), and refused where they cannot be made to agree.
-// Immutable after compile; match scratch is per thread.
+// JIT. The pattern is translated where the two differ (\s, \w, \h, \u), and refused where they cannot be made to agree.
+// Classes follow the Unicode version of the installed PCRE2 (14 in Debian 12): a letter that Unicode gained later may
+// be cut differently from the reference. Immutable after compile; match scratch is per thread.
 #pragma once
 
 #include <cstdint>

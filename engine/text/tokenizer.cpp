@@ -147,6 +147,9 @@ bool Tokenizer::is_special(TokenId id) const {
   return id >= 0 && static_cast<size_t>(id) < entries.size() && entries[id].special;
 }
 
+size_t Tokenizer::token_bytes_max() const {
+  return impl_->token_bytes_max;
+}
 int32_t Tokenizer::vocab_size() const {
   return impl_->id_end;
 }

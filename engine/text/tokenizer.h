@@ -73,6 +73,10 @@ class Tokenizer {
   std::optional<TokenId> token_to_id(std::string_view token) const;
   bool is_special(TokenId id) const;
 
+  /// The most bytes that one token stands for: a text of n bytes has at least n / this tokens (where the normalizer
+  /// does not shrink it), so that a prompt far too long for a model can be refused before it is tokenized. At least 1.
+  size_t token_bytes_max() const;
+
   /// One past the largest id. A model may have more rows than this, never fewer.
   int32_t vocab_size() const;
 

@@ -32,6 +32,7 @@ struct Tokenizer::Impl {
   Named bos, eos, pad, unk;
   std::vector<TokenId> stop_ids;
   int32_t id_end = 0;
+  size_t token_bytes_max = 1;
 
   /// Throws text::LoadFailure.
   static std::unique_ptr<Impl> build(const TokenizerFiles& files);

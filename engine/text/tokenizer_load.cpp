@@ -210,7 +210,8 @@ void Tokenizer::Impl::build_decode_table(const JsonField& root) {
   decode.entries.resize(static_cast<size_t>(id_end));
   if (decode.rules.first_differs()) decode.names.resize(static_cast<size_t>(id_end));
   for (TokenId id = 0; id < id_end; ++id) {
-    const auto token = token_text(id);
+    const AddedToken* known = added.find(id);
+    const auto token = known ? std::optional<std::string_view>(known->spelling) : model.vocabulary().text(id);
     if (!token) continue;
     const std::string bytes = decode.rules.token_bytes(*token, false);
     auto& entry = decode.entries[id];
@@ -218,10 +219,10 @@ void Tokenizer::Impl::build_decode_table(const JsonField& root) {
              .size = static_cast<uint32_t>(bytes.size()),
              .exists = true};
     entry.is_byte = by_hex && text::byte_of_token(*token) >= 0;
-    const AddedToken* known = added.find(id);
     entry.special = known && known->special;
     if (decode.bytes.size() + bytes.size() > UINT32_MAX) throw LoadFailure{"decoder", "makes the tokens too long"};
     decode.bytes += bytes;
+    token_bytes_max = std::max(token_bytes_max, bytes.size());
     if (decode.rules.first_differs()) decode.names[id] = *token;
   }
 }
