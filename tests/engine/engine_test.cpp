@@ -184,15 +184,18 @@ TEST(Engine, DestroyingTheEngineEndsEverySequenceWithAnError) {
   config.max_sequences = 1;
   auto engine = make_sim_engine(config, {.on_wait = [&](uint64_t) { gate.pass(); }}, false);
   std::vector<std::unique_ptr<Stream>> streams;
-  for (int i = 0; i < 3; ++i) streams.push_back(std::move(engine->submit(request({1}, 1000))).value());
+  auto r = request({1}, 1000);
+  r.stop.ignore_eos = true;
+  for (int i = 0; i < 9; ++i) streams.push_back(std::move(engine->submit(r)).value());
   gate.wait_for_arrival();
   gate.open();
   engine.reset();
   for (auto& stream : streams) {
     const Output out = drain(*stream);
-    EXPECT_EQ(out.finish, Finish::error);
-    EXPECT_EQ(out.error->kind, ErrorKind::cancelled);
     EXPECT_EQ(out.tokens, stream->usage().output_tokens);
+    if (out.finish == Finish::length && stream != streams.back()) continue;  // it ended before the destructor began
+    ASSERT_EQ(out.finish, Finish::error);
+    EXPECT_EQ(out.error->kind, ErrorKind::cancelled);
   }
 }
 
