@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "engine/ops/isa.h"
 #include "engine/ops/thread_pool.h"
 
 namespace weir::engine {
@@ -50,7 +51,8 @@ struct AttentionArgs {
 };
 
 /// out = softmax(scale · q Kᵀ) V for each token and head. Keys are taken block by block in sequence order, so that the
-/// order of every sum depends on the token's position alone. Error against exact arithmetic: ≤ 1e-6 · max|V|.
+/// order of every sum depends on the token's position alone. Error against exact arithmetic: ≤ 2e-6 · max|V|.
 void attention_cpu(ThreadPool& pool, const AttentionArgs& args);
+void attention_cpu(ThreadPool& pool, const AttentionArgs& args, Isa isa);  // REQUIRES: the machine has it
 
 }  // namespace weir::engine

@@ -144,10 +144,14 @@ void store_kv_cpu(ThreadPool& pool, const StoreKvArgs& args) {
 }
 
 void attention_cpu(ThreadPool& pool, const AttentionArgs& args) {
+  attention_cpu(pool, args, best_isa());
+}
+
+void attention_cpu(ThreadPool& pool, const AttentionArgs& args, [[maybe_unused]] Isa isa) {
   auto* kernel = &items_base;
 #if defined(__x86_64__)
-  if (simd::isa() == simd::Isa::avx2) kernel = &items_avx2;
-  if (simd::isa() == simd::Isa::avx512) kernel = &items_avx512;
+  if (isa == Isa::avx2) kernel = &items_avx2;
+  if (isa == Isa::avx512) kernel = &items_avx512;
 #endif
   // Context lengths differ, so ranges are small and claimed as threads come free; but a range should still be worth it.
   int64_t work = 1;

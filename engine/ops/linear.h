@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "engine/core/tensor.h"
+#include "engine/ops/isa.h"
 #include "engine/ops/thread_pool.h"
 
 namespace weir::engine {
@@ -22,5 +23,6 @@ struct LinearArgs {
 /// Sums run in float32 over `inputs` in an order that does not depend on rows or outputs.
 /// Error of an element against exact arithmetic: ≤ 4e-7 · inputs^0.5 · Σ|x w|, see tests/engine/ops_test.cpp.
 void linear_cpu(ThreadPool& pool, const LinearArgs& args);
+void linear_cpu(ThreadPool& pool, const LinearArgs& args, Isa isa);  // REQUIRES: the machine has it
 
 }  // namespace weir::engine

@@ -80,10 +80,14 @@ WEIR_TARGET_AVX512 void outputs_avx512(const LinearArgs& a, int64_t begin, int64
 }  // namespace
 
 void linear_cpu(ThreadPool& pool, const LinearArgs& args) {
+  linear_cpu(pool, args, best_isa());
+}
+
+void linear_cpu(ThreadPool& pool, const LinearArgs& args, [[maybe_unused]] Isa isa) {
   auto* outputs = &outputs_base;
 #if defined(__x86_64__)
-  if (simd::isa() == simd::Isa::avx2) outputs = &outputs_avx2;
-  if (simd::isa() == simd::Isa::avx512) outputs = &outputs_avx512;
+  if (isa == Isa::avx2) outputs = &outputs_avx2;
+  if (isa == Isa::avx512) outputs = &outputs_avx512;
 #endif
   if (args.rows <= 0) return;
   // A multiple of 4 outputs a range keeps tiles whole; enough ranges for balance, none too small to be worth a thread.

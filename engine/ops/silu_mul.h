@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "engine/ops/isa.h"
 #include "engine/ops/thread_pool.h"
 
 namespace weir::engine {
@@ -17,5 +18,6 @@ struct SiluMulArgs {
 
 /// Relative error of an element: ≤ 1e-6 (below −87 the result flushes towards 0).
 void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args);
+void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args, Isa isa);  // REQUIRES: the machine has it
 
 }  // namespace weir::engine

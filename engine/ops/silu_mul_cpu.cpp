@@ -38,10 +38,14 @@ WEIR_TARGET_AVX512 void range_avx512(const SiluMulArgs& a, int64_t begin, int64_
 }  // namespace
 
 void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args) {
+  silu_mul_cpu(pool, args, best_isa());
+}
+
+void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args, [[maybe_unused]] Isa isa) {
   auto* kernel = &range_base;
 #if defined(__x86_64__)
-  if (simd::isa() == simd::Isa::avx2) kernel = &range_avx2;
-  if (simd::isa() == simd::Isa::avx512) kernel = &range_avx512;
+  if (isa == Isa::avx2) kernel = &range_avx2;
+  if (isa == Isa::avx512) kernel = &range_avx512;
 #endif
   pool.run(args.count, 16 * 1024, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
 }

@@ -25,24 +25,6 @@ struct Lanes {
   typedef uint16_t H __attribute__((vector_size(L * 2)));
 };
 
-enum class Isa { base, avx2, avx512 };
-
-/// The best instruction set of this machine that the kernels are compiled for.
-inline Isa isa() {
-#if defined(__x86_64__)
-  static const Isa found = [] {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-      return Isa::avx512;
-    }
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Isa::avx2 : Isa::base;
-  }();
-  return found;
-#else
-  return Isa::base;
-#endif
-}
-
 template <int L>
 WEIR_INLINE void load(typename Lanes<L>::F& v, const float* p) {
   std::memcpy(&v, p, sizeof v);

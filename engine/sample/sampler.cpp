@@ -143,7 +143,7 @@ void Sampler::fill_logprobs(std::span<const float> logits, float max, int32_t co
   if (wanted == 0) return;
   keep_top(logits, wanted);
   std::sort(candidates_.begin(), candidates_.end(), Better());
-  for (const Candidate& c : candidates_) result.logprob.top.emplace_back(c.token, logprob(c.logit));
+  for (const Candidate& c : candidates_) result.logprob.top.push_back({c.token, logprob(c.logit), {}});
 }
 
 }  // namespace weir::engine

@@ -1,0 +1,324 @@
+// Every CPU op against a naive reference in double precision, over odd shapes, within the tolerance its header states;
+// and that a row's result is the same bits however many rows and threads work beside it.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "config/base/rng.h"
+#include "engine/ops/ops.h"
+
+namespace weir::engine {
+namespace {
+
+std::vector<float> random_floats(Rng& rng, int64_t count, double scale = 1.0) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& v : values) v = static_cast<float>((rng.uniform() * 2.0 - 1.0) * scale);
+  return values;
+}
+
+std::vector<uint16_t> to_bf16(const std::vector<float>& values) {
+  std::vector<uint16_t> halves;
+  for (const float v : values) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, &v, sizeof bits);
+    halves.push_back(static_cast<uint16_t>(bits >> 16));
+  }
+  return halves;
+}
+
+float from_bf16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value = 0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+TEST(ThreadPool, EveryIndexIsVisitedOnceWhateverCountGrainAndThreads) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (const int64_t count : {0, 1, 2, 3, 7, 64, 1000}) {
+      for (const int64_t grain : {1, 3, 64, 2000}) {
+        std::vector<std::atomic<int>> visits(static_cast<size_t>(count));
+        pool.run(count, grain, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) visits[static_cast<size_t>(i)].fetch_add(1);
+        });
+        for (const auto& v : visits) ASSERT_EQ(v.load(), 1);
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, ManyShortLoopsInARowSeeEachOthersWrites) {
+  ThreadPool pool(4);
+  std::vector<int> values(64, 0);
+  for (int round = 0; round < 2000; ++round) {
+    pool.run(64, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) values[static_cast<size_t>(i)] += values[static_cast<size_t>(i)] == round;
+    });
+  }
+  for (const int v : values) EXPECT_EQ(v, 2000);
+}
+
+struct Shape {
+  int64_t rows, outputs, inputs;
+};
+
+class Linear : public testing::TestWithParam<Shape> {};
+
+TEST_P(Linear, EqualsTheDoubleReference) {
+  const auto [rows, outputs, inputs] = GetParam();
+  Rng rng(static_cast<uint64_t>(rows * 1000 + outputs * 10 + inputs));
+  const auto x = random_floats(rng, rows * inputs);
+  const auto w = random_floats(rng, outputs * inputs);
+  const auto halves = to_bf16(w);
+  const auto bias = random_floats(rng, outputs);
+  const auto start = random_floats(rng, rows * outputs);
+  ThreadPool pool(3);
+  for (const Isa isa : machine_isas())
+    for (const bool bf16 : {false, true}) {
+      for (const bool accumulate : {false, true}) {
+        std::vector<float> y = start;
+        const Tensor weight{bf16 ? static_cast<const void*>(halves.data()) : w.data(), bf16 ? DType::bf16 : DType::f32,
+                            outputs, inputs};
+        linear_cpu(pool, {x.data(), weight, accumulate ? nullptr : bias.data(), y.data(), rows, accumulate}, isa);
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t o = 0; o < outputs; ++o) {
+            double sum = accumulate ? static_cast<double>(start[static_cast<size_t>(r * outputs + o)])
+                                    : static_cast<double>(bias[static_cast<size_t>(o)]);
+            double magnitude = std::fabs(sum);
+            for (int64_t i = 0; i < inputs; ++i) {
+              const auto at = static_cast<size_t>(o * inputs + i);
+              const double product = static_cast<double>(x[static_cast<size_t>(r * inputs + i)]) *
+                                     static_cast<double>(bf16 ? from_bf16(halves[at]) : w[at]);
+              sum += product;
+              magnitude += std::fabs(product);
+            }
+            const double tolerance = 4e-7 * std::sqrt(static_cast<double>(inputs)) * magnitude;
+            ASSERT_NEAR(y[static_cast<size_t>(r * outputs + o)], sum, tolerance) << r << " " << o << " bf16 " << bf16;
+          }
+        }
+      }
+    }
+}
+
+TEST_P(Linear, ARowIsTheSameBitsAloneAndWithOneThread) {
+  const auto [rows, outputs, inputs] = GetParam();
+  Rng rng(3);
+  const auto x = random_floats(rng, rows * inputs);
+  const auto w = random_floats(rng, outputs * inputs);
+  const Tensor weight{w.data(), DType::f32, outputs, inputs};
+  std::vector<float> together(static_cast<size_t>(rows * outputs));
+  std::vector<float> alone(together.size());
+  ThreadPool many(4);
+  ThreadPool one(1);
+  for (const Isa isa : machine_isas()) {
+    linear_cpu(many, {x.data(), weight, nullptr, together.data(), rows, false}, isa);
+    for (int64_t r = 0; r < rows; ++r) {
+      linear_cpu(one, {x.data() + r * inputs, weight, nullptr, alone.data() + r * outputs, 1, false}, isa);
+    }
+    EXPECT_EQ(std::memcmp(together.data(), alone.data(), together.size() * sizeof(float)), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Linear,
+                         testing::Values(Shape{1, 1, 1}, Shape{1, 7, 3}, Shape{2, 5, 16}, Shape{3, 17, 31},
+                                         Shape{4, 64, 64}, Shape{5, 33, 172}, Shape{7, 130, 65}, Shape{16, 96, 128},
+                                         Shape{65, 12, 257}, Shape{3, 3, 4099}, Shape{130, 9, 1200}));
+
+TEST(GatherRows, CopiesAndWidens) {
+  Rng rng(5);
+  const auto table = random_floats(rng, 9 * 5);
+  const auto halves = to_bf16(table);
+  const std::vector<int32_t> index = {8, 0, 3, 3};
+  std::vector<float> y(4 * 5);
+  ThreadPool pool(2);
+  gather_rows_cpu(pool, {{table.data(), DType::f32, 9, 5}, index.data(), y.data(), 4});
+  for (size_t i = 0; i < 4; ++i) {
+    for (size_t c = 0; c < 5; ++c) EXPECT_EQ(y[i * 5 + c], table[static_cast<size_t>(index[i]) * 5 + c]);
+  }
+  gather_rows_cpu(pool, {{halves.data(), DType::bf16, 9, 5}, index.data(), y.data(), 4});
+  for (size_t i = 0; i < 4; ++i) {
+    for (size_t c = 0; c < 5; ++c) EXPECT_EQ(y[i * 5 + c], from_bf16(halves[static_cast<size_t>(index[i]) * 5 + c]));
+  }
+}
+
+TEST(RmsNorm, EqualsTheDoubleReference) {
+  ThreadPool pool(2);
+  for (const int64_t width : {1, 3, 16, 17, 64, 100, 1037}) {
+    const int64_t rows = 37;
+    Rng rng(static_cast<uint64_t>(width));
+    const auto x = random_floats(rng, rows * width, 3.0);
+    const auto w = random_floats(rng, width);
+    std::vector<float> y(x.size());
+    rms_norm_cpu(pool, {x.data(), w.data(), y.data(), rows, width, 1e-5F});
+    for (int64_t r = 0; r < rows; ++r) {
+      double squares = 0;
+      for (int64_t i = 0; i < width; ++i)
+        squares += std::pow(static_cast<double>(x[static_cast<size_t>(r * width + i)]), 2);
+      const double scale = 1.0 / std::sqrt(squares / static_cast<double>(width) + static_cast<double>(1e-5F));
+      for (int64_t i = 0; i < width; ++i) {
+        const auto at = static_cast<size_t>(r * width + i);
+        const double expected = static_cast<double>(x[at]) * scale * static_cast<double>(w[static_cast<size_t>(i)]);
+        ASSERT_NEAR(y[at], expected, 2e-6 * std::fabs(expected) + 1e-30) << width;
+      }
+    }
+  }
+}
+
+TEST(Rope, RotatesHalves) {
+  ThreadPool pool(2);
+  Rng rng(11);
+  for (const int64_t head_dim : {2, 6, 8, 64}) {
+    const int64_t tokens = 41;
+    const int64_t heads = 3;
+    const int64_t half = head_dim / 2;
+    std::vector<int32_t> positions;
+    for (int64_t t = 0; t < tokens; ++t) positions.push_back(static_cast<int32_t>(rng.below(4000)));
+    const auto frequencies = random_floats(rng, half);
+    std::vector<float> cosines(static_cast<size_t>(tokens * half));
+    std::vector<float> sines(cosines.size());
+    rope_table_cpu(pool, {positions.data(), frequencies.data(), cosines.data(), sines.data(), tokens, half});
+    const auto x = random_floats(rng, tokens * heads * head_dim);
+    auto y = x;
+    rope_cpu(pool, {y.data(), cosines.data(), sines.data(), tokens, heads, head_dim});
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t i = 0; i < half; ++i) {
+        const float angle = static_cast<float>(positions[static_cast<size_t>(t)]) * frequencies[static_cast<size_t>(i)];
+        const double c = std::cos(static_cast<double>(angle));
+        const double s = std::sin(static_cast<double>(angle));
+        for (int64_t h = 0; h < heads; ++h) {
+          const auto at = static_cast<size_t>((t * heads + h) * head_dim + i);
+          const auto other = at + static_cast<size_t>(half);
+          const auto a = static_cast<double>(x[at]);
+          const auto b = static_cast<double>(x[other]);
+          const double tolerance = 3e-7 * (std::fabs(a) + std::fabs(b));
+          ASSERT_NEAR(y[at], a * c - b * s, tolerance);
+          ASSERT_NEAR(y[other], b * c + a * s, tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST(SiluMul, EqualsTheDoubleReference) {
+  ThreadPool pool(2);
+  Rng rng(13);
+  for (const int64_t count : {1, 15, 16, 17, 1000, 40'000})
+    for (const Isa isa : machine_isas()) {
+      auto gate = random_floats(rng, count, 30.0);
+      gate[0] = -200.0F;
+      const auto up = random_floats(rng, count);
+      std::vector<float> y(gate.size());
+      silu_mul_cpu(pool, {gate.data(), up.data(), y.data(), count}, isa);
+      for (size_t i = 0; i < y.size(); ++i) {
+        const auto g = static_cast<double>(gate[i]);
+        const double expected = g / (1.0 + std::exp(-g)) * static_cast<double>(up[i]);
+        ASSERT_NEAR(y[i], expected, 1e-6 * std::fabs(expected) + 1e-35) << gate[i];
+      }
+      silu_mul_cpu(pool, {gate.data(), up.data(), gate.data(), count}, isa);  // in place
+      EXPECT_EQ(gate, y);
+    }
+}
+
+struct AttentionCase {
+  int64_t heads, kv_heads, head_dim, block_tokens;
+};
+
+class Attention : public testing::TestWithParam<std::tuple<AttentionCase, Isa>> {};
+
+TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
+  const auto [c, isa] = GetParam();
+  const KvLayout layout{c.block_tokens, c.kv_heads, c.head_dim};
+  Rng rng(17);
+  // Three rows: a whole prefill, a chunk behind a cached prefix, one decoding token.
+  const std::vector<std::pair<int32_t, int32_t>> spans = {{0, 21}, {13, 40}, {66, 67}};  // [first, end) positions
+  const int32_t blocks_a_row = static_cast<int32_t>(67 / c.block_tokens + 1);
+  std::vector<int32_t> table, begin{0}, row_of, attends, slots;
+  for (int32_t r = 0; r < 3; ++r) {
+    for (int32_t b = 0; b < blocks_a_row; ++b) table.push_back((b * 3 + r) * 7 % (3 * blocks_a_row));
+    begin.push_back(static_cast<int32_t>(table.size()));
+  }
+  if (blocks_a_row % 7 == 0) {  // 7 must be coprime to the number of blocks to scatter without collision
+    for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
+  }
+  std::vector<float> kv(static_cast<size_t>(3 * blocks_a_row * layout.block_floats()),
+                        NAN);  // unwritten KV must not matter
+  ThreadPool pool(3);
+  std::vector<std::vector<float>> keys(3), values(3);
+  int64_t tokens = 0;
+  for (int32_t r = 0; r < 3; ++r) {
+    const auto [first, end] = spans[static_cast<size_t>(r)];
+    keys[static_cast<size_t>(r)] = random_floats(rng, end * layout.token_floats(), 2.0);
+    values[static_cast<size_t>(r)] = random_floats(rng, end * layout.token_floats());
+    slots.clear();
+    for (int32_t p = 0; p < end; ++p) {
+      const auto block = table[static_cast<size_t>(r * blocks_a_row) + static_cast<size_t>(p / c.block_tokens)];
+      slots.push_back(static_cast<int32_t>(block * c.block_tokens + p % c.block_tokens));
+      if (p >= first) {
+        row_of.push_back(r);
+        attends.push_back(p + 1);
+        ++tokens;
+      }
+    }
+    store_kv_cpu(pool, {keys[static_cast<size_t>(r)].data(), values[static_cast<size_t>(r)].data(), slots.data(),
+                        kv.data(), layout, end});
+  }
+  const auto q = random_floats(rng, tokens * c.heads * c.head_dim, 2.0);
+  std::vector<float> out(q.size());
+  const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
+  const AttentionArgs args{q.data(),     kv.data(), out.data(), row_of.data(), attends.data(), table.data(),
+                           begin.data(), layout,    tokens,     c.heads,       scale};
+  attention_cpu(pool, args, isa);
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t h = 0; h < c.heads; ++h) {
+      const int64_t kv_head = h / (c.heads / c.kv_heads);
+      const auto row = static_cast<size_t>(row_of[static_cast<size_t>(t)]);
+      std::vector<double> weights;
+      double sum = 0;
+      for (int64_t j = 0; j < attends[static_cast<size_t>(t)]; ++j) {
+        double dot = 0;
+        for (int64_t d = 0; d < c.head_dim; ++d) {
+          dot +=
+              static_cast<double>(q[static_cast<size_t>((t * c.heads + h) * c.head_dim + d)]) *
+              static_cast<double>(keys[row][static_cast<size_t>(j * layout.token_floats() + kv_head * c.head_dim + d)]);
+        }
+        weights.push_back(std::exp(dot * static_cast<double>(scale)));
+        sum += weights.back();
+      }
+      for (int64_t d = 0; d < c.head_dim; ++d) {
+        double expected = 0;
+        for (size_t j = 0; j < weights.size(); ++j) {
+          const auto at = static_cast<int64_t>(j) * layout.token_floats() + kv_head * c.head_dim + d;
+          expected += weights[j] / sum * static_cast<double>(values[row][static_cast<size_t>(at)]);
+        }
+        ASSERT_NEAR(out[static_cast<size_t>((t * c.heads + h) * c.head_dim + d)], expected, 2e-6) << t << " " << h;
+      }
+    }
+  }
+  // A token's result is the same bits alone as among the others.
+  for (int64_t t = 0; t < tokens; t += 5) {
+    std::vector<float> alone(static_cast<size_t>(c.heads * c.head_dim));
+    AttentionArgs one = args;
+    one.q += t * c.heads * c.head_dim;
+    one.row_of_token += t;
+    one.attends += t;
+    one.tokens = 1;
+    one.out = alone.data();
+    ThreadPool single(1);
+    attention_cpu(single, one, isa);
+    ASSERT_EQ(std::memcmp(alone.data(), out.data() + t * c.heads * c.head_dim, alone.size() * sizeof(float)), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
+                         testing::Combine(testing::Values(AttentionCase{1, 1, 2, 1}, AttentionCase{8, 4, 8, 16},
+                                                          AttentionCase{6, 2, 16, 4}, AttentionCase{3, 3, 22, 5},
+                                                          AttentionCase{4, 1, 64, 16}, AttentionCase{2, 2, 128, 32},
+                                                          AttentionCase{14, 2, 40, 100}),
+                                          testing::ValuesIn(machine_isas())));
+
+}  // namespace
+}  // namespace weir::engine
