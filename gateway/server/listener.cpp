@@ -76,17 +76,21 @@ bool Listener::accept_one() {
 }
 
 Task<void> Listener::serve(int fd, std::string peer) {
-  const auto transport_fd = fd;
   struct Count {
     std::atomic<int64_t>& connections;
     const int64_t number = connections.fetch_add(1) + 1;
     ~Count() { connections.fetch_sub(1); }
   } count{shared_->connections};
-  auto transport = std::make_unique<providers::Transport>(core_, transport_fd);
+  std::shared_ptr<const providers::TlsServer> tls;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    tls = shared_->tls;
+  }
+  auto transport = tls ? tls->accept(core_, fd) : std::make_unique<providers::Transport>(core_, fd);
   const config::ServerLimits limits = shared_->settings()->server.limits;
   if (count.number > static_cast<int64_t>(limits.connections_max)) {
     const iovec answer = providers::piece(kTooMany);
-    if (!shared_->tls) transport->write({&answer, 1});
+    if (!tls) transport->write({&answer, 1});
     co_return;
   }
   Session session(*this, std::move(transport), std::move(peer), limits);

@@ -11,6 +11,7 @@
 #include "gateway/server/server.h"
 #include "providers/net/event.h"
 #include "providers/net/socket.h"
+#include "providers/net/tls.h"
 
 namespace weir::gateway {
 
@@ -20,9 +21,9 @@ class Session;
 struct ServerShared {
   ServerSettings settings;
   Handler handler;
-  bool tls = false;
+  std::shared_ptr<const providers::TlsServer> tls;  // null: plain; guarded by mutex, swapped whole by a reload
   std::atomic<int64_t> connections{0};
-  std::mutex mutex;
+  mutable std::mutex mutex;
   std::condition_variable changed;
   size_t listeners_open = 0;  // guarded by mutex
 };
@@ -43,7 +44,6 @@ class Listener : public std::enable_shared_from_this<Listener> {
   Core& core() { return core_; }
   const Handler& handler() const { return shared_->handler; }
   bool draining() const { return draining_; }
-  bool tls() const { return shared_->tls; }
   /// RFC 9110 section 5.6.7, this second's.
   const std::string& date();
 

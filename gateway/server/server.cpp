@@ -24,6 +24,10 @@ Error listen_error(const std::string& host, uint16_t port, const std::string& wh
           "cannot listen on " + host + ":" + std::to_string(port) + ": " + what};
 }
 
+Error tls_error(std::string what) {
+  return {ErrorKind::config, "server", Retry::no, 500, std::move(what)};
+}
+
 Result<Address> listen_address(const std::string& host, uint16_t port) {
   if (auto numeric = providers::numeric_address(host.empty() ? "0.0.0.0" : host, port)) return numeric;
   addrinfo hints{};
@@ -80,7 +84,14 @@ class CoreServer final : public Server {
       : shared_(std::move(shared)), listeners_(std::move(listeners)), port_(port) {}
   ~CoreServer() override { drain(now()); }
 
-  Result<void> reload_tls(const config::TlsConfig&) override { return {}; }
+  Result<void> reload_tls(const config::TlsConfig& tls) override {
+    auto loaded = providers::TlsServer::load(tls.certificate_file, tls.key_file);
+    if (!loaded) return std::move(loaded).error();
+    const std::lock_guard lock(shared_->mutex);
+    if (!shared_->tls) return tls_error("this listener is plain; TLS is switched on and off by a restart");
+    shared_->tls = std::move(*loaded);
+    return {};
+  }
 
   void drain(TimePoint deadline) override {
     each([](Listener& listener) { listener.drain(); });
@@ -115,7 +126,13 @@ Result<std::unique_ptr<Server>> start_server(std::vector<Core*> cores, const std
   auto shared = std::make_shared<ServerShared>();
   shared->settings = std::move(settings);
   shared->handler = std::move(handler);
-  shared->tls = tls;
+  if (tls) {
+    const auto config = shared->settings();
+    if (!config->server.tls) return tls_error("server.tls names no certificate");
+    auto loaded = providers::TlsServer::load(config->server.tls->certificate_file, config->server.tls->key_file);
+    if (!loaded) return std::move(loaded).error();
+    shared->tls = std::move(*loaded);
+  }
   std::vector<std::shared_ptr<Listener>> listeners;
   const bool share = cores.size() > 1;
   if (share) {

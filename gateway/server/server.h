@@ -14,16 +14,18 @@
 
 namespace weir::gateway {
 
-/// Reads the limits and the TLS files of the current config at each accept, so that a reload takes effect at once.
+/// The current config. Its limits are read at each accept, so that a reload takes effect with the next connection; its
+/// TLS files are read at the start and by reload_tls(). Called on the cores.
 using ServerSettings = std::function<std::shared_ptr<const config::Config>()>;
 
 class Server {
  public:
   virtual ~Server() = default;
-  /// Loads the certificate again; the old one stays if the new one is unusable. Any thread.
+  /// Loads the certificate again, for new connections; the old one stays if the new one is unusable. Any thread.
   virtual Result<void> reload_tls(const config::TlsConfig& tls) = 0;
   /// Stops accepting; idle connections close; busy ones finish their request with `Connection: close`. At `deadline`
-  /// what is left is aborted. Blocks until every session ended. Main thread.
+  /// what is left is aborted. Blocks until every session ended. Main thread; the cores must still run, and ~Server()
+  /// drains at once where nobody did.
   virtual void drain(TimePoint deadline) = 0;
   virtual uint16_t port() const = 0;  // the one bound, useful where 0 was asked for
   virtual int64_t connections() const = 0;

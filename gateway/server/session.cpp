@@ -70,6 +70,7 @@ void Session::expired() noexcept {
   switch (phase_) {
     case Phase::serving:
       return;  // a timer of the phase before, left in the wheel because that is cheaper
+    case Phase::handshake:
     case Phase::writing:
       transport_->socket().close();
       return lost();
@@ -94,7 +95,10 @@ void Session::pump() {
   if (!busy_) {
     if (phase_ == Phase::idle && in_.empty()) request_.accepted = now();
     const IoResult result = transport_->read(in_.prepare(kReadSpaceMin));
-    if (result.status == IoStatus::ok) in_.commit(result.bytes);
+    if (result.status == IoStatus::ok)
+      in_.commit(result.bytes);
+    else
+      in_.release();
     return take(result);
   }
   do {
@@ -272,7 +276,7 @@ Task<bool> Session::handshake() {
     if (result.status == IoStatus::end || result.status == IoStatus::failed) co_return false;
     const auto direction = result.status == IoStatus::wants_write ? Direction::write : Direction::read;
     co_await transport_->socket().wait(direction);
-    if (timed_out_ || transport_->socket().closed()) co_return false;
+    if (transport_->socket().closed()) co_return false;
   }
   drained_ = false;  // the client's first request may have come along
   co_return true;
@@ -280,7 +284,7 @@ Task<bool> Session::handshake() {
 
 Task<void> Session::run() {
   const Handler& handler = listener_.handler();
-  if (listener_.tls() && !co_await handshake()) co_return;
+  if (!co_await handshake() || gone_) co_return;
   enter(Phase::idle, limits_.idle_timeout);
   while (!gone_) {
     const Step step = in_.empty() && !head_done_ ? Step::need_input : parse();

@@ -5,6 +5,7 @@
 
 #include "providers/net/event.h"
 #include "providers/net/resolve.h"
+#include "providers/net/tls.h"
 #include "providers/net/upstream.h"
 
 namespace weir::providers {
@@ -16,7 +17,6 @@ struct Dial final : Closable, WheelTimer {
   explicit Dial(Core& core) : lookup(core) {}
   ~Dial() = default;
   void close_now() noexcept override {
-    closed = true;
     lookup.set();
     if (transport) transport->socket().close();
   }
@@ -27,16 +27,15 @@ struct Dial final : Closable, WheelTimer {
 
   Event lookup;
   std::unique_ptr<Transport> transport;
-  bool closed = false;
   bool timed_out = false;
 };
 
-Result<std::unique_ptr<Transport>> start_connect(const Pool& pool, Core& core, const Address& address) {
+Result<std::unique_ptr<Transport>> start_connect(const Pool& pool, TlsClient* tls, const Address& address) {
   const int fd = ::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return pool.error(ErrorKind::connection, "cannot make a socket: " + errno_text(errno));
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  auto transport = std::make_unique<Transport>(core, fd);
+  auto transport = tls != nullptr ? tls->connect(pool.core, fd) : std::make_unique<Transport>(pool.core, fd);
   if (::connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
     return pool.error(ErrorKind::connection, "cannot connect: " + errno_text(errno));
   }
@@ -49,42 +48,64 @@ int connect_result(int fd) {
   return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
+Task<IoResult> handshake(Transport& transport) {
+  for (;;) {
+    const IoResult result = transport.handshake();
+    if (result.status != IoStatus::wants_read && result.status != IoStatus::wants_write) co_return result;
+    co_await transport.socket().wait(result.status == IoStatus::wants_read ? Direction::read : Direction::write);
+    if (transport.socket().closed()) co_return IoResult{IoStatus::failed, 0, ECANCELED};
+  }
+}
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Transport>>> Pool::connect(Abort& abort) {
+  if (url.tls && !tls_) {
+    auto made = TlsClient::make(url.host, options.verify_peer, options.ca_file);
+    if (!made) co_return error(ErrorKind::connection, std::move(made).error().detail);
+    tls_ = std::move(*made);
+  }
   Dial dial(core);
   AbortScope scope(abort, dial);
-  dial.arm(core.wheel(), now() + options.connect_timeout);
-  const auto failure = [&](Error error) -> Error {
-    if (abort.fired()) return abort.reason();
-    if (!dial.timed_out) return error;
-    Error late = this->error(ErrorKind::timeout,
-                             "no connection within " + std::to_string(options.connect_timeout.count()) + " ms");
-    late.http_status = 504;
-    return late;
+  const TimePoint deadline = now() + options.connect_timeout;
+  dial.arm(core.wheel(), deadline);
+  const auto too_late = [this] {
+    return error(ErrorKind::timeout, "no connection within " + std::to_string(options.connect_timeout.count()) + " ms");
   };
 
   auto addresses = co_await resolve(core, url.host, url.port, dial.lookup);
-  if (!addresses || dial.closed) {
-    co_return failure(addresses ? error(ErrorKind::connection, "interrupted") : addresses.error());
-  }
-  Error last = error(ErrorKind::connection, "no address");
+  if (abort.fired()) co_return abort.reason();
+  if (dial.timed_out) co_return too_late();
+  if (!addresses) co_return std::move(addresses).error();
+
+  Error last;
+  auto left = static_cast<int64_t>(addresses->size());
   for (const Address& address : *addresses) {
-    auto started = start_connect(*this, core, address);
+    // A silent address must not use up the time of those after it.
+    dial.arm(core.wheel(), now() + (deadline - now()) / left--);
+    dial.timed_out = false;
+    auto started = start_connect(*this, tls_.get(), address);
     if (!started) {
       last = std::move(started).error();
       continue;
     }
     dial.transport = std::move(*started);
     co_await dial.transport->socket().wait(Direction::write);
-    if (dial.closed) co_return failure(error(ErrorKind::connection, "interrupted"));
-    if (const int code = connect_result(dial.transport->socket().fd()); code != 0) {
+    int code = ECANCELED;
+    IoResult shaken;
+    if (!dial.transport->socket().closed()) code = connect_result(dial.transport->socket().fd());
+    if (code == 0) shaken = co_await handshake(*dial.transport);
+    if (abort.fired()) co_return abort.reason();
+    if (dial.timed_out)
+      last = too_late();
+    else if (code != 0)
       last = error(ErrorKind::connection, "cannot connect: " + errno_text(code));
-      continue;
-    }
-    co_return std::move(dial.transport);
+    else if (shaken.status == IoStatus::ok)
+      co_return std::move(dial.transport);
+    else
+      last = error(ErrorKind::connection, "the TLS handshake failed: " + dial.transport->failure_text(shaken));
   }
-  co_return failure(std::move(last));
+  co_return last;
 }
 
 Task<Result<std::unique_ptr<Connection>>> Pool::open(Abort& abort) {
