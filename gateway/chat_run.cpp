@@ -283,7 +283,9 @@ Task<void> ChatRun::answer_stream() {
     bytes.clear();
     if (encode_batch(bytes)) break;
     const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;
-    if (!bytes.empty() && !co_await exchange_.write(as_is ? batch_.segments.front().bytes : std::string_view(bytes))) {
+    const std::string_view next = as_is ? batch_.segments.front().bytes : std::string_view(bytes);
+    const bool client_there = next.empty() || co_await exchange_.write(next);
+    if (!client_there) {
       settle(499, "client_closed");
       co_return;
     }
