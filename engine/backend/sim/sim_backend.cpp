@@ -32,6 +32,12 @@ TokenId next_token(const SimModel& model, std::span<const TokenId> history, uint
   return static_cast<TokenId>(mix(chain) % static_cast<uint64_t>(vocab_size));
 }
 
+/// The KV slot of position `p` under a row's block table.
+size_t slot_of(const int32_t* table, int32_t p, int32_t block_tokens) {
+  return static_cast<size_t>(table[p / block_tokens]) * static_cast<size_t>(block_tokens) +
+         static_cast<size_t>(p % block_tokens);
+}
+
 bool same_plan(const StepPlan& a, const StepPlan& b) {
   return a.step == b.step && a.tokens == b.tokens && a.positions == b.positions && a.slots == b.slots &&
          a.row_begin == b.row_begin && a.context_length == b.context_length && a.block_table == b.block_table &&
@@ -143,21 +149,19 @@ Result<void> SimBackend::write_row(const StepPlan& plan, int32_t row) {
     const auto t = static_cast<size_t>(i);
     const int32_t position = plan.positions[t];
     if (position != first + (i - plan.row_begin[r])) return fault(where(plan, row) + ": positions are not contiguous");
-    const int32_t slot = table[position / size] * size + position % size;
+    const size_t s = slot_of(table, position, size);
+    const auto slot = static_cast<int32_t>(s);
     if (plan.slots[t] != slot) {
       return fault(where(plan, row) + " position " + std::to_string(position) + ": slot " +
                    std::to_string(plan.slots[t]) + " where the table says " + std::to_string(slot));
     }
     if (plan.tokens[t] < 0 || plan.tokens[t] >= info_.vocab_size)
       return fault(where(plan, row) + ": token out of range");
-    const auto s = static_cast<size_t>(slot);
     if (std::exchange(written_at_[s], plan.step) == plan.step) {
       return fault(where(plan, row) + " position " + std::to_string(position) + " block " +
                    std::to_string(slot / size) + ": a slot is written twice in one step");
     }
-    const int32_t p = position - 1;
-    const uint64_t before =
-        position == 0 ? sim_root(plan.salt[r]) : slots_[static_cast<size_t>(table[p / size] * size + p % size)].chain;
+    const uint64_t before = position == 0 ? sim_root(plan.salt[r]) : slots_[slot_of(table, position - 1, size)].chain;
     slots_[s] = {.chain = sim_chain(before, plan.tokens[t]), .token = plan.tokens[t]};
   }
   return {};
@@ -174,7 +178,7 @@ Result<uint64_t> SimBackend::attend(const StepPlan& plan, int32_t row) const {
   }
   uint64_t chain = sim_root(plan.salt[r]);
   for (int32_t p = 0; p < plan.context_length[r]; ++p) {
-    const Slot& slot = slots_[static_cast<size_t>(table[p / size] * size + p % size)];
+    const Slot& slot = slots_[slot_of(table, p, size)];
     const TokenId token = history != nullptr ? (*history)[static_cast<size_t>(p)] : slot.token;
     chain = sim_chain(chain, token);
     if (slot.chain != chain || slot.token != token) {
