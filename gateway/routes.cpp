@@ -101,10 +101,15 @@ Task<void> ready(Call call) {
 Task<void> health(Call call) {
   const auto bound = call.context.policy();
   const Policy& policy = bound->policy();
-  if (!policy.keys().is_admin(presented_key(call.request)))
-    co_return co_await respond_error(
-        call.exchange, {ErrorKind::authentication, "gateway", Retry::no, 401,
-                        "this route needs the admin key (admin_key in the configuration)", "invalid_api_key"});
+  if (!policy.keys().is_admin(presented_key(call.request))) {
+    Error error{ErrorKind::authentication,
+                "gateway",
+                Retry::no,
+                401,
+                "this route needs the admin key (admin_key in the configuration)",
+                "invalid_api_key"};
+    co_return co_await respond_error(call.exchange, std::move(error));
+  }
   Json targets = Json::array();
   for (const Route& route : policy.routes().all())
     for (const RouteTarget& target : route.targets) {
@@ -199,9 +204,10 @@ Task<void> dispatch(std::span<const RouteEntry> routes, CoreContext& context, co
                     const Request& request, Exchange& exchange) {
   std::string_view rest;
   const RouteEntry* entry = find_route(routes, request.path, rest);
-  if (entry == nullptr)
-    co_return co_await respond_error(exchange,
-                                     not_found("there is no " + std::string(request.path.substr(0, 256)) + " here"));
+  if (entry == nullptr) {
+    Error error = not_found("there is no " + std::string(request.path.substr(0, 256)) + " here");
+    co_return co_await respond_error(exchange, std::move(error));
+  }
   const bool allowed = allows(entry->methods, request.method);
   if (!allowed || request.method == "OPTIONS") {
     ResponseHead head{.status = allowed ? 204 : 405, .fields = {}};
@@ -218,7 +224,8 @@ Task<void> dispatch(std::span<const RouteEntry> routes, CoreContext& context, co
     co_await exchange.respond(head, body);
     co_return;
   }
-  co_await entry->answer(Call{context, state, request, exchange, rest});
+  const Call call{context, state, request, exchange, rest};
+  co_await entry->answer(call);
 }
 
 Handler handler_for(std::span<const RouteEntry> routes, std::vector<CoreContext*> contexts, const ProcessState& state) {
