@@ -133,7 +133,8 @@ TEST(HeadParser, RefusesWhatIsNotARequest) {
   EXPECT_EQ(refused("GET /a\x7f HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(refused("GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n"), 417);
   EXPECT_EQ(refused(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11)), 400) << "TLS on a plain port";
-  EXPECT_EQ(refused("ICY 200 OK\r\n\r\n", Kind::response), 505);
+  EXPECT_EQ(refused("ICY 200 OK\r\n\r\n", Kind::response), 400);
+  EXPECT_EQ(refused("HTTP/2 200 OK\r\n\r\n", Kind::response), 400);
   EXPECT_EQ(refused("HTTP/1.1 20 OK\r\n\r\n", Kind::response), 400);
   EXPECT_EQ(refused("HTTP/1.1 2000 OK\r\n\r\n", Kind::response), 400);
 }
