@@ -1,7 +1,7 @@
 #include "config/base/money.h"
 
 #include <array>
-#include <cstdio>
+#include <charconv>
 
 namespace weir {
 namespace {
@@ -61,13 +61,19 @@ Result<PicoUsdPerToken> parse_price_per_million(std::string_view text) {
 std::string to_decimal_usd(NanoUsd amount) {
   const bool negative = amount.nanos < 0;
   const uint64_t magnitude = negative ? 0 - static_cast<uint64_t>(amount.nanos) : static_cast<uint64_t>(amount.nanos);
-  std::array<char, 48> buffer{};
-  int length = std::snprintf(buffer.data(), buffer.size(), "%s%llu.%09llu", negative ? "-" : "",
-                             static_cast<unsigned long long>(magnitude / 1'000'000'000),
-                             static_cast<unsigned long long>(magnitude % 1'000'000'000));
-  while (buffer[length - 1] == '0') --length;
-  if (buffer[length - 1] == '.') --length;
-  return {buffer.data(), static_cast<size_t>(length)};
+  std::array<char, 32> buffer;  // sign, 10 digits, point, 9 digits
+  char* end = buffer.data();
+  if (negative) *end++ = '-';
+  end = std::to_chars(end, buffer.data() + buffer.size(), magnitude / 1'000'000'000).ptr;
+  uint64_t fraction = magnitude % 1'000'000'000;
+  if (fraction != 0) {
+    *end++ = '.';
+    for (uint64_t unit = 100'000'000; fraction != 0; unit /= 10) {
+      *end++ = static_cast<char>('0' + fraction / unit);
+      fraction %= unit;
+    }
+  }
+  return {buffer.data(), static_cast<size_t>(end - buffer.data())};
 }
 
 }  // namespace weir
