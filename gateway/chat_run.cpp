@@ -7,6 +7,14 @@
 #include "gateway/api/errors.h"
 
 namespace weir::gateway {
+namespace {
+
+// What a deadline ends an attempt with; it must outlive every attempt.
+const Error kTooLate = upstream_timeout("no whole answer within the model's total timeout (models.NAME.timeout.total)");
+const Error kFirstTokenLate =
+    upstream_timeout("no first token within the model's timeout (models.NAME.timeout.first_token)");
+
+}  // namespace
 
 std::string_view presented_key(const Request& request) {
   std::string_view value = request.header("authorization");
@@ -139,7 +147,7 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
       co_return error;
     }
     lease_ = std::move(*lease);
-    tried.push_back(lease_.index());
+    const size_t index = lease_.index();
     auto result = co_await attempt(route);
     if (result) co_return result;
     Error& error = result.error();
@@ -149,6 +157,7 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     reply_.reset();
     if (error.retry == Retry::no || client_gone() || now() >= deadline_) co_return result;
     last = std::move(error);
+    tried.push_back(index);
   }
   co_return std::move(*last);
 }
@@ -158,16 +167,13 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   price_ = policy_->policy().price(*target_, route.model->name);
   ++attempts_;
   reply_.reset();
-  abort_.reset();
-  abort_ = std::make_unique<AttemptAbort>(exchange_.abort());
+  abort_.emplace(exchange_.abort());
   const TimePoint began = now();
   TimePoint first = deadline_;
-  too_late_ = upstream_timeout("no answer within the total timeout of model \"" + route.model->name + "\"");
-  const Error* late = &too_late_;
+  const Error* late = &kTooLate;
   if (body_.stream && began + route.model->first_token_timeout < deadline_) {
     first = began + route.model->first_token_timeout;
-    first_token_late_ = upstream_timeout("no first token within the timeout of model \"" + route.model->name + "\"");
-    late = &first_token_late_;
+    late = &kFirstTokenLate;
   }
   abort_->deadline.arm(context_.core().wheel(), first, abort_->own, *late);
   if (!decode_) decode_ = [this] { return neutral(); };
@@ -196,7 +202,7 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
                        (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error)))
     co_return std::move(*batch_.error);
   first_token_ = arrived;
-  if (first != deadline_) abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, too_late_);
+  if (first != deadline_) abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, kTooLate);
   if (body_.stream) co_return Result<void>{};
   co_return co_await collect();
 }
@@ -295,7 +301,7 @@ Task<void> ChatRun::answer_stream() {
   // The end of the upstream's body usually stands behind its end mark already: read, the connection can be kept.
   if (reply_->native() && !batch_.end && !batch_.error) {
     constexpr std::chrono::milliseconds kLinger{100};
-    abort_->deadline.arm(context_.core().wheel(), now() + kLinger, abort_->own, too_late_);
+    abort_->deadline.arm(context_.core().wheel(), now() + kLinger, abort_->own, kTooLate);
     co_await reply_->pull(batch_);
   }
 }

@@ -80,13 +80,11 @@ class ChatRun {
   const Route* funded_ = nullptr;
   int64_t prompt_estimate_ = 0;
   TimePoint deadline_ = kNever;
-  Error first_token_late_;
-  Error too_late_;
 
   Lease lease_;
   const RouteTarget* target_ = nullptr;  // the last one tried
   config::Price price_;
-  std::unique_ptr<AttemptAbort> abort_;  // outlives reply_
+  std::optional<AttemptAbort> abort_;  // outlives reply_
   std::optional<providers::Attempt> attempt_;
   std::unique_ptr<providers::Reply> reply_;
   providers::ReplyBatch batch_;

@@ -235,6 +235,17 @@ void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
   batch.end = true;
 }
 
+/// The text as a JSON string. Names without anything to escape, which is all of them in practice, cost one copy.
+std::string quoted(std::string_view text) {
+  const bool plain =
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127 && c != '"' && c != '\\'; });
+  if (!plain) return nlohmann::json(text).dump();
+  std::string out;
+  out.reserve(text.size() + 2);
+  out.append("\"").append(text).append("\"");
+  return out;
+}
+
 /// `{"include_usage":true}` merged into what the client sent (there it was absent, null or false).
 std::string with_usage(std::string_view stream_options) {
   auto options = nlohmann::ordered_json::parse(stream_options, nullptr, false);
@@ -272,43 +283,59 @@ class OpenAiCodec final : public Codec {
   std::string stream_headers_;
 };
 
-Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const {
-  const ChatBody& body = attempt.body;
-  out.target = target_;
-  out.header_lines = body.stream ? stream_headers_ : whole_headers_;
+/// The few places of a body that change, kept in the order of the body.
+class Edits {
+ public:
+  void add(ByteRange where, std::string_view text) {
+    size_t at = count_++;
+    for (; at > 0 && edits_[at - 1].where.begin > where.begin; --at) edits_[at] = edits_[at - 1];
+    edits_[at] = {where, text};
+  }
+  /// `json` in pieces, with the texts in place of the ranges.
+  void apply(std::string_view json, std::vector<std::string_view>& pieces) const {
+    pieces.reserve(2 * count_ + 1);
+    uint32_t at = 0;
+    for (size_t i = 0; i < count_; ++i) {
+      pieces.push_back(json.substr(at, edits_[i].where.begin - at));
+      pieces.push_back(edits_[i].text);
+      at = edits_[i].where.end;
+    }
+    pieces.push_back(json.substr(at));
+  }
+
+ private:
   struct Edit {
     ByteRange where;
     std::string_view text;
   };
-  std::array<Edit, 5> edits;
-  size_t count = 0;
-  if (attempt.model != body.model) edits[count++] = {body.model_value, out.keep(nlohmann::json(attempt.model).dump())};
+  std::array<Edit, 5> edits_;  // model, stream_options, two maxima, one insertion
+  size_t count_ = 0;
+};
+
+Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const {
+  const ChatBody& body = attempt.body;
+  out.target = target_;
+  out.header_lines = body.stream ? stream_headers_ : whole_headers_;
+  Edits edits;
+  if (attempt.model != body.model) edits.add(body.model_value, out.keep(quoted(attempt.model)));
   std::string inserted;
   if (body.stream && !body.include_usage) {
     if (body.stream_options_value.empty()) {
       inserted += R"("stream_options":{"include_usage":true},)";
     } else {
       const ByteRange range = body.stream_options_value;
-      edits[count++] = {range, out.keep(with_usage(body.json.substr(range.begin, range.end - range.begin)))};
+      edits.add(range, out.keep(with_usage(body.json.substr(range.begin, range.end - range.begin))));
     }
   }
   if (attempt.output_tokens_cap) {
     const std::string_view cap = out.keep(std::to_string(*attempt.output_tokens_cap));
-    if (!body.max_tokens_value.empty()) edits[count++] = {body.max_tokens_value, cap};
-    if (!body.max_completion_tokens_value.empty()) edits[count++] = {body.max_completion_tokens_value, cap};
+    if (!body.max_tokens_value.empty()) edits.add(body.max_tokens_value, cap);
+    if (!body.max_completion_tokens_value.empty()) edits.add(body.max_completion_tokens_value, cap);
     if (body.max_tokens_value.empty() && body.max_completion_tokens_value.empty())
       inserted.append("\"max_tokens\":").append(cap).append(",");
   }
-  if (!inserted.empty()) edits[count++] = {{body.object_open, body.object_open}, out.keep(std::move(inserted))};
-  std::sort(edits.begin(), edits.begin() + count,
-            [](const Edit& a, const Edit& b) { return a.where.begin < b.where.begin; });
-  uint32_t at = 0;
-  for (size_t i = 0; i < count; ++i) {
-    out.body.push_back(body.json.substr(at, edits[i].where.begin - at));
-    out.body.push_back(edits[i].text);
-    at = edits[i].where.end;
-  }
-  out.body.push_back(body.json.substr(at));
+  if (!inserted.empty()) edits.add({body.object_open, body.object_open}, out.keep(std::move(inserted)));
+  edits.apply(body.json, out.body);
   return {};
 }
 

@@ -11,7 +11,7 @@ namespace weir::engine::jinja {
 namespace {
 
 void append_unit(std::string& out, char32_t unit) {
-  char code[8];
+  char code[16];
   std::snprintf(code, sizeof(code), "\\u%04x", static_cast<unsigned>(unit));
   out += code;
 }
