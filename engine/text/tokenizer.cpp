@@ -11,22 +11,22 @@
 namespace weir::engine {
 namespace {
 
-/// The bytes of a file; nothing if there is no such file.
-Result<std::optional<std::string>> read_file(const std::filesystem::path& path) {
+/// Reads a file into `bytes`; false if there is no such file.
+Result<bool> read_file(const std::filesystem::path& path, std::string& bytes) {
   std::error_code error;
   const auto fail = [&](ErrorKind kind, const std::string& what) {
     return Error{.kind = kind, .source = "engine", .detail = path.string() + ": " + what};
   };
-  if (!std::filesystem::is_regular_file(path, error)) return std::optional<std::string>();
+  if (!std::filesystem::is_regular_file(path, error)) return false;
   const auto size = std::filesystem::file_size(path, error);
   if (error) return fail(ErrorKind::config, "cannot be read: " + error.message());
   if (size > text::kTokenizerBytesMax) {
     return fail(ErrorKind::config, "is larger than " + std::to_string(text::kTokenizerBytesMax) + " bytes");
   }
-  std::string bytes(size, '\0');
+  bytes.resize(size);
   std::ifstream file(path, std::ios::binary);
   if (!file.read(bytes.data(), static_cast<std::streamsize>(size))) return fail(ErrorKind::config, "cannot be read");
-  return std::optional(std::move(bytes));
+  return true;
 }
 
 }  // namespace
@@ -39,11 +39,9 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::
   const char* const names[4] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                                 "generation_config.json"};
   for (int i = 0; i < 4; ++i) {
-    auto bytes = read_file(folder / names[i]);
-    if (!bytes.ok()) return std::move(bytes).error();
-    if (*bytes) {
-      contents[i] = *std::move(*bytes);
-    } else if (i == 0) {
+    auto found = read_file(folder / names[i], contents[i]);
+    if (!found.ok()) return std::move(found).error();
+    if (!*found && i == 0) {
       return Error{.kind = ErrorKind::not_found,
                    .source = "engine",
                    .detail = (folder / names[0]).string() + ": there is no such file; a model folder needs one"};
