@@ -25,13 +25,13 @@ config::EngineConfig config_of(const std::string& model) {
   return config;
 }
 
-struct Run {
+struct Answer {
   int status = 0;
   std::string out;
   std::string err;
 };
 
-Run command(const std::vector<std::string>& args) {
+Answer command(const std::vector<std::string>& args) {
   std::ostringstream out;
   std::ostringstream err;
   const int status = generate_command(args, out, err);
@@ -71,7 +71,7 @@ TEST_F(Stories, TheEngineGivesTheReferenceTokens) {
   ASSERT_TRUE(generated.ok()) << generated.error().detail;
   EXPECT_EQ(generated->token_ids, expected_);
   EXPECT_EQ(generated->text, streamed);
-  EXPECT_EQ("Once upon a time" + streamed, reference_["text"].get<std::string>());
+  EXPECT_EQ(" Once upon a time" + streamed, reference_["text"].get<std::string>());
   EXPECT_EQ(generated->finish, Finish::length);
   EXPECT_EQ(generated->usage.output_tokens, 195);
 }
@@ -99,7 +99,9 @@ TEST_F(Stories, TheSameOverACachedPrefixAndAmongSixteen) {
   }
   for (std::thread& client : clients) client.join();
   for (size_t i = 0; i < got.size(); ++i) {
-    if (i % 3 != 1) EXPECT_EQ(got[i], expected_) << i;
+    if (i % 3 != 1) {
+      EXPECT_EQ(got[i], expected_) << i;
+    }
   }
   EXPECT_EQ(got[1], got[4]);  // the same seed, another salt and another place in the batch
   EXPECT_NE(got[1], expected_);
@@ -111,12 +113,12 @@ TEST_F(Stories, TheSameOverACachedPrefixAndAmongSixteen) {
 TEST_F(Stories, TheCommandWritesTheReferenceText) {
   const std::vector<std::string> args = {
       "--model", kStoriesFolder, "--prompt", "Once upon a time", "--max-tokens", "195", "--temperature", "0", "--raw"};
-  const Run plain = command(args);
+  const Answer plain = command(args);
   EXPECT_EQ(plain.status, 0) << plain.err;
-  EXPECT_EQ("Once upon a time" + plain.out, reference_["text"].get<std::string>() + "\n");
+  EXPECT_EQ(" Once upon a time" + plain.out, reference_["text"].get<std::string>() + "\n");
   auto json_args = args;
   json_args.emplace_back("--json");
-  const Run json = command(json_args);
+  const Answer json = command(json_args);
   const auto object = nlohmann::json::parse(json.out);
   EXPECT_EQ(object["prompt_ids"], reference_["prompt_ids"]);
   EXPECT_EQ(object["token_ids"], reference_["greedy_ids"]);
@@ -125,16 +127,16 @@ TEST_F(Stories, TheCommandWritesTheReferenceText) {
 }
 
 TEST_F(Stories, WithoutATemplateChatIsRefused) {
-  const Run run = command({"--model", kStoriesFolder, "--prompt", "Hi"});
+  const Answer run = command({"--model", kStoriesFolder, "--prompt", "Hi"});
   EXPECT_EQ(run.status, 1);
   EXPECT_THAT(run.err, HasSubstr("no chat template"));
 }
 
 TEST_F(Stories, TheCommandNamesWhatTheModelCannotDo) {
-  const Run hot = command({"--model", kStoriesFolder, "--prompt", "Hi", "--raw", "--temperature", "-1"});
+  const Answer hot = command({"--model", kStoriesFolder, "--prompt", "Hi", "--raw", "--temperature", "-1"});
   EXPECT_EQ(hot.status, 2);
   EXPECT_THAT(hot.err, HasSubstr("temperature"));
-  const Run lengthy = command({"--model", kStoriesFolder, "--raw", "--prompt", std::string(4000, 'z')});
+  const Answer lengthy = command({"--model", kStoriesFolder, "--raw", "--prompt", std::string(4000, 'z')});
   EXPECT_EQ(lengthy.status, 1);
   EXPECT_THAT(lengthy.err, HasSubstr("maximum context length is 512"));
 }
@@ -160,7 +162,7 @@ TEST(Builtin, EmbeddedAndFolderAreTheSameModel) {
   const std::string folder = std::string(WEIR_SOURCE_DIR) + "/engine/builtin/weir-tiny";
   if (embedded_models().empty() || !readable(folder + "/config.json")) GTEST_SKIP() << "no built-in model";
   const auto say = [](const std::string& model) {
-    const Run run = command({"--model", model, "--prompt", "Hello!", "--temperature", "0", "--json"});
+    const Answer run = command({"--model", model, "--prompt", "Hello!", "--temperature", "0", "--json"});
     EXPECT_EQ(run.status, 0) << run.err;
     return nlohmann::json::parse(run.out, nullptr, false).value("token_ids", nlohmann::json());
   };
@@ -201,7 +203,7 @@ TEST(Command, BadUsageIsNamedAndExitsWithTwo) {
       {{"--model", "x", "--prompt", "y", "--seed", "-1"}, "--seed must be an integer of at least 0"},
   };
   for (const auto& [args, message] : cases) {
-    const Run run = command(args);
+    const Answer run = command(args);
     EXPECT_EQ(run.status, 2) << message;
     EXPECT_THAT(run.err, HasSubstr(message));
     EXPECT_EQ(run.out, "");
@@ -209,13 +211,13 @@ TEST(Command, BadUsageIsNamedAndExitsWithTwo) {
 }
 
 TEST(Command, FailuresAtRunTimeExitWithOne) {
-  const Run cuda = command({"--model", "builtin:weir-tiny", "--prompt", "x", "--device", "cuda"});
+  const Answer cuda = command({"--model", "builtin:weir-tiny", "--prompt", "x", "--device", "cuda"});
   EXPECT_EQ(cuda.status, 1);
   EXPECT_THAT(cuda.err, HasSubstr("no CUDA backend"));
-  const Run absent = command({"--model", "/nonexistent", "--prompt", "x"});
+  const Answer absent = command({"--model", "/nonexistent", "--prompt", "x"});
   EXPECT_EQ(absent.status, 1);
   EXPECT_THAT(absent.err, HasSubstr("/nonexistent: no such model folder"));
-  const Run help = command({"--help"});
+  const Answer help = command({"--help"});
   EXPECT_EQ(help.status, 0);
   EXPECT_THAT(help.out, HasSubstr("--max-tokens N"));
 }
