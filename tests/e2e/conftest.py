@@ -22,6 +22,13 @@ KEY = "sk-test-0123456789abcdef"
 ADMIN = "admin-0123456789abcdef"
 
 
+def pytest_configure(config):
+    """tests/run adds up JUnit files; it says where."""
+    folder, name = os.environ.get("WEIR_REPORTS"), os.environ.get("WEIR_REPORT_NAME")
+    if folder and name:
+        config.option.xmlpath = str(pathlib.Path(folder) / f"{name}.xml")
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

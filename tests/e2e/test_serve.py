@@ -1,0 +1,140 @@
+"""The process around the requests: reload, drain, TLS and its certificate, a bad configuration, several cores."""
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import threading
+
+from conftest import ADMIN, KEY, until
+from loadgen import one, run
+
+
+def test_a_reload_drops_no_request(weir, standard):
+    gateway = weir(standard)
+    statuses, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            statuses.append(gateway.chat("m-ok")[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for i in range(5):
+        gateway.write(standard + f'  - {{name: new{i}, key: sk-new-{i}-0123456789abcdef}}\n')
+        until(lambda: gateway.chat("echo", key=f"sk-new-{i}-0123456789abcdef")[0] == 200, "the new key works")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(statuses) > 20 and set(statuses) == {200}
+    assert gateway.chat("echo", key="sk-new-0-0123456789abcdef")[0] == 401, "a key that is gone is refused"
+    changes = until(lambda: [e["change"] for e in gateway.events("config_change") if "new4" in e["change"]], "the change is logged")
+    assert changes and "sk-new" not in (gateway.folder / "weir.log").read_text()
+
+
+def test_a_stream_keeps_the_snapshot_it_began_with(weir, standard):
+    gateway = weir(standard)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(gateway.chat("m-slow", stream=True)))
+    thread.start()
+    until(lambda: gateway.metric("weir_in_flight_requests") == 1, "the stream runs")
+    gateway.write(standard.replace("  m-slow: ", "  m-renamed: "))
+    until(lambda: gateway.chat("m-slow")[0] == 404, "the model is gone")
+    thread.join()
+    status, _, body = answers[0]
+    assert status == 200 and body.endswith(b"data: [DONE]\n\n")
+
+
+def test_a_bad_file_is_refused_and_the_old_one_stays(weir, standard):
+    gateway = weir(standard)
+    gateway.write(standard.replace("targets: [{account: parrot}]", "targets: [{acount: parrot}]"))
+    mistakes = until(lambda: gateway.events("config_mistake") if gateway.events("config_refused") else None, "the refusal is logged")
+    text = "\n".join(event["detail"] for event in mistakes)
+    assert 'did you mean "account"' in text and f"{gateway.file}:" in text
+    assert gateway.metric("weir_config_reloads_total", result="failure") >= 1
+    assert gateway.chat("echo")[0] == 200
+    gateway.write(standard)
+    gateway.process.send_signal(1)  # SIGHUP
+    until(lambda: gateway.events("config_reloaded"), "the good file is taken")
+
+
+def test_sigterm_drains(weir, standard):
+    gateway = weir(standard)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(gateway.chat("m-slow", stream=True))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: gateway.metric("weir_in_flight_requests") == 4, "four streams run")
+    assert gateway.stop() == 0
+    for thread in threads:
+        thread.join()
+    assert [a[0] for a in answers] == [200] * 4 and all(a[2].endswith(b"data: [DONE]\n\n") for a in answers)
+    assert len(gateway.rows()) == 4 and not list(gateway.folder.glob("*.journal*"))
+
+
+def certificate(folder, name):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key.pem", "-out",
+                    folder / "cert.pem", "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"],
+                   check=True, capture_output=True)
+
+
+def common_name(port):
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(raw) as tls:
+            return subprocess.run(["openssl", "x509", "-inform", "der", "-noout", "-subject"], input=tls.getpeercert(True),
+                                  capture_output=True, check=True).stdout.decode().strip().split("=")[-1].strip()
+
+
+def test_tls_and_a_new_certificate(weir, standard, tmp_path):
+    certificate(tmp_path, "first")
+    config = (f'server: {{listen: "127.0.0.1:PORT", threads: 2, tls: {{certificate: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}}}\n'
+              + standard)
+    gateway = weir(config)
+    context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    connection = http.client.HTTPSConnection("127.0.0.1", gateway.port, context=context, timeout=30)
+    for _ in range(2):  # the second on the same connection
+        connection.request("POST", "/v1/chat/completions", json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "Hello!"}]}),
+                           {"authorization": f"Bearer {KEY}"})
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
+    assert common_name(gateway.port) == "first"
+    certificate(tmp_path, "second")
+    gateway.process.send_signal(1)
+    until(lambda: common_name(gateway.port) == "second", "the new certificate is served")
+    connection.close()
+
+
+def test_budget_never_overshoots_at_any_concurrency(weir, standard):
+    config = standard + "  - {name: poor, key: sk-poor-0123456789abcdef, budget: {usd: 0.0002, per: 3650d}}\n"
+    gateway = weir(config)
+    answers = run([one(gateway.port, "sk-poor-0123456789abcdef", "echo", "six words cost a little money", stream=i % 2 == 0,
+                       max_tokens=6) for i in range(120)])
+    served = [a for a in answers if a.status == 200]
+    assert served and {a.status for a in answers} == {200, 429}
+    gateway.stop()
+    spent = sum(row["charge_nanos"] for row in gateway.rows() if row["key"] == "poor")
+    assert 0 < spent <= 200_000
+
+
+def test_concurrency_limit_frees_with_the_client(weir, standard):
+    config = standard + "  - {name: two, key: sk-two-0123456789abcdef, limits: {concurrency: 2}}\n"
+    gateway = weir(config)
+    key = "sk-two-0123456789abcdef"
+    for _ in range(3):
+        answers = run([one(gateway.port, key, "m-slow", "x", leave_after=2) for _ in range(4)])
+        assert sorted(a.status for a in answers) == [200, 200, 429, 429]
+        until(lambda: gateway.metric("weir_in_flight_requests") == 0, "the clients that left are settled")
+
+
+def test_health_shows_a_cooling_target(weir, standard):
+    gateway = weir(standard)
+    assert gateway.chat("m-status429")[0] == 429
+    health = json.loads(gateway.request("GET", "/health", key=ADMIN)[2])
+    target = next(t for t in health["targets"] if t["target"] == "status429/mock-1")
+    assert target["state"] != "up" and "429" in target["reason"]
+    assert gateway.metric("weir_target_up", target="status429/mock-1") == 0
+    assert gateway.metric("weir_target_ejections_total", target="status429/mock-1") == 1
+    until(lambda: gateway.chat("m-status429")[0] == 429, "after its second it is tried again")
