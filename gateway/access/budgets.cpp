@@ -100,10 +100,15 @@ Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, Nano
   std::array<Budget*, kBudgetsMax> sorted{};
   std::array<std::mutex*, kBudgetsMax> mutexes{};
   assert(budgets.size() <= kBudgetsMax);
-  std::copy(budgets.begin(), budgets.end(), sorted.begin());
-  std::sort(sorted.begin(), sorted.begin() + budgets.size(), std::less<>());
-  const auto end = std::unique(sorted.begin(), sorted.begin() + budgets.size());
-  const auto count = static_cast<size_t>(end - sorted.begin());
+  size_t count = 0;  // distinct budgets, in address order
+  for (Budget* budget : budgets) {
+    size_t at = count;
+    while (at > 0 && std::less<>()(budget, sorted[at - 1])) --at;
+    if (at > 0 && sorted[at - 1] == budget) continue;
+    std::move_backward(sorted.begin() + at, sorted.begin() + count, sorted.begin() + count + 1);
+    sorted[at] = budget;
+    ++count;
+  }
   for (size_t i = 0; i < count; ++i) mutexes[i] = &sorted[i]->mutex_;
 
   const LockAll lock(std::span(mutexes.data(), count));
