@@ -53,6 +53,7 @@ class Conversation:
     held_out: bool = False  # the last turn is a combination that training never sees
     family: str = ""
     style: str = ""
+    source: int = -1        # of the last turn, see families.Turn
 
 
 def held_out(turn, style):
@@ -134,11 +135,11 @@ def ask_for_style(rng, question, style):
     return question + ASKED[kind][i].format(k=word), replace(style, kind=kind.split()[0], key=f"{style.key} asked {kind} {i}", word=word)
 
 
-def next_turn(rng, style, told, previous):
+def next_turn(rng, style, told, previous, weights):
     """Draws one turn that fits the style. Returns (Turn, question, Style of this turn, what the user has told)."""
     while True:
         now_told = dict(told)
-        turn = F.any_turn(rng, style, now_told, previous)
+        turn = F.any_turn(rng, style, now_told, previous, weights)
         if turn.plain and style.kind != "sentence":
             if turn.json_value is None or style.kind not in ("short", "json"):
                 continue
@@ -158,7 +159,7 @@ def draw_turns(rng):
     return rng.randrange(6, 12) if draw < 0.985 else rng.randrange(12, 26)
 
 
-def conversation(rng, want_held_out=False, turns=None):
+def conversation(rng, want_held_out=False, turns=None, weights=F.WEIGHTS):
     """Draws a conversation. In training no turn is a held-out combination; for evaluation the last one always is."""
     system, style = draw_system(rng)
     turns = turns or draw_turns(rng)
@@ -167,12 +168,12 @@ def conversation(rng, want_held_out=False, turns=None):
         out.messages.append({"role": "system", "content": system})
     for i in range(turns):
         for attempt in range(2000):
-            turn, question, turn_style, now_told = next_turn(rng, style, told, previous)
+            turn, question, turn_style, now_told = next_turn(rng, style, told, previous, weights)
             if held_out(turn, turn_style) == (want_held_out and i == turns - 1):
                 break
         else:
             raise RuntimeError("no turn of the wanted kind")
         told, previous = now_told, turn.family
         out.messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer(turn, turn_style)}]
-        out.held_out, out.family, out.style = want_held_out, turn.family, turn_style.kind
+        out.held_out, out.family, out.style, out.source = want_held_out, turn.family, turn_style.kind, turn.source
     return out

@@ -19,6 +19,7 @@ class Turn:
     plain: bool = False     # long or verbatim text: asked for only without a rewriting style
     fixed: bool = False     # the question must keep its exact spelling
     json_value: object = None
+    source: int = -1        # index into PLAIN_FAMILIES, -1 for talk about names and memories
 
 
 def ask(rng, family, phrasings, fact, sentence, short, **slots):
@@ -203,8 +204,11 @@ def count(rng):
 
 # ---- words -------------------------------------------------------------------------------------------------------
 
+SPELLED = [w for w in T.WORDS if len(w) <= 6][::2]
+
+
 def spelling(rng):
-    w = rng.choice(T.WORDS)
+    w = rng.choice(SPELLED)
     kind = rng.randrange(4)
     if kind == 0:
         return ask(rng, "first letter", ["What is the first letter of {w}?", "Which letter does {w} start with?", "Tell me the first letter of the word {w}."],
@@ -370,12 +374,15 @@ PLAIN_FAMILIES = [
 FUNCTIONS, WEIGHTS = zip(*PLAIN_FAMILIES)
 
 
-def any_turn(rng, style, told, previous):
+def any_turn(rng, style, told, previous, weights):
     draw = rng.random()
     if previous in FOLLOWED and draw < 0.3:
         return follow_up(rng, previous)
     if draw < (0.25 if style.name != "Weir Tiny" else 0.06):
         return identity(rng, style.name)
     if draw < 0.94:
-        return rng.choices(FUNCTIONS, WEIGHTS)[0](rng)
+        source = rng.choices(range(len(FUNCTIONS)), weights)[0]
+        turn = FUNCTIONS[source](rng)
+        turn.source = source
+        return turn
     return memory(rng, told)

@@ -6,8 +6,9 @@
         --check                     also compare logits, token ids and chat template with Hugging Face transformers
 
 Needs torch, tokenizers, safetensors and numpy; one CPU thread is enough. The data, the start weights and the order of the
-batches follow from --seed; the learning rate follows the clock, or the step count where --steps is given, which makes a run
-repeatable to the bit on one machine. The best-so-far weights (a moving average) are exported every --export-minutes.
+batches follow from --seed; the learning rate follows the processor time used, or the step count where --steps is given,
+which makes a run repeatable to the bit on one machine. The weights (a moving average) are exported several times on the way,
+and each time the families that still go wrong are drawn more often.
 """
 import argparse
 import copy
@@ -24,12 +25,14 @@ import torch
 import torch.nn.functional as f
 
 import dialogue
+import families
 import model
 import vocabulary
 
 VOCABULARY_SIZE = 1536
 POOL_CONVERSATIONS = 2048   # drawn at once, sorted by length, cut into batches
 EVALUATED = 2000
+PRACTICE = 600              # conversations that decide which families to practise
 EVAL_SEED = 20_000_003
 
 
@@ -56,11 +59,12 @@ class Muon:
             p.mul_(1 - rate * self.decay).add_(x, alpha=-rate * max(1, x.shape[0] / x.shape[1]) ** 0.5)
 
 
-def batches(framer, seed, tokens_max):
-    """Yields (ids, mask): rows of similar length, padded on the right, at most tokens_max tokens a batch."""
+def batches(framer, seed, tokens_max, weights):
+    """Yields (ids, mask): rows of similar length, padded on the right, at most tokens_max tokens a batch. `weights` says how
+    often each family is drawn; the caller may change it in place."""
     rng = random.Random(seed)
     while True:
-        rows = framer.encode([dialogue.conversation(rng) for _ in range(POOL_CONVERSATIONS)])
+        rows = framer.encode([dialogue.conversation(rng, weights=weights) for _ in range(POOL_CONVERSATIONS)])
         rows.sort(key=lambda row: len(row[0]))
         cut, groups = [], []
         for row in rows:
@@ -137,6 +141,19 @@ def evaluate(network, framer, count=EVALUATED):
     return sum(right) / count
 
 
+def practise_the_weak(network, framer, seed, weights):
+    """Sets how often each family is drawn by how often it goes wrong now. Looks only at combinations that training may see."""
+    rng = random.Random(seed)
+    talks = [dialogue.conversation(rng, turns=1) for _ in range(PRACTICE)]
+    wrong, seen = [1] * len(weights), [2] * len(weights)
+    for talk, ok in zip(talks, exact(network, framer, talks)):
+        if talk.source >= 0:
+            wrong[talk.source] += not ok
+            seen[talk.source] += 1
+    for i, base in enumerate(families.WEIGHTS):
+        weights[i] = base * (0.25 + 3 * wrong[i] / seen[i])
+
+
 def export(folder, network, framer):
     os.makedirs(folder, exist_ok=True)
     model.save(folder, network, framer.eos, framer.pad)
@@ -175,21 +192,36 @@ def check(folder, network, framer):
     print(f"transformers {type(theirs).__name__}: same tokens, logits within {worst:.2e} (largest logit {largest:.1f})")
 
 
+def check_file(path, network, framer):
+    """Says how many of the recorded held-out conversations this model answers exactly: the number an engine has to reach."""
+    with open(path) as source:
+        lines = [json.loads(line) for line in source]
+    talks = [dialogue.Conversation([*line["messages"], {"role": "assistant", "content": line["expected"]}]) for line in lines]
+    print(f"{os.path.basename(path)}: {sum(exact(network, framer, talks))}/{len(talks)}")
+
+
 def learn(args, framer):
     torch.manual_seed(args.seed)
-    network = model.Network(model.Shape(VOCABULARY_SIZE, hidden=args.hidden, layers=args.layers, heads=args.heads, kv_heads=args.kv_heads, inner=args.inner))
+    if args.start_from:
+        network = model.load(args.start_from)
+    else:
+        network = model.Network(model.Shape(VOCABULARY_SIZE, hidden=args.hidden, layers=args.layers, heads=args.heads, kv_heads=args.kv_heads,
+                                            inner=args.inner))
     print(f"{sum(p.numel() for p in network.parameters())} parameters", flush=True)
     inside = [p for n, p in network.named_parameters() if p.dim() == 2 and "embed" not in n]
     outside = [p for n, p in network.named_parameters() if p.dim() != 2 or "embed" in n]
     muon, adam = Muon(inside), torch.optim.AdamW(outside, betas=(0.9, 0.98), weight_decay=0.0)
     average = copy.deepcopy(network)
-    began, exported, seen, recent = time.time(), time.time(), 0, []
-    for step, (ids, mask) in enumerate(batches(framer, args.seed, args.batch_tokens)):
-        progress = step / args.steps if args.steps else (time.time() - began) / (60 * args.minutes)
+    weights = list(families.WEIGHTS)
+    if args.start_from:
+        practise_the_weak(network, framer, args.seed, weights)
+    began, began_wall, seen, recent, exports = time.process_time(), time.time(), 0, [], 0
+    for step, (ids, mask) in enumerate(batches(framer, args.seed, args.batch_tokens, weights)):
+        progress = step / args.steps if args.steps else (time.process_time() - began) / (60 * args.minutes)
         if progress >= 1:
             break
-        # Warm up over 100 steps, hold, then fall in a straight line over the last 60% of the run.
-        rate = min(1, (step + 1) / 100, (1 - progress) / 0.6)
+        # Warm up over 100 steps, hold, then fall in a straight line over the last part of the run.
+        rate = min(1, (step + 1) / 100, (1 - progress) / args.fall)
         loss = loss_of(network, ids, mask)
         loss.backward()
         muon.step(args.rate * rate)
@@ -202,23 +234,26 @@ def learn(args, framer):
         seen += ids.numel()
         recent.append(loss.item())
         if step % 100 == 0:
-            spent = time.time() - began
-            print(f"step {step} {spent:.0f}s loss {sum(recent) / len(recent):.4f} rate {rate:.2f} {seen / spent:.0f} tokens/s", flush=True)
+            print(f"step {step} {time.time() - began_wall:.0f}s loss {sum(recent) / len(recent):.4f} rate {rate:.2f} "
+                  f"{seen / (time.process_time() - began):.0f} tokens a CPU second", flush=True)
             recent = []
-        if time.time() - exported > 60 * args.export_minutes:
-            exported = time.time()
+        if progress * args.exports >= exports + 1:
+            exports += 1
             export(args.out, average, framer)
             evaluate(average, framer, 400)
+            practise_the_weak(average, framer, args.seed + exports, weights)
     export(args.out, average, framer)
-    print(f"{step} steps, {seen} tokens, {time.time() - began:.0f}s", flush=True)
+    print(f"{step} steps, {seen} tokens, {time.time() - began_wall:.0f}s, {time.process_time() - began:.0f} CPU seconds", flush=True)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True, help="the model folder to write, or to read with --eval-only")
-    p.add_argument("--minutes", type=float, default=51, help="training time")
+    p.add_argument("--minutes", type=float, default=51, help="training time, in minutes of processor time")
+    p.add_argument("--fall", type=float, default=0.7, help="the share of the run over which the learning rate falls")
+    p.add_argument("--exports", type=int, default=8, help="how often to export and weigh families anew during the run")
+    p.add_argument("--start-from", help="continue from this folder's weights and tokenizer")
     p.add_argument("--steps", type=int, default=0, help="train this many steps instead, whatever the time")
-    p.add_argument("--export-minutes", type=float, default=6)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--batch-tokens", type=int, default=4096)
@@ -228,15 +263,17 @@ def main():
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--eval-only", action="store_true", help="evaluate the folder and stop")
     p.add_argument("--check", action="store_true", help="compare with transformers, which has to be installed")
-    p.add_argument("--eval-file", help="also write held-out conversations with their answers to this file")
+    p.add_argument("--eval-file", help="also write held-out conversations with their answers to this file, and answer them")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     if not args.eval_only:
-        rng = random.Random(args.seed)
-        texts = (m["content"] for _ in range(30_000) for m in dialogue.conversation(rng).messages)
-        learn(args, vocabulary.Framer(vocabulary.train(texts, VOCABULARY_SIZE)))
-    from tokenizers import Tokenizer
-    framer, network = vocabulary.Framer(Tokenizer.from_file(os.path.join(args.out, "tokenizer.json"))), model.load(args.out)
+        if args.start_from:
+            tokenizer = vocabulary.load(args.start_from)
+        else:
+            rng = random.Random(args.seed)
+            tokenizer = vocabulary.train((m["content"] for _ in range(30_000) for m in dialogue.conversation(rng).messages), VOCABULARY_SIZE)
+        learn(args, vocabulary.Framer(tokenizer))
+    framer, network = vocabulary.Framer(vocabulary.load(args.out)), model.load(args.out)
     evaluate(network, framer)
     for system, question in QUICK:
         messages = [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": question}]
@@ -245,6 +282,7 @@ def main():
         check(args.out, network, framer)
     if args.eval_file:
         write_eval(args.eval_file)
+        check_file(args.eval_file, network, framer)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ def save(folder, tokenizer, context):
             out.write("\n")
 
 
+def load(folder):
+    return Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+
+
 class Framer:
     """Turns conversations into token ids and a mask of the tokens that the model has to produce."""
 
