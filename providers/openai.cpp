@@ -60,7 +60,10 @@ PaddedJson& padded_json() {
 
 /// Position behind `"key":` at any depth of the text, or npos. A match inside a JSON string is preceded by a backslash.
 size_t find_key(std::string_view text, std::string_view quoted_key) {
-  for (size_t at = 0; (at = text.find(quoted_key, at)) != std::string_view::npos; at += quoted_key.size()) {
+  for (size_t at = 0; at < text.size(); at += quoted_key.size()) {
+    const void* found = memmem(text.data() + at, text.size() - at, quoted_key.data(), quoted_key.size());
+    if (found == nullptr) break;
+    at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
     if (at > 0 && text[at - 1] == '\\') continue;
     size_t behind = at + quoted_key.size();
     while (behind < text.size() && (text[behind] == ' ' || text[behind] == '\t')) ++behind;
@@ -69,15 +72,15 @@ size_t find_key(std::string_view text, std::string_view quoted_key) {
   return std::string_view::npos;
 }
 
-/// Bytes of the JSON string that follows `"key":`, 0 if there is none.
-size_t string_bytes(std::string_view text, std::string_view quoted_key) {
+/// The inside of the JSON string that follows `"key":`, as written; empty if there is none.
+std::string_view string_after(std::string_view text, std::string_view quoted_key) {
   size_t at = find_key(text, quoted_key);
-  if (at == std::string_view::npos) return 0;
+  if (at == std::string_view::npos) return {};
   while (at < text.size() && text[at] == ' ') ++at;
-  if (at >= text.size() || text[at] != '"') return 0;
+  if (at >= text.size() || text[at] != '"') return {};
   size_t end = at + 1;
   while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
-  return std::min(end, text.size()) - at - 1;
+  return text.substr(at + 1, std::min(end, text.size()) - at - 1);
 }
 
 class OpenAiDecoder final : public ReplyDecoder {
@@ -92,6 +95,8 @@ class OpenAiDecoder final : public ReplyDecoder {
 
  private:
   void event(const SseEvent& event, ReplyBatch& batch);
+  void add_data(std::string_view raw, std::string_view text, ReplyBatch& batch);
+  void learn(const SseEvent& event, std::string_view text);
   bool usage_event(const SseEvent& event, ReplyBatch& batch);
   bool error_event(const SseEvent& event, ReplyBatch& batch);
 
@@ -102,6 +107,8 @@ class OpenAiDecoder final : public ReplyDecoder {
   int64_t text_events_ = 0;
   bool done_ = false;
   bool finished_ = false;  // a finish_reason was seen
+  std::string head_;       // an event of text up to the text, and from its closing quote to its end
+  std::string tail_;
 };
 
 /// Where no usage came: about four bytes a token, and upstreams send at least one token an event.
@@ -174,26 +181,49 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     return;
   }
   if (error_event(event, batch) || usage_event(event, batch)) return;
-  size_t text = string_bytes(event.data, "\"content\"");
-  if (text == 0) text = string_bytes(event.data, "\"arguments\"");
-  if (text == 0) text = string_bytes(event.data, "\"reasoning_content\"");
-  text_bytes_ += static_cast<int64_t>(text);
-  text_events_ += text > 0 ? 1 : 0;
-  if (!finished_ && string_bytes(event.data, "\"finish_reason\"") > 0) finished_ = true;
+  std::string_view text = string_after(event.data, "\"content\"");
+  if (text.empty()) text = string_after(event.data, "\"arguments\"");
+  if (text.empty()) text = string_after(event.data, "\"reasoning_content\"");
+  const bool finish = !string_after(event.data, "\"finish_reason\"").empty();
+  finished_ = finished_ || finish;
+  if (!text.empty() && !finish) learn(event, text);
+  add_data(event.raw, text, batch);
+}
+
+void OpenAiDecoder::add_data(std::string_view raw, std::string_view text, ReplyBatch& batch) {
+  text_bytes_ += static_cast<int64_t>(text.size());
+  text_events_ += text.empty() ? 0 : 1;
   if (!batch.segments.empty()) {
     Segment& last = batch.segments.back();
-    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == event.raw.data()) {
-      last.bytes = {last.bytes.data(), last.bytes.size() + event.raw.size()};
+    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == raw.data()) {
+      last.bytes = {last.bytes.data(), last.bytes.size() + raw.size()};
       return;
     }
   }
-  batch.segments.push_back({Segment::Kind::data, event.raw});
+  batch.segments.push_back({Segment::Kind::data, raw});
+}
+
+/// The events of a stream mostly differ in nothing but their text: what stands before and after it is kept, and an
+/// event with the same surroundings has the same meaning without another look.
+void OpenAiDecoder::learn(const SseEvent& event, std::string_view text) {
+  if (text.data() < event.raw.data() || text.data() + text.size() > event.raw.data() + event.raw.size()) return;
+  head_.assign(event.raw.data(), text.data());
+  tail_.assign(text.data() + text.size(), event.raw.data() + event.raw.size());
 }
 
 void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   scanner_.feed(bytes);
   SseEvent next;
-  while (!batch.error && scanner_.next(next)) event(next, batch);
+  std::string_view raw;
+  std::string_view text;
+  while (!batch.error) {
+    if (!head_.empty() && scanner_.next_like(head_, tail_, raw, text))
+      add_data(raw, text, batch);
+    else if (scanner_.next(next))
+      event(next, batch);
+    else
+      break;
+  }
   if (scanner_.too_large() && !batch.error)
     batch.error = Error{ErrorKind::upstream,
                         "upstream",
@@ -228,7 +258,7 @@ void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
     usage_.raise(read_usage(usage));
     usage_.reported = true;
   } else {
-    text_bytes_ = static_cast<int64_t>(string_bytes(body, "\"content\""));
+    text_bytes_ = static_cast<int64_t>(string_after(body, "\"content\"").size());
     text_events_ = text_bytes_ > 0 ? 1 : 0;
   }
   batch.segments.push_back({Segment::Kind::data, body});

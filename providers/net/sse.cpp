@@ -50,6 +50,27 @@ bool SseScanner::next(SseEvent& event) {
   return true;
 }
 
+bool SseScanner::next_like(std::string_view head, std::string_view tail, std::string_view& raw,
+                           std::string_view& inside) {
+  const std::string_view rest = input_.substr(position_);
+  if (!rest.starts_with(head)) return false;
+  size_t end = rest.find('"', head.size());
+  while (end != std::string_view::npos) {
+    size_t backslashes = 0;
+    while (rest[end - 1 - backslashes] == '\\' && end - 1 - backslashes >= head.size()) ++backslashes;
+    if (backslashes % 2 == 0) break;
+    end = rest.find('"', end + 1);
+  }
+  if (end == std::string_view::npos || !rest.substr(end).starts_with(tail)) return false;
+  inside = rest.substr(head.size(), end - head.size());
+  // A line end inside would end the event: such bytes are no JSON string, and the parser has the say.
+  if (inside.find('\n') != std::string_view::npos) return false;
+  raw = rest.substr(0, end + tail.size());
+  position_ += raw.size();
+  scanned_ = position_;
+  return true;
+}
+
 void SseScanner::parse(std::string_view raw, SseEvent& event) {
   event = SseEvent{.raw = raw, .data = {}, .type = {}};
   int data_lines = 0;

@@ -24,6 +24,10 @@ class SseScanner {
   void feed(std::string_view bytes);
   /// The next whole event. False: none yet; what is left is kept. Views are valid until the next feed().
   bool next(SseEvent& event);
+  /// Takes the next event if it is `head` + the inside of a JSON string + `tail` (`tail` begins with the string's
+  /// closing quote and ends with the event's blank line): streams are mostly such events, and these need no parsing.
+  /// `inside` is the string as written. Otherwise false, and nothing is taken.
+  bool next_like(std::string_view head, std::string_view tail, std::string_view& raw, std::string_view& inside);
   /// Bytes of an event that has begun and not ended. To be looked at after next() returned false.
   std::string_view rest() const { return carry_; }
   bool too_large() const { return too_large_; }
