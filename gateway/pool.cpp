@@ -102,17 +102,16 @@ std::vector<std::string> RouteTable::nearest(std::string_view model) const {
   return names;
 }
 
-Lease::Lease(Lease&& other) noexcept
-    : target_(std::exchange(other.target_, nullptr)),
-      index_(other.index_),
-      admission_(std::move(other.admission_)),
-      target_probe_(std::exchange(other.target_probe_, false)),
-      account_probe_(std::exchange(other.account_probe_, false)) {}
+Lease::Lease(Lease&& other) noexcept {
+  *this = std::move(other);
+}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
   release();
-  target_ = std::exchange(other.target_, nullptr);
+  target_ = other.target_;
+  state_ = std::exchange(other.state_, nullptr);
+  account_ = other.account_;
   index_ = other.index_;
   admission_ = std::move(other.admission_);
   target_probe_ = std::exchange(other.target_probe_, false);
@@ -122,30 +121,31 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 
 bool Lease::report(Outcome outcome, std::optional<std::chrono::milliseconds> retry_after, int64_t tokens_used,
                    TimePoint now, const config::HealthConfig& settings) {
-  const RouteTarget* target = std::exchange(target_, nullptr);
-  if (target == nullptr) return false;
-  target->state->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  TargetState* state = std::exchange(state_, nullptr);
+  if (state == nullptr) return false;
+  state->in_flight.fetch_sub(1, std::memory_order_relaxed);
   admission_.settle(tokens_used, now);
   // A refused credential is the account's fault, and all its targets cool with it; everything else is the target's.
-  const bool account_at_fault = outcome == Outcome::credential && target->account != nullptr;
+  const bool account_at_fault = outcome == Outcome::credential && account_ != nullptr;
   bool ejected = false;
-  if (target->account != nullptr) {
-    const Outcome verdict = outcome == Outcome::credential || outcome == Outcome::success ? outcome : Outcome::neutral;
-    ejected = target->account->credential.report(verdict, retry_after, account_probe_, now, settings);
+  if (account_ != nullptr) {
+    const bool concerns = outcome == Outcome::credential || outcome == Outcome::success;
+    ejected =
+        account_->credential.report(concerns ? outcome : Outcome::neutral, retry_after, account_probe_, now, settings);
   }
-  ejected |= target->state->health.report(account_at_fault ? Outcome::neutral : outcome, retry_after, target_probe_,
-                                          now, settings);
+  ejected |=
+      state->health.report(account_at_fault ? Outcome::neutral : outcome, retry_after, target_probe_, now, settings);
   target_probe_ = account_probe_ = false;
   return ejected;
 }
 
 void Lease::release() {
-  const RouteTarget* target = std::exchange(target_, nullptr);
-  if (target == nullptr) return;
-  target->state->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  TargetState* state = std::exchange(state_, nullptr);
+  if (state == nullptr) return;
+  state->in_flight.fetch_sub(1, std::memory_order_relaxed);
   admission_.release();
-  if (std::exchange(target_probe_, false)) target->state->health.abandon_probe();
-  if (std::exchange(account_probe_, false)) target->account->credential.abandon_probe();
+  if (std::exchange(target_probe_, false)) state->health.abandon_probe();
+  if (std::exchange(account_probe_, false)) account_->credential.abandon_probe();
 }
 
 namespace {
@@ -221,6 +221,8 @@ Result<Lease> choose(const Route& route, const std::vector<size_t>& tried, int64
     if (target.account != nullptr) account_permit = target.account->credential.permit(now, only);
     Lease lease;
     lease.target_ = &target;
+    lease.state_ = target.state;
+    lease.account_ = target.account;
     lease.index_ = *picked;
     lease.target_probe_ = target_permit == Health::Permit::probe;
     lease.account_probe_ = account_permit == Health::Permit::probe;

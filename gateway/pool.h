@@ -87,19 +87,21 @@ class Lease {
   Lease& operator=(Lease&& other) noexcept;
   ~Lease() { release(); }
 
-  const RouteTarget& target() const { return *target_; }
-  size_t index() const { return index_; }  // in route.targets
+  const RouteTarget& target() const { return *target_; }  // lives as long as its RouteTable
+  size_t index() const { return index_; }                 // in route.targets
 
   /// Books the outcome and the tokens used, and gives the place back. True if the target (or its account) began to cool
   /// just now: count an ejection. Later calls do nothing.
   bool report(Outcome outcome, std::optional<std::chrono::milliseconds> retry_after, int64_t tokens_used, TimePoint now,
               const config::HealthConfig& settings);
   void release();
-  explicit operator bool() const { return target_ != nullptr; }
+  explicit operator bool() const { return state_ != nullptr; }
 
  private:
   friend Result<Lease> choose(const Route&, const std::vector<size_t>&, int64_t, TimePoint);
   const RouteTarget* target_ = nullptr;
+  TargetState* state_ = nullptr;  // null: given back; these two outlive any config
+  AccountState* account_ = nullptr;
   size_t index_ = 0;
   Admission admission_;
   bool target_probe_ = false;

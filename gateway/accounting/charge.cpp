@@ -1,6 +1,7 @@
 #include "gateway/accounting/charge.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace weir::gateway {
 namespace {
@@ -27,15 +28,41 @@ int64_t text_tokens(std::string_view text) {
   return (ascii + 2) / 3 + (other + 1) / 2;
 }
 
+/// memmem is quicker than string_view::find, whose first byte is everywhere in JSON.
+size_t find(std::string_view text, std::string_view what) {
+  const void* at = ::memmem(text.data(), text.size(), what.data(), what.size());
+  return at == nullptr ? std::string_view::npos : static_cast<size_t>(static_cast<const char*>(at) - text.data());
+}
+
+/// Members named "image_url": an image by its address costs as much as one that is sent along.
+int64_t count_image_fields(std::string_view body) {
+  constexpr std::string_view kName = "\"image_url\"";
+  int64_t count = 0;
+  for (size_t at = find(body, kName); at != std::string_view::npos; at = find(body, kName)) {
+    body.remove_prefix(at + kName.size());
+    while (!body.empty() && (body.front() == ' ' || body.front() == '\n')) body.remove_prefix(1);
+    count += !body.empty() && body.front() == ':';
+  }
+  return count;
+}
+
 int64_t clamp64(Wide value) {
   return value > INT64_MAX ? INT64_MAX : static_cast<int64_t>(value);
+}
+
+/// Larger numbers come from a client's body alone; with these, no product below leaves 128 bits.
+constexpr int64_t kTokensMax = 1'000'000'000'000;
+constexpr int64_t kChoicesMax = 1'000'000;
+
+int64_t choices(const Ask& ask) {
+  return std::clamp<int64_t>(ask.choices, 1, kChoicesMax);
 }
 
 /// Picos of the ask with that many output tokens a choice.
 Wide picos(const Ask& ask, int64_t output_tokens) {
   const auto prompt = std::max(ask.price.input, ask.price.cached_input.value_or(ask.price.input));
-  return Wide{std::max<int64_t>(ask.prompt_tokens, 0)} * prompt.picos +
-         Wide{output_tokens} * std::max<int64_t>(ask.choices, 1) * ask.price.output.picos;
+  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax)} * prompt.picos +
+         Wide{std::min(output_tokens, kTokensMax)} * choices(ask) * ask.price.output.picos;
 }
 
 /// Rounded up: a hold must never be smaller than config::charge() of the same counts, which rounds half up.
@@ -46,23 +73,22 @@ NanoUsd nanos_up(Wide value) {
 }  // namespace
 
 int64_t estimate_prompt_tokens(std::string_view body) {
-  constexpr std::string_view kMark = ";base64,";
   constexpr int64_t kEnvelopeTokens = 8;
+  const int64_t named_images = count_image_fields(body);
   int64_t tokens = kEnvelopeTokens;
-  if (body.size() > kBlobBytesMin) {
-    for (size_t at = body.find(kMark); at != std::string_view::npos; at = body.find(kMark)) {
-      const size_t begin = at + kMark.size();
-      size_t end = begin;
-      while (end < body.size() && is_base64(body[end])) ++end;
-      if (end - begin >= kBlobBytesMin) {
-        tokens += text_tokens(body.substr(0, begin)) + kBlobTokens;
-      } else {
-        tokens += text_tokens(body.substr(0, end));
-      }
-      body.remove_prefix(end);
-    }
+  int64_t blobs = 0;
+  while (body.size() >= kBlobBytesMin) {
+    const size_t at = find(body, ";base64,");
+    if (at == std::string_view::npos) break;
+    const size_t begin = at + 8;
+    size_t end = begin;
+    while (end < body.size() && is_base64(body[end])) ++end;
+    const bool blob = end - begin >= kBlobBytesMin;
+    blobs += blob;
+    tokens += text_tokens(body.substr(0, blob ? begin : end));
+    body.remove_prefix(end);
   }
-  return tokens + text_tokens(body);
+  return tokens + text_tokens(body) + std::max(blobs, named_images) * kBlobTokens;
 }
 
 int64_t estimate_output_tokens(uint64_t text_bytes) {
@@ -85,7 +111,7 @@ int64_t output_tokens_for(const Ask& ask, NanoUsd amount) {
   const int64_t all = output_tokens_max(ask);
   const Wide left = Wide{amount.nanos} * 1000 - picos(ask, 0);
   if (left < 0) return 0;
-  const Wide each = Wide{std::max<int64_t>(ask.choices, 1)} * ask.price.output.picos;
+  const Wide each = Wide{choices(ask)} * ask.price.output.picos;
   if (each == 0) return all;
   return std::min(all, clamp64(left / each));
 }

@@ -12,13 +12,14 @@ namespace weir::gateway {
 
 /// Output allowance of a model whose maximum nobody told us.
 inline constexpr int64_t kOutputTokensMaxUnknown = 16'384;
-/// Tokens that one base64 blob in a body (an image, a page) counts for: its bytes say nothing about its tokens.
+/// Tokens that one image or base64 blob in a body counts for: its bytes, or its address, say nothing about its tokens.
 inline constexpr int64_t kBlobTokens = 2'000;
 
 /// About how many prompt tokens a JSON body has, rather too many than too few: a token for three ASCII bytes and one
 /// for two others, over the whole body with its quotes and names, and 8 more. English and code are 3.5 to 4.5 bytes a
 /// token, CJK 2 to 4, digits and base64 text 2 to 3; the JSON around each message (≥ 30 bytes) pays for the template's
-/// 3 to 8 tokens. Base64 blobs count kBlobTokens each. Checked against recorded usage in tests/gateway.
+/// 3 to 8 tokens. Base64 blobs of 1 KiB and more and images by address count kBlobTokens each. Checked against recorded
+/// usage in tests/gateway.
 int64_t estimate_prompt_tokens(std::string_view body);
 
 /// About how many tokens a text that a model wrote has (for streams that broke before their usage chunk): bytes / 3.

@@ -328,6 +328,7 @@ LedgerStats Ledger::stats() const {
   stats.ingested_rows = impl_->ingested.load(std::memory_order_relaxed) + impl_->replayed;
   stats.backlog_bytes = impl_->backlog();
   stats.failures = impl_->failures.load(std::memory_order_relaxed);
+  stats.idle = impl_->sleeping.load();
   return stats;
 }
 

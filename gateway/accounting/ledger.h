@@ -68,6 +68,7 @@ struct LedgerStats {
   uint64_t replayed_rows = 0;  // left by an earlier process
   uint64_t backlog_bytes = 0;  // appended, not yet in the store
   uint64_t failures = 0;       // transactions that failed and were tried again
+  bool idle = false;           // the ledger thread sleeps until somebody appends
 };
 
 class Ledger {
