@@ -1,0 +1,87 @@
+// Marks in a client's body: what is found, where it stands, and what is refused with which param.
+#include "providers/body.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir::providers {
+namespace {
+
+using testing::HasSubstr;
+
+std::string_view at(std::string_view json, ByteRange range) {
+  return json.substr(range.begin, range.end - range.begin);
+}
+
+TEST(ChatBody, MarksTheFieldsThatPolicyReads) {
+  const std::string_view json =
+      R"({ "messages":[{"role":"user","content":"a \"model\": b"}], "stream" : true ,"model" : "m\u00e9" ,)"
+      R"("stream_options": {"x":{"y":[1]},"include_usage":true} ,"max_tokens":7, "max_completion_tokens" : 5,"n":2})";
+  auto body = mark_chat_body(json);
+  ASSERT_TRUE(body.ok()) << body.error().detail;
+  EXPECT_EQ(body->model, "mé");
+  EXPECT_EQ(at(json, body->model_value), R"("m\u00e9")");
+  EXPECT_EQ(at(json, body->stream_options_value), R"({"x":{"y":[1]},"include_usage":true})");
+  EXPECT_EQ(at(json, body->max_tokens_value), "7");
+  EXPECT_EQ(at(json, body->max_completion_tokens_value), "5");
+  EXPECT_TRUE(body->stream);
+  EXPECT_TRUE(body->include_usage);
+  EXPECT_EQ(body->n, 2);
+  EXPECT_EQ(body->output_tokens_max, 5);
+  EXPECT_EQ(body->object_open, 1U);
+  EXPECT_EQ(body->message_count, 1U);
+}
+
+TEST(ChatBody, RefusesWithTheFieldsName) {
+  struct Case {
+    std::string_view json;
+    std::string_view param;
+    std::string_view says;
+  };
+  const Case cases[] = {
+      {"", "", "not valid JSON"},
+      {"[]", "", "must be a JSON object, is an array"},
+      {R"({"model":"m","messages":[{"role":"user","content":"x"}])", "", "not valid JSON"},
+      {R"({"model":"m","messages":[{"role":"user","content":"x"}]} x)", "", "JSON"},
+      {R"({"model":"m","messages":[{"role":"user","content":"x"}],"extra":tru})", "", "not valid JSON"},
+      {R"({"messages":[{"role":"user","content":"x"}]})", "model", "is missing"},
+      {R"({"model":7,"messages":[{"role":"user","content":"x"}]})", "model", "must be a string, is a number"},
+      {R"({"model":"","messages":[{"role":"user","content":"x"}]})", "model", "empty"},
+      {R"({"model":"m"})", "messages", "is missing"},
+      {R"({"model":"m","messages":{}})", "messages", "must be an array"},
+      {R"({"model":"m","messages":[]})", "messages", "at least one"},
+      {R"({"model":"m","messages":["x"]})", "messages[0]", "must be an object"},
+      {R"({"model":"m","messages":[{"content":"x"}]})", "messages[0].role", "is missing"},
+      {R"({"model":"m","messages":[{"role":"usr","content":"x"}]})", "messages[0].role", "must be one of"},
+      {R"({"model":"m","messages":[{"role":"user","content":1}]})", "messages[0].content", "must be a string"},
+      {R"({"model":"m","messages":[{"role":"user","content":["x"]}]})", "messages[0].content[0]", "must be an object"},
+      {R"({"model":"m","stream":1,"messages":[{"role":"user","content":"x"}]})", "stream", "must be a boolean"},
+      {R"({"model":"m","max_tokens":0,"messages":[{"role":"user","content":"x"}]})", "max_tokens", "must be ≥ 1"},
+      {R"({"model":"m","n":1000,"messages":[{"role":"user","content":"x"}]})", "n", "must be ≤ 128"},
+      {R"({"model":"m","temperature":"a","messages":[{"role":"user","content":"x"}]})", "temperature", "a number"},
+      {R"({"model":"m","top_p":2,"messages":[{"role":"user","content":"x"}]})", "top_p", "between 0 and 1"},
+      {R"({"model":"m","stream_options":[],"messages":[{"role":"user","content":"x"}]})", "stream_options", "object"},
+  };
+  for (const Case& one : cases) {
+    auto body = mark_chat_body(one.json);
+    ASSERT_FALSE(body.ok()) << one.json;
+    EXPECT_EQ(body.error().http_status, 400);
+    EXPECT_EQ(body.error().code, "invalid_request_error");
+    EXPECT_EQ(body.error().param, one.param) << one.json;
+    EXPECT_THAT(body.error().detail, HasSubstr(std::string(one.says))) << one.json;
+  }
+}
+
+TEST(ChatBody, EveryTruncationAndDeepNestingIsRefused) {
+  const std::string json = R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"é"}]}],"n":1})";
+  for (size_t length = 0; length < json.size(); ++length)
+    EXPECT_FALSE(mark_chat_body(std::string_view(json).substr(0, length)).ok()) << length;
+  std::string deep = R"({"model":"m","messages":[{"role":"user","content":"x"}],"x":)";
+  deep += std::string(1000, '[') + std::string(1000, ']') + "}";
+  auto body = mark_chat_body(deep);
+  ASSERT_FALSE(body.ok());
+  EXPECT_FALSE(mark_chat_body(std::string(100'000, '[')).ok());
+}
+
+}  // namespace
+}  // namespace weir::providers

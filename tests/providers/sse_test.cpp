@@ -1,0 +1,79 @@
+// Server-sent events whole, split at every byte, and by the short way of next_like().
+#include "providers/net/sse.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace weir::providers {
+namespace {
+
+struct Seen {
+  std::string raw, data, type;
+  bool operator==(const Seen&) const = default;
+};
+
+std::vector<Seen> scan(const std::vector<std::string>& pieces) {
+  SseScanner scanner;
+  std::vector<Seen> seen;
+  for (const std::string& piece : pieces) {
+    scanner.feed(piece);
+    SseEvent event;
+    while (scanner.next(event))
+      seen.push_back({std::string(event.raw), std::string(event.data), std::string(event.type)});
+  }
+  return seen;
+}
+
+TEST(Sse, FieldsCommentsAndLineEnds) {
+  const auto seen = scan({": hello\n\ndata: a\n\nevent: e\r\ndata:b\r\ndata: c\r\n\r\n\ndata: d\n\ndata: unfinished"});
+  ASSERT_EQ(seen.size(), 5U);
+  EXPECT_EQ(seen[0].data, "");
+  EXPECT_EQ(seen[1].data, "a");
+  EXPECT_EQ(seen[2].data, "b\nc");
+  EXPECT_EQ(seen[2].type, "e");
+  EXPECT_EQ(seen[3].raw, "\n");
+  EXPECT_EQ(seen[4].data, "d");
+}
+
+TEST(Sse, SplitAtEveryByteGivesTheSameEvents) {
+  const std::string text = "data: one\n\nevent: x\r\ndata: two\r\n\r\n: c\ndata: {\"a\":\"\\n\"}\n\ndata: [DONE]\n\n";
+  const auto whole = scan({text});
+  for (size_t at = 0; at <= text.size(); ++at) EXPECT_EQ(scan({text.substr(0, at), text.substr(at)}), whole) << at;
+  std::vector<std::string> bytes;
+  for (const char c : text) bytes.emplace_back(1, c);
+  EXPECT_EQ(scan(bytes), whole);
+}
+
+TEST(Sse, LikeEventsAreTakenAndOthersLeft) {
+  const std::string head = "data: {\"c\":\"";
+  const std::string tail = "\"}\n\n";
+  SseScanner scanner;
+  std::string_view raw;
+  std::string_view inside;
+  const std::string input = head + "a\\\"b" + tail + head + tail + head + "x\"} \n\n";
+  scanner.feed(input);
+  ASSERT_TRUE(scanner.next_like(head, tail, raw, inside));
+  EXPECT_EQ(inside, "a\\\"b");
+  ASSERT_TRUE(scanner.next_like(head, tail, raw, inside));
+  EXPECT_EQ(inside, "");
+  EXPECT_FALSE(scanner.next_like(head, tail, raw, inside));
+  SseEvent event;
+  ASSERT_TRUE(scanner.next(event));
+  EXPECT_EQ(event.data, "{\"c\":\"x\"} ");
+}
+
+TEST(Sse, AnEventWithoutEndHasALimit) {
+  SseScanner scanner(1000);
+  SseEvent event;
+  for (int i = 0; i < 20; ++i) {
+    const std::string piece(100, 'x');
+    scanner.feed(piece);
+    EXPECT_FALSE(scanner.next(event));
+  }
+  EXPECT_TRUE(scanner.too_large());
+}
+
+}  // namespace
+}  // namespace weir::providers
