@@ -147,7 +147,8 @@ struct HealthConfig {            // `health`
 };
 
 struct Config {
-  std::string file;  // where it came from, for messages
+  std::string file;      // where it came from, for messages
+  Sha256 text_sha256{};  // of the text it was made from
   ServerConfig server;
   MetricsConfig metrics;
   LogConfig log;

@@ -67,6 +67,7 @@ LoadOutcome load(std::string_view yaml, const std::string& file, const Environme
   Report report(file);
   auto config = std::make_shared<Config>();
   config->file = file;
+  config->text_sha256 = sha256(yaml);
   config->prices = builtin_prices();
   if (auto document = parse_document(yaml, report)) {
     expand_references(*document, environment, report);

@@ -85,7 +85,7 @@ std::set<Entry> entries_of(const std::string& file) {
 }  // namespace
 
 struct Watcher::Impl {
-  Impl(std::string file_to_watch, KnownNames names, OnReload callback)
+  Impl(std::string file_to_watch, KnownNames names, OnReload callback, const Config* in_force)
       : file(std::move(file_to_watch)),
         known(std::move(names)),
         on_reload(std::move(callback)),
@@ -96,6 +96,10 @@ struct Watcher::Impl {
     note_tls_files(load_file(file, known));
     arm();
     last_contents = contents();
+    if (in_force != nullptr) {
+      const auto text = read_config_file(file);
+      outdated = !text || sha256(*text) != in_force->text_sha256;
+    }
     thread = std::thread([this] { run(); });
   }
 
@@ -115,6 +119,7 @@ struct Watcher::Impl {
     bool stop = false;
     bool asked = false;    // request_reload()
     bool changed = false;  // a name that matters
+    bool forced = false;   // the file was already another than the one in force
   };
 
   Seen wait(int timeout_ms) {
@@ -196,11 +201,15 @@ struct Watcher::Impl {
   void run() {
     if (inotify.get() < 0)
       on_reload({nullptr, {{file, 1, 1, "", "cannot be watched for changes; send SIGHUP after changing it"}}, {}});
-    for (;;) {
-      Seen seen = wait(-1);
+    for (bool first = true;; first = false) {
+      Seen seen;
+      if (first && outdated)
+        seen.changed = seen.forced = true;
+      else
+        seen = wait(-1);
       if (!seen.stop && seen.changed && !seen.asked) settle(seen);
       if (seen.stop) return;
-      if (seen.asked || seen.changed) reload(seen.asked);
+      if (seen.asked || seen.changed) reload(seen.asked || seen.forced);
     }
   }
 
@@ -240,11 +249,12 @@ struct Watcher::Impl {
   std::map<int, std::set<std::string>> watches;  // by watch descriptor: the names that matter in that folder
   std::vector<std::string> tls_files;
   Sha256 last_contents{};
+  bool outdated = false;
   std::thread thread;
 };
 
-Watcher::Watcher(std::string file, KnownNames known, OnReload on_reload)
-    : impl_(std::make_unique<Impl>(std::move(file), std::move(known), std::move(on_reload))) {}
+Watcher::Watcher(std::string file, KnownNames known, OnReload on_reload, std::shared_ptr<const Config> in_force)
+    : impl_(std::make_unique<Impl>(std::move(file), std::move(known), std::move(on_reload), in_force.get())) {}
 
 Watcher::~Watcher() = default;
 

@@ -40,12 +40,15 @@ class WatcherTest : public ::testing::Test {
     fs::rename(fresh, path);
   }
 
-  std::unique_ptr<Watcher> watch(const fs::path& path) {
-    return std::make_unique<Watcher>(path.string(), known(), [this](LoadOutcome outcome) {
-      const std::lock_guard lock(mutex_);
-      outcomes_.push_back(std::move(outcome));
-      arrived_.notify_all();
-    });
+  std::unique_ptr<Watcher> watch(const fs::path& path, std::shared_ptr<const Config> in_force = nullptr) {
+    return std::make_unique<Watcher>(
+        path.string(), known(),
+        [this](LoadOutcome outcome) {
+          const std::lock_guard lock(mutex_);
+          outcomes_.push_back(std::move(outcome));
+          arrived_.notify_all();
+        },
+        std::move(in_force));
   }
 
   /// The first outcome, from now on, that the predicate likes; others are passed over.
@@ -178,6 +181,17 @@ TEST_F(WatcherTest, NeighboursAndTouchesAreNoChange) {
   write(file_, with_threads(2));
   ASSERT_TRUE(comes([](const LoadOutcome&) { return true; }));
   EXPECT_EQ(last_.config->server.threads, 2u);
+}
+
+TEST_F(WatcherTest, AChangeBeforeItBeganIsCaughtUp) {
+  const auto in_force = load_file(file_.string(), known()).config;
+  write(file_, with_threads(8));
+  const auto watcher = watch(file_, in_force);
+  EXPECT_TRUE(comes_with_threads(8));
+  const auto second = watch(file_, last_.config);  // in force: nothing to catch up with
+  write(file_, with_threads(9));
+  EXPECT_TRUE(comes([](const LoadOutcome&) { return true; }));
+  EXPECT_EQ(last_.config->server.threads, 9u);
 }
 
 TEST_F(WatcherTest, EndsWhileAChangeIsPending) {
