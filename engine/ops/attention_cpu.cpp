@@ -157,7 +157,7 @@ void attention_cpu(ThreadPool& pool, const AttentionArgs& args, [[maybe_unused]]
   int64_t work = 1;
   for (int64_t t = 0; t < args.tokens; ++t) work += args.attends[t];
   const int64_t per_item = work / std::max<int64_t>(args.tokens, 1) * args.layout.head_dim + 1;
-  const int64_t grain = std::max<int64_t>(1, 16 * 1024 / per_item);
+  const int64_t grain = std::max<int64_t>(1, 256 * 1024 / per_item);
   pool.run(args.tokens * args.heads, grain, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
 }
 

@@ -9,8 +9,9 @@ namespace {
 // Rows are taken in blocks whose activations stay in the second-level cache while the weights stream past them.
 constexpr int64_t kBlockBytes = 512 * 1024;
 constexpr int64_t kRowTile = 4;
-// Below this many multiplications a range costs less than handing it to another thread.
-constexpr int64_t kRangeMultiplies = 64 * 1024;
+// About 30 µs of work. Handing less to another thread gains nothing on an idle machine and loses on a busy one, where
+// the thread may have to wait for a core.
+constexpr int64_t kRangeMultiplies = 512 * 1024;
 
 template <int L, int M, int N, class W>
 WEIR_INLINE void tile(const LinearArgs& a, int64_t row, int64_t output) {

@@ -47,7 +47,7 @@ void silu_mul_cpu(ThreadPool& pool, const SiluMulArgs& args, [[maybe_unused]] Is
   if (isa == Isa::avx2) kernel = &range_avx2;
   if (isa == Isa::avx512) kernel = &range_avx512;
 #endif
-  pool.run(args.count, 16 * 1024, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  pool.run(args.count, 64 * 1024, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
 }
 
 }  // namespace weir::engine
