@@ -1,0 +1,144 @@
+#include "gateway/accounting/charge.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "config/base/rng.h"
+
+namespace weir::gateway {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(EstimatePromptTokens, CountsBytesByKind) {
+  EXPECT_EQ(estimate_prompt_tokens(""), 8);
+  EXPECT_EQ(estimate_prompt_tokens(std::string(300, 'a')), 108);
+  EXPECT_EQ(estimate_prompt_tokens("日本語"), 8 + 5);  // nine bytes, three characters
+  std::string image = R"({"url":"data:image/png;base64,)" + std::string(100'000, 'A') + "\"}";
+  EXPECT_LT(estimate_prompt_tokens(image), kBlobTokens + 30);
+  EXPECT_GE(estimate_prompt_tokens(image), kBlobTokens);
+  EXPECT_GE(estimate_prompt_tokens(image + image), 2 * kBlobTokens);
+  EXPECT_LT(estimate_prompt_tokens("data:text/plain;base64," + std::string(2000, ' ')), 800);
+  const std::string by_address = R"({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}})";
+  EXPECT_GE(estimate_prompt_tokens(by_address), kBlobTokens);
+  EXPECT_LT(estimate_prompt_tokens(by_address), 2 * kBlobTokens);
+}
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// The largest `"prompt_tokens": N` in a recorded answer.
+int64_t prompt_tokens_in(const std::string& answer) {
+  int64_t most = 0;
+  constexpr std::string_view kName = "\"prompt_tokens\"";
+  for (size_t at = answer.find(kName); at != std::string::npos; at = answer.find(kName, at + 1)) {
+    size_t digit = at + kName.size();
+    while (digit < answer.size() && (answer[digit] == ' ' || answer[digit] == ':')) ++digit;
+    most = std::max<int64_t>(most, std::atoll(answer.c_str() + digit));
+  }
+  return most;
+}
+
+TEST(EstimatePromptTokens, IsNotBelowRecordedUsage) {
+  const fs::path folder = WEIR_SOURCE_DIR "/../shared/data/wire/best";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no recorded traffic at " << folder;
+  int compared = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string name = entry.path().string();
+    constexpr std::string_view kSuffix = ".request.json";
+    if (!name.ends_with(kSuffix)) continue;
+    const std::string base = name.substr(0, name.size() - kSuffix.size());
+    int64_t actual = 0;
+    for (const char* kind : {".response.json", ".response.sse"})
+      actual = std::max(actual, prompt_tokens_in(read(base + kind)));
+    if (actual == 0) continue;
+    ++compared;
+    EXPECT_GE(estimate_prompt_tokens(read(entry.path())), actual) << name;
+  }
+  EXPECT_GT(compared, 20);
+}
+
+Ask ask(int64_t in, int64_t out) {
+  Ask a;
+  a.price.input = {in};
+  a.price.output = {out};
+  return a;
+}
+
+TEST(Ask, Bounds) {
+  Ask a = ask(150'000, 600'000);
+  a.prompt_tokens = 1000;
+  a.max_tokens = 100;
+  EXPECT_EQ(bounds(a).least.nanos, 150'000 + 60'000);
+  EXPECT_EQ(bounds(a).most, bounds(a).least);
+  a.choices = 3;
+  EXPECT_EQ(bounds(a).most.nanos, 150'000 + 180'000);
+  a.choices = 1;
+  a.max_tokens.reset();
+  EXPECT_EQ(bounds(a).least.nanos, 150'000 + 600);
+  EXPECT_EQ(bounds(a).most.nanos, 150'000 + 600 * kOutputTokensMaxUnknown);
+  a.price.output_tokens_max = 10;
+  EXPECT_EQ(bounds(a).most.nanos, 150'000 + 6000);
+  a.output_tokens_max = 20;  // the config's word goes over the price list's
+  EXPECT_EQ(bounds(a).most.nanos, 150'000 + 12'000);
+  a.price.cached_input = PicoUsdPerToken{300'000};  // should caching ever be the dearer
+  EXPECT_EQ(bounds(a).most.nanos, 300'000 + 12'000);
+}
+
+TEST(Ask, HugeNumbersSaturate) {
+  Ask a = ask(INT64_MAX / 2, INT64_MAX / 2);
+  a.prompt_tokens = INT64_MAX / 2;
+  a.max_tokens = INT64_MAX;
+  a.choices = 128;
+  EXPECT_EQ(bounds(a).most.nanos, INT64_MAX);
+  a.max_tokens = -5;
+  EXPECT_EQ(output_tokens_max(a), 0);
+}
+
+TEST(Ask, WhatAnAmountBuys) {
+  Ask a = ask(1'000'000, 2'000'000);
+  a.prompt_tokens = 100;
+  EXPECT_EQ(output_tokens_for(a, {99'999}), 0);
+  EXPECT_EQ(output_tokens_for(a, {100'000}), 0);
+  EXPECT_EQ(output_tokens_for(a, {102'000}), 1);
+  EXPECT_EQ(output_tokens_for(a, {103'999}), 1);
+  a.choices = 2;
+  EXPECT_EQ(output_tokens_for(a, {103'999}), 0);
+  a.choices = 1;
+  a.max_tokens = 50;
+  EXPECT_EQ(output_tokens_for(a, {INT64_MAX}), 50);
+  a.price.output = {0};
+  EXPECT_EQ(output_tokens_for(a, {100'000}), 50);
+}
+
+/// Whatever an amount buys costs at most the amount, and one token more would cost more: for any price.
+TEST(Ask, BuyingIsExact) {
+  Rng rng(3);
+  for (int i = 0; i < 20'000; ++i) {
+    Ask a = ask(static_cast<int64_t>(rng.below(10'000'000)), static_cast<int64_t>(1 + rng.below(90'000'000)));
+    a.prompt_tokens = static_cast<int64_t>(rng.below(5000));
+    a.choices = static_cast<int64_t>(1 + rng.below(4));
+    a.output_tokens_max = 1'000'000;
+    const NanoUsd amount{static_cast<int64_t>(rng.below(5'000'000'000))};
+    const int64_t tokens = output_tokens_for(a, amount);
+    const auto cost = [&](int64_t out) { return config::charge(a.price, {a.prompt_tokens, 0, out * a.choices, 0}); };
+    if (tokens > 0) {
+      ASSERT_LE(cost(tokens), amount);
+    }
+    if (tokens < 1'000'000) {
+      a.max_tokens = tokens + 1;
+      ASSERT_GT(bounds(a).most, amount);
+      ASSERT_GE(bounds(a).most, cost(tokens + 1));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weir::gateway

@@ -1,0 +1,169 @@
+#include "gateway/health.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace weir::gateway {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+using Permit = Health::Permit;
+
+TimePoint at(int64_t ms) {
+  return TimePoint(seconds(1000) + milliseconds(ms));
+}
+
+class HealthTest : public testing::Test {
+ protected:
+  bool report(Outcome outcome, int64_t ms, bool probe = false, std::optional<milliseconds> retry_after = {}) {
+    return health_.report(outcome, retry_after, probe, at(ms), settings_);
+  }
+  Health health_;
+  config::HealthConfig settings_;  // cooldown 5 s up to 300 s, credential 60 s, three failures
+};
+
+TEST_F(HealthTest, ThreeFailuresInARowCool) {
+  EXPECT_FALSE(report(Outcome::server_error, 0));
+  EXPECT_FALSE(report(Outcome::timeout, 1));
+  EXPECT_FALSE(report(Outcome::success, 2));
+  EXPECT_FALSE(report(Outcome::server_error, 3));
+  EXPECT_FALSE(report(Outcome::neutral, 4));
+  EXPECT_FALSE(report(Outcome::connect_failure, 5));
+  EXPECT_TRUE(health_.usable(at(6)));
+  EXPECT_TRUE(report(Outcome::timeout, 6));
+  EXPECT_FALSE(health_.usable(at(7)));
+  EXPECT_EQ(health_.permit(at(7)), Permit::no);
+  EXPECT_EQ(health_.permit(at(7), true), Permit::no);
+  const auto view = health_.view(at(1006));
+  EXPECT_FALSE(view.up);
+  EXPECT_EQ(view.state, "cooling");
+  EXPECT_EQ(view.consecutive_failures, 3u);
+  EXPECT_EQ(view.ejections, 1u);
+  EXPECT_EQ(*view.wait, seconds(4));
+  EXPECT_THAT(view.reason, HasSubstr("timed out, cooling for 4.0 s more"));
+}
+
+TEST_F(HealthTest, OneTrialAfterTheCooldown) {
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, 0);
+  EXPECT_FALSE(health_.usable(at(4999)));
+  EXPECT_TRUE(health_.usable(at(5000)));
+  EXPECT_EQ(health_.view(at(5000)).state, "half_open");
+  EXPECT_EQ(health_.permit(at(5000)), Permit::probe);
+  EXPECT_FALSE(health_.usable(at(5000)));
+  EXPECT_EQ(health_.permit(at(5001)), Permit::no);
+  EXPECT_EQ(health_.permit(at(5001), true), Permit::yes);  // nowhere else to go
+  report(Outcome::success, 5002, true);
+  EXPECT_EQ(health_.permit(at(5003)), Permit::yes);
+  EXPECT_TRUE(health_.view(at(5003)).up);
+}
+
+TEST_F(HealthTest, AFailedTrialDoublesTheCooldownUpToTheMaximum) {
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, 0);
+  int64_t now = 0;
+  for (const int64_t cooldown : {5, 10, 20, 40, 80, 160, 300, 300}) {
+    EXPECT_EQ(*health_.view(at(now)).wait, seconds(cooldown));
+    now += cooldown * 1000;
+    ASSERT_EQ(health_.permit(at(now)), Permit::probe);
+    EXPECT_TRUE(report(Outcome::connect_failure, now, true));
+  }
+  now += 300'000;
+  ASSERT_EQ(health_.permit(at(now)), Permit::probe);
+  report(Outcome::success, now, true);
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, now);
+  EXPECT_EQ(*health_.view(at(now)).wait, seconds(5));  // a success begins the count anew
+}
+
+TEST_F(HealthTest, AnAbandonedTrialLetsTheNextOneTry) {
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, 0);
+  ASSERT_EQ(health_.permit(at(5000)), Permit::probe);
+  health_.abandon_probe();
+  ASSERT_EQ(health_.permit(at(5000)), Permit::probe);
+  report(Outcome::neutral, 5001, true);
+  EXPECT_EQ(health_.permit(at(5001)), Permit::probe);
+}
+
+TEST_F(HealthTest, SuccessOfAnotherEndsTheTrialToo) {
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, 0);
+  ASSERT_EQ(health_.permit(at(5000)), Permit::probe);
+  ASSERT_EQ(health_.permit(at(5000), true), Permit::yes);
+  report(Outcome::success, 5001);        // of the one let past
+  report(Outcome::success, 5002, true);  // of the trial
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, 5003);
+  EXPECT_EQ(health_.permit(at(10'003)), Permit::probe);  // no trial is thought to be under way
+}
+
+TEST_F(HealthTest, RateLimited) {
+  EXPECT_TRUE(report(Outcome::rate_limited, 0, false, milliseconds(1500)));
+  EXPECT_EQ(*health_.view(at(0)).wait, milliseconds(1500));
+  EXPECT_FALSE(report(Outcome::rate_limited, 100, false, milliseconds(3000)));  // prolongs, ejects nothing anew
+  EXPECT_EQ(*health_.view(at(100)).wait, milliseconds(3000));
+  EXPECT_FALSE(report(Outcome::rate_limited, 200, false, milliseconds(10)));
+  EXPECT_EQ(*health_.view(at(200)).wait, milliseconds(2900));
+  EXPECT_TRUE(report(Outcome::rate_limited, 4000, false, std::chrono::hours(24)));
+  EXPECT_EQ(*health_.view(at(4000)).wait, settings_.cooldown_max);
+  Health other;
+  EXPECT_TRUE(other.report(Outcome::rate_limited, {}, false, at(0), settings_));
+  EXPECT_EQ(*other.view(at(0)).wait, settings_.cooldown);
+}
+
+TEST_F(HealthTest, Credential) {
+  EXPECT_TRUE(report(Outcome::credential, 0));
+  EXPECT_EQ(*health_.view(at(0)).wait, settings_.credential_cooldown);
+  EXPECT_THAT(health_.view(at(0)).reason, HasSubstr("credential"));
+}
+
+TEST_F(HealthTest, WhatWasUnderWayWhenItWentDownChangesNothing) {
+  for (int i = 0; i < 3; ++i) report(Outcome::server_error, 0);
+  for (int i = 0; i < 50; ++i) EXPECT_FALSE(report(Outcome::server_error, 100));
+  report(Outcome::success, 200);
+  EXPECT_EQ(*health_.view(at(200)).wait, milliseconds(4800));
+}
+
+TEST_F(HealthTest, ExactlyOneTrialAmongManyThreads) {
+  for (int round = 0; round < 50; ++round) {
+    Health health;
+    health.report(Outcome::rate_limited, milliseconds(1), false, at(0), settings_);
+    std::atomic<int> probes{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] {
+        if (health.permit(at(10)) == Permit::probe) ++probes;
+      });
+    for (auto& thread : threads) thread.join();
+    ASSERT_EQ(probes, 1);
+  }
+}
+
+TEST(OutcomeOf, EveryKind) {
+  const struct {
+    ErrorKind kind;
+    Outcome outcome;
+  } cases[] = {
+      {ErrorKind::rate_limit, Outcome::rate_limited},    {ErrorKind::authentication, Outcome::credential},
+      {ErrorKind::permission, Outcome::credential},      {ErrorKind::quota, Outcome::credential},
+      {ErrorKind::overloaded, Outcome::server_error},    {ErrorKind::upstream, Outcome::server_error},
+      {ErrorKind::connection, Outcome::connect_failure}, {ErrorKind::timeout, Outcome::timeout},
+      {ErrorKind::bad_request, Outcome::success},        {ErrorKind::not_found, Outcome::success},
+      {ErrorKind::too_large, Outcome::success},          {ErrorKind::context_length, Outcome::success},
+      {ErrorKind::content_policy, Outcome::success},     {ErrorKind::cancelled, Outcome::neutral},
+      {ErrorKind::internal, Outcome::neutral},           {ErrorKind::config, Outcome::neutral},
+  };
+  for (const auto& c : cases) {
+    Error error;
+    error.kind = c.kind;
+    EXPECT_EQ(outcome_of(error), c.outcome) << to_string(c.outcome);
+  }
+  Error busy;
+  busy.kind = ErrorKind::overloaded;
+  busy.retry_after = milliseconds(100);
+  EXPECT_EQ(outcome_of(busy), Outcome::rate_limited);
+}
+
+}  // namespace
+}  // namespace weir::gateway
