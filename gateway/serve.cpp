@@ -105,9 +105,9 @@ class Gateway {
   }
   ~Gateway() {
     watcher_.reset();
-    for (auto& core : cores_) core->stop();
-    server_.reset();
+    server_.reset();  // while the cores run: sessions end on their own cores
     metrics_server_.reset();
+    for (auto& core : cores_) core->stop();
   }
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -189,8 +189,8 @@ Result<void> Gateway::start_servers(const Config& config) {
 
 Result<void> Gateway::start() {
   if (auto applied = apply(first_config_); !applied) return applied;
-  if (auto started = start_servers(*first_config_); !started) return started;
   for (auto& core : cores_) core->start();
+  if (auto started = start_servers(*first_config_); !started) return started;
   watcher_ = std::make_unique<config::Watcher>(options_.config_file, known_names(),
                                                [this](config::LoadOutcome outcome) { reload(std::move(outcome)); });
   return {};
@@ -281,6 +281,8 @@ void Gateway::drain() {
   watcher_.reset();
   server_->drain(now() + timeout);
   if (metrics_server_) metrics_server_->drain(now() + std::chrono::seconds(1));
+  server_.reset();
+  metrics_server_.reset();
   for (auto& core : cores_) core->stop();
   if (auto flushed = ledger_->flush(std::chrono::seconds(30)); !flushed)
     log_.event(Level::error, "ledger_not_flushed", {{"detail", flushed.error().detail}});

@@ -97,6 +97,7 @@ class OpenAiDecoder final : public ReplyDecoder {
   void event(const SseEvent& event, ReplyBatch& batch);
   void add_data(std::string_view raw, std::string_view text, ReplyBatch& batch);
   void learn(const SseEvent& event, std::string_view text);
+  void count(std::string_view text);
   bool usage_event(const SseEvent& event, ReplyBatch& batch);
   bool error_event(const SseEvent& event, ReplyBatch& batch);
 
@@ -180,19 +181,27 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     batch.segments.push_back({Segment::Kind::done, event.raw});
     return;
   }
-  if (error_event(event, batch) || usage_event(event, batch)) return;
+  if (error_event(event, batch)) return;
   std::string_view text = string_after(event.data, "\"content\"");
   if (text.empty()) text = string_after(event.data, "\"arguments\"");
   if (text.empty()) text = string_after(event.data, "\"reasoning_content\"");
   const bool finish = !string_after(event.data, "\"finish_reason\"").empty();
   finished_ = finished_ || finish;
+  if (usage_event(event, batch)) {
+    count(text);
+    return;
+  }
   if (!text.empty() && !finish) learn(event, text);
   add_data(event.raw, text, batch);
 }
 
-void OpenAiDecoder::add_data(std::string_view raw, std::string_view text, ReplyBatch& batch) {
+void OpenAiDecoder::count(std::string_view text) {
   text_bytes_ += static_cast<int64_t>(text.size());
   text_events_ += text.empty() ? 0 : 1;
+}
+
+void OpenAiDecoder::add_data(std::string_view raw, std::string_view text, ReplyBatch& batch) {
+  count(text);
   if (!batch.segments.empty()) {
     Segment& last = batch.segments.back();
     if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == raw.data()) {
@@ -235,6 +244,9 @@ void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
 
 void OpenAiDecoder::finish(ReplyBatch& batch) {
   // Some compatible servers end without [DONE], after a finish_reason: that answer is whole. Without either it is not.
+  SseEvent last;
+  if (scanner_.flush(last)) event(last, batch);
+  if (batch.error) return;
   if (done_ || finished_) {
     batch.end = true;
     return;

@@ -50,6 +50,13 @@ bool SseScanner::next(SseEvent& event) {
   return true;
 }
 
+bool SseScanner::flush(SseEvent& event) {
+  if (carry_.empty()) return false;
+  current_ = std::exchange(carry_, {});
+  parse(current_, event);
+  return true;
+}
+
 bool SseScanner::next_like(std::string_view head, std::string_view tail, std::string_view& raw,
                            std::string_view& inside) {
   const std::string_view rest = input_.substr(position_);

@@ -28,8 +28,9 @@ class SseScanner {
   /// closing quote and ends with the event's blank line): streams are mostly such events, and these need no parsing.
   /// `inside` is the string as written. Otherwise false, and nothing is taken.
   bool next_like(std::string_view head, std::string_view tail, std::string_view& raw, std::string_view& inside);
-  /// Bytes of an event that has begun and not ended. To be looked at after next() returned false.
-  std::string_view rest() const { return carry_; }
+  /// At the end of the body, after next() returned false: what stands there without its closing blank line, as some
+  /// servers end. False: nothing does.
+  bool flush(SseEvent& event);
   bool too_large() const { return too_large_; }
 
  private:
