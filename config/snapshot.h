@@ -1,11 +1,12 @@
-// The current configuration, swapped whole. Readers take a shared_ptr (any thread, wait-free enough for a request);
-// one reloader thread publishes. `Watcher` is the rim: it watches the file (inotify on its folder, so that editors'
-// rename-over works, and Kubernetes' ..data symlink swaps too) and is told of SIGHUP.
+// The current configuration, swapped whole. Readers take a shared_ptr (any thread, under a lock held for one
+// increment); one reloader thread publishes. `Watcher` is the rim: it watches the file (inotify on its folder, so that
+// editors' rename-over works, and Kubernetes' ..data symlink swaps too) and is told of SIGHUP.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -17,16 +18,24 @@ namespace weir::config {
 class Snapshot {
  public:
   explicit Snapshot(std::shared_ptr<const Config> initial) : current_(std::move(initial)) {}
-  std::shared_ptr<const Config> get() const { return current_.load(std::memory_order_acquire); }
+  std::shared_ptr<const Config> get() const {
+    const std::lock_guard lock(mutex_);
+    return current_;
+  }
   void publish(std::shared_ptr<const Config> next) {
-    current_.store(std::move(next), std::memory_order_release);
+    {
+      const std::lock_guard lock(mutex_);
+      current_.swap(next);
+    }  // the old one, if this was its last owner, dies outside the lock
     version_.fetch_add(1, std::memory_order_release);
   }
   /// Changes with every publish: a core keeps its own shared_ptr and refreshes it only when this moved.
   uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
  private:
-  std::atomic<std::shared_ptr<const Config>> current_;
+  // Not std::atomic<std::shared_ptr>: libstdc++ 12 unlocks its loads with relaxed order, which is a data race.
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Config> current_;
   std::atomic<uint64_t> version_{1};
 };
 
