@@ -88,13 +88,16 @@ bool contains(const std::vector<size_t>& list, size_t value) {
 std::vector<std::string> RouteTable::nearest(std::string_view model) const {
   constexpr size_t kNearestMax = 3;
   constexpr size_t kComparedMax = 2'000;  // an unknown name must not cost a second on a config of many models
+  constexpr size_t kNameBytesMax = 256;   // what is longer is no slip of the pen
   std::vector<std::pair<size_t, const std::string*>> ranked;
+  if (model.size() > kNameBytesMax) return {};
   for (size_t i = 0; i < routes_.size() && i < kComparedMax; ++i) {
     const std::string& name = routes_[i].model->name;
     size_t distance = edit_distance(model, name);
     const bool part = !model.empty() && (name.find(model) != std::string::npos || model.find(name) != model.npos);
     if (part) distance = std::min<size_t>(distance, 1);
-    if (distance <= std::max(model.size(), name.size()) / 2) ranked.emplace_back(distance, &name);
+    if (distance <= std::min(kNearestBytesMax, std::max(model.size(), name.size())) / 2)
+      ranked.emplace_back(distance, &name);
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> names;

@@ -52,6 +52,10 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string sour
   return std::shared_ptr<const ChatTemplate>(std::move(made));
 }
 
+ToolCallStyle ChatTemplate::tool_call_style() const {
+  return engine::tool_call_style(tool_use_ ? tool_use_->parsed_->source : parsed_->source);
+}
+
 Result<std::string> ChatTemplate::render(const Context& context) const {
   if (tool_use_ && !context.tools.is_null()) return tool_use_->render(context);
   const nlohmann::ordered_json prompt = context.add_generation_prompt;

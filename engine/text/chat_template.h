@@ -6,6 +6,7 @@
 
 #include "config/base/result.h"
 #include "engine/text/jinja/limits.h"
+#include "engine/text/tool_parse.h"
 
 #include <nlohmann/json.hpp>
 
@@ -46,6 +47,8 @@ class ChatTemplate {
   Result<std::string> render(const Context& context) const;
 
   const std::string& name() const { return name_; }
+  /// The form in which this template tells the model to write tool calls.
+  ToolCallStyle tool_call_style() const;
 
  private:
   friend Result<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::filesystem::path& folder);

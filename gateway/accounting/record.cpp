@@ -12,7 +12,9 @@ constexpr size_t kTexts = 7;
 /// More than this is an upstream that makes no sense; sums over 9 million such rows still fit in an int64.
 constexpr int64_t kTokensMax = 1'000'000'000'000;
 
-int64_t tokens(int64_t count) { return std::clamp<int64_t>(count, 0, kTokensMax); }
+int64_t tokens(int64_t count) {
+  return std::clamp<int64_t>(count, 0, kTokensMax);
+}
 
 /// A 64-bit check of whole words: two lanes of xor, odd multiply, rotate, mixed at the end. It finds torn and stale
 /// records; it does not defend against someone who can write the file.

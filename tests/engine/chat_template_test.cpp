@@ -102,5 +102,93 @@ TEST(ChatTemplate, RendersRealTemplatesByteForByte) {
   EXPECT_EQ(renderings, 300);
 }
 
+TEST(ChatTemplate, GivesTheTemplateItsVariables) {
+  const auto chat = parse(
+      "{{ bos_token }}{{ messages[0].role }}{{ tools is none }}{{ documents is none }}"
+      "{{ add_generation_prompt }}{{ eos_token }}{{ think|default('unset') }}");
+  ASSERT_TRUE(chat);
+  const ordered_json messages = ordered_json::parse(R"([{"role":"user","content":"x"}])");
+  EXPECT_EQ(outcome(*chat, {.messages = messages, .bos_token = "<s>", .eos_token = "</s>"}),
+            "<s>userTrueTrueTrue</s>unset");
+  // Further variables may replace the tokens, as in Hugging Face, but not the conversation.
+  const ordered_json extra = {{"think", false}, {"bos_token", "B"}, {"messages", 5}, {"add_generation_prompt", 7}};
+  EXPECT_EQ(outcome(*chat, {.messages = messages, .bos_token = "<s>", .eos_token = "</s>", .extra = extra}),
+            "BuserTrueTrueTrue</s>False");
+}
+
+TEST(ChatTemplate, RefusesInputThatIsNotUtf8) {
+  const auto chat = parse("{{ messages }}");
+  ASSERT_TRUE(chat);
+  const ordered_json messages = ordered_json::array({"\xff"});
+  const auto text = chat->render({.messages = messages});
+  ASSERT_FALSE(text.ok());
+  EXPECT_EQ(text.error().kind, ErrorKind::bad_request);
+}
+
+TEST(ChatTemplate, RendersOnManyThreadsAtOnce) {
+  const auto chat = parse("{% for m in messages %}{{ m.role ~ ':' ~ m.content|upper }}{% endfor %}{{ 'é'|upper }}");
+  ASSERT_TRUE(chat);
+  const ordered_json messages = ordered_json::parse(R"([{"role":"user","content":"hi"},{"role":"a","content":"yo"}])");
+  std::vector<std::string> texts(4);
+  std::vector<std::thread> threads;
+  for (std::string& text : texts)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) text = outcome(*chat, {.messages = messages});
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& text : texts) EXPECT_EQ(text, "user:HIa:YOÉ");
+}
+
+TEST(LoadChatTemplate, PrefersTheJinjaFile) {
+  const Folder folder("weir_chat_jinja");
+  folder.add("chat_template.jinja", "file");
+  folder.add("additional_chat_templates/tool_use.jinja", "file with tools");
+  folder.add("tokenizer_config.json", R"({"chat_template": "config"})");
+  const auto chat = load_chat_template(folder.path());
+  ASSERT_TRUE(chat.ok()) << chat.error().detail;
+  const ordered_json none;
+  const ordered_json tools = ordered_json::array({1});
+  EXPECT_EQ(outcome(**chat, {.messages = none}), "file");
+  EXPECT_EQ(outcome(**chat, {.messages = none, .tools = tools}), "file with tools");
+}
+
+TEST(LoadChatTemplate, ReadsTheTokenizersConfiguration) {
+  const ordered_json none;
+  const ordered_json tools = ordered_json::array({1});
+  const Folder one("weir_chat_one");
+  one.add("tokenizer_config.json", R"({"chat_template": "one {{ tools }}"})");
+  const auto single = load_chat_template(one.path());
+  ASSERT_TRUE(single.ok()) << single.error().detail;
+  EXPECT_EQ(outcome(**single, {.messages = none, .tools = tools}), "one [1]");
+
+  const Folder many("weir_chat_many");
+  many.add("tokenizer_config.json", R"({"chat_template": [{"name": "default", "template": "plain"},
+      {"name": "rag", "template": "{{ broken"}, {"name": "tool_use", "template": "tools"}]})");
+  const auto list = load_chat_template(many.path());
+  ASSERT_TRUE(list.ok()) << list.error().detail;
+  EXPECT_EQ(outcome(**list, {.messages = none}), "plain");
+  EXPECT_EQ(outcome(**list, {.messages = none, .tools = tools}), "tools");
+
+  const Folder other("weir_chat_other");
+  other.add("tokenizer_config.json", R"({"bos_token": "<s>"})");
+  other.add("chat_template.json", R"({"chat_template": "third"})");
+  const auto third = load_chat_template(other.path());
+  ASSERT_TRUE(third.ok()) << third.error().detail;
+  EXPECT_EQ(outcome(**third, {.messages = none}), "third");
+}
+
+TEST(LoadChatTemplate, TellsWhatIsWrong) {
+  const Folder folder("weir_chat_bad");
+  EXPECT_EQ(load_chat_template(folder.path()).error().kind, ErrorKind::not_found);
+  for (const char* config : {"{", "[]", R"({"chat_template": 5})", R"({"chat_template": [{"name": "default"}]})",
+                             R"({"chat_template": [{"name": "rag", "template": ""}]})", R"({"chat_template": "{{"})"}) {
+    folder.add("tokenizer_config.json", config);
+    const auto chat = load_chat_template(folder.path());
+    ASSERT_FALSE(chat.ok()) << config;
+    EXPECT_EQ(chat.error().kind, ErrorKind::config) << config;
+    EXPECT_NE(chat.error().detail.find("tokenizer_config.json"), std::string::npos) << chat.error().detail;
+  }
+}
+
 }  // namespace
 }  // namespace weir::engine

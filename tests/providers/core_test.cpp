@@ -124,7 +124,7 @@ TEST(Wheel, RearmsAndDisarms) {
   std::vector<int> rung;
   Bell bell(rung, 1);
   bell.arm(wheel, start + milliseconds(100));
-  bell.arm(wheel, start + milliseconds(300));  // later: stays in its slot for now
+  bell.arm(wheel, start + milliseconds(300));  // later: stays in its slot until then
   for (int t = 10; t < 300; t += 10) EXPECT_TRUE(wheel.advance(start + milliseconds(t)));
   EXPECT_TRUE(rung.empty());
   bell.arm(wheel, start + milliseconds(295));  // earlier

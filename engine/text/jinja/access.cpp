@@ -64,6 +64,7 @@ struct Slice {
   int64_t first = 0;
   int64_t step = 1;
   int64_t count = 0;
+  int64_t last = 0;  // where it stops, which it does not reach
 };
 
 std::optional<int64_t> slice_bound(const Value& value) {
@@ -84,10 +85,10 @@ Slice resolve(int64_t size, const Value& start, const Value& stop, const Value& 
   const int64_t first = clamp(slice_bound(start), step > 0 ? 0 : size - 1);
   const int64_t last = clamp(slice_bound(stop), step > 0 ? size : -1);
   const int64_t span = step > 0 ? last - first : first - last;
-  if (span <= 0) return {first, step, 0};
+  if (span <= 0) return {first, step, 0, last};
   // In unsigned, since -INT64_MIN is no int64_t.
   const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : -static_cast<uint64_t>(step);
-  return {first, step, static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride) + 1};
+  return {first, step, static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride) + 1, last};
 }
 
 Value slice_string(Heap& heap, const Value& value, const Value& start, const Value& stop, const Value& step) {
@@ -116,9 +117,10 @@ Value slice_string(Heap& heap, const Value& value, const Value& start, const Val
 }
 
 Value range_slice(Heap& heap, const RangeObject& range, const Slice& slice) {
-  std::vector<Value> items;
-  for (int64_t i = 0; i < slice.count; ++i) items.push_back(Value::integer(range.at(slice.first + i * slice.step)));
-  return heap.list(std::move(items));
+  int64_t step = 0;
+  if (__builtin_mul_overflow(range.step, slice.step, &step))
+    fail("OverflowError", "the whole number does not fit 64 bits");
+  return heap.range(range.at(slice.first), range.at(slice.last), step);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ int64_t floor_div(int64_t a, int64_t b) {
 }
 
 int64_t floor_mod(int64_t a, int64_t b) {
-  if (b == 0) fail_zero("integer division or modulo by zero");
+  if (b == 0) fail_zero("integer modulo by zero");
   if (b == -1) return 0;
   const int64_t rest = a % b;
   return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;

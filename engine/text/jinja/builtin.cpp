@@ -60,8 +60,8 @@ int64_t Bound::whole(size_t i, int64_t fallback) const {
   return slots[i].as_int();
 }
 
-const Value& Bound::string(size_t i, std::string_view what) const {
-  if (!slots[i].is(Kind::string)) fail_type(std::string(what) + " must be str, not " + type_name(slots[i]));
+const Value& Bound::string(size_t i, std::string_view problem) const {
+  if (!slots[i].is(Kind::string)) fail_type(std::string(problem) + ", not " + type_name(slots[i]));
   return slots[i];
 }
 
@@ -112,7 +112,7 @@ const Builtin* find_filter(std::string_view name) {
 
 Value run_named(Heap& heap, const Builtin* builtin, std::string_view what, std::string_view name, const Value& self,
                 Args args) {
-  if (!builtin) fail("TemplateRuntimeError", "No " + std::string(what) + " named '" + std::string(name) + "' found.");
+  if (!builtin) fail("TemplateRuntimeError", "No " + std::string(what) + " named '" + std::string(name) + "'.");
   return builtin->run(heap, self, bind(*builtin, args));
 }
 

@@ -24,9 +24,11 @@ struct Bound {
   const Value& get(size_t i, const Value& fallback) const { return has(i) ? slots[i] : fallback; }
   bool flag(size_t i, bool fallback) const;
   int64_t whole(size_t i, int64_t fallback) const;
-  /// The argument's text, or the argument itself; both fail, naming it as `what`, when it is not a str.
-  const std::string& text(size_t i, std::string_view what) const { return string(i, what).text(); }
-  const Value& string(size_t i, std::string_view what) const;
+  /// The argument's text, or the argument itself; both fail with `problem` and the type when it is not a str.
+  const std::string& text(size_t i, std::string_view problem = "must be str") const {
+    return string(i, problem).text();
+  }
+  const Value& string(size_t i, std::string_view problem) const;
 };
 
 struct Builtin {

@@ -31,7 +31,8 @@ Value itself(Heap&, const Value& self, const Bound&) {
 
 Value dict_fromkeys(Heap& heap, const Value&, const Bound& args) {
   std::vector<std::pair<Value, Value>> entries;
-  for (const Value& key : walk(heap, args[0])->items) entries.emplace_back(key, args.get(1, Value::none()));
+  for (const auto walked = walk(heap, args[0]); const Value& key : walked->items)
+    entries.emplace_back(key, args.get(1, Value::none()));
   return heap.dict(std::move(entries));
 }
 

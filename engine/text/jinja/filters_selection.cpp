@@ -27,9 +27,8 @@ Args remaining(const Bound& args, size_t skip) {
   return rest;
 }
 
-Value map(Heap& heap, const Value& self, const Bound& args) {
-  std::vector<Value> out;
-  if (!truthy(self)) return heap.generator({});
+void map_into(Heap& heap, const Value& self, const Bound& args, std::vector<Value>& out) {
+  if (!truthy(self)) return;
   if (args.rest.empty()) {
     Value attribute;
     Value fallback;
@@ -40,20 +39,24 @@ Value map(Heap& heap, const Value& self, const Bound& args) {
     }
     if (!attribute.present()) fail("FilterArgumentError", "map requires a filter argument");
     const AttributePath path(heap, attribute, fallback);
-    for (const Value& item : walk(heap, self)->items) out.push_back(path.of(heap, item));
-    return heap.generator(std::move(out));
+    for (const auto walked = walk(heap, self); const Value& item : walked->items) out.push_back(path.of(heap, item));
+    return;
   }
   if (!args.rest[0].is(Kind::string)) fail_type("map needs the name of a filter");
   const std::string& name = args.rest[0].text();
   const Builtin* filter = find_filter(name);
-  for (const Value& item : walk(heap, self)->items)
+  for (const auto walked = walk(heap, self); const Value& item : walked->items)
     out.push_back(run_named(heap, filter, "filter", name, item, remaining(args, 1)));
-  return heap.generator(std::move(out));
+}
+
+Value map(Heap& heap, const Value& self, const Bound& args) {
+  return heap.generate([&](std::vector<Value>& out) { map_into(heap, self, args, out); });
 }
 
 /// The items whose test (or truth, without a test) comes out as wanted; by an attribute of the item when asked so.
-Value choose(Heap& heap, const Value& self, const Bound& args, bool wanted, bool by_attribute) {
-  if (!truthy(self)) return heap.generator({});
+void choose_into(Heap& heap, const Value& self, const Bound& args, bool wanted, bool by_attribute,
+                 std::vector<Value>& out) {
+  if (!truthy(self)) return;
   if (by_attribute && args.rest.empty()) fail("FilterArgumentError", "Missing parameter for attribute name");
   const AttributePath path(heap, by_attribute ? args.rest[0] : Value());
   const size_t name_at = by_attribute ? 1 : 0;
@@ -61,15 +64,17 @@ Value choose(Heap& heap, const Value& self, const Bound& args, bool wanted, bool
   if (named && !args.rest[name_at].is(Kind::string)) fail_type("a test is given by its name");
   const std::string name = named ? args.rest[name_at].text() : "";
   const Builtin* test = named ? find_test(name) : nullptr;
-  std::vector<Value> out;
-  for (const Value& item : walk(heap, self)->items) {
+  for (const auto walked = walk(heap, self); const Value& item : walked->items) {
     heap.charge(1);
     const Value subject = path.of(heap, item);
     const bool verdict =
         named ? truthy(run_named(heap, test, "test", name, subject, remaining(args, name_at + 1))) : truthy(subject);
     if (verdict == wanted) out.push_back(item);
   }
-  return heap.generator(std::move(out));
+}
+
+Value choose(Heap& heap, const Value& self, const Bound& args, bool wanted, bool by_attribute) {
+  return heap.generate([&](std::vector<Value>& out) { choose_into(heap, self, args, wanted, by_attribute, out); });
 }
 
 Value select(Heap& heap, const Value& self, const Bound& args) {

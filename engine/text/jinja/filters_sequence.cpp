@@ -19,6 +19,7 @@ Value first(Heap& heap, const Value& self, const Bound&) {
   if (self.is(Kind::generator)) {
     SequenceObject& generator = self.generator();
     if (generator.next < generator.items.size()) return generator.items[generator.next++];
+    if (generator.failure) throw *generator.failure;
   } else {
     const auto items = walk(heap, self);
     if (!items->items.empty()) return items->items.front();
@@ -27,7 +28,7 @@ Value first(Heap& heap, const Value& self, const Bound&) {
 }
 
 Value last(Heap& heap, const Value& self, const Bound&) {
-  if (self.is(Kind::generator)) fail_type("'" + type_name(self) + "' object is not reversible");
+  if (self.is(Kind::generator) || !is_iterable(self)) fail_type("'" + type_name(self) + "' object is not reversible");
   const auto items = walk(heap, self);
   return items->items.empty() ? heap.undefined_hint("No last item, sequence was empty.") : items->items.back();
 }
@@ -37,7 +38,7 @@ Value join(Heap& heap, const Value& self, const Bound& args) {
   const AttributePath path(heap, args[1]);
   std::string out;
   bool any = false;
-  for (const Value& item : walk(heap, self)->items) {
+  for (const auto walked = walk(heap, self); const Value& item : walked->items) {
     if (std::exchange(any, true)) out += separator;
     append_str(heap, out, path.of(heap, item));
     heap.check_text_size(out.size() + separator.size());
@@ -52,7 +53,7 @@ Value reverse(Heap& heap, const Value& self, const Bound&) {
     std::reverse(items.begin(), items.end());
     return heap.list(std::move(items));
   }
-  if (self.is(Kind::undefined) || !is_iterable(self)) fail("FilterArgumentError", "argument must be iterable");
+  if (!is_iterable(self)) fail("FilterArgumentError", "argument must be iterable");
   std::vector<Value> items = walk(heap, self)->items;
   std::reverse(items.begin(), items.end());
   return heap.generator(std::move(items), self.is(Kind::list) ? "list_reverseiterator" : "reversed");
@@ -102,7 +103,7 @@ Value sort(Heap& heap, const Value& self, const Bound& args) {
 Value dict_sort(Heap& heap, const Value& self, const Bound& args) {
   if (self.is(Kind::undefined)) fail_undefined(self);
   if (!self.is(Kind::dict)) fail("AttributeError", "'" + type_name(self) + "' object has no attribute 'items'");
-  const std::string by = args.has(1) ? args.text(1, "by") : "key";
+  const std::string by = args.has(1) ? args.text(1, "by must be str") : "key";
   if (by != "key" && by != "value") fail("FilterArgumentError", "You can only sort by either \"key\" or \"value\"");
   const AttributePath path(heap, Value::integer(by == "key" ? 0 : 1));
   const auto items = walk(heap, heap.view(ViewObject::What::items, self));
@@ -115,7 +116,7 @@ Value extreme(Heap& heap, const Value& self, const Bound& args, Op better) {
   const AttributePath path(heap, args[1]);
   Value best;
   Value best_key;
-  for (const Value& item : walk(heap, self)->items) {
+  for (const auto walked = walk(heap, self); const Value& item : walked->items) {
     Value key = path.key_of(heap, item, args.flag(0, false));
     if (best.present() && !compare(heap, better, key, best_key)) continue;
     best = item;
@@ -135,22 +136,23 @@ Value sum(Heap& heap, const Value& self, const Bound& args) {
   const AttributePath path(heap, args[0]);
   Value total = args.get(1, Value::integer(0));
   if (total.is(Kind::string)) fail_type("sum() can't sum strings [use ''.join(seq) instead]");
-  for (const Value& item : walk(heap, self)->items) total = arithmetic(heap, Op::add, total, path.of(heap, item));
+  for (const auto walked = walk(heap, self); const Value& item : walked->items)
+    total = arithmetic(heap, Op::add, total, path.of(heap, item));
   return total;
 }
 
 Value unique(Heap& heap, const Value& self, const Bound& args) {
-  const AttributePath path(heap, args[1]);
-  std::vector<Value> seen;
-  std::vector<Value> out;
-  for (const Value& item : walk(heap, self)->items) {
-    Value key = path.key_of(heap, item, args.flag(0, false));
-    check_hashable(heap, key);
-    if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equal(heap, other, key); })) continue;
-    seen.push_back(std::move(key));
-    out.push_back(item);
-  }
-  return heap.generator(std::move(out));
+  return heap.generate([&](std::vector<Value>& out) {
+    const AttributePath path(heap, args[1]);
+    std::vector<Value> seen;
+    for (const auto walked = walk(heap, self); const Value& item : walked->items) {
+      Value key = path.key_of(heap, item, args.flag(0, false));
+      check_hashable(heap, key);
+      if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equal(heap, other, key); })) continue;
+      seen.push_back(std::move(key));
+      out.push_back(item);
+    }
+  });
 }
 
 Value group_by(Heap& heap, const Value& self, const Bound& args) {
@@ -176,46 +178,47 @@ Value group_by(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value batch(Heap& heap, const Value& self, const Bound& args) {
-  const int64_t size = args.whole(0, 1);
-  const bool fill = args.has(1) && !args[1].is(Kind::none);
-  std::vector<Value> rows;
-  std::vector<Value> row;
-  for (const Value& item : walk(heap, self)->items) {
-    if (static_cast<int64_t>(row.size()) == size) rows.push_back(heap.list(std::exchange(row, {})));
-    row.push_back(item);
-  }
-  if (!row.empty()) {
+  return heap.generate([&](std::vector<Value>& rows) {
+    const int64_t size = args.whole(0, 1);
+    const bool fill = args.has(1) && !args[1].is(Kind::none);
+    std::vector<Value> row;
+    for (const auto walked = walk(heap, self); const Value& item : walked->items) {
+      if (static_cast<int64_t>(row.size()) == size) rows.push_back(heap.list(std::exchange(row, {})));
+      row.push_back(item);
+    }
+    if (row.empty()) return;
     if (fill && size > 0) heap.check_items(static_cast<size_t>(size));
     while (fill && static_cast<int64_t>(row.size()) < size) row.push_back(args[1]);
     rows.push_back(heap.list(std::move(row)));
-  }
-  return heap.generator(std::move(rows));
+  });
 }
 
 /// Cuts into a number of columns whose lengths differ by one at most.
 Value slice(Heap& heap, const Value& self, const Bound& args) {
-  const int64_t slices = args.whole(0, 1);
-  if (slices <= 0) fail("ZeroDivisionError", "integer division or modulo by zero");
-  heap.check_items(static_cast<size_t>(slices));
-  const auto items = walk(heap, self);
-  const auto size = static_cast<int64_t>(items->items.size());
-  std::vector<Value> columns;
-  int64_t at = 0;
-  for (int64_t i = 0; i < slices; ++i) {
-    const bool longer = i < size % slices;
-    const int64_t end = at + size / slices + longer;
-    std::vector<Value> column(items->items.begin() + at, items->items.begin() + end);
-    if (args.has(1) && !args[1].is(Kind::none) && !longer && size % slices != 0) column.push_back(args[1]);
-    columns.push_back(heap.list(std::move(column)));
-    at = end;
-  }
-  return heap.generator(std::move(columns));
+  return heap.generate([&](std::vector<Value>& columns) {
+    const auto items = walk(heap, self);
+    const int64_t slices = args.whole(0, 1);
+    if (slices == 0) fail("ZeroDivisionError", "integer division or modulo by zero");
+    heap.check_items(static_cast<size_t>(std::max<int64_t>(slices, 0)));
+    const auto size = static_cast<int64_t>(items->items.size());
+    int64_t at = 0;
+    for (int64_t i = 0; i < slices; ++i) {
+      const bool longer = i < size % slices;
+      const int64_t end = at + size / slices + longer;
+      std::vector<Value> column(items->items.begin() + at, items->items.begin() + end);
+      if (args.has(1) && !args[1].is(Kind::none) && !longer) column.push_back(args[1]);
+      columns.push_back(heap.list(std::move(column)));
+      at = end;
+    }
+  });
 }
 
 Value items_of(Heap& heap, const Value& self, const Bound&) {
-  if (self.is(Kind::undefined)) return heap.generator({});
-  if (!self.is(Kind::dict)) fail_type("Can only get item pairs from a mapping.");
-  return heap.generator(walk(heap, heap.view(ViewObject::What::items, self))->items);
+  return heap.generate([&](std::vector<Value>& out) {
+    if (self.is(Kind::undefined)) return;
+    if (!self.is(Kind::dict)) fail_type("Can only get item pairs from a mapping.");
+    out = walk(heap, heap.view(ViewObject::What::items, self))->items;
+  });
 }
 
 constexpr Builtin kFilters[] = {

@@ -66,7 +66,10 @@ Value replace(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value indent(Heap& heap, const Value& self, const Bound& args) {
-  const Value text = as_text(heap, self);
+  if (self.is(Kind::undefined)) fail_undefined(self);
+  if (self.is(Kind::list)) fail("AttributeError", "'list' object has no attribute 'splitlines'");
+  if (!self.is(Kind::string)) fail_type("unsupported operand type(s) for +=: '" + type_name(self) + "' and 'str'");
+  const Value& text = self;
   std::string margin;
   if (args.has(0) && args[0].is(Kind::string)) {
     margin = args[0].text();
@@ -140,7 +143,11 @@ Value to_json_filter(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value truncate(Heap& heap, const Value& self, const Bound& args) {
-  const Value text = as_text(heap, self);
+  if (!self.is(Kind::string)) {
+    if (length(self) <= args.whole(0, 255)) return self;
+    fail_type("only a str can be truncated, not " + type_name(self));
+  }
+  const Value& text = self;
   const int64_t length_max = args.whole(0, 255);
   const Value end = args.has(2) ? as_text(heap, args[2]) : heap.string("...");
   const int64_t leeway = args.has(3) && !args[3].is(Kind::none) ? args.whole(3, 5) : 5;
@@ -184,7 +191,7 @@ Value url_encode(Heap& heap, const Value& self, const Bound&) {
     return heap.string(std::move(out));
   }
   const Value pairs = self.is(Kind::dict) ? heap.view(ViewObject::What::items, self) : self;
-  for (const Value& entry : walk(heap, pairs)->items) {
+  for (const auto walked = walk(heap, pairs); const Value& entry : walked->items) {
     const auto halves = walk(heap, entry);
     if (halves->items.size() != 2) fail("ValueError", "not enough values to unpack (expected 2)");
     heap.check_text_size(out.size());

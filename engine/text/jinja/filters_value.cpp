@@ -126,7 +126,7 @@ double round_to(double number, int digits) {
 
 Value round_number(Heap&, const Value& self, const Bound& args) {
   const int64_t precision = std::clamp<int64_t>(args.whole(0, 0), -400, 400);
-  const std::string method = args.has(1) ? args.text(1, "method") : "common";
+  const std::string method = args.has(1) ? args.text(1, "method must be str") : "common";
   if (method != "common" && method != "ceil" && method != "floor")
     fail("FilterArgumentError", "method must be common, ceil or floor");
   if (self.is(Kind::undefined)) fail_undefined(self);

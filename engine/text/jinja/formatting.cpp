@@ -53,7 +53,9 @@ class PercentFormatter {
         field();
       }
     }
-    const bool mapping = arguments_.is(Kind::dict);
+    // Python takes whatever has a [] and is no tuple and no str for a mapping, all of which need not be used.
+    const bool mapping = arguments_.is(Kind::dict) || arguments_.is(Kind::list) || arguments_.is(Kind::range) ||
+                         arguments_.is(Kind::undefined);
     if (!mapping && next_ < count()) fail_type("not all arguments converted during string formatting");
     return std::move(out_);
   }
@@ -237,21 +239,25 @@ class BraceFormatter {
       conversion = name[bang + 1];
       name = name.substr(0, bang);
     }
-    return layout(lookup(name), conversion, parse_format_spec(spec_text));
+    return layout(lookup(name), conversion, spec_text);
   }
 
-  std::string layout(const Value& value, char conversion, const FormatSpec& spec) {
+  std::string layout(const Value& value, char conversion, std::string_view spec_text) {
+    const FormatSpec spec = parse_format_spec(spec_text);
     if (conversion == 'r') return format_text(heap_, repr(heap_, value), spec);
     if (conversion == 'a') return format_text(heap_, ascii_repr(repr(heap_, value)), spec);
-    if (conversion != 0 && conversion != 's')
-      fail("ValueError", "Unknown conversion specifier '" + std::string(1, conversion) + "'");
-    const bool number = value.is(Kind::integer) || value.is(Kind::real) || value.is(Kind::big_integer) ||
-                        (value.is(Kind::boolean) && spec.type != 0 && spec.type != 's');
-    if (conversion == 0 && number) return format_number(heap_, value, spec);
+    if (conversion == 's') return format_text(heap_, str(heap_, value), spec);
+    if (conversion != 0) fail("ValueError", "Unknown conversion specifier '" + std::string(1, conversion) + "'");
+    if (spec_text.empty()) return str(heap_, value);
+    if (value.is_number() || value.is(Kind::big_integer)) return format_number(heap_, value, spec);
+    if (!value.is(Kind::string)) fail_type("unsupported format string passed to " + type_name(value) + ".__format__");
     if (spec.type != 0 && spec.type != 's')
-      fail("ValueError",
-           "Unknown format code '" + std::string(1, spec.type) + "' for object of type '" + type_name(value) + "'");
-    return format_text(heap_, str(heap_, value), spec);
+      fail("ValueError", "Unknown format code '" + std::string(1, spec.type) + "' for object of type 'str'");
+    if (spec.sign_given) fail("ValueError", "Sign not allowed in string format specifier");
+    if (spec.grouping) fail("ValueError", std::string("Cannot specify '") + spec.grouping + "' with 's'.");
+    if (spec.align == '=' && !spec.zero_given)
+      fail("ValueError", "'=' alignment not allowed in string format specifier");
+    return format_text(heap_, value.text(), spec);
   }
 
   Value lookup(std::string_view name) {

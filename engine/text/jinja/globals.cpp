@@ -22,7 +22,7 @@ std::vector<std::pair<Value, Value>> entries_of(Heap& heap, const Value& source)
   std::vector<std::pair<Value, Value>> entries;
   if (!source.present()) return entries;
   if (source.is(Kind::dict)) return source.dict().entries;
-  for (const Value& item : walk(heap, source)->items) {
+  for (const auto walked = walk(heap, source); const Value& item : walked->items) {
     const auto halves = walk(heap, item);
     if (halves->items.size() != 2)
       fail("ValueError",

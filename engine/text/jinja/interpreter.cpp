@@ -248,8 +248,9 @@ Value Interpreter::eval_named(const Expr& expr, const Value& input) {
                                    : input;
   Args args = eval_arguments(expr);
   at_ = expr.at;
-  return run_named(heap_, expr.builtin, expr.kind == ExprKind::filter ? "filter" : "test", expr.text, self,
-                   std::move(args));
+  const std::string what = expr.kind == ExprKind::filter ? "filter" : "test";
+  if (!expr.builtin) fail("TemplateRuntimeError", "No " + what + " named '" + expr.text + "' found.");
+  return run_named(heap_, expr.builtin, what, expr.text, self, std::move(args));
 }
 
 Args Interpreter::eval_arguments(const Expr& expr) {

@@ -269,6 +269,10 @@ void Interpreter::bind_implied(const MacroDefinition& definition, Args& args) {
     std::vector<std::pair<Value, Value>> entries;
     for (const auto& [name, value] : args.named) entries.emplace_back(heap_.string(name), value);
     scope_->set(definition.kwargs_id, heap_.dict(std::move(entries)));
+  } else if (!args.named.empty() && args.named[0].first == "caller") {
+    fail_type("macro '" + definition.name +
+              "' was invoked with two values for the special caller argument. This is "
+              "most likely a bug.");
   } else if (!args.named.empty()) {
     fail_type("macro '" + definition.name + "' takes no keyword argument '" + args.named[0].first + "'");
   }

@@ -17,9 +17,11 @@ bool is_align(char c) {
 
 /// Digits of a magnitude in a base of 2, 8, 10 or 16.
 std::string digits_of(uint64_t magnitude, unsigned base, bool upper) {
+  const std::string_view digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string out;
   do {
-    out += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[magnitude % base];
+    const uint64_t digit = magnitude % base;
+    out += digits[digit];
     magnitude /= base;
   } while (magnitude > 0);
   std::reverse(out.begin(), out.end());
@@ -119,11 +121,15 @@ FormatSpec parse_format_spec(std::string_view text) {
   const auto take = [&](std::string_view chars) {
     return at < text.size() && chars.find(text[at]) != std::string_view::npos ? text[at++] : '\0';
   };
-  if (const char sign = take("+- ")) spec.sign = sign;
+  if (const char sign = take("+- ")) {
+    spec.sign = sign;
+    spec.sign_given = true;
+  }
   spec.alternate = take("#") != '\0';
   if (take("0") && !spec.align) {
     spec.fill = "0";
     spec.align = '=';
+    spec.zero_given = true;
   }
   const auto number = [&] {
     size_t value = 0;

@@ -13,6 +13,8 @@ struct FormatSpec {
   std::string fill = " ";
   char align = 0;   // '<' '>' '^' '='; 0: what suits the value
   char sign = '-';  // '+', ' ' or '-'
+  bool sign_given = false;
+  bool zero_given = false;  // by a 0 before the width rather than by fill and align
   bool alternate = false;
   char grouping = 0;  // ',' or '_'
   size_t width = 0;

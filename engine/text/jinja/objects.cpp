@@ -106,9 +106,9 @@ void NamespaceObject::set(std::string_view name, Value value) {
 std::string UndefinedObject::message() const {
   switch (why) {
     case Why::name:
-      return "'" + subject + "' is undefined";
+      return quote(subject) + " is undefined";
     case Why::attribute:
-      return "'" + owner + "' has no attribute '" + subject + "'";
+      return "'" + owner + "' has no attribute " + quote(subject);
     case Why::item:
       return owner + " has no element " + subject;
     case Why::unsafe:

@@ -2,9 +2,11 @@
 // outlive every Value made with it. Owned by one rendering, used on its thread only.
 #pragma once
 
+#include "engine/text/jinja/failure.h"
 #include "engine/text/jinja/limits.h"
 #include "engine/text/jinja/value.h"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,13 +22,15 @@ struct StringObject : Object {
 };
 
 /// Type name of the pairs `groupby` gives: tuples that also know their halves as .grouper and .list.
-inline constexpr const char* kGroupTuple = "_GroupTuple";
+/// An array, so that it has one address in every translation unit and pointers to it can be compared.
+inline constexpr char kGroupTuple[] = "_GroupTuple";
 
 /// list, tuple; also a generator, whose items are already computed and whose `next` tells how far it was walked.
 struct SequenceObject : Object {
   std::vector<Value> items;
   size_t next = 0;
-  const char* type_name = "generator";  // what Python calls this kind of generator; of a tuple: kGroupTuple or not
+  std::shared_ptr<const Failure> failure;  // of a generator: what computing a further item raised
+  const char* type_name = "generator";     // what Python calls this kind of generator; of a tuple: kGroupTuple or not
 };
 
 /// Keys in the order of insertion, unique by Python's equality.
@@ -46,7 +50,7 @@ struct ViewObject : Object {
 struct RangeObject : Object {
   int64_t start = 0, stop = 0, step = 1;
   int64_t size = 0;
-  /// REQUIRES: 0 <= i < size. Unsigned, because a partial product may pass 63 bits though no item does.
+  /// REQUIRES: -1 <= i <= size. Unsigned, because a partial product may pass 63 bits though no item does.
   int64_t at(int64_t i) const {
     return static_cast<int64_t>(static_cast<uint64_t>(start) + static_cast<uint64_t>(i) * static_cast<uint64_t>(step));
   }
@@ -112,6 +116,22 @@ class Heap {
   Value tuple(std::vector<Value> items) { return sequence(Kind::tuple, std::move(items)); }
   Value pair(Value first, Value second);
   Value generator(std::vector<Value> items, const char* type_name = "generator");
+  /// A generator of what `compute` appends to its argument. As in Python, where an item is computed when it is asked
+  /// for, a failure counts only when the walk gets there.
+  template <class Compute>
+  Value generate(Compute compute) {
+    std::vector<Value> items;
+    std::shared_ptr<const Failure> failure;
+    try {
+      compute(items);
+    } catch (const Failure& raised) {
+      if (raised.kind == Failure::Kind::limit) throw;
+      failure = std::make_shared<const Failure>(raised);
+    }
+    Value made = generator(std::move(items));
+    made.generator().failure = std::move(failure);
+    return made;
+  }
   /// Later entries replace earlier ones of an equal key. Fails on an unhashable key.
   Value dict(std::vector<std::pair<Value, Value>> entries);
   Value view(ViewObject::What what, const Value& dict);

@@ -271,6 +271,7 @@ Ref<SequenceObject> walk(Heap& heap, const Value& value) {
       SequenceObject& generator = value.generator();
       const auto rest = generator.items.begin() + static_cast<std::ptrdiff_t>(generator.next);
       generator.next = generator.items.size();
+      if (generator.failure) throw *generator.failure;
       return sequence_of(heap.list(std::vector<Value>(rest, generator.items.end())));
     }
     default:

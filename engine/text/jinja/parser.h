@@ -97,6 +97,7 @@ class Parser {
   Block parse_block(std::initializer_list<std::string_view> ends, std::string_view opened, Position opened_at);
   void parse_statement(Block& block);
   void parse_output(Block& block);
+  void parse_print(Block& block);
   void parse_if(Block& block);
   void parse_for(Block& block);
   void parse_set(Block& block);

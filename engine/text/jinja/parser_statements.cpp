@@ -166,10 +166,7 @@ void Parser::parse_statement(Block& block) {
   if (tag == "generation") return parse_generation(block);
   if (tag == "break") return parse_loop_control(block, StmtKind::break_loop);
   if (tag == "continue") return parse_loop_control(block, StmtKind::continue_loop);
-  if (tag == "print") {
-    advance();
-    return parse_output(block);
-  }
+  if (tag == "print") return parse_print(block);
   fail_here("Encountered unknown tag '" + std::string(tag) + "'.");
 }
 
@@ -177,6 +174,15 @@ void Parser::parse_output(Block& block) {
   Stmt* output = make_stmt(StmtKind::output, current().at);
   output->value = parse_tuple(true, false);
   block.push_back(output);
+}
+
+void Parser::parse_print(Block& block) {
+  do {
+    advance();  // print, then each comma
+    Stmt* output = make_stmt(StmtKind::output, current().at);
+    output->value = parse_expression();
+    block.push_back(output);
+  } while (is_op(","));
 }
 
 void Parser::parse_if(Block& block) {

@@ -17,7 +17,9 @@ Value strip(Heap& heap, const Value& self, const Bound& args, bool left, bool ri
   heap.charge_bytes(text.size());
   if (!args.has(0) || args[0].is(Kind::none))
     return heap.string_like(self, std::string(strip_space(text, left, right)));
-  const std::string& chars = args.text(0, "strip arg");
+  if (!args[0].is(Kind::string))
+    fail_type(std::string(left && right ? "" : left ? "l" : "r") + "strip arg must be None or str");
+  const std::string& chars = args[0].text();
   heap.charge_bytes(text.size() * std::min<size_t>(chars.size(), 1 << 20));
   return heap.string_like(self, std::string(strip_any(text, chars, left, right)));
 }
@@ -109,7 +111,7 @@ Value split(Heap& heap, const Value& self, const Bound& args) {
   heap.charge_bytes(self.text().size());
   const int64_t splits_max = args.whole(1, -1);
   if (!args.has(0) || args[0].is(Kind::none)) return pieces_to_list(heap, self, split_space(self.text(), splits_max));
-  const std::string& separator = args.text(0, "separator");
+  const std::string& separator = args.text(0, "must be str or None");
   if (separator.empty()) fail("ValueError", "empty separator");
   return pieces_to_list(heap, self, split_at(self.text(), separator, splits_max));
 }
@@ -118,7 +120,7 @@ Value rsplit(Heap& heap, const Value& self, const Bound& args) {
   heap.charge_bytes(self.text().size());
   const int64_t splits_max = args.whole(1, -1);
   if (!args.has(0) || args[0].is(Kind::none)) return pieces_to_list(heap, self, rsplit_space(self.text(), splits_max));
-  const std::string& separator = args.text(0, "separator");
+  const std::string& separator = args.text(0, "must be str or None");
   if (separator.empty()) fail("ValueError", "empty separator");
   return pieces_to_list(heap, self, rsplit_at(self.text(), separator, splits_max));
 }
@@ -149,7 +151,7 @@ Value splitlines(Heap& heap, const Value& self, const Bound& args) {
 
 Value partition_at(Heap& heap, const Value& self, const Bound& args, bool last) {
   const std::string& text = self.text();
-  const std::string& separator = args.text(0, "separator");
+  const std::string& separator = args.text(0);
   if (separator.empty()) fail("ValueError", "empty separator");
   heap.charge_bytes(text.size());
   const size_t hit = last ? rfind_text(text, separator) : find_text(text, separator, 0);
@@ -175,8 +177,8 @@ Value rpartition(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value replace(Heap& heap, const Value& self, const Bound& args) {
-  const std::string& old_text = args.text(0, "replace() argument 1");
-  const Value& replacement = args.string(1, "replace() argument 2");
+  const std::string& old_text = args.text(0, "replace() argument 1 must be str");
+  const Value& replacement = args.string(1, "replace() argument 2 must be str");
   const bool escape = self.string().markup && !replacement.string().markup;
   return heap.string_like(
       self, replace_text(heap, self.text(), old_text, escape ? escape_html(replacement.text()) : replacement.text(),
@@ -184,6 +186,7 @@ Value replace(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value join(Heap& heap, const Value& self, const Bound& args) {
+  if (!is_iterable(args[0])) fail_type("can only join an iterable");
   const auto items = walk(heap, args[0]);
   std::string out;
   for (size_t i = 0; i < items->items.size(); ++i) {
@@ -238,7 +241,7 @@ Value swapcase(Heap& heap, const Value& self, const Bound&) {
 Value justify(Heap& heap, const Value& self, const Bound& args, char align) {
   FormatSpec spec;
   spec.width = static_cast<size_t>(std::max<int64_t>(args.whole(0, 0), 0));
-  if (args.has(1)) spec.fill = args.text(1, "the fill character");
+  if (args.has(1)) spec.fill = args.text(1, "The fill character must be a unicode character");
   if (count_points(spec.fill) != 1) fail_type("The fill character must be exactly one character long");
   heap.check_text_size(spec.width);
   const size_t gap = spec.width - std::min(spec.width, count_points(self.text()));
@@ -273,13 +276,13 @@ Value zfill(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value remove_prefix(Heap& heap, const Value& self, const Bound& args) {
-  const std::string& prefix = args.text(0, "removeprefix() argument");
+  const std::string& prefix = args.text(0, "removeprefix() argument must be str");
   const std::string& text = self.text();
   return heap.string_like(self, text.starts_with(prefix) ? text.substr(prefix.size()) : text);
 }
 
 Value remove_suffix(Heap& heap, const Value& self, const Bound& args) {
-  const std::string& suffix = args.text(0, "removesuffix() argument");
+  const std::string& suffix = args.text(0, "removesuffix() argument must be str");
   const std::string& text = self.text();
   return heap.string_like(self, text.ends_with(suffix) ? text.substr(0, text.size() - suffix.size()) : text);
 }

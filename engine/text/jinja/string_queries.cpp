@@ -58,7 +58,7 @@ Value ends_with(Heap& heap, const Value& self, const Bound& args) {
 
 /// Index in code points of the first or last place; nothing when absent.
 std::optional<int64_t> locate(Heap& heap, const Value& self, const Bound& args, bool last) {
-  const std::string& needle = args.text(0, "argument");
+  const std::string& needle = args.text(0);
   heap.charge_bytes(self.text().size());
   const Window window = window_of(self, args, 1);
   if (!window.valid) return std::nullopt;
@@ -88,7 +88,7 @@ Value rindex(Heap& heap, const Value& self, const Bound& args) {
 }
 
 Value count(Heap& heap, const Value& self, const Bound& args) {
-  const std::string& needle = args.text(0, "argument");
+  const std::string& needle = args.text(0);
   heap.charge_bytes(self.text().size());
   const Window window = window_of(self, args, 1);
   if (!window.valid) return Value::integer(0);

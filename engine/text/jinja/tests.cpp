@@ -90,10 +90,12 @@ Value is_upper_text(Heap& heap, const Value& v, const Bound& args) {
 }
 
 Value is_filter(Heap& heap, const Value& v, const Bound&) {
-  return yes(find_filter(str(heap, v)) != nullptr);
+  check_hashable(heap, v);
+  return yes(v.is(Kind::string) && find_filter(v.text()));
 }
 Value is_test(Heap& heap, const Value& v, const Bound&) {
-  return yes(find_test(str(heap, v)) != nullptr);
+  check_hashable(heap, v);
+  return yes(v.is(Kind::string) && find_test(v.text()));
 }
 Value is_escaped(Heap&, const Value& v, const Bound&) {
   return yes(v.is(Kind::string) && v.string().markup);
