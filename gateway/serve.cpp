@@ -191,8 +191,9 @@ Result<void> Gateway::start() {
   if (auto applied = apply(first_config_); !applied) return applied;
   for (auto& core : cores_) core->start();
   if (auto started = start_servers(*first_config_); !started) return started;
-  watcher_ = std::make_unique<config::Watcher>(options_.config_file, known_names(),
-                                               [this](config::LoadOutcome outcome) { reload(std::move(outcome)); });
+  watcher_ = std::make_unique<config::Watcher>(
+      options_.config_file, known_names(), [this](config::LoadOutcome outcome) { reload(std::move(outcome)); },
+      first_config_);
   return {};
 }
 
