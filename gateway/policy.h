@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -64,14 +65,21 @@ class Policy {
 class PolicyHolder {
  public:
   uint64_t version() const { return version_.load(std::memory_order_acquire); }
-  std::shared_ptr<const Policy> get() const { return policy_.load(std::memory_order_acquire); }
+  std::shared_ptr<const Policy> get() const {
+    const std::lock_guard lock(mutex_);
+    return policy_;
+  }
   void publish(std::shared_ptr<const Policy> policy) {
-    policy_.store(std::move(policy), std::memory_order_release);
+    {
+      const std::lock_guard lock(mutex_);
+      policy_.swap(policy);  // the one before ends outside the lock
+    }
     version_.fetch_add(1, std::memory_order_release);
   }
 
  private:
-  std::atomic<std::shared_ptr<const Policy>> policy_;
+  mutable std::mutex mutex_;  // libstdc++ 12's atomic shared_ptr races
+  std::shared_ptr<const Policy> policy_;
   std::atomic<uint64_t> version_{0};
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <latch>
 
 #include "gateway/server/listener.h"
 #include "providers/net/resolve.h"
@@ -82,7 +83,19 @@ class CoreServer final : public Server {
  public:
   CoreServer(std::shared_ptr<ServerShared> shared, std::vector<std::shared_ptr<Listener>> listeners, uint16_t port)
       : shared_(std::move(shared)), listeners_(std::move(listeners)), port_(port) {}
-  ~CoreServer() override { drain(now()); }
+  ~CoreServer() override {
+    drain(now());
+    // What a listener owns is counted without atomics, so it must end on its own core.
+    std::latch ended(static_cast<std::ptrdiff_t>(listeners_.size()));
+    for (auto& listener : listeners_) {
+      Core& core = listener->core();
+      core.post([last = std::move(listener), &ended]() mutable {
+        last.reset();
+        ended.count_down();
+      });
+    }
+    ended.wait();
+  }
 
   Result<void> reload_tls(const config::TlsConfig& tls) override {
     auto loaded = providers::TlsServer::load(tls.certificate_file, tls.key_file);
