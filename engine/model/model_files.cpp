@@ -62,7 +62,7 @@ class FolderFiles : public ModelFiles {
   }
 
   Result<FileBytes> open(std::string_view name, uint64_t bytes_max) const override {
-    if (!plain_name(name)) return model_error(folder_, "", "'" + std::string(name) + "' is not a file name");
+    if (!plain_name(name)) return model_error(folder_, std::string(name.substr(0, 80)), "is not a file name");
     FileBytes file{.path = path(name), .bytes = {}, .owner = nullptr};
     // O_NONBLOCK: a FIFO in a model's folder must be refused, not waited for.
     const Descriptor opened(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -193,8 +193,12 @@ std::optional<std::string> check_entry(const Entry& entry, uint64_t data_bytes) 
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i != 0) text += ", ";
+    text += std::to_string(shape[i]);
+  }
+  text += "]";
+  return text;
 }
 
 Result<SafetensorsFile> read_safetensors(FileBytes file) {

@@ -20,9 +20,20 @@ constexpr int64_t kContextMax = 1 << 28;
 
 const char* kConfig = "config.json";
 
+/// A wrong name as messages repeat it.
+std::string quoted(std::string_view name) {
+  std::string text = "'";
+  text += name.substr(0, 80);
+  text += "'";
+  return text;
+}
+
 std::string known_architectures() {
   std::string names;
-  for (const ModelFamily& family : families()) names += (names.empty() ? "" : ", ") + std::string(family.architecture);
+  for (const ModelFamily& family : families()) {
+    if (!names.empty()) names += ", ";
+    names += family.architecture;
+  }
   return names;
 }
 
@@ -37,15 +48,14 @@ void read_family(JsonFields& fields, ModelSpec& spec) {
   const auto found = std::find_if(all.begin(), all.end(),
                                   [&](const ModelFamily& family) { return family.architecture == spec.architecture; });
   if (found == all.end()) {
-    fields.fail("architectures",
-                "'" + spec.architecture.substr(0, 80) + "' is not supported; known are " + known_architectures());
+    fields.fail("architectures", quoted(spec.architecture) + " is not supported; known are " + known_architectures());
     return;
   }
   spec.family = &*found;
   const std::string type = fields.text_or("model_type", std::string(found->model_type));
   if (type != found->model_type) {
     fields.fail("model_type",
-                "must be '" + std::string(found->model_type) + "' for " + spec.architecture + ", is '" + type + "'");
+                "must be " + quoted(found->model_type) + " for " + spec.architecture + ", is " + quoted(type));
   }
 }
 
@@ -73,7 +83,7 @@ void read_shapes(JsonFields& fields, ModelSpec& spec) {
 
 void read_fixed(JsonFields& fields) {
   const std::string act = fields.text_or("hidden_act", "silu");
-  if (act != "silu") fields.fail("hidden_act", "must be 'silu', is '" + act.substr(0, 80) + "'");
+  if (act != "silu") fields.fail("hidden_act", "must be 'silu', is " + quoted(act));
   if (fields.find("quantization_config") != nullptr) {
     fields.fail("quantization_config", "quantized checkpoints are not supported; use the F32, F16 or BF16 one");
   }
@@ -83,7 +93,7 @@ void read_fixed(JsonFields& fields) {
   const char* type_key = fields.find("torch_dtype") != nullptr ? "torch_dtype" : "dtype";
   const std::string type = fields.text_or(type_key, "float32");
   if (type != "float32" && type != "float16" && type != "bfloat16") {
-    fields.fail(type_key, "must be float32, float16 or bfloat16, is '" + type.substr(0, 80) + "'");
+    fields.fail(type_key, "must be float32, float16 or bfloat16, is " + quoted(type));
   }
 }
 
@@ -97,7 +107,7 @@ void read_scaling(JsonFields& fields, const char* key, const nlohmann::json& obj
   } else if (type == "llama3") {
     scaling.kind = RopeScaling::Kind::llama3;
   } else if (type != "default") {
-    inner.fail("rope_type", "'" + type.substr(0, 80) + "' is not supported; known are default, linear and llama3");
+    inner.fail("rope_type", quoted(type) + " is not supported; known are default, linear and llama3");
   }
   spec.rope_theta = inner.number_or("rope_theta", 1.0, 1e12, spec.rope_theta);
   if (scaling.kind != RopeScaling::Kind::none) {
