@@ -21,7 +21,7 @@ constexpr int64_t kContextMax = 1 << 28;
 const char* kConfig = "config.json";
 
 /// A wrong name as messages repeat it.
-std::string quoted(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   std::string text = "'";
   text += name.substr(0, 80);
   text += "'";
@@ -48,14 +48,15 @@ void read_family(JsonFields& fields, ModelSpec& spec) {
   const auto found = std::find_if(all.begin(), all.end(),
                                   [&](const ModelFamily& family) { return family.architecture == spec.architecture; });
   if (found == all.end()) {
-    fields.fail("architectures", quoted(spec.architecture) + " is not supported; known are " + known_architectures());
+    fields.fail("architectures",
+                in_quotes(spec.architecture) + " is not supported; known are " + known_architectures());
     return;
   }
   spec.family = &*found;
   const std::string type = fields.text_or("model_type", std::string(found->model_type));
   if (type != found->model_type) {
     fields.fail("model_type",
-                "must be " + quoted(found->model_type) + " for " + spec.architecture + ", is " + quoted(type));
+                "must be " + in_quotes(found->model_type) + " for " + spec.architecture + ", is " + in_quotes(type));
   }
 }
 
@@ -83,7 +84,7 @@ void read_shapes(JsonFields& fields, ModelSpec& spec) {
 
 void read_fixed(JsonFields& fields) {
   const std::string act = fields.text_or("hidden_act", "silu");
-  if (act != "silu") fields.fail("hidden_act", "must be 'silu', is " + quoted(act));
+  if (act != "silu") fields.fail("hidden_act", "must be 'silu', is " + in_quotes(act));
   if (fields.find("quantization_config") != nullptr) {
     fields.fail("quantization_config", "quantized checkpoints are not supported; use the F32, F16 or BF16 one");
   }
@@ -93,7 +94,7 @@ void read_fixed(JsonFields& fields) {
   const char* type_key = fields.find("torch_dtype") != nullptr ? "torch_dtype" : "dtype";
   const std::string type = fields.text_or(type_key, "float32");
   if (type != "float32" && type != "float16" && type != "bfloat16") {
-    fields.fail(type_key, "must be float32, float16 or bfloat16, is " + quoted(type));
+    fields.fail(type_key, "must be float32, float16 or bfloat16, is " + in_quotes(type));
   }
 }
 
@@ -107,7 +108,7 @@ void read_scaling(JsonFields& fields, const char* key, const nlohmann::json& obj
   } else if (type == "llama3") {
     scaling.kind = RopeScaling::Kind::llama3;
   } else if (type != "default") {
-    inner.fail("rope_type", quoted(type) + " is not supported; known are default, linear and llama3");
+    inner.fail("rope_type", in_quotes(type) + " is not supported; known are default, linear and llama3");
   }
   spec.rope_theta = inner.number_or("rope_theta", 1.0, 1e12, spec.rope_theta);
   if (scaling.kind != RopeScaling::Kind::none) {
