@@ -77,7 +77,9 @@ struct AccountConfig {
   milliseconds connect_timeout{5'000};
   uint32_t idle_connections_max = 256;  // `idle_connections`: a core
   milliseconds idle_connection_timeout{60'000};
+  bool drop_params = false;  // leave out what the upstream cannot be told, instead of refusing the request
   std::map<std::string, std::string> options;  // the keys that only this provider has; durations as "250ms"
+  std::map<std::string, Secret> secrets;       // those of them that nobody may see: secret_access_key, credentials
 };
 
 struct KvCacheConfig {

@@ -21,12 +21,18 @@ struct Price {
   friend bool operator==(const Price&, const Price&) = default;
 };
 
-/// Token counts of one request by the kind that is priced. cached_input is a part of input, reasoning of output.
+/// Token counts of one request by the kind that is priced. cached_input, the two kinds of cache writes and audio_input
+/// are parts of input; reasoning and audio_output are parts of output. Where a model is not priced by tokens, `input` is
+/// what its price list counts: characters of speech, seconds of audio, searches.
 struct TokenCounts {
   int64_t input = 0;
   int64_t cached_input = 0;
   int64_t output = 0;
   int64_t reasoning = 0;
+  int64_t cache_write_5m = 0;
+  int64_t cache_write_1h = 0;
+  int64_t audio_input = 0;
+  int64_t audio_output = 0;
   friend bool operator==(const TokenCounts&, const TokenCounts&) = default;
 };
 

@@ -70,7 +70,7 @@ class ChatRun {
   std::string id_;
   const Key* key_ = nullptr;
   const Route* route_ = nullptr;
-  providers::ChatBody body_;
+  providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
   std::function<Result<const providers::ChatRequest*>()> decode_;
 

@@ -40,7 +40,7 @@ std::string_view type_name(od::json_type type) {
 class Marker {
  public:
   explicit Marker(std::string_view json) { body_.json = json; }
-  Result<ChatBody> run();
+  Result<CallBody> run();
 
  private:
   using Value = od::value;
@@ -68,7 +68,7 @@ class Marker {
   }
   ByteRange scalar_range(Value& value) const { return trimmed_range(value.raw_json_token()); }
 
-  ChatBody body_;
+  CallBody body_;
   std::optional<Error> error_;
   const char* start_ = nullptr;
   bool model_seen_ = false;
@@ -290,7 +290,7 @@ bool Marker::field(std::string_view key, Value value) {
   return skip(value, 1);
 }
 
-Result<ChatBody> Marker::run() {
+Result<CallBody> Marker::run() {
   if (body_.json.size() >= UINT32_MAX) return bad("", "the request body is over 4 GiB");
   // simdjson reads up to SIMDJSON_PADDING bytes past the end: the text is copied to where those bytes are ours.
   static thread_local std::string padded;
@@ -328,7 +328,7 @@ Result<ChatBody> Marker::run() {
 
 }  // namespace
 
-Result<ChatBody> mark_chat_body(std::string_view json) {
+Result<CallBody> mark_call(std::string_view json) {
   return Marker(json).run();
 }
 

@@ -1,7 +1,6 @@
-// A client's chat body as bytes with marks: the few top-level fields that policy reads or changes, and where they
-// stand, so that a same-protocol call can send the body on byte for byte with only those places replaced. Found in one
-// pass of simdjson; nothing else is decoded. Protocol: OpenAI Chat Completions
-// (https://platform.openai.com/docs/api-reference/chat/create).
+// A client's call as bytes with marks: the few fields that policy reads or changes, and where they stand, so that a
+// same-protocol call can send the body on byte for byte with only those places replaced. Found in one pass of simdjson
+// (of the parts' heads, for a multipart body); nothing else is decoded.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +9,7 @@
 #include <string_view>
 
 #include "config/base/result.h"
+#include "providers/protocol.h"
 
 namespace weir::providers {
 
@@ -20,25 +20,33 @@ struct ByteRange {
   bool empty() const { return begin == end; }
 };
 
-struct ChatBody {
-  std::string_view json;  // as received; outlives this
+struct CallBody {
+  Protocol protocol = Protocol::openai_chat;
+  std::string_view json;  // the body as received; outlives this
+  std::string_view content_type = "application/json";  // of a multipart body with its boundary; outlives this
   std::string model;
   bool stream = false;
-  bool include_usage = false;  // stream_options.include_usage
-  int64_t n = 1;
-  std::optional<int64_t> output_tokens_max;  // the smaller of max_completion_tokens and max_tokens, where given
+  bool sse = true;             // Gemini: false where a stream is to be one JSON array (no alt=sse)
+  bool include_usage = false;  // chat, completions: stream_options.include_usage
+  int64_t n = 1;               // choices; Gemini's candidateCount
+  std::optional<int64_t> output_tokens_max;  // the smallest of the protocol's fields for it, where given
   uint32_t object_open = 0;                  // offset behind the opening brace
-  ByteRange model_value;                     // with its quotes
+  ByteRange model_value;                     // with its quotes; of a multipart body the bare text. Empty: in the URL
   ByteRange stream_options_value;
-  ByteRange max_tokens_value;
+  ByteRange max_tokens_value;  // max_tokens; Responses: max_output_tokens; Gemini: generationConfig.maxOutputTokens
   ByteRange max_completion_tokens_value;
-  uint32_t message_count = 0;
-  uint32_t image_parts = 0;  // parts whose tokens cannot be told from their bytes
+  uint32_t message_count = 0;  // of the protocols that have messages
+  uint32_t image_parts = 0;    // parts whose tokens cannot be told from their bytes
+  uint64_t units = 0;          // speech: characters to be spoken; rerank: documents
 };
 
-/// Checks that `json` is one JSON object with the types that OpenAI's reference gives to the fields we act on, and
+/// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on, and
 /// marks them. Errors are bad_request (400, code invalid_request_error) and name the field in `param`. The body may be
-/// at most 4 GiB - 1; nesting at most 256.
-Result<ChatBody> mark_chat_body(std::string_view json);
+/// at most 4 GiB - 1; nesting at most 256. REQUIRES: a protocol with a JSON body. gemini_generate has its model and
+/// stream in the URL: the caller sets them afterwards.
+Result<CallBody> mark_call(Protocol protocol, std::string_view json);
+
+/// The same for multipart/form-data (RFC 7578): audio transcriptions. `content_type` holds the boundary.
+Result<CallBody> mark_multipart_call(Protocol protocol, std::string_view content_type, std::string_view body);
 
 }  // namespace weir::providers

@@ -19,6 +19,9 @@ struct EncodedCall {
   std::string_view target;  // path, base path included
   std::string_view header_lines;
   std::vector<std::string_view> body;
+  std::string_view method = "POST";
+  std::string_view credential;  // in: the OAuth token of an account that has a token source
+  std::string dropped;          // fields left out because the account says drop_params: "seed,logit_bias"
   std::vector<std::unique_ptr<std::string>> storage;
   /// Keeps text alive as long as this and gives a view of it.
   std::string_view keep(std::string text) {
@@ -45,10 +48,17 @@ using HeaderLookup = std::function<std::optional<std::string_view>(std::string_v
 class Codec {
  public:
   virtual ~Codec() = default;
+  /// Errors: bad_request with Retry::other_target and code unsupported_parameter (or unsupported_operation) where this
+  /// upstream cannot be told what the client asked, `param` naming the field.
   virtual Result<void> encode(const Attempt& attempt, EncodedCall& out) const = 0;
+  /// For one answer of status 2xx. Native exactly where encode() passed the client's body through.
   virtual std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const = 0;
-  /// A status that is not 2xx, and its body.
+  /// A status that is not 2xx, and its body. What all providers share is in classify.h.
   virtual Error classify(int status, const HeaderLookup& header, std::string_view body) const = 0;
+  /// Whether a 2xx answer to a streaming call with this content type is a stream (else it is an error in disguise).
+  virtual bool is_stream(std::string_view content_type) const {
+    return content_type.find("json") == std::string_view::npos;
+  }
 };
 
 /// The API of OpenAI and of everything compatible with it. `base_path` of the URL is put before /chat/completions.

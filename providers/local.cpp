@@ -42,12 +42,12 @@ Result<Json> template_messages(const ChatRequest& request) {
   for (size_t i = 0; i < request.messages.size(); ++i) {
     const Message& message = request.messages[i];
     for (const Part& part : message.parts)
-      if (part.kind != Part::Kind::text && part.kind != Part::Kind::refusal)
+      if (part.kind == Part::Kind::image || part.kind == Part::Kind::audio || part.kind == Part::Kind::file)
         return refused("messages[" + std::to_string(i) + "].content", "this model takes text parts only");
     Json out = {{"role", role_name(message.role)}, {"content", message.text()}};
     if (!message.name.empty()) out["name"] = message.name;
     if (!message.tool_call_id.empty()) out["tool_call_id"] = message.tool_call_id;
-    for (const ToolCall& call : message.tool_calls) {
+    for (const ToolCall& call : message.tool_calls()) {
       Json arguments = Json::parse(call.arguments, nullptr, false);
       if (arguments.is_discarded()) arguments = call.arguments;
       out["tool_calls"].push_back(
@@ -60,10 +60,10 @@ Result<Json> template_messages(const ChatRequest& request) {
 
 /// What the engine cannot do is refused, never ignored.
 Result<void> check_supported(const ChatRequest& request) {
-  if (!request.tools.empty() && request.tool_choice != "none")
+  if (!request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none)
     return refused("tools",
                    "this model runs in the local engine, which does not call tools in this version; leave tools out");
-  if (request.response_format.is_object() && request.response_format.value("type", "text") != "text")
+  if (request.response_format.kind != ResponseFormat::Kind::text)
     return refused("response_format",
                    "this model runs in the local engine, which does not constrain its output in this version; ask for "
                    "JSON in the prompt");
@@ -83,7 +83,7 @@ engine::GenerateRequest generate_request(const ChatRequest& request, const Attem
   sampling.presence_penalty = static_cast<float>(request.presence_penalty.value_or(0.0));
   sampling.frequency_penalty = static_cast<float>(request.frequency_penalty.value_or(0.0));
   sampling.repetition_penalty = static_cast<float>(request.repetition_penalty.value_or(1.0));
-  sampling.seed = request.seed ? *request.seed + static_cast<uint64_t>(choice) : std::random_device{}();
+  sampling.seed = request.seed ? static_cast<uint64_t>(*request.seed) + static_cast<uint64_t>(choice) : std::random_device{}();
   if (request.logprobs) sampling.logprobs = request.top_logprobs;
   for (const auto& [token, bias] : request.logit_bias)
     sampling.logit_bias.emplace_back(token, static_cast<float>(bias));

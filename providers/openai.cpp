@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "providers/classify.h"
 #include "providers/codec.h"
 #include "providers/net/sse.h"
 
@@ -355,7 +355,7 @@ class Edits {
 };
 
 Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const {
-  const ChatBody& body = attempt.body;
+  const CallBody& body = attempt.body;
   out.target = target_;
   out.header_lines = body.stream ? stream_headers_ : whole_headers_;
   Edits edits;
@@ -381,81 +381,8 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   return {};
 }
 
-/// Retry-After in seconds or OpenAI's retry-after-ms; dates are not used by these APIs.
-std::optional<std::chrono::milliseconds> retry_after(const HeaderLookup& header) {
-  const auto number = [&](std::string_view name) -> std::optional<double> {
-    const auto text = header(name);
-    double value = 0;
-    if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc()) return {};
-    if (!(value >= 0 && value <= 1e7)) return {};
-    return value;
-  };
-  if (const auto ms = number("retry-after-ms")) return std::chrono::milliseconds(static_cast<int64_t>(*ms));
-  if (const auto s = number("retry-after")) return std::chrono::milliseconds(static_cast<int64_t>(*s * 1000));
-  return {};
-}
-
-std::string text_of(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end()) return {};
-  if (found->is_string()) return found->get<std::string>();
-  return found->is_number_integer() ? std::to_string(found->get<int64_t>()) : std::string{};
-}
-
-bool contains(std::string_view text, std::string_view piece) {
-  return text.find(piece) != std::string_view::npos;
-}
-
-ErrorKind kind_of(int status, std::string_view code, std::string_view message) {
-  if (code == "insufficient_quota" || status == 402) return ErrorKind::quota;
-  if (code == "context_length_exceeded" || (status == 400 && contains(message, "maximum context length")))
-    return ErrorKind::context_length;
-  if (code == "content_filter" || code == "content_policy_violation") return ErrorKind::content_policy;
-  switch (status) {
-    case 401:
-      return ErrorKind::authentication;
-    case 403:
-      return ErrorKind::permission;
-    case 404:
-      return ErrorKind::not_found;
-    case 408:
-      return ErrorKind::timeout;
-    case 413:
-      return ErrorKind::too_large;
-    case 429:
-      return ErrorKind::rate_limit;
-    case 503:
-    case 529:
-      return ErrorKind::overloaded;
-    default:
-      return status >= 400 && status < 500 ? ErrorKind::bad_request : ErrorKind::upstream;
-  }
-}
-
 Error OpenAiCodec::classify(int status, const HeaderLookup& header, std::string_view body) const {
-  constexpr size_t kMessageBytesMax = 2048;
-  Error error{ErrorKind::upstream, "upstream", Retry::no, status >= 400 && status < 500 ? status : 502, ""};
-  const auto json = nlohmann::json::parse(body, nullptr, false);
-  nlohmann::json object = json.is_object() && json.contains("error") ? json["error"] : json;
-  if (object.is_array() && !object.empty()) object = object[0];
-  if (object.is_string()) {
-    error.detail = object.get<std::string>();
-  } else if (object.is_object()) {
-    error.detail = text_of(object, "message");
-    if (error.detail.empty()) error.detail = text_of(object, "detail");
-    error.code = text_of(object, "code");
-    if (error.code.empty()) error.code = text_of(object, "type");
-    error.param = text_of(object, "param");
-  }
-  if (error.detail.empty()) error.detail = "the upstream answered with status " + std::to_string(status);
-  if (error.detail.size() > kMessageBytesMax) error.detail.resize(kMessageBytesMax);
-  error.kind = kind_of(status, error.code, error.detail);
-  error.retry_after = retry_after(header);
-  // A request that is wrong is wrong everywhere; everything else may be this account's trouble alone.
-  const bool callers_fault = error.kind == ErrorKind::bad_request || error.kind == ErrorKind::too_large ||
-                             error.kind == ErrorKind::context_length || error.kind == ErrorKind::content_policy;
-  error.retry = callers_fault ? Retry::no : Retry::other_target;
-  return error;
+  return classify_answer(status, header, body);
 }
 
 }  // namespace

@@ -28,12 +28,16 @@ namespace weir::providers {
 struct Attempt {
   Core& core;
   Abort& abort;          // client gone, deadlines, drain
-  const ChatBody& body;  // the client's bytes and marks, OpenAI Chat Completions
-  /// The neutral form, decoded once on the first call; an Error if the body does not decode.
+  const CallBody& body;  // the client's bytes and marks
+  /// The neutral form, decoded once on the first call; an Error if the body does not decode. REQUIRES:
+  /// generates_chat(body.protocol), or anthropic_count.
   const std::function<Result<const ChatRequest*>()>& neutral;
+  /// A header of the client's request, for those that belong to its protocol (anthropic-beta); empty: absent.
+  const std::function<std::string_view(std::string_view name)>& client_header;
   std::string_view model;  // the upstream's name of the model
   std::string_view request_id;
   std::optional<int64_t> output_tokens_cap;  // policy allows no more output than this, below what the client set
+  WallTime wall;  // when the attempt began: what signatures are dated by
   TimePoint deadline = kNever;
   uint64_t response_bytes_max = 64 * 1024 * 1024;
   uint64_t cache_salt = 0;  // prefix reuse in the engine stays within one salt
@@ -73,8 +77,10 @@ class Reply {
   virtual ~Reply() = default;
   /// True: segments in the client's protocol. False: neutral events.
   virtual bool native() const = 0;
-  /// Content type of a native non-streamed answer.
+  /// Content type of a native answer.
   virtual std::string_view content_type() const { return "application/json"; }
+  /// The client's fields that this upstream cannot be told and its account says to drop, "seed,logit_bias".
+  virtual std::string_view dropped() const { return {}; }
   /// Fills `batch` with at least one segment or event, or an end or error.
   virtual Task<void> pull(ReplyBatch& batch) = 0;
   /// What is known so far. Not reported: the counts hold what could be observed of the output.

@@ -13,11 +13,11 @@ std::string_view at(std::string_view json, ByteRange range) {
   return json.substr(range.begin, range.end - range.begin);
 }
 
-TEST(ChatBody, MarksTheFieldsThatPolicyReads) {
+TEST(CallBody, MarksTheFieldsThatPolicyReads) {
   const std::string_view json =
       R"({ "messages":[{"role":"user","content":"a \"model\": b"}], "stream" : true ,"model" : "m\u00e9" ,)"
       R"("stream_options": {"x":{"y":[1]},"include_usage":true} ,"max_tokens":7, "max_completion_tokens" : 5,"n":2})";
-  auto body = mark_chat_body(json);
+  auto body = mark_call(json);
   ASSERT_TRUE(body.ok()) << body.error().detail;
   EXPECT_EQ(body->model, "mé");
   EXPECT_EQ(at(json, body->model_value), R"("m\u00e9")");
@@ -32,7 +32,7 @@ TEST(ChatBody, MarksTheFieldsThatPolicyReads) {
   EXPECT_EQ(body->message_count, 1U);
 }
 
-TEST(ChatBody, RefusesWithTheFieldsName) {
+TEST(CallBody, RefusesWithTheFieldsName) {
   struct Case {
     std::string_view json;
     std::string_view param;
@@ -63,7 +63,7 @@ TEST(ChatBody, RefusesWithTheFieldsName) {
       {R"({"model":"m","stream_options":[],"messages":[{"role":"user","content":"x"}]})", "stream_options", "object"},
   };
   for (const Case& one : cases) {
-    auto body = mark_chat_body(one.json);
+    auto body = mark_call(one.json);
     ASSERT_FALSE(body.ok()) << one.json;
     EXPECT_EQ(body.error().http_status, 400);
     EXPECT_EQ(body.error().code, "invalid_request_error");
@@ -72,15 +72,15 @@ TEST(ChatBody, RefusesWithTheFieldsName) {
   }
 }
 
-TEST(ChatBody, EveryTruncationAndDeepNestingIsRefused) {
+TEST(CallBody, EveryTruncationAndDeepNestingIsRefused) {
   const std::string json = R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"é"}]}],"n":1})";
   for (size_t length = 0; length < json.size(); ++length)
-    EXPECT_FALSE(mark_chat_body(std::string_view(json).substr(0, length)).ok()) << length;
+    EXPECT_FALSE(mark_call(std::string_view(json).substr(0, length)).ok()) << length;
   std::string deep = R"({"model":"m","messages":[{"role":"user","content":"x"}],"x":)";
   deep += std::string(1000, '[') + std::string(1000, ']') + "}";
-  auto body = mark_chat_body(deep);
+  auto body = mark_call(deep);
   ASSERT_FALSE(body.ok());
-  EXPECT_FALSE(mark_chat_body(std::string(100'000, '[')).ok());
+  EXPECT_FALSE(mark_call(std::string(100'000, '[')).ok());
 }
 
 }  // namespace

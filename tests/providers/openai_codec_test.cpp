@@ -23,9 +23,9 @@ std::string read(const fs::path& path) {
 
 /// What a codec is handed for one attempt.
 struct Rig {
-  explicit Rig(std::string text) : json(std::move(text)), body(*mark_chat_body(json)) {}
+  explicit Rig(std::string text) : json(std::move(text)), body(*mark_call(json)) {}
   std::string json;
-  ChatBody body;
+  CallBody body;
   Core core{0};
   Abort abort;
   std::function<Result<const ChatRequest*>()> neutral = [] { return Result<const ChatRequest*>(Error{}); };

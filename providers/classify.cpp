@@ -1,0 +1,254 @@
+#include "providers/classify.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace weir::providers {
+namespace {
+
+constexpr size_t kMessageBytesMax = 2048;
+constexpr double kRetryAfterSecondsMax = 1e7;
+
+struct Row {
+  std::string_view word;
+  ErrorKind kind;
+};
+
+// Codes, types and statuses as the providers' references list them, lower case and without "exception".
+constexpr auto kCodes = std::to_array<Row>({
+    // OpenAI, https://platform.openai.com/docs/guides/error-codes, and its compatibles
+    {"insufficient_quota", ErrorKind::quota},
+    {"billing_hard_limit_reached", ErrorKind::quota},
+    {"billing_not_active", ErrorKind::quota},
+    {"invalid_api_key", ErrorKind::authentication},
+    {"incorrect_api_key", ErrorKind::authentication},
+    {"context_length_exceeded", ErrorKind::context_length},
+    {"string_above_max_length", ErrorKind::context_length},
+    {"content_filter", ErrorKind::content_policy},
+    {"content_policy_violation", ErrorKind::content_policy},
+    {"responsibleaipolicyviolation", ErrorKind::content_policy},
+    {"moderation_blocked", ErrorKind::content_policy},
+    {"model_not_found", ErrorKind::not_found},
+    {"deploymentnotfound", ErrorKind::not_found},
+    {"rate_limit_exceeded", ErrorKind::rate_limit},
+    {"server_is_overloaded", ErrorKind::overloaded},
+    {"engine_overloaded", ErrorKind::overloaded},
+    {"server_error", ErrorKind::upstream},
+    // Anthropic, https://docs.anthropic.com/en/api/errors
+    {"authentication_error", ErrorKind::authentication},
+    {"permission_error", ErrorKind::permission},
+    {"billing_error", ErrorKind::quota},
+    {"not_found_error", ErrorKind::not_found},
+    {"request_too_large", ErrorKind::too_large},
+    {"rate_limit_error", ErrorKind::rate_limit},
+    {"api_error", ErrorKind::upstream},
+    {"timeout_error", ErrorKind::timeout},
+    {"overloaded_error", ErrorKind::overloaded},
+    // Google, https://cloud.google.com/apis/design/errors
+    {"unauthenticated", ErrorKind::authentication},
+    {"permission_denied", ErrorKind::permission},
+    {"resource_exhausted", ErrorKind::rate_limit},
+    {"unavailable", ErrorKind::overloaded},
+    {"deadline_exceeded", ErrorKind::timeout},
+    {"not_found", ErrorKind::not_found},
+    // AWS, https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html and the operations' own
+    {"accessdenied", ErrorKind::permission},
+    {"unrecognizedclient", ErrorKind::authentication},
+    {"invalidsignature", ErrorKind::authentication},
+    {"expiredtoken", ErrorKind::authentication},
+    {"incompletesignature", ErrorKind::authentication},
+    {"missingauthenticationtoken", ErrorKind::authentication},
+    {"throttling", ErrorKind::rate_limit},
+    {"toomanyrequests", ErrorKind::rate_limit},
+    {"servicequotaexceeded", ErrorKind::quota},
+    {"serviceunavailable", ErrorKind::overloaded},
+    {"modelnotready", ErrorKind::overloaded},
+    {"modeltimeout", ErrorKind::timeout},
+    {"modelerror", ErrorKind::upstream},
+    {"modelstreamerror", ErrorKind::upstream},
+    {"internalserver", ErrorKind::upstream},
+    {"resourcenotfound", ErrorKind::not_found},
+});
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+bool contains(std::string_view text, std::string_view piece) {
+  return text.find(piece) != std::string_view::npos;
+}
+
+/// Some say only in words that a prompt is too long, that money is out, or that a filter took offence.
+std::optional<ErrorKind> kind_of_message(int status, const std::string& message) {
+  const bool callers = status == 0 || status == 400 || status == 413 || status == 422;
+  if (callers)
+    for (const char* said : {"maximum context length", "context length", "context window", "prompt is too long",
+                             "input is too long", "input token count", "too many tokens", "input length and"})
+      if (contains(message, said)) return ErrorKind::context_length;
+  for (const char* said : {"credit balance is too low", "exceeded your current quota", "insufficient balance",
+                           "insufficient credits", "purchase credits", "out of credits"})
+    if (contains(message, said)) return ErrorKind::quota;
+  if (callers)
+    for (const char* said : {"content management policy", "content filter", "content policy", "safety system"})
+      if (contains(message, said)) return ErrorKind::content_policy;
+  if (callers)
+    for (const char* said : {"api key not valid", "invalid api key", "incorrect api key", "api key expired"})
+      if (contains(message, said)) return ErrorKind::authentication;
+  return {};
+}
+
+ErrorKind kind_of_status(int status) {
+  switch (status) {
+    case 401:
+      return ErrorKind::authentication;
+    case 402:
+      return ErrorKind::quota;
+    case 403:
+      return ErrorKind::permission;
+    case 404:
+      return ErrorKind::not_found;
+    case 408:
+    case 504:
+      return ErrorKind::timeout;
+    case 413:
+      return ErrorKind::too_large;
+    case 429:
+      return ErrorKind::rate_limit;
+    case 503:
+    case 529:
+      return ErrorKind::overloaded;
+    default:
+      return status >= 400 && status < 500 ? ErrorKind::bad_request : ErrorKind::upstream;
+  }
+}
+
+std::string text_of(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return {};
+  if (found->is_string()) return found->get<std::string>();
+  return found->is_number_integer() ? std::to_string(found->get<int64_t>()) : std::string{};
+}
+
+/// The first of several members that has text.
+std::string first_text(const nlohmann::json& object, std::initializer_list<const char*> keys) {
+  for (const char* key : keys)
+    if (std::string text = text_of(object, key); !text.empty()) return text;
+  return {};
+}
+
+/// FastAPI's detail is a text or a list of {loc, msg}.
+std::string detail_text(const nlohmann::json& object) {
+  const auto found = object.find("detail");
+  if (found == object.end()) return {};
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_array() && !found->empty() && found->front().is_object()) return text_of(found->front(), "msg");
+  return {};
+}
+
+/// Google's google.rpc.RetryInfo: {"retryDelay": "34.07s"}; ErrorInfo's reason says more than the status does.
+void read_google_details(const nlohmann::json& object, Error& error) {
+  const auto details = object.find("details");
+  if (details == object.end() || !details->is_array()) return;
+  for (const auto& one : *details) {
+    if (!one.is_object()) continue;
+    const std::string delay = text_of(one, "retryDelay");
+    double seconds = 0;
+    if (!delay.empty() && std::from_chars(delay.data(), delay.data() + delay.size(), seconds).ec == std::errc() &&
+        seconds >= 0 && seconds <= kRetryAfterSecondsMax)
+      error.retry_after = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+    if (text_of(one, "reason") == "API_KEY_INVALID") error.kind = ErrorKind::authentication;
+  }
+}
+
+/// The object that holds message and code, wherever the provider puts it; null: there is none.
+nlohmann::json error_object(nlohmann::json body) {
+  if (body.is_array() && !body.empty()) body = nlohmann::json(body.front());
+  if (!body.is_object()) return body;
+  const auto inner = body.find("error");
+  if (inner == body.end() || inner->is_null()) return body;
+  nlohmann::json object = *inner;
+  if (object.is_array() && !object.empty()) object = nlohmann::json(object.front());
+  return object;
+}
+
+std::optional<double> header_number(const HeaderLookup& header, std::string_view name) {
+  const auto text = header(name);
+  double value = 0;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc()) return {};
+  if (!(value >= 0 && value <= kRetryAfterSecondsMax)) return {};
+  return value;
+}
+
+std::optional<std::time_t> http_date(const HeaderLookup& header, std::string_view name) {
+  const auto text = header(name);
+  if (!text || text->size() > 64) return {};
+  std::tm parts{};
+  const char* end = ::strptime(std::string(*text).c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  if (end == nullptr) return {};
+  return ::timegm(&parts);
+}
+
+}  // namespace
+
+ErrorKind classify_code(int status, std::string_view code, std::string_view message) {
+  std::string word = lower(code.substr(0, 128));
+  if (const size_t at = word.find("exception"); at != std::string::npos) word.resize(at);
+  const auto row = std::find_if(kCodes.begin(), kCodes.end(), [&](const Row& r) { return r.word == word; });
+  const auto said = kind_of_message(status, lower(message.substr(0, kMessageBytesMax)));
+  // "rate limit" in a code may still mean that the prepaid money is gone; the message tells.
+  if (said && (row == kCodes.end() || *said == ErrorKind::quota)) return *said;
+  return row == kCodes.end() ? kind_of_status(status) : row->kind;
+}
+
+Retry retry_of(ErrorKind kind) {
+  const bool callers_fault = kind == ErrorKind::bad_request || kind == ErrorKind::too_large ||
+                             kind == ErrorKind::context_length || kind == ErrorKind::content_policy;
+  return callers_fault ? Retry::no : Retry::other_target;
+}
+
+std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& header) {
+  if (const auto ms = header_number(header, "retry-after-ms"))
+    return std::chrono::milliseconds(static_cast<int64_t>(*ms));
+  if (const auto s = header_number(header, "retry-after"))
+    return std::chrono::milliseconds(static_cast<int64_t>(*s * 1000));
+  const auto then = http_date(header, "retry-after");
+  const auto said = http_date(header, "date");
+  if (!then || !said || *then < *said) return {};
+  return std::chrono::seconds(std::min<std::time_t>(*then - *said, static_cast<std::time_t>(kRetryAfterSecondsMax)));
+}
+
+Error classify_answer(int status, const HeaderLookup& header, std::string_view body) {
+  Error error{ErrorKind::internal, "upstream", Retry::no, status >= 400 && status < 500 ? status : 502, ""};
+  const nlohmann::json object = error_object(nlohmann::json::parse(body, nullptr, false));
+  if (object.is_string()) {
+    error.detail = object.get<std::string>();
+  } else if (object.is_object()) {
+    error.detail = first_text(object, {"message", "Message", "errorMessage"});
+    if (error.detail.empty()) error.detail = detail_text(object);
+    error.code = first_text(object, {"status", "code", "type", "__type"});
+    // Google's status and OpenAI's code say more than a bare number that repeats the HTTP status.
+    if (std::all_of(error.code.begin(), error.code.end(), [](char c) { return c >= '0' && c <= '9'; }))
+      error.code = first_text(object, {"type", "__type"});
+    error.param = text_of(object, "param");
+  }
+  if (const auto type = header("x-amzn-errortype"); type && error.code.empty())
+    error.code = std::string(type->substr(0, type->find(':')));
+  if (const size_t hash = error.code.find('#'); hash != std::string::npos) error.code.erase(0, hash + 1);
+  if (error.detail.empty()) error.detail = "the upstream answered with status " + std::to_string(status);
+  if (error.detail.size() > kMessageBytesMax) error.detail.resize(kMessageBytesMax);
+  error.retry_after = retry_after_of(header);
+  error.kind = classify_code(status, error.code, error.detail);
+  if (object.is_object()) read_google_details(object, error);
+  error.retry = retry_of(error.kind);
+  return error;
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,34 @@
+// What a codec cannot say to its upstream. Nothing vanishes silently: a field that the client gave and the upstream has
+// no word for refuses the attempt (another target may do better), or, where the account says `drop_params: true`, is
+// left out and named in the answer's x-weir-dropped-params.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/config.h"
+#include "providers/chat.h"
+#include "providers/codec.h"
+
+namespace weir::providers {
+
+class Refusals {
+ public:
+  explicit Refusals(const config::AccountConfig& account);
+  /// The client gave `field` ("logit_bias", "messages[2].content[1]"), and `upstream` ("Anthropic") cannot be told.
+  void cannot_say(std::string_view field);
+  /// As cannot_say, but the meaning of the answer hangs on it (tools, an image, response_format): never dropped.
+  void must_say(std::string_view field, std::string_view why);
+  /// Every field of request.unmodelled, unless the codec speaks the client's protocol.
+  void unmodelled(const ChatRequest& request);
+  /// The error, if anything was refused; else writes what was dropped to `out`.
+  Result<void> finish(std::string_view upstream, EncodedCall& out);
+
+ private:
+  bool drop_;
+  std::string refused_;
+  std::string why_;
+  std::string dropped_;
+};
+
+}  // namespace weir::providers
