@@ -5,17 +5,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "providers/classify.h"
 #include "providers/codec.h"
+#include "providers/json_scan.h"
 #include "providers/net/sse.h"
 
 namespace weir::providers {
 namespace {
 
-namespace od = simdjson::ondemand;
 using simdjson::SUCCESS;
 
 int64_t count_of(od::object& object, std::string_view key) {
@@ -37,50 +36,6 @@ config::TokenCounts read_usage(od::object& usage) {
   if (counts.cached_input == 0) counts.cached_input = count_of(usage, "prompt_cache_hit_tokens");
   counts.reasoning = nested_count(usage, "completion_tokens_details", "reasoning_tokens");
   return counts;
-}
-
-/// A copy of JSON text with the padding that simdjson needs, and its parser; one a thread, reused.
-struct PaddedJson {
-  std::string text;
-  od::parser parser;
-  od::document document;
-
-  bool parse(std::string_view json) {
-    if (text.capacity() > 1024 * 1024 && json.size() < 64 * 1024) std::string().swap(text);
-    text.reserve(json.size() + simdjson::SIMDJSON_PADDING);
-    text.assign(json);
-    return parser.iterate(text.data(), text.size(), text.capacity()).get(document) == SUCCESS;
-  }
-};
-
-PaddedJson& padded_json() {
-  static thread_local PaddedJson instance;
-  return instance;
-}
-
-/// Position behind `"key":` at any depth of the text, or npos. A match inside a JSON string is preceded by a backslash.
-size_t find_key(std::string_view text, std::string_view quoted_key) {
-  for (size_t at = 0; at < text.size(); at += quoted_key.size()) {
-    const void* found = memmem(text.data() + at, text.size() - at, quoted_key.data(), quoted_key.size());
-    if (found == nullptr) break;
-    at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
-    if (at > 0 && text[at - 1] == '\\') continue;
-    size_t behind = at + quoted_key.size();
-    while (behind < text.size() && (text[behind] == ' ' || text[behind] == '\t')) ++behind;
-    if (behind < text.size() && text[behind] == ':') return behind + 1;
-  }
-  return std::string_view::npos;
-}
-
-/// The inside of the JSON string that follows `"key":`, as written; empty if there is none.
-std::string_view string_after(std::string_view text, std::string_view quoted_key) {
-  size_t at = find_key(text, quoted_key);
-  if (at == std::string_view::npos) return {};
-  while (at < text.size() && text[at] == ' ') ++at;
-  if (at >= text.size() || text[at] != '"') return {};
-  size_t end = at + 1;
-  while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
-  return text.substr(at + 1, std::min(end, text.size()) - at - 1);
 }
 
 class OpenAiDecoder final : public ReplyDecoder {
@@ -275,17 +230,6 @@ void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
   }
   batch.segments.push_back({Segment::Kind::data, body});
   batch.end = true;
-}
-
-/// The text as a JSON string. Names without anything to escape, which is all of them in practice, cost one copy.
-std::string quoted(std::string_view text) {
-  const bool plain =
-      std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127 && c != '"' && c != '\\'; });
-  if (!plain) return nlohmann::json(text).dump();
-  std::string out;
-  out.reserve(text.size() + 2);
-  out.append("\"").append(text).append("\"");
-  return out;
 }
 
 /// `{"include_usage":true}` merged into what the client sent (there it was absent, null or false).
