@@ -138,8 +138,9 @@ FormBody& FormBody::add(std::string_view name, std::string_view value) {
   return *this;
 }
 
-Result<Token> parse_token_answer(std::string_view host, int status, std::string_view body, const TokenRequest& asked,
-                                 std::optional<std::chrono::milliseconds> retry_after) {
+Result<AccessToken> parse_token_answer(std::string_view host, int status, std::string_view body,
+                                       const TokenRequest& asked,
+                                       std::optional<std::chrono::milliseconds> retry_after) {
   const Json answer = Json::parse(body, nullptr, false);
   const Said said = said_in(answer);
   const std::string with_status = "status " + std::to_string(status);
@@ -154,7 +155,7 @@ Result<Token> parse_token_answer(std::string_view host, int status, std::string_
     return error;
   }
   if (!answer.is_object()) return token_error(ErrorKind::upstream, host, with_status + ", but no JSON object");
-  Token token;
+  AccessToken token;
   token.text = Secret(text_of(answer, "access_token"));
   if (token.text.empty()) return token_error(ErrorKind::upstream, host, with_status + ", but no access_token");
   if (token.text.reveal().size() > kTokenBytesMax || !visible(token.text.reveal())) {
@@ -177,7 +178,7 @@ Result<Token> parse_token_answer(std::string_view host, int status, std::string_
   return token;
 }
 
-void TokenState::granted(Token token, TimePoint now) {
+void TokenState::granted(AccessToken token, TimePoint now) {
   const Duration life = token.expires_in;
   granted_at_ = now;
   usable_until_ = now + life - std::min<Duration>(kTokenUseMargin, life / 10);

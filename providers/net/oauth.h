@@ -54,7 +54,7 @@ class FormBody {
   std::string text_;
 };
 
-struct Token {
+struct AccessToken {
   Secret text;  // visible ASCII, so that it can stand in a header
   std::chrono::seconds expires_in{0};
   std::optional<std::chrono::seconds> refresh_in = {};  // Microsoft's advice, where it gives one
@@ -63,15 +63,16 @@ struct Token {
 /// Reads a token server's answer. Errors say what the server said (`error`, `error_description`, or Google's
 /// `error.message`), at most 400 bytes of it, without what `asked` holds: authentication (the credential is refused),
 /// rate_limit, overloaded, upstream (an answer that makes no sense). `host` says who answered.
-Result<Token> parse_token_answer(std::string_view host, int status, std::string_view body, const TokenRequest& asked,
-                                 std::optional<std::chrono::milliseconds> retry_after = {});
+Result<AccessToken> parse_token_answer(std::string_view host, int status, std::string_view body,
+                                       const TokenRequest& asked,
+                                       std::optional<std::chrono::milliseconds> retry_after = {});
 
 /// The token in hand and when the next one is due. A token is refreshed five minutes before its end, or a tenth of its
 /// life if that is less, or when the server advised; it is used until ten seconds before its end, or a tenth of its
 /// life.
 class TokenState {
  public:
-  void granted(Token token, TimePoint now);
+  void granted(AccessToken token, TimePoint now);
   void failed(Error error, TimePoint now);
   /// The service refused `token` (401): it is not used again. A token got less than 30 s ago stays, so that a service
   /// that refuses every token does not turn each call into two.

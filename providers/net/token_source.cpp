@@ -56,7 +56,7 @@ struct TokenSource::Shared {
     return Error{ErrorKind::upstream, grant->url().host, Retry::other_target, 502, "the access token ended at once",
                  "upstream_error"};
   }
-  Task<Result<Token>> ask(Abort& abort);
+  Task<Result<AccessToken>> ask(Abort& abort);
 
   Core& core;
   const std::shared_ptr<const TokenGrant> grant;
@@ -72,7 +72,7 @@ struct TokenSource::Shared {
   static Task<Result<std::string_view>> wait(std::shared_ptr<Shared> shared, Abort& abort);
 };
 
-Task<Result<Token>> TokenSource::Shared::ask(Abort& abort) {
+Task<Result<AccessToken>> TokenSource::Shared::ask(Abort& abort) {
   const std::string& host = grant->url().host;
   const auto request = grant->request(options.wall_clock());
   if (!request) co_return request.error();

@@ -24,7 +24,7 @@ using ::testing::Not;
 
 const TokenRequest kAsked{Secret("client_secret=s3cr%26t"), {Secret("s3cr&t")}};
 
-Result<Token> answer(int status, std::string_view body) {
+Result<AccessToken> answer(int status, std::string_view body) {
   return parse_token_answer("login.example.com", status, body, kAsked);
 }
 
@@ -105,7 +105,7 @@ TEST(TokenAnswer, ErrorsRepeatNoSecret) {
 
 const TimePoint kStart = TimePoint{} + std::chrono::hours(1000);
 
-Token token_of(seconds life) {
+AccessToken token_of(seconds life) {
   return {Secret("token"), life};
 }
 
@@ -127,7 +127,7 @@ TEST(TokenState, RefreshesEarlyAndUsesUpToTheEnd) {
 
 TEST(TokenState, TheServersAdviceCounts) {
   TokenState state;
-  Token token = token_of(seconds(86'400));
+  AccessToken token = token_of(seconds(86'400));
   token.refresh_in = seconds(43'200);
   state.granted(token, kStart);
   EXPECT_FALSE(state.wants_token(kStart + seconds(43'199)));
