@@ -1,6 +1,6 @@
-// A client protocol that Weir serves, as pure functions: its calls marked and decoded into the neutral language, neutral
-// answers encoded in its own bodies, stream events, ids and errors. One file a protocol, one row in the table of
-// client_api.cpp. No thread owns anything here but the core of the request.
+// A client protocol that Weir serves, as pure functions: its calls marked and decoded into the neutral language,
+// neutral answers encoded in its own bodies, stream events, ids and errors. One file a protocol, one row in the table
+// of client_api.cpp. No thread owns anything here but the core of the request.
 #pragma once
 
 #include <cstdint>
@@ -51,9 +51,7 @@ class ClientApi {
   /// An error as this protocol's whole body, and as an event of a stream that already began.
   virtual std::string error_body(const Error& error) const = 0;
   virtual std::string error_event(const Error& error) const = 0;
-  virtual std::string_view stream_type(const providers::CallBody&) const {
-    return "text/event-stream; charset=utf-8";
-  }
+  virtual std::string_view stream_type(const providers::CallBody&) const { return "text/event-stream; charset=utf-8"; }
 };
 
 /// One object a protocol, for the life of the process. REQUIRES: a protocol that this version serves.
