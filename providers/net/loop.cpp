@@ -39,7 +39,12 @@ Loop::Loop(std::chrono::nanoseconds tick, std::function<bool()> on_tick) : tick_
 
 Loop::~Loop() {
   // What work holds may be sockets, and they hand their watches to this loop as they go.
-  std::exchange(inbox_, {}).clear();
+  std::vector<std::function<void()>> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    dropped.swap(inbox_);
+  }
+  dropped.clear();
   while (scheduled_ != nullptr) {
     Watched* const watched = std::exchange(scheduled_, scheduled_->next_);
     watched->release();
@@ -70,24 +75,22 @@ void Loop::run() {
 }
 
 void Loop::stop() {
+  const std::lock_guard lock(mutex_);
   stopped_.store(true, std::memory_order_release);
   wake();
 }
 
-// Edge-triggered: every write is an event of its own, so nobody needs to read the counter.
+// Edge-triggered: every write is an event of its own, so nobody needs to read the counter. Under the mutex: what was
+// posted may end this loop, and does not run before the poster has let go of it.
 void Loop::wake() noexcept {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(bell_, &one, sizeof one);
 }
 
 void Loop::post(std::function<void()> work) {
-  bool first = false;
-  {
-    const std::lock_guard lock(mutex_);
-    first = inbox_.empty();
-    inbox_.push_back(std::move(work));
-  }
-  if (first) wake();  // else the one before did, and the inbox has not been taken since
+  const std::lock_guard lock(mutex_);
+  inbox_.push_back(std::move(work));
+  if (inbox_.size() == 1) wake();  // else the one before did, and the inbox has not been taken since
 }
 
 void Loop::take_inbox() {
