@@ -115,7 +115,7 @@ TEST(Fuzz, DamagedConfigsAreJudgedNotCrashedOn) {
   int good_ones = 0;
   for (int i = 0; i < 1000; ++i) {
     const std::string yaml = damaged(text, rng);
-    const auto outcome = load(yaml);
+    const auto outcome = load(yaml, {}, kProviders);
     ASSERT_EQ(outcome.config == nullptr, !outcome.mistakes.empty());
     for (const auto& mistake : outcome.mistakes) {
       ASSERT_GE(mistake.line, 1);
