@@ -1,4 +1,5 @@
 #include "providers/codec.h"
+#include "providers/cohere.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -13,11 +14,16 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, kOpenAiUrl);
 }
 
+std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
+}
+
 }  // namespace
 
 const std::vector<CatalogEntry>& catalog() {
   static const std::vector<CatalogEntry> entries = {
       {"openai", kOpenAiUrl, true, make_openai},
+      {"cohere", kCohereUrl, true, make_cohere},
       {"echo", "", false, make_echo_provider},
   };
   return entries;
