@@ -110,8 +110,10 @@ void ChatDecoder::end(const Json& reason, const Json& usage, const std::string& 
     config::TokenCounts counts;
     counts.input = count_of(counted, "input_tokens");
     counts.output = count_of(counted, "output_tokens");
-    usage_.raise(counts);
-    usage_.reported = true;
+    if (counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax) {
+      usage_.raise(counts);
+      usage_.reported = true;
+    }
   }
   const std::string word = reason.is_string() ? reason.get<std::string>() : std::string();
   if (word == "ERROR" || word == "TIMEOUT" || word == "ERROR_LIMIT") {

@@ -50,6 +50,11 @@ Counts read_counts(od::object& usage) {
   return out;
 }
 
+/// An upstream whose numbers make no sense is not believed: what was used is estimated.
+bool plausible(const Counts& counts) {
+  return counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax;
+}
+
 /// "01:02:03,456" or "02:03.456" as seconds; nothing where it is neither.
 std::optional<double> timestamp(std::string_view text) {
   double seconds = 0;
@@ -159,6 +164,7 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   const size_t first = raw.find_first_not_of(" \t\r\n", 1);
   out.empty = first != std::string_view::npos && raw[first] == '}';
   out.counts = read_counts(usage);
+  if (!plausible(out.counts)) return {};
   return out;
 }
 

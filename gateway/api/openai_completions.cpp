@@ -3,6 +3,7 @@
 #include <map>
 
 #include "gateway/api/errors.h"
+#include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_fields.h"
 
 namespace weir::gateway {
@@ -109,17 +110,6 @@ Json legacy_logprobs(const std::vector<providers::TokenLogprobs>& tokens, int64_
   return out;
 }
 
-Json usage_object(const providers::Usage& usage) {
-  const auto& counts = usage.counts;
-  Json in_details = {{"cached_tokens", counts.cached_input}};
-  Json out_details = {{"reasoning_tokens", counts.reasoning}};
-  return {{"prompt_tokens", counts.input},
-          {"completion_tokens", counts.output},
-          {"total_tokens", counts.input + counts.output},
-          {"prompt_tokens_details", std::move(in_details)},
-          {"completion_tokens_details", std::move(out_details)}};
-}
-
 class CompletionsEncoder final : public AnswerEncoder {
  public:
   explicit CompletionsEncoder(const AnswerContext& context) : request_(context.request) {
@@ -197,7 +187,7 @@ void CompletionsEncoder::chunk(const ChatEvent& event, std::string& out) {
 void CompletionsEncoder::final(const providers::Usage& usage, NanoUsd cost, std::string& out) {
   if (include_usage_) {
     out.append("data: ").append(head_).append(R"([],"usage":)");
-    out.append(with_cost(json_text(usage_object(usage)), cost)).append("}\n\n");
+    out.append(with_cost(json_text(openai_usage(usage)), cost)).append("}\n\n");
   }
   out.append("data: [DONE]\n\n");
 }
@@ -221,7 +211,7 @@ std::string CompletionsEncoder::whole(const providers::Usage& usage, NanoUsd cos
     if (!from.reasoning.empty()) entry["reasoning_content"] = from.reasoning;
     choices.push_back(std::move(entry));
   }
-  return head_ + json_text(choices) + R"(,"usage":)" + with_cost(json_text(usage_object(usage)), cost) + "}";
+  return head_ + json_text(choices) + R"(,"usage":)" + with_cost(json_text(openai_usage(usage)), cost) + "}";
 }
 
 class OpenAiCompletions final : public ClientApi {
