@@ -132,8 +132,8 @@ void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
   if (!usage_.reported) tokens = static_cast<int64_t>(call_.json.size() / 4) + 1;
   usage_.counts.input = tokens;
   const Json usage = {{"prompt_tokens", tokens}, {"total_tokens", tokens}};
-  text_ = R"({"object":"list","data":)" + data.dump() + R"(,"model":)" + providers::quoted(call_.model) + R"(,"usage":)" +
-          usage.dump() + "}";
+  text_ = R"({"object":"list","data":)" + data.dump() + R"(,"model":)" + providers::quoted(call_.model) +
+          R"(,"usage":)" + usage.dump() + "}";
   batch.segments.push_back({.kind = Segment::Kind::data, .bytes = text_});
   batch.end = true;
 }
