@@ -223,8 +223,10 @@ Result<void> AnthropicCodec::encode(const Attempt& attempt, EncodedCall& out) co
     return {};
   }
   if (!generates_chat(protocol))
-    return Error{ErrorKind::bad_request, "gateway",
-                 Retry::other_target,    400,
+    return Error{ErrorKind::bad_request,
+                 "gateway",
+                 Retry::other_target,
+                 400,
                  "Anthropic has no operation like " + std::string(to_string(protocol)),
                  "unsupported_operation"};
   auto request = attempt.neutral();

@@ -55,8 +55,8 @@ std::unique_ptr<AnthropicDecoder> make_anthropic_decoder(const Attempt& attempt)
 /// Options: auth_token (a bearer token in place of x-api-key). A base_path may end in /v1 or not.
 std::unique_ptr<Codec> make_anthropic_codec(const config::AccountConfig& account, const std::string& base_path);
 
-/// A Claude's generation as major · 100 + minor (claude-opus-4-6: 406, claude-3-5-haiku: 305), however a host spells the
-/// name; 0: no Claude, or none that says. Previews without a number count as 500.
+/// A Claude's generation as major · 100 + minor (claude-opus-4-6: 406, claude-3-5-haiku: 305), however a host spells
+/// the name; 0: no Claude, or none that says. Previews without a number count as 500.
 int claude_generation(std::string_view model);
 
 }  // namespace weir::providers

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "providers/anthropic.h"
+#include "providers/anthropic_parts.h"
 #include "providers/classify.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
@@ -31,15 +32,6 @@ std::string_view text_of(od::object& object, std::string_view key) {
 
 Error broken(std::string detail) {
   return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
-
-StopReason stop_of(std::string_view reason) {
-  if (reason == "tool_use") return StopReason::tool_calls;
-  if (reason == "max_tokens" || reason == "model_context_window_exceeded") return StopReason::length;
-  if (reason == "stop_sequence") return StopReason::stop_sequence;
-  if (reason == "refusal") return StopReason::refusal;
-  if (reason == "pause_turn") return StopReason::pause_turn;
-  return StopReason::stop;
 }
 
 /// Sums Anthropic's disjoint input counts and keeps what the last events leave out: the split of the cache writes comes
@@ -102,7 +94,6 @@ class Decoder final : public AnthropicDecoder {
   void message_start(od::object& root);
   void message_delta(od::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void error_event(od::object& root, std::string_view raw, ReplyBatch& batch);
-  void whole_blocks(const Json& body, ReplyBatch& batch);
   void pass(std::string_view raw, ReplyBatch& batch);
   void emit(ChatEvent event, ReplyBatch& batch) {
     if (!native_) batch.events.push_back(std::move(event));
@@ -314,7 +305,7 @@ void Decoder::message_delta(od::object& root, std::string_view raw, std::string_
       stopped_ = true;
       ChatEvent event;
       event.kind = Kind::finish;
-      event.stop = stop_of(reason);
+      event.stop = anthropic_stop(reason);
       event.stop_sequence = std::string(text_of(delta, "stop_sequence"));
       emit(std::move(event), batch);
     }
@@ -373,8 +364,7 @@ void Decoder::feed(std::string_view bytes, ReplyBatch& batch) {
   scanner_.feed(bytes);
   SseEvent next;
   while (!batch.error && !done_ && scanner_.next(next)) one(next.raw, next.data, batch);
-  if (scanner_.too_large() && !batch.error)
-    batch.error = broken("the upstream sent a stream event larger than 16 MiB");
+  if (scanner_.too_large() && !batch.error) batch.error = broken("the upstream sent a stream event larger than 16 MiB");
 }
 
 void Decoder::event(std::string_view json, ReplyBatch& batch) {
@@ -385,7 +375,8 @@ void Decoder::event(std::string_view json, ReplyBatch& batch) {
   PaddedJson& parsed = padded_json();
   od::object root;
   std::string name;
-  if (parsed.parse(json) && parsed.document.get_object().get(root) == SUCCESS) name = std::string(text_of(root, "type"));
+  if (parsed.parse(json) && parsed.document.get_object().get(root) == SUCCESS)
+    name = std::string(text_of(root, "type"));
   if (!name.empty()) type = name;
   std::string& frame = frames_.emplace_back("event: ");
   frame.append(type).append("\ndata: ");
@@ -405,58 +396,6 @@ void Decoder::finish(ReplyBatch& batch) {
     batch.end = true;
   else
     batch.error = broken("the upstream's stream ended before its end mark");
-}
-
-void Decoder::whole_blocks(const Json& body, ReplyBatch& batch) {
-  const auto string = [](const Json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string{};
-  };
-  const auto content = body.find("content");
-  if (content != body.end() && content->is_array())
-    for (const Json& block : *content) {
-      if (!block.is_object()) continue;
-      const std::string type = string(block, "type");
-      ChatEvent event;
-      event.signer = Signer::anthropic;
-      if (type == "text") {
-        text(Kind::text, string(block, "text"), Block{}, batch);
-        const auto citations = block.find("citations");
-        if (citations == block.end() || !citations->is_array()) continue;
-        for (const Json& citation : *citations) {
-          ChatEvent& cited = batch.events.emplace_back();
-          cited.kind = Kind::citation;
-          cited.citation = citation;
-          cited.citation_of = Protocol::anthropic_messages;
-        }
-      } else if (type == "thinking") {
-        text(Kind::reasoning, string(block, "thinking"), Block{}, batch);
-        event.kind = Kind::signature;
-        event.signature = string(block, "signature");
-        if (!event.signature.empty()) emit(std::move(event), batch);
-      } else if (type == "redacted_thinking") {
-        event.kind = Kind::signature;
-        event.redacted = string(block, "data");
-        emit(std::move(event), batch);
-      } else if (type == "tool_use") {
-        event.kind = Kind::tool_call;
-        event.signer = Signer::none;
-        event.tool_index = tools_++;
-        event.tool_call.id = string(block, "id");
-        event.tool_call.name = string(block, "name");
-        const auto input = block.find("input");
-        event.tool_call.arguments =
-            input == block.end() ? "{}" : input->dump(-1, ' ', false, Json::error_handler_t::replace);
-        emit(std::move(event), batch);
-      }
-    }
-  if (const auto details = body.find("stop_details"); details != body.end() && details->is_object())
-    text(Kind::refusal, string(*details, "explanation"), Block{}, batch);
-  ChatEvent finish;
-  finish.kind = Kind::finish;
-  finish.stop = stop_of(string(body, "stop_reason"));
-  finish.stop_sequence = string(body, "stop_sequence");
-  emit(std::move(finish), batch);
 }
 
 void Decoder::whole(std::string_view body, ReplyBatch& batch) {
@@ -485,7 +424,7 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
       batch.error = broken("the upstream's answer is not JSON");
       return;
     }
-    whole_blocks(tree, batch);
+    anthropic_events(tree, batch.events);
   }
   batch.end = true;
 }

@@ -23,7 +23,8 @@ Json text_block(std::string_view text) {
 std::string tool_id(const std::string& id) {
   std::string out = id;
   for (char& c : out) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    const bool fine =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     if (!fine) c = '_';
   }
   return out;

@@ -2,6 +2,9 @@
 // Internal to the codec (and to Bedrock's and Vertex's use of it). Pure.
 #pragma once
 
+#include <string_view>
+#include <vector>
+
 #include "providers/chat.h"
 #include "providers/refusals.h"
 
@@ -26,5 +29,12 @@ Json anthropic_web_search(const Json& native);
 
 /// Structured output requires additionalProperties: false of every object; where a schema says nothing it is added.
 void close_objects(Json& schema, int depth);
+
+/// end_turn, max_tokens, …; a reason of a later version counts as a plain stop.
+StopReason anthropic_stop(std::string_view reason);
+
+/// The events of a whole answer. What tools of Anthropic's own did on the way (server_tool_use and its results) has no
+/// word in the neutral language; the text and the citations that came of it do arrive.
+void anthropic_events(const Json& body, std::vector<ChatEvent>& out);
 
 }  // namespace weir::providers

@@ -30,8 +30,9 @@ constexpr std::array<std::string_view, 10> kUnmodelled = {
     "cache_control", "container",       "context_management", "mcp_servers", "inference_geo",
     "speed",         "user_profile_id", "fallbacks",          "diagnostics", "anthropic_beta"};
 constexpr std::array<std::string_view, 17> kModelled = {
-    "model", "messages", "system",   "max_tokens",    "stop_sequences", "stream",      "temperature", "top_p",        "top_k",
-    "tools", "thinking", "metadata", "output_config", "output_format",  "tool_choice", "service_tier", "anthropic_version"};
+    "model",         "messages",      "system",      "max_tokens",   "stop_sequences",   "stream",
+    "temperature",   "top_p",         "top_k",       "tools",        "thinking",         "metadata",
+    "output_config", "output_format", "tool_choice", "service_tier", "anthropic_version"};
 
 /// Reads the body's fields one by one; the first mistake stays.
 class Decoder {
