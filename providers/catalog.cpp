@@ -1,4 +1,6 @@
 #include "providers/codec.h"
+#include "providers/net/oauth.h"
+#include "providers/openai.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -7,19 +9,42 @@ std::unique_ptr<Provider> make_echo_provider(Core& core, const config::AccountCo
 
 namespace {
 
-constexpr std::string_view kOpenAiUrl = "https://api.openai.com/v1";
+/// Azure takes a key or, where the account has a client secret instead, tokens of Microsoft Entra.
+std::unique_ptr<Provider> make_azure(Core& core, const config::AccountConfig& account) {
+  std::shared_ptr<const TokenGrant> grant;
+  if (const auto secret = account.secrets.find("client_secret"); secret != account.secrets.end()) {
+    EntraClient client;
+    const auto option = [&](const char* key, std::string& out) {
+      if (const auto found = account.options.find(key); found != account.options.end()) out = found->second;
+    };
+    option("tenant_id", client.tenant);
+    option("client_id", client.client_id);
+    option("authority", client.authority);
+    client.client_secret = secret->second;
+    auto made = make_entra_grant(std::move(client));
+    if (!made) return make_broken_provider(std::move(made).error());
+    grant = std::move(*made);
+  }
+  return make_remote_provider(core, account, make_openai_codec, "", std::move(grant));
+}
 
 std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& account) {
-  return make_remote_provider(core, account, make_openai_codec, kOpenAiUrl);
+  return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
+}
+
+std::vector<CatalogEntry> make_catalog() {
+  std::vector<CatalogEntry> entries = {
+      {"echo", "", false, make_echo_provider},
+  };
+  for (const OpenAiDialect& dialect : openai_dialects())
+    entries.push_back({dialect.name, dialect.base_url, true, dialect.name == "azure" ? make_azure : make_openai});
+  return entries;
 }
 
 }  // namespace
 
 const std::vector<CatalogEntry>& catalog() {
-  static const std::vector<CatalogEntry> entries = {
-      {"openai", kOpenAiUrl, true, make_openai},
-      {"echo", "", false, make_echo_provider},
-  };
+  static const std::vector<CatalogEntry> entries = make_catalog();
   return entries;
 }
 

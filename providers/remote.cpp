@@ -3,6 +3,7 @@
 
 #include "providers/codec.h"
 #include "providers/net/http_client.h"
+#include "providers/net/token_source.h"
 
 namespace weir::providers {
 namespace {
@@ -12,19 +13,25 @@ constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
 class RemoteReply final : public Reply {
  public:
   RemoteReply(std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder, bool streamed,
-              uint64_t bytes_max)
-      : response_(std::move(response)), decoder_(std::move(decoder)), streamed_(streamed), bytes_max_(bytes_max) {}
+              uint64_t bytes_max, std::string dropped)
+      : response_(std::move(response)),
+        decoder_(std::move(decoder)),
+        dropped_(std::move(dropped)),
+        streamed_(streamed),
+        bytes_max_(bytes_max) {}
 
   bool native() const override { return decoder_->native(); }
   std::string_view content_type() const override {
     return response_->header("content-type").value_or("application/json");
   }
+  std::string_view dropped() const override { return dropped_; }
   Usage usage() const override { return decoder_->usage(); }
   Task<void> pull(ReplyBatch& batch) override;
 
  private:
   std::unique_ptr<HttpResponse> response_;
   std::unique_ptr<ReplyDecoder> decoder_;
+  std::string dropped_;
   bool streamed_;
   uint64_t bytes_max_;
 };
@@ -52,33 +59,42 @@ Task<void> RemoteReply::pull(ReplyBatch& batch) {
 
 class RemoteProvider final : public Provider {
  public:
-  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec)
-      : client_(std::move(client)), codec_(std::move(codec)) {}
+  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec, std::unique_ptr<TokenSource> tokens)
+      : client_(std::move(client)), codec_(std::move(codec)), tokens_(std::move(tokens)) {}
 
   Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) override;
 
  private:
   std::unique_ptr<HttpClient> client_;
   std::unique_ptr<Codec> codec_;
+  std::unique_ptr<TokenSource> tokens_;  // null: the account needs none
 };
 
 Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attempt) {
   EncodedCall call;
+  std::string token;
+  if (tokens_) {
+    auto got = co_await tokens_->token(attempt.abort);
+    if (!got) co_return std::move(got).error();
+    token = *got;
+    call.credential = token;
+  }
   if (auto encoded = codec_->encode(attempt, call); !encoded) co_return std::move(encoded).error();
   auto response = co_await client_->send(
-      HttpCall{.method = "POST", .target = call.target, .header_lines = call.header_lines, .body = call.body},
+      HttpCall{.method = call.method, .target = call.target, .header_lines = call.header_lines, .body = call.body},
       attempt.abort);
   if (!response) co_return std::move(response).error();
   HttpResponse& head = **response;
   if (head.status() / 100 != 2) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     const std::string_view text = body ? *body : std::string_view{};
+    if (tokens_ && head.status() == 401) tokens_->refused(token);
     co_return codec_->classify(
         head.status(), [&](std::string_view name) { return head.header(name); }, text);
   }
   // A server may answer a stream request with a plain JSON body (an error in disguise, or no support for streams).
   const auto type = head.header("content-type");
-  const bool streamed = attempt.body.stream && (!type || type->find("json") == std::string_view::npos);
+  const bool streamed = attempt.body.stream && (!type || codec_->is_stream(*type));
   if (attempt.body.stream && !streamed) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     Error error = codec_->classify(
@@ -87,15 +103,23 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
     co_return error;
   }
   co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), streamed,
-                                          attempt.response_bytes_max);
+                                          attempt.response_bytes_max, std::move(call.dropped));
 }
+
+class BrokenProvider final : public Provider {
+ public:
+  explicit BrokenProvider(Error reason) : reason_(std::move(reason)) {}
+  Task<Result<std::unique_ptr<Reply>>> start(const Attempt&) override { co_return reason_; }
+
+ private:
+  Error reason_;
+};
 
 }  // namespace
 
-std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account,
-                                               std::unique_ptr<Codec> (*make_codec)(const config::AccountConfig&,
-                                                                                    const std::string& base_path),
-                                               std::string_view default_base_url) {
+std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account, MakeCodec make_codec,
+                                               std::string_view default_base_url,
+                                               std::shared_ptr<const TokenGrant> grant) {
   auto url = parse_url(account.base_url.empty() ? default_base_url : std::string_view(account.base_url));
   if (!url) return nullptr;  // `weir check` and start-up refuse such a base_url before
   auto codec = make_codec(account, url->base_path);
@@ -103,7 +127,12 @@ std::unique_ptr<Provider> make_remote_provider(Core& core, const config::Account
                                  {.connect_timeout = account.connect_timeout,
                                   .idle_connections_max = account.idle_connections_max,
                                   .idle_timeout = account.idle_connection_timeout});
-  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec));
+  auto tokens = grant ? std::make_unique<TokenSource>(core, std::move(grant)) : nullptr;
+  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec), std::move(tokens));
+}
+
+std::unique_ptr<Provider> make_broken_provider(Error reason) {
+  return std::make_unique<BrokenProvider>(std::move(reason));
 }
 
 }  // namespace weir::providers

@@ -1,6 +1,6 @@
-// A client protocol that Weir serves, as pure functions: its calls marked and decoded into the neutral language, neutral
-// answers encoded in its own bodies, stream events, ids and errors. One file a protocol, one row in the table of
-// client_api.cpp. No thread owns anything here but the core of the request.
+// A client protocol that Weir serves, as pure functions: its calls marked and decoded into the neutral language,
+// neutral answers encoded in its own bodies, stream events, ids and errors. One file a protocol, one row in the table
+// of client_api.cpp. No thread owns anything here but the core of the request.
 #pragma once
 
 #include <cstdint>
@@ -51,14 +51,14 @@ class ClientApi {
   /// An error as this protocol's whole body, and as an event of a stream that already began.
   virtual std::string error_body(const Error& error) const = 0;
   virtual std::string error_event(const Error& error) const = 0;
-  virtual std::string_view stream_type(const providers::CallBody&) const {
-    return "text/event-stream; charset=utf-8";
-  }
+  virtual std::string_view stream_type(const providers::CallBody&) const { return "text/event-stream; charset=utf-8"; }
 };
 
 /// One object a protocol, for the life of the process. REQUIRES: a protocol that this version serves.
 const ClientApi& client_api(providers::Protocol protocol);
 
-const ClientApi& openai_chat_api();
+/// `usage` with what it cost, spliced behind the brace that opens the upstream's own usage object.
+void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,
+                            std::string& out);
 
 }  // namespace weir::gateway

@@ -44,13 +44,26 @@ TEST(Example, ShowsTheDefaults) {
 /// Every key the loader knows, as it lists them itself when asked for one that is nothing like them.
 TEST(Example, NamesEveryKey) {
   const std::string text = example();
-  for (const char* path :
-       {"Q: 1", "server: {Q: 1}", "server: {limits: {Q: 1}}", "server: {tls: {Q: 1}}", "store: {Q: 1}",
-        "metrics: {Q: 1}", "log: {Q: 1}", "health: {Q: 1}", "accounts: {a: {provider: openai, Q: 1}}",
-        "accounts: {a: {provider: echo, Q: 1}}", "accounts: {a: {provider: echo, limits: {Q: 1}}}",
-        "engines: {a: {Q: 1}}", "engines: {a: {kv_cache: {Q: 1}}}", "models: {a: {Q: 1}}",
-        "models: {a: {timeout: {Q: 1}}}", "models: {a: {targets: [{Q: 1}]}}", "keys: [{Q: 1}]",
-        "keys: [{budget: {Q: 1}}]", "prices: {a: {Q: 1}}"}) {
+  for (const char* path : {"Q: 1",
+                           "server: {Q: 1}",
+                           "server: {limits: {Q: 1}}",
+                           "server: {tls: {Q: 1}}",
+                           "store: {Q: 1}",
+                           "metrics: {Q: 1}",
+                           "log: {Q: 1}",
+                           "health: {Q: 1}",
+                           "accounts: {a: {provider: openai, Q: 1}}",
+                           "accounts: {a: {provider: echo, Q: 1}}",
+                           "accounts: {a: {provider: azure, Q: 1}}",
+                           "accounts: {a: {provider: echo, limits: {Q: 1}}}",
+                           "engines: {a: {Q: 1}}",
+                           "engines: {a: {kv_cache: {Q: 1}}}",
+                           "models: {a: {Q: 1}}",
+                           "models: {a: {timeout: {Q: 1}}}",
+                           "models: {a: {targets: [{Q: 1}]}}",
+                           "keys: [{Q: 1}]",
+                           "keys: [{budget: {Q: 1}}]",
+                           "prices: {a: {Q: 1}}"}) {
     std::string listed;
     for (const auto& mistake : load(path).mistakes)
       if (const size_t at = mistake.message.find("known here: "); at != std::string::npos)

@@ -93,17 +93,13 @@ TEST(Mistakes, AccountsAndEngines) {
       {"accounts:\n  a: {provider: opnai}\n",
        {"2:17: accounts.a.provider: unknown provider \"opnai\"; this version has openai, echo; did you mean "
         "\"openai\"?"}},
-      {"accounts:\n  a: {provider: bedrock, region: us-east-1}\n",
-       {"2:17: accounts.a.provider: provider \"bedrock\" is not available in this version, which has openai, echo; "
-        "with an "
-        "OpenAI-compatible base_url, write openai"}},
       {"accounts: {a: {provider: openai, base_url: ftp://x}}\n",
        {"1:44: accounts.a.base_url: must begin with https:// or http://, is \"ftp://x\""}},
       {"accounts: {a: {provider: openai, base_url: 'https://u:hunter2@x'}}\n",
        {"1:44: accounts.a.base_url: must not hold a user or password; put the credential into api_key"}},
       {"accounts: {a: {provider: openai, region: us}}\n",
        {"1:34: accounts.a.region: unknown key; known here: provider, base_url, api_key, limits, connect_timeout, "
-        "idle_connections, idle_connection_timeout, organization or project"}},
+        "idle_connections, idle_connection_timeout, drop_params, organization or project"}},
       {"accounts: {a: {provider: echo, dealy: 1s}}\n",
        {"1:32: accounts.a.dealy: unknown key; did you mean \"delay\"?"}},
       {"accounts: {a: {provider: openai, organization: 'a b'}}\n",
