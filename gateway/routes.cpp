@@ -175,6 +175,10 @@ constexpr std::string_view kPost = "POST, OPTIONS";
 constexpr RouteEntry kRoutes[] = {
     {"/v1/chat/completions", kPost, model_call<Protocol::openai_chat>},
     {"/chat/completions", kPost, model_call<Protocol::openai_chat>},
+    {"/v1/messages", kPost, model_call<Protocol::anthropic_messages>},
+    {"/messages", kPost, model_call<Protocol::anthropic_messages>},
+    {"/v1/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
+    {"/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
     {"/v1/models", kGet, models},
     {"/models", kGet, models},
     {"/v1/models/", kGet, model},

@@ -1,3 +1,4 @@
+#include "providers/anthropic.h"
 #include "providers/codec.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
@@ -32,8 +33,15 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
+
+std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
+}
+
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
+      {"anthropic", kAnthropicUrl, true, make_anthropic},
       {"echo", "", false, make_echo_provider},
   };
   for (const OpenAiDialect& dialect : openai_dialects())

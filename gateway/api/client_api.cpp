@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "gateway/api/anthropic_messages.h"
 #include "gateway/api/openai_chat.h"
 
 namespace weir::gateway {
@@ -11,6 +12,10 @@ const ClientApi& client_api(providers::Protocol protocol) {
   switch (protocol) {
     case Protocol::openai_chat:
       return openai_chat_api();
+    case Protocol::anthropic_messages:
+      return anthropic_messages_api();
+    case Protocol::anthropic_count:
+      return anthropic_count_api();
     default:
       assert(false && "a protocol without a route");
       return openai_chat_api();
