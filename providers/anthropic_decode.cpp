@@ -244,10 +244,10 @@ void Decoder::block_start(od::object& root, ReplyBatch& batch) {
 }
 
 void Decoder::block_delta(od::object& root, std::string_view data, ReplyBatch& batch) {
-  const auto found = blocks_.find(count_of(root, "index"));
+  const int64_t index = count_of(root, "index");
   od::object delta;
-  if (found == blocks_.end() || root.find_field_unordered("delta").get_object().get(delta) != SUCCESS) return;
-  Block& block = found->second;
+  if (index > kBlocksMax || root.find_field_unordered("delta").get_object().get(delta) != SUCCESS) return;
+  Block& block = blocks_[index];  // text and thinking say what they are, even where no start came before
   const std::string type(text_of(delta, "type"));
   const auto piece = [&](Kind kind, std::string_view quoted_key) {
     const std::string_view inside = string_after(data, quoted_key);
