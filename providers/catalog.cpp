@@ -1,5 +1,6 @@
 #include "providers/anthropic.h"
 #include "providers/codec.h"
+#include "providers/cohere.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
 #include "providers/provider.h"
@@ -33,16 +34,22 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+<<<<<<< HEAD
 constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
 
 std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
   return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
+=======
+std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
+>>>>>>> seam
 }
 
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
       {"anthropic", kAnthropicUrl, true, make_anthropic},
       {"echo", "", false, make_echo_provider},
+      {"cohere", kCohereUrl, true, make_cohere},
   };
   for (const OpenAiDialect& dialect : openai_dialects())
     entries.push_back({dialect.name, dialect.base_url, true, dialect.name == "azure" ? make_azure : make_openai});
