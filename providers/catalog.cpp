@@ -1,3 +1,4 @@
+#include "providers/anthropic.h"
 #include "providers/codec.h"
 #include "providers/cohere.h"
 #include "providers/net/oauth.h"
@@ -33,12 +34,20 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+<<<<<<< HEAD
+constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
+
+std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
+=======
 std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
   return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
+>>>>>>> seam
 }
 
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
+      {"anthropic", kAnthropicUrl, true, make_anthropic},
       {"echo", "", false, make_echo_provider},
       {"cohere", kCohereUrl, true, make_cohere},
   };
