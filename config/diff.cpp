@@ -110,7 +110,9 @@ Fields lay_out(const AccountConfig& account) {
   out.duration("connect_timeout", account.connect_timeout);
   out.number("idle_connections", account.idle_connections_max);
   out.duration("idle_connection_timeout", account.idle_connection_timeout);
+  out.add("drop_params", text(account.drop_params));
   for (const auto& [key, value] : account.options) out.add(key, value);
+  for (const auto& [key, value] : account.secrets) out.secret(key, value.reveal());
   return out.take();
 }
 

@@ -174,7 +174,10 @@ std::optional<Finish> EngineThread::digest_token(Live& live, Progress& progress)
     live.text.add_hidden(progress.token);
     return Finish::stop;
   }
-  if (progress.logprob && tokenizer_) progress.logprob->bytes = tokenizer_->token_bytes(progress.token);
+  if (progress.logprob && tokenizer_) {
+    progress.logprob->bytes = tokenizer_->token_bytes(progress.token);
+    for (auto& alternative : progress.logprob->top) alternative.bytes = tokenizer_->token_bytes(alternative.token);
+  }
   const std::string text = live.detokenizer ? live.detokenizer->push(progress.token) : std::string();
   const bool stopped = live.text.add(progress.token, std::move(progress.logprob), text);
   return stopped ? Finish::stop : progress.finish;

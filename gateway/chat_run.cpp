@@ -14,6 +14,11 @@ const Error kTooLate = upstream_timeout("no whole answer within the model's tota
 const Error kFirstTokenLate =
     upstream_timeout("no first token within the model's timeout (models.NAME.timeout.first_token)");
 
+/// Only these two send usage in a stream just where the client asks for it.
+bool has_usage_option(providers::Protocol protocol) {
+  return protocol == providers::Protocol::openai_chat || protocol == providers::Protocol::openai_completions;
+}
+
 }  // namespace
 
 std::string_view presented_key(const Request& request) {
@@ -25,18 +30,38 @@ std::string_view presented_key(const Request& request) {
     while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
     return value;
   }
-  value = request.header("x-api-key");
-  return value.empty() ? request.header("api-key") : value;
+  for (const std::string_view name : {"x-api-key", "api-key", "x-goog-api-key"})
+    if (value = request.header(name); !value.empty()) return value;
+  constexpr std::string_view kQueryKey = "key=";
+  for (size_t at = 0; at < request.query.size();) {
+    const size_t end = std::min(request.query.find('&', at), request.query.size());
+    const std::string_view pair = request.query.substr(at, end - at);
+    if (pair.starts_with(kQueryKey)) return pair.substr(kQueryKey.size());
+    at = end + 1;
+  }
+  return {};
 }
 
-ChatRun::ChatRun(CoreContext& context, const Request& request, Exchange& exchange)
-    : context_(context), request_(request), exchange_(exchange), policy_(context.policy()), id_(context.request_id()) {
+ChatRun::ChatRun(CoreContext& context, const ClientApi& api, const Request& request, std::string_view rest,
+                 Exchange& exchange)
+    : context_(context),
+      api_(api),
+      request_(request),
+      rest_(rest),
+      exchange_(exchange),
+      policy_(context.policy()),
+      id_(context.request_id()) {
   context_.services().registry.in_flight(context_.core().index(), 1);
 }
 
 Task<void> ChatRun::run() {
   if (auto admitted = admit(); !admitted) co_return co_await answer_error(std::move(admitted).error());
-  if (auto reached = co_await reach(); !reached) co_return co_await answer_error(std::move(reached).error());
+  if (auto reached = co_await reach(); !reached) {
+    const bool countable = body_.protocol == providers::Protocol::anthropic_count &&
+                           reached.error().code == "unsupported_operation";
+    if (countable) co_return co_await answer_count();
+    co_return co_await answer_error(std::move(reached).error());
+  }
   if (body_.stream)
     co_await answer_stream();
   else
@@ -47,11 +72,11 @@ Task<void> ChatRun::run() {
 
 Result<void> ChatRun::admit() {
   if (auto known = authenticate(); !known) return known;
-  auto marked = providers::mark_chat_body(request_.body);
+  auto marked = api_.mark(request_, rest_);
   if (!marked) return std::move(marked).error();
   body_ = std::move(*marked);
   if (auto found = find_route(); !found) return found;
-  prompt_estimate_ = estimate_prompt_tokens(request_.body);
+  prompt_estimate_ = estimate_input(body_);
   const int64_t output = body_.output_tokens_max.value_or(0);
   auto admission =
       key_->limiter->admit(key_->config->limits, prompt_estimate_ + std::min(output, INT64_MAX / 256) * body_.n, now());
@@ -115,7 +140,7 @@ Result<void> ChatRun::take_funds(const Route& route) {
 }
 
 Result<const providers::ChatRequest*> ChatRun::neutral() {
-  if (!neutral_) neutral_.emplace(decode_chat(request_.body));
+  if (!neutral_) neutral_.emplace(api_.decode(body_));
   if (!*neutral_) return neutral_->error();
   return &**neutral_;
 }
@@ -176,18 +201,23 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
     late = &kFirstTokenLate;
   }
   abort_->deadline.arm(context_.core().wheel(), first, abort_->own, *late);
-  if (!decode_) decode_ = [this] { return neutral(); };
+  if (!decode_) {
+    decode_ = [this] { return neutral(); };
+    client_header_ = [this](std::string_view name) { return request_.header(name); };
+  }
   attempt_.emplace(providers::Attempt{.core = context_.core(),
                                       .abort = abort_->own,
                                       .body = body_,
                                       .neutral = decode_,
+                                      .client_header = client_header_,
                                       .model = target_->upstream_model,
                                       .request_id = id_,
                                       .output_tokens_cap = {},
+                                      .wall = wall_now(),
                                       .deadline = deadline_,
                                       .response_bytes_max = policy_->policy().config().server.limits.response_bytes_max,
                                       .cache_salt = 0});
-  if (funding_.must_cap) attempt_->output_tokens_cap = funding_.output_tokens;
+  if (funding_.must_cap && generates_chat(body_.protocol)) attempt_->output_tokens_cap = funding_.output_tokens;
   sent_upstream_ = true;
   auto reply = co_await policy_->provider(*target_).start(*attempt_);
   if (!reply) {
@@ -207,10 +237,18 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   co_return co_await collect();
 }
 
+void ChatRun::make_encoder() {
+  encoder_ = api_.encoder({.request_id = id_,
+                           .created_unix_s = unix_us(wall_now()) / 1'000'000,
+                           .model = body_.model,
+                           .body = body_,
+                           .request = neutral_ && *neutral_ ? &**neutral_ : nullptr});
+}
+
 /// A whole answer out of neutral events is complete before its first byte is sent, so a break can still be retried.
 Task<Result<void>> ChatRun::collect() {
   if (reply_->native()) co_return Result<void>{};
-  encoder_.emplace("chatcmpl-" + id_.substr(4), unix_us(wall_now()) / 1'000'000, body_.model);
+  make_encoder();
   while (true) {
     for (auto& event : batch_.events) encoder_->add(std::move(event));
     if (batch_.error) co_return std::move(*batch_.error);
@@ -229,6 +267,7 @@ ResponseHead ChatRun::head(int status, std::string_view content_type) {
   if (!body_.model.empty() && route_ != nullptr) out.add("x-weir-model", body_.model);
   if (target_ != nullptr) out.add("x-weir-target", target_->state->label);
   if (accepted_) out.add("x-weir-attempts", std::to_string(attempts_));
+  if (reply_ && !reply_->dropped().empty()) out.add("x-weir-dropped-params", reply_->dropped());
   if (admission_) out.fields += ratelimit_fields(admission_.view());
   overhead_ = now() - request_.accepted - upstream_time_;
   out.add("x-weir-overhead-us",
@@ -244,7 +283,7 @@ Task<void> ChatRun::answer_whole() {
     co_await exchange_.respond(out, batch_.segments.front().bytes);
     co_return;
   }
-  const std::string text = encoder_->whole(usage());
+  const std::string text = encoder_->whole(usage(), cost());
   settle(200, "");
   co_await exchange_.respond(out, text);
 }
@@ -255,8 +294,9 @@ bool ChatRun::encode_batch(std::string& out) {
   bool upstream_said_error = false;
   for (const providers::Segment& segment : batch_.segments) {
     if (segment.kind == Kind::usage) {
-      if (segment.usage_only && !body_.include_usage) continue;
-      if (body_.include_usage && segment.usage_object > 0) {
+      if (segment.usage_only && !body_.include_usage && has_usage_option(body_.protocol)) continue;
+      const bool asked = body_.include_usage || !has_usage_option(body_.protocol);
+      if (asked && segment.usage_object > 0) {
         append_usage_with_cost(segment.bytes, segment.usage_object, segment.usage_empty, cost(), out);
         continue;
       }
@@ -267,26 +307,26 @@ bool ChatRun::encode_batch(std::string& out) {
   for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
-    if (!upstream_said_error) out.append(chat_error_event(error));
+    if (!upstream_said_error) out.append(api_.error_event(error));
     if (!client_gone())
       lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
     settle(client_gone() ? 499 : error.http_status, client_gone() ? "client_closed" : error.code);
     return true;
   }
-  if (batch_.end && !reply_->native()) encoder_->final(usage(), cost(), body_.include_usage, out);
+  if (batch_.end && !reply_->native()) encoder_->final(usage(), cost(), out);
   const bool done = batch_.end || (!batch_.segments.empty() && batch_.segments.back().kind == Kind::done);
   if (done) settle(200, "");
   return done;
 }
 
 Task<void> ChatRun::answer_stream() {
-  if (!reply_->native()) encoder_.emplace("chatcmpl-" + id_.substr(4), unix_us(wall_now()) / 1'000'000, body_.model);
-  ResponseHead out = head(200, "text/event-stream; charset=utf-8");
+  if (!reply_->native()) make_encoder();
+  ResponseHead out = head(200, reply_->native() && !body_.sse ? reply_->content_type() : api_.stream_type(body_));
   out.add("cache-control", "no-cache");
   co_await exchange_.begin_stream(out);
   std::string bytes;
+  if (encoder_) encoder_->begin(reply_->usage(), bytes);
   while (true) {
-    bytes.clear();
     if (encode_batch(bytes)) break;
     const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;
     const std::string_view next = as_is ? batch_.segments.front().bytes : std::string_view(bytes);
@@ -296,6 +336,7 @@ Task<void> ChatRun::answer_stream() {
       co_return;
     }
     co_await reply_->pull(batch_);
+    bytes.clear();
   }
   co_await exchange_.end_stream(bytes);
   // The end of the upstream's body usually stands behind its end mark already: read, the connection can be kept.
@@ -304,6 +345,16 @@ Task<void> ChatRun::answer_stream() {
     abort_->deadline.arm(context_.core().wheel(), now() + kLinger, abort_->own, kTooLate);
     co_await reply_->pull(batch_);
   }
+}
+
+/// No target of the model can count tokens: our own estimate is better than an error, and says that it is one.
+Task<void> ChatRun::answer_count() {
+  sent_upstream_ = false;
+  ResponseHead out = head(200, "application/json");
+  out.add("x-weir-estimated", "true");
+  const std::string body = "{\"input_tokens\":" + std::to_string(prompt_estimate_) + "}";
+  settle(200, "");
+  co_await exchange_.respond(out, body);
 }
 
 Task<void> ChatRun::answer_error(Error error) {
@@ -320,7 +371,7 @@ Task<void> ChatRun::answer_error(Error error) {
   reply_.reset();  // what broke before the client saw any of it is not charged
   sent_upstream_ = false;
   settle(error.http_status, error.code);
-  co_await exchange_.respond(out, error_body(error));
+  co_await exchange_.respond(out, api_.error_body(error));
 }
 
 // --- money ----------------------------------------------------------------------------------------------------------

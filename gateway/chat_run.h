@@ -1,6 +1,6 @@
-// One chat request from its first byte to its ledger row: authenticate, mark the body, authorize, limits, hold, choose
-// a target, stream, settle. One object and one coroutine for the whole life; settle() runs once on every way out. It
-// keeps the policy it began with. Its core's thread only.
+// One request to a model, in any client protocol, from its first byte to its ledger row: authenticate, mark the body,
+// authorize, limits, hold, choose a target, stream, settle. One object and one coroutine for the whole life; settle()
+// runs once on every way out. It keeps the policy it began with. Its core's thread only.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "gateway/access/funding.h"
-#include "gateway/api/openai_chat.h"
+#include "gateway/api/client_api.h"
 #include "gateway/core_context.h"
 #include "gateway/server/http.h"
 #include "providers/body.h"
@@ -18,12 +18,15 @@
 
 namespace weir::gateway {
 
-/// The credential that the request carries: Authorization: Bearer, x-api-key or api-key; empty: none.
+/// The credential that the request carries: Authorization: Bearer, x-api-key, api-key, x-goog-api-key, or ?key= as
+/// Google's clients send it; empty: none.
 std::string_view presented_key(const Request& request);
 
 class ChatRun {
  public:
-  ChatRun(CoreContext& context, const Request& request, Exchange& exchange);
+  /// `rest` is the path behind a route that ends with '/'.
+  ChatRun(CoreContext& context, const ClientApi& api, const Request& request, std::string_view rest,
+          Exchange& exchange);
   ~ChatRun() { settle(499, "client_closed"); }  // every other way out has settled before
   ChatRun(const ChatRun&) = delete;
   ChatRun& operator=(const ChatRun&) = delete;
@@ -55,6 +58,8 @@ class ChatRun {
   Task<void> answer_stream();
   bool encode_batch(std::string& out);
   Task<void> answer_error(Error error);
+  Task<void> answer_count();
+  void make_encoder();
   Result<const providers::ChatRequest*> neutral();
   ResponseHead head(int status, std::string_view content_type);
   NanoUsd cost() const;
@@ -64,7 +69,9 @@ class ChatRun {
   bool client_gone() const { return exchange_.abort().fired(); }
 
   CoreContext& context_;
+  const ClientApi& api_;
   const Request& request_;
+  std::string_view rest_;
   Exchange& exchange_;
   std::shared_ptr<const BoundPolicy> policy_;
   std::string id_;
@@ -73,6 +80,7 @@ class ChatRun {
   providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
   std::function<Result<const providers::ChatRequest*>()> decode_;
+  std::function<std::string_view(std::string_view)> client_header_;
 
   Admission admission_;
   RowReservation row_;
@@ -88,7 +96,7 @@ class ChatRun {
   std::optional<providers::Attempt> attempt_;
   std::unique_ptr<providers::Reply> reply_;
   providers::ReplyBatch batch_;
-  std::optional<ChatEncoder> encoder_;
+  std::unique_ptr<AnswerEncoder> encoder_;
   int32_t attempts_ = 0;
   uint32_t fallbacks_ = 0;
   bool sent_upstream_ = false;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "gateway/api/client_api.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
 
@@ -11,6 +12,7 @@ namespace weir::gateway {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using providers::Protocol;
 
 struct Call {
   CoreContext& context;
@@ -36,9 +38,14 @@ Result<const Key*> key_of(const Call& call) {
   return call.context.policy()->policy().keys().authenticate(presented_key(call.request), wall_now());
 }
 
-Task<void> chat(Call call) {
-  ChatRun run(call.context, call.request, call.exchange);
+Task<void> serve_model(const Call& call, Protocol protocol) {
+  ChatRun run(call.context, client_api(protocol), call.request, call.rest, call.exchange);
   co_await run.run();
+}
+
+template <Protocol protocol>
+Task<void> model_call(Call call) {
+  co_await serve_model(call, protocol);
 }
 
 Json model_json(const std::string& name, int64_t created) {
@@ -166,8 +173,8 @@ constexpr std::string_view kGet = "GET, HEAD, OPTIONS";
 constexpr std::string_view kPost = "POST, OPTIONS";
 
 constexpr RouteEntry kRoutes[] = {
-    {"/v1/chat/completions", kPost, chat},
-    {"/chat/completions", kPost, chat},
+    {"/v1/chat/completions", kPost, model_call<Protocol::openai_chat>},
+    {"/chat/completions", kPost, model_call<Protocol::openai_chat>},
     {"/v1/models", kGet, models},
     {"/models", kGet, models},
     {"/v1/models/", kGet, model},

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 
 namespace weir::providers {
 namespace {
@@ -39,12 +40,25 @@ std::string_view type_name(od::json_type type) {
 /// One pass over the body. simdjson's on-demand API checks what is visited, so everything is visited.
 class Marker {
  public:
-  explicit Marker(std::string_view json) { body_.json = json; }
+  Marker(Protocol protocol, std::string_view json) {
+    body_.protocol = protocol;
+    body_.json = json;
+  }
   Result<CallBody> run();
 
  private:
   using Value = od::value;
   bool field(std::string_view key, Value value);
+  bool once(std::string_view key);
+  bool chat_field(std::string_view key, Value value);
+  bool gemini_field(std::string_view key, Value value);
+  bool generation_config(Value value);
+  bool other_field(std::string_view key, Value value);
+  bool choices(std::string_view key, Value value);
+  bool output_limit(std::string_view key, Value value, ByteRange& range);
+  bool spoken(Value value);
+  bool list(std::string_view key, Value value, uint32_t& count);
+  Result<void> check_required();
   bool model(Value value);
   bool boolean(std::string_view key, Value value, bool& out);
   bool integer(std::string_view key, Value value, int64_t least, std::optional<int64_t>& out);
@@ -71,8 +85,9 @@ class Marker {
   CallBody body_;
   std::optional<Error> error_;
   const char* start_ = nullptr;
+  uint32_t seen_ = 0;  // which of the fields that policy acts on, a bit each
   bool model_seen_ = false;
-  bool messages_seen_ = false;
+  bool messages_seen_ = false;  // or what the protocol has in their place
 };
 
 bool Marker::wrong(std::string param, std::string_view expected, Value value) {
@@ -264,30 +279,157 @@ bool Marker::messages(Value value) {
   return body_.message_count > 0 || fail(bad("messages", "messages: must hold at least one message"));
 }
 
-bool Marker::field(std::string_view key, Value value) {
-  std::optional<int64_t> number_out;
-  if (key == "model") return model(value);
+bool Marker::choices(std::string_view key, Value value) {
+  std::optional<int64_t> count;
+  if (!integer(key, value, 1, count)) return false;
+  body_.n = std::max(body_.n, count.value_or(1));
+  return body_.n <= 128 ||
+         fail(bad(std::string(key), std::string(key) + ": must be ≤ 128, is " + std::to_string(body_.n)));
+}
+
+bool Marker::output_limit(std::string_view key, Value value, ByteRange& range) {
+  range = scalar_range(value);
+  std::optional<int64_t> limit;
+  const int64_t least = body_.protocol == Protocol::openai_completions ? 0 : 1;
+  if (!integer(key, value, least, limit)) return false;
+  if (limit) body_.output_tokens_max = std::min(*limit, body_.output_tokens_max.value_or(INT64_MAX));
+  return true;
+}
+
+bool Marker::chat_field(std::string_view key, Value value) {
+  std::optional<int64_t> ignored_number;
+  bool ignored = false;
   if (key == "messages") return messages(value);
-  if (key == "stream") return boolean(key, value, body_.stream);
   if (key == "stream_options") return stream_options(value);
-  if (key == "max_tokens" || key == "max_completion_tokens") {
-    (key == "max_tokens" ? body_.max_tokens_value : body_.max_completion_tokens_value) = scalar_range(value);
-    if (!integer(key, value, 1, number_out)) return false;
-    if (number_out) body_.output_tokens_max = std::min(*number_out, body_.output_tokens_max.value_or(INT64_MAX));
-    return true;
-  }
-  if (key == "n") {
-    if (!integer(key, value, 1, number_out)) return false;
-    body_.n = number_out.value_or(1);
-    return body_.n <= 128 || fail(bad("n", "n: must be ≤ 128, is " + std::to_string(body_.n)));
-  }
+  if (key == "max_tokens") return output_limit(key, value, body_.max_tokens_value);
+  if (key == "max_completion_tokens") return output_limit(key, value, body_.max_completion_tokens_value);
+  if (key == "n") return choices(key, value);
   if (key == "temperature") return number(key, value, 0, 2);
   if (key == "top_p") return number(key, value, 0, 1);
   if (key == "presence_penalty" || key == "frequency_penalty") return number(key, value, -2, 2);
-  if (key == "top_logprobs") return integer(key, value, 0, number_out);
-  bool ignored = false;
+  if (key == "top_logprobs") return integer(key, value, 0, ignored_number);
   if (key == "logprobs") return boolean(key, value, ignored);
   return skip(value, 1);
+}
+
+bool Marker::generation_config(Value value) {
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return wrong("generationConfig", "an object", value);
+  for (auto member : object) {
+    std::string_view key;
+    Value inner;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
+    bool fine = true;
+    if (key == "maxOutputTokens" || key == "max_output_tokens")
+      fine = output_limit("generationConfig.maxOutputTokens", inner, body_.max_tokens_value);
+    else if (key == "candidateCount" || key == "candidate_count")
+      fine = choices("generationConfig.candidateCount", inner);
+    else
+      fine = skip(inner, 2);
+    if (!fine) return false;
+  }
+  return true;
+}
+
+bool Marker::gemini_field(std::string_view key, Value value) {
+  if (key == "contents") {
+    messages_seen_ = true;
+    return list(key, value, body_.message_count);
+  }
+  if (key == "generationConfig" || key == "generation_config") return generation_config(value);
+  return skip(value, 1);
+}
+
+/// Counts an array's elements.
+bool Marker::list(std::string_view key, Value value, uint32_t& count) {
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return wrong(std::string(key), "an array", value);
+  for (auto element : array) {
+    Value inner;
+    if (element.get(inner) != SUCCESS) return not_json();
+    ++count;
+    if (!skip(inner, 2)) return false;
+  }
+  return count > 0 || fail(bad(std::string(key), std::string(key) + ": must hold at least one element"));
+}
+
+/// Speech is priced by the character.
+bool Marker::spoken(Value value) {
+  std::string_view text;
+  if (value.get_string().get(text) != SUCCESS) return wrong("input", "a string", value);
+  for (const char c : text) body_.units += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
+  return true;
+}
+
+/// The protocols that are forwarded or decoded elsewhere: only what policy acts on is looked at.
+bool Marker::other_field(std::string_view key, Value value) {
+  const Protocol protocol = body_.protocol;
+  if (key == "max_tokens" && protocol == Protocol::openai_completions)
+    return output_limit(key, value, body_.max_tokens_value);
+  if (key == "max_tokens" && protocol == Protocol::anthropic_messages)
+    return output_limit(key, value, body_.max_tokens_value);
+  if (key == "max_output_tokens" && protocol == Protocol::openai_responses)
+    return output_limit(key, value, body_.max_tokens_value);
+  if (key == "stream_options" && protocol == Protocol::openai_completions) return stream_options(value);
+  if ((key == "n" && (protocol == Protocol::openai_completions || protocol == Protocol::openai_images)) ||
+      (key == "best_of" && protocol == Protocol::openai_completions))
+    return choices(key, value);
+  if (key == "messages") {
+    messages_seen_ = true;
+    return list(key, value, body_.message_count);
+  }
+  if (key == "documents" && protocol == Protocol::rerank) {
+    uint32_t documents = 0;
+    messages_seen_ = true;
+    if (!list(key, value, documents)) return false;
+    body_.units = documents;
+    return true;
+  }
+  if (key == "input" || key == "prompt") {
+    messages_seen_ = true;
+    return protocol == Protocol::openai_speech ? spoken(value) : skip(value, 1);
+  }
+  return skip(value, 1);
+}
+
+/// Of two members with one name some parsers take the first and some the last: what policy was decided by must be what
+/// the upstream reads.
+bool Marker::once(std::string_view key) {
+  constexpr std::array<std::string_view, 12> kActedOn = {
+      "model",     "stream",        "stream_options", "max_tokens",       "max_completion_tokens", "max_output_tokens",
+      "n",         "best_of",       "messages",       "generationConfig", "generation_config",     "input"};
+  const auto found = std::find(kActedOn.begin(), kActedOn.end(), key);
+  if (found == kActedOn.end()) return true;
+  const uint32_t bit = 1U << static_cast<uint32_t>(found - kActedOn.begin());
+  if ((seen_ & bit) != 0) return fail(bad(std::string(key), std::string(key) + ": is given twice"));
+  seen_ |= bit;
+  return true;
+}
+
+bool Marker::field(std::string_view key, Value value) {
+  if (!once(key)) return false;
+  if (body_.protocol == Protocol::gemini_generate) return gemini_field(key, value);
+  if (key == "model") return model(value);
+  if (key == "stream") return boolean(key, value, body_.stream);
+  return body_.protocol == Protocol::openai_chat ? chat_field(key, value) : other_field(key, value);
+}
+
+/// The field without which the protocol makes no sense.
+Result<void> Marker::check_required() {
+  const Protocol protocol = body_.protocol;
+  if (!model_seen_ && protocol != Protocol::gemini_generate) {
+    if (protocol != Protocol::openai_moderations) return bad("model", "model: is missing");
+    body_.model = "omni-moderation-latest";  // what OpenAI takes where none is named
+  }
+  if (messages_seen_ || protocol == Protocol::openai_responses) return {};
+  std::string_view needed = "input";
+  if (protocol == Protocol::openai_chat || protocol == Protocol::anthropic_messages ||
+      protocol == Protocol::anthropic_count)
+    needed = "messages";
+  if (protocol == Protocol::openai_completions || protocol == Protocol::openai_images) needed = "prompt";
+  if (protocol == Protocol::gemini_generate) needed = "contents";
+  if (protocol == Protocol::rerank) needed = "documents";
+  return bad(std::string(needed), std::string(needed) + ": is missing");
 }
 
 Result<CallBody> Marker::run() {
@@ -321,15 +463,14 @@ Result<CallBody> Marker::run() {
   if (padded.capacity() > 1024 * 1024) std::string().swap(padded);  // one large body must not be kept for ever
   if (error_) return std::move(*error_);
   if (!whole) return bad("", "the request body is not valid JSON: something follows the closing brace");
-  if (!model_seen_) return bad("model", "model: is missing");
-  if (!messages_seen_) return bad("messages", "messages: is missing");
+  if (auto whole_call = check_required(); !whole_call) return std::move(whole_call).error();
   return std::move(body_);
 }
 
 }  // namespace
 
-Result<CallBody> mark_call(std::string_view json) {
-  return Marker(json).run();
+Result<CallBody> mark_call(Protocol protocol, std::string_view json) {
+  return Marker(protocol, json).run();
 }
 
 }  // namespace weir::providers

@@ -1,4 +1,5 @@
 #include "providers/codec.h"
+#include "providers/openai.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -7,19 +8,23 @@ std::unique_ptr<Provider> make_echo_provider(Core& core, const config::AccountCo
 
 namespace {
 
-constexpr std::string_view kOpenAiUrl = "https://api.openai.com/v1";
-
 std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& account) {
-  return make_remote_provider(core, account, make_openai_codec, kOpenAiUrl);
+  return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
+}
+
+std::vector<CatalogEntry> make_catalog() {
+  std::vector<CatalogEntry> entries = {
+      {"echo", "", false, make_echo_provider},
+  };
+  for (const OpenAiDialect& dialect : openai_dialects())
+    entries.push_back({dialect.name, dialect.base_url, true, make_openai});
+  return entries;
 }
 
 }  // namespace
 
 const std::vector<CatalogEntry>& catalog() {
-  static const std::vector<CatalogEntry> entries = {
-      {"openai", kOpenAiUrl, true, make_openai},
-      {"echo", "", false, make_echo_provider},
-  };
+  static const std::vector<CatalogEntry> entries = make_catalog();
   return entries;
 }
 

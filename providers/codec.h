@@ -43,6 +43,9 @@ class ReplyDecoder {
   virtual Usage usage() const = 0;
 };
 
+/// A name as one segment of a path (RFC 3986 §2.3: everything but unreserved characters is escaped).
+std::string percent_encoded(std::string_view segment);
+
 using HeaderLookup = std::function<std::optional<std::string_view>(std::string_view name)>;
 
 class Codec {

@@ -12,19 +12,25 @@ constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
 class RemoteReply final : public Reply {
  public:
   RemoteReply(std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder, bool streamed,
-              uint64_t bytes_max)
-      : response_(std::move(response)), decoder_(std::move(decoder)), streamed_(streamed), bytes_max_(bytes_max) {}
+              uint64_t bytes_max, std::string dropped)
+      : response_(std::move(response)),
+        decoder_(std::move(decoder)),
+        dropped_(std::move(dropped)),
+        streamed_(streamed),
+        bytes_max_(bytes_max) {}
 
   bool native() const override { return decoder_->native(); }
   std::string_view content_type() const override {
     return response_->header("content-type").value_or("application/json");
   }
+  std::string_view dropped() const override { return dropped_; }
   Usage usage() const override { return decoder_->usage(); }
   Task<void> pull(ReplyBatch& batch) override;
 
  private:
   std::unique_ptr<HttpResponse> response_;
   std::unique_ptr<ReplyDecoder> decoder_;
+  std::string dropped_;
   bool streamed_;
   uint64_t bytes_max_;
 };
@@ -66,7 +72,7 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
   EncodedCall call;
   if (auto encoded = codec_->encode(attempt, call); !encoded) co_return std::move(encoded).error();
   auto response = co_await client_->send(
-      HttpCall{.method = "POST", .target = call.target, .header_lines = call.header_lines, .body = call.body},
+      HttpCall{.method = call.method, .target = call.target, .header_lines = call.header_lines, .body = call.body},
       attempt.abort);
   if (!response) co_return std::move(response).error();
   HttpResponse& head = **response;
@@ -78,7 +84,7 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
   }
   // A server may answer a stream request with a plain JSON body (an error in disguise, or no support for streams).
   const auto type = head.header("content-type");
-  const bool streamed = attempt.body.stream && (!type || type->find("json") == std::string_view::npos);
+  const bool streamed = attempt.body.stream && (!type || codec_->is_stream(*type));
   if (attempt.body.stream && !streamed) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     Error error = codec_->classify(
@@ -87,10 +93,29 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
     co_return error;
   }
   co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), streamed,
-                                          attempt.response_bytes_max);
+                                          attempt.response_bytes_max, std::move(call.dropped));
 }
 
 }  // namespace
+
+std::string percent_encoded(std::string_view segment) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  out.reserve(segment.size());
+  for (const char c : segment) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
+    if (plain) {
+      out.push_back(c);
+    } else {
+      out.push_back('%');
+      out.push_back(kHex[byte >> 4U]);
+      out.push_back(kHex[byte & 15U]);
+    }
+  }
+  return out;
+}
 
 std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account,
                                                std::unique_ptr<Codec> (*make_codec)(const config::AccountConfig&,

@@ -1,9 +1,14 @@
 // What one answer used, as far as it is known. Pure values.
 #pragma once
 
+#include <cstdint>
+
 #include "config/prices.h"
 
 namespace weir::providers {
+
+/// What no single answer can have used: a larger number of an upstream's is a fault, and its usage is estimated instead.
+inline constexpr int64_t kPlausibleTokensMax = 100'000'000;
 
 /// Tokens of one request by kind. Streams may report several times: the maximum counts.
 struct Usage {

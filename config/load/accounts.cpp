@@ -1,6 +1,7 @@
 // The sections that name what can serve: accounts at providers, and in-process engines.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "config/base/nearest.h"
 #include "config/load/scalars.h"
@@ -17,34 +18,81 @@ constexpr int64_t kConcurrencyMax = 10'000'000;
 constexpr uint64_t kMiB = 1024 * 1024;
 constexpr uint64_t kTiB = kMiB * kMiB;
 
-/// The keys that only the accounts of one provider have. They reach the provider as text in AccountConfig::options.
+/// The keys that only the accounts of one provider have. They reach the provider in AccountConfig::options (as text) or
+/// ::secrets.
 struct ProviderOption {
   std::string_view provider;
   std::string_view key;
-  enum class Kind { header_text, duration } kind;  // duration: handed on in milliseconds, as "250ms"
+  enum class Kind : uint8_t {
+    header_text,  // goes into a header line or a path: no control characters
+    duration,     // handed on in milliseconds, as "250ms"
+    secret,
+    secret_file,  // the name of a file; what reaches the provider is its content
+  } kind;
+  bool required = false;
 };
 
+using Kind = ProviderOption::Kind;
 constexpr ProviderOption kProviderOptions[] = {
-    {"openai", "organization", ProviderOption::Kind::header_text},
-    {"openai", "project", ProviderOption::Kind::header_text},
-    {"echo", "delay", ProviderOption::Kind::duration},
-    {"echo", "chunk_delay", ProviderOption::Kind::duration},
+    {"openai", "organization", Kind::header_text},
+    {"openai", "project", Kind::header_text},
+    {"azure", "api_version", Kind::header_text},
+    {"azure", "tenant_id", Kind::header_text},
+    {"azure", "client_id", Kind::header_text},
+    {"azure", "client_secret", Kind::secret},
+    {"azure", "authority", Kind::header_text},
+    {"anthropic", "auth_token", Kind::secret},
+    {"vertex", "project", Kind::header_text, true},
+    {"vertex", "location", Kind::header_text},
+    {"vertex", "credentials", Kind::secret_file},
+    {"vertex", "access_token", Kind::secret},
+    {"bedrock", "region", Kind::header_text, true},
+    {"bedrock", "access_key_id", Kind::header_text},
+    {"bedrock", "secret_access_key", Kind::secret},
+    {"bedrock", "session_token", Kind::secret},
+    {"echo", "delay", Kind::duration},
+    {"echo", "chunk_delay", Kind::duration},
 };
 
-/// Providers of later versions: known, so that the message does not guess at a typing mistake.
-constexpr std::string_view kLaterProviders[] = {"azure", "anthropic", "gemini", "vertex", "bedrock"};
+constexpr uint64_t kSecretFileBytesMax = 64 * 1024;
 
-void read_options(MapReader& map, AccountConfig& account) {
+void read_secret_file(const Cursor& cursor, Reading& reading, const std::string& key, AccountConfig& account) {
+  const auto name = cursor.text("the name of a file");
+  if (!name || !reading.touch_files) return;
+  std::ifstream file(*name, std::ios::binary);
+  std::string content(kSecretFileBytesMax + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  if (content.empty() || content.size() > kSecretFileBytesMax)
+    return cursor.mistake("cannot be read (or is empty, or over 64 KiB): " + *name);
+  account.secrets.insert_or_assign(key, Secret(std::move(content)));
+}
+
+void read_option(const ProviderOption& option, const Cursor& cursor, Reading& reading, AccountConfig& account) {
+  const std::string key(option.key);
+  switch (option.kind) {
+    case Kind::duration:
+      if (const auto value = cursor.duration(milliseconds(0), hours(1)))
+        account.options[key] = std::to_string(value->count()) + "ms";
+      break;
+    case Kind::header_text:
+      if (const auto value = cursor.secret()) account.options[key] = value->reveal();  // a secret's rules fit
+      break;
+    case Kind::secret:
+      if (auto value = cursor.secret()) account.secrets.insert_or_assign(key, std::move(*value));
+      break;
+    case Kind::secret_file:
+      read_secret_file(cursor, reading, key, account);
+      break;
+  }
+}
+
+void read_options(MapReader& map, Reading& reading, AccountConfig& account) {
   for (const auto& option : kProviderOptions) {
     if (option.provider != account.provider) continue;
-    const auto cursor = map.get(option.key);
-    if (!cursor) continue;
-    if (option.kind == ProviderOption::Kind::duration) {
-      if (const auto value = cursor->duration(milliseconds(0), hours(1)))
-        account.options[std::string(option.key)] = std::to_string(value->count()) + "ms";
-    } else if (const auto value = cursor->secret()) {  // the same rules: it goes into a header line
-      account.options[std::string(option.key)] = value->reveal();
-    }
+    const std::string wanted = "what " + account.provider + " accounts need";
+    const auto cursor = option.required ? map.require(option.key, wanted) : map.get(option.key);
+    if (cursor) read_option(option, *cursor, reading, account);
   }
 }
 
@@ -60,12 +108,8 @@ bool read_provider(MapReader& map, const KnownNames& known, AccountConfig& accou
     account.provider = std::move(*name);
     return true;
   }
-  if (std::find(std::begin(kLaterProviders), std::end(kLaterProviders), *name) != std::end(kLaterProviders))
-    cursor->mistake("provider \"" + *name + "\" is not available in this version, which has " + names +
-                    "; with an OpenAI-compatible base_url, write openai");
-  else
-    cursor->mistake("unknown provider " + cursor->shown() + "; this version has " + names +
-                    did_you_mean(*name, known.providers));
+  cursor->mistake("unknown provider " + cursor->shown() + "; this version has " + names +
+                  did_you_mean(*name, known.providers));
   return false;
 }
 
@@ -89,7 +133,8 @@ void read_account(const Cursor& cursor, Reading& reading, AccountConfig account)
   map.integer("idle_connections", account.idle_connections_max, 0, 1'000'000);
   map.duration("idle_connection_timeout", account.idle_connection_timeout, milliseconds(1), hours(24));
   if (judged) {
-    read_options(map, account);
+    map.boolean("drop_params", account.drop_params);
+    read_options(map, reading, account);
     map.finish();
     if (account.provider == "openai" && account.base_url.empty() && !map.has("api_key"))
       reading.report.warning(cursor.path() + ": no api_key for the provider's own URL; its calls will be refused");

@@ -46,6 +46,20 @@ int64_t count_image_fields(std::string_view body) {
   return count;
 }
 
+/// Where base64 may begin: behind ";base64," of a data: URL, or in a member "data" (Anthropic, Gemini, OpenAI's audio).
+size_t find_blob(std::string_view body) {
+  constexpr std::string_view kUrl = ";base64,";
+  constexpr std::string_view kName = "\"data\"";
+  size_t url = find(body, kUrl);
+  size_t name = find(body.substr(0, std::min(url, body.size())), kName);
+  if (name != std::string_view::npos) {
+    name += kName.size();
+    while (name < body.size() && (body[name] == ' ' || body[name] == ':' || body[name] == '"')) ++name;
+    return name;
+  }
+  return url == std::string_view::npos ? url : url + kUrl.size();
+}
+
 int64_t clamp64(Wide value) {
   return value > INT64_MAX ? INT64_MAX : static_cast<int64_t>(value);
 }
@@ -78,9 +92,8 @@ int64_t estimate_prompt_tokens(std::string_view body) {
   int64_t tokens = kEnvelopeTokens;
   int64_t blobs = 0;
   while (body.size() >= kBlobBytesMin) {
-    const size_t at = find(body, ";base64,");
-    if (at == std::string_view::npos) break;
-    const size_t begin = at + 8;
+    const size_t begin = find_blob(body);
+    if (begin == std::string_view::npos) break;
     size_t end = begin;
     while (end < body.size() && is_base64(body[end])) ++end;
     const bool blob = end - begin >= kBlobBytesMin;
@@ -89,6 +102,21 @@ int64_t estimate_prompt_tokens(std::string_view body) {
     body.remove_prefix(end);
   }
   return tokens + text_tokens(body) + std::max(blobs, named_images) * kBlobTokens;
+}
+
+int64_t estimate_input(const providers::CallBody& body) {
+  constexpr uint64_t kAudioBytesASecond = 2'000;
+  constexpr uint64_t kDocumentsASearch = 100;
+  switch (body.protocol) {
+    case providers::Protocol::openai_speech:
+      return static_cast<int64_t>(body.units);
+    case providers::Protocol::rerank:
+      return static_cast<int64_t>((body.units + kDocumentsASearch - 1) / kDocumentsASearch);
+    case providers::Protocol::openai_transcriptions:
+      return static_cast<int64_t>(body.json.size() / kAudioBytesASecond * 10);
+    default:
+      return estimate_prompt_tokens(body.json);
+  }
 }
 
 int64_t estimate_output_tokens(uint64_t text_bytes) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "config/prices.h"
+#include "providers/body.h"
 
 namespace weir::gateway {
 
@@ -21,6 +22,11 @@ inline constexpr int64_t kBlobTokens = 2'000;
 /// 3 to 8 tokens. Base64 blobs of 1 KiB and more and images by address count kBlobTokens each. Checked against recorded
 /// usage in tests/gateway.
 int64_t estimate_prompt_tokens(std::string_view body);
+
+/// The same for a call of any protocol, in what its model's price list counts: characters of speech, searches of a rerank
+/// (one for up to 100 documents), else tokens. Audio to be transcribed is taken for as many seconds as its bytes give at
+/// 2 KB/s, and for at least 10 tokens a second.
+int64_t estimate_input(const providers::CallBody& body);
 
 /// About how many tokens a text that a model wrote has (for streams that broke before their usage chunk): bytes / 3.
 int64_t estimate_output_tokens(uint64_t text_bytes);

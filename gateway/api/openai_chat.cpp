@@ -3,12 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/api/errors.h"
+#include "providers/json_scan.h"
 
 namespace weir::gateway {
 namespace {
 
 using providers::ChatEvent;
 using providers::Json;
+using providers::Signer;
 using providers::StopReason;
 
 std::string dump(const Json& json) {
@@ -17,14 +19,17 @@ std::string dump(const Json& json) {
 
 std::string_view stop_name(StopReason stop) {
   switch (stop) {
-    case StopReason::stop:
-      return "stop";
     case StopReason::length:
       return "length";
     case StopReason::tool_calls:
       return "tool_calls";
     case StopReason::content_filter:
+    case StopReason::refusal:
       return "content_filter";
+    case StopReason::stop:
+    case StopReason::stop_sequence:
+    case StopReason::pause_turn:
+      return "stop";
   }
   return "stop";
 }
@@ -35,7 +40,20 @@ Json bytes_json(const std::string& bytes) {
   return array;
 }
 
-Json logprobs_json(const std::vector<providers::TokenLogprobs>& tokens) {
+/// Google's own OpenAI endpoint carries thought signatures in this place of a tool call.
+Json google_signature(const std::string& signature) {
+  return {{"google", {{"thought_signature", signature}}}};
+}
+
+/// A piece of signed or encrypted thinking, in the form that other gateways made known: Anthropic's blocks.
+Json thinking_block(std::string_view thinking, const ChatEvent& event) {
+  if (!event.redacted.empty()) return {{"type", "redacted_thinking"}, {"data", event.redacted}};
+  return {{"type", "thinking"}, {"thinking", thinking}, {"signature", event.signature}};
+}
+
+}  // namespace
+
+Json openai_logprobs(const std::vector<providers::TokenLogprobs>& tokens) {
   Json content = Json::array();
   for (const auto& token : tokens) {
     Json top = Json::array();
@@ -46,38 +64,51 @@ Json logprobs_json(const std::vector<providers::TokenLogprobs>& tokens) {
                        {"bytes", bytes_json(token.chosen.bytes)},
                        {"top_logprobs", std::move(top)}});
   }
-  return {{"content", std::move(content)}};
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-Json usage_json(const providers::Usage& usage) {
+Json openai_usage(const providers::Usage& usage) {
   const auto& counts = usage.counts;
-  return {{"prompt_tokens", counts.input},
-          {"completion_tokens", counts.output},
-          {"total_tokens", counts.input + counts.output},
-          {"prompt_tokens_details", {{"cached_tokens", counts.cached_input}}},
-          {"completion_tokens_details", {{"reasoning_tokens", counts.reasoning}}}};
+  Json out = {{"prompt_tokens", counts.input},
+              {"completion_tokens", counts.output},
+              {"total_tokens", counts.input + counts.output},
+              {"prompt_tokens_details", {{"cached_tokens", counts.cached_input}, {"audio_tokens", counts.audio_input}}},
+              {"completion_tokens_details",
+               {{"reasoning_tokens", counts.reasoning}, {"audio_tokens", counts.audio_output}}}};
+  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0)
+    out["prompt_tokens_details"]["cache_creation_tokens"] = written;
+  return out;
 }
 
-}  // namespace
-
-ChatEncoder::ChatEncoder(std::string id, int64_t created_unix_s, std::string model)
-    : id_(std::move(id)), created_(created_unix_s), model_(std::move(model)) {
+ChatEncoder::ChatEncoder(std::string id, int64_t created_unix_s, std::string model, bool include_usage)
+    : id_(std::move(id)), created_(created_unix_s), model_(std::move(model)), include_usage_(include_usage) {
   prefix_ = R"(data: {"id":)" + dump(id_) + R"(,"object":"chat.completion.chunk","created":)" +
             std::to_string(created_) + R"(,"model":)" + dump(model_) + R"(,"choices":)";
 }
 
-void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
-  Choice& choice = choices_[event.index];
-  Json delta = Json::object();
-  if (!choice.opened) delta["role"] = "assistant";
-  Json finish = nullptr;
+void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
   switch (event.kind) {
     case ChatEvent::Kind::text:
-      delta["content"] = event.text;
+      out["content"] = event.text;
+      break;
+    case ChatEvent::Kind::refusal:
+      out["refusal"] = event.text;
       break;
     case ChatEvent::Kind::reasoning:
-      delta["reasoning_content"] = event.text;
+      out["reasoning_content"] = event.text;
+      choice.reasoning += event.text;
       break;
+    case ChatEvent::Kind::signature: {
+      if (choice.last_tool >= 0) {
+        out["tool_calls"] =
+            Json::array({{{"index", choice.last_tool}, {"extra_content", google_signature(event.signature)}}});
+        break;
+      }
+      const std::string_view thinking = std::string_view(choice.reasoning).substr(choice.thinking_from);
+      out["thinking_blocks"] = Json::array({thinking_block(thinking, event)});
+      choice.thinking_from = choice.reasoning.size();
+      break;
+    }
     case ChatEvent::Kind::tool_call: {
       Json call = {{"index", event.tool_index}};
       if (!event.tool_call.id.empty()) {
@@ -86,24 +117,41 @@ void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
         call["function"]["name"] = event.tool_call.name;
       }
       call["function"]["arguments"] = event.tool_call.arguments;
-      delta["tool_calls"] = Json::array({std::move(call)});
+      out["tool_calls"] = Json::array({std::move(call)});
       break;
     }
+    case ChatEvent::Kind::citation:
+      out["annotations"] = Json::array({event.citation});
+      break;
     case ChatEvent::Kind::finish:
-      if (!choice.opened) delta["content"] = "";
-      finish = stop_name(event.stop);
+      if (!choice.opened) out["content"] = "";
       break;
   }
+  if (event.kind != ChatEvent::Kind::signature)
+    choice.last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
+}
+
+void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
+  Choice& choice = choices_[event.index];
+  // Most of a stream is plain text: these bytes are put together without building a tree.
+  if (event.kind == ChatEvent::Kind::text && choice.opened && event.logprobs.empty() && choice.last_tool < 0) {
+    out.append(prefix_).append(R"([{"index":)").append(std::to_string(event.index)).append(R"(,"delta":{"content":)");
+    out.append(providers::quoted(event.text)).append(R"(},"logprobs":null,"finish_reason":null}]})").append("\n\n");
+    return;
+  }
+  Json piece = Json::object();
+  if (!choice.opened) piece["role"] = "assistant";
+  delta(event, choice, piece);
   choice.opened = true;
-  Json entry = {{"index", event.index}, {"delta", std::move(delta)}};
-  entry["logprobs"] = event.logprobs.empty() ? Json(nullptr) : logprobs_json(event.logprobs);
-  entry["finish_reason"] = std::move(finish);
+  Json entry = {{"index", event.index}, {"delta", std::move(piece)}};
+  entry["logprobs"] = event.logprobs.empty() ? Json(nullptr) : openai_logprobs(event.logprobs);
+  entry["finish_reason"] = event.kind == ChatEvent::Kind::finish ? Json(stop_name(event.stop)) : Json(nullptr);
   out.append(prefix_).append("[").append(dump(entry)).append("]}\n\n");
 }
 
-void ChatEncoder::final(const providers::Usage& usage, NanoUsd cost, bool include_usage, std::string& out) {
-  if (include_usage) {
-    std::string object = dump(usage_json(usage));
+void ChatEncoder::final(const providers::Usage& usage, NanoUsd cost, std::string& out) {
+  if (include_usage_) {
+    std::string object = dump(openai_usage(usage));
     object.pop_back();
     out.append(prefix_).append(R"([],"usage":)").append(object).append(R"(,"cost_usd":)");
     out.append(to_decimal_usd(cost)).append("}}\n\n");
@@ -118,8 +166,20 @@ void ChatEncoder::add(ChatEvent event) {
       choice.text += event.text;
       for (auto& token : event.logprobs) choice.logprobs.push_back(std::move(token));
       break;
+    case ChatEvent::Kind::refusal:
+      choice.refusal += event.text;
+      break;
     case ChatEvent::Kind::reasoning:
       choice.reasoning += event.text;
+      break;
+    case ChatEvent::Kind::signature:
+      if (choice.last_tool >= 0) {
+        choice.call_signatures[choice.last_tool] = std::move(event.signature);
+        break;
+      }
+      choice.thinking_blocks.push_back(
+          thinking_block(std::string_view(choice.reasoning).substr(choice.thinking_from), event));
+      choice.thinking_from = choice.reasoning.size();
       break;
     case ChatEvent::Kind::tool_call: {
       providers::ToolCall& call = choice.tool_calls[event.tool_index];
@@ -130,22 +190,37 @@ void ChatEncoder::add(ChatEvent event) {
       call.arguments += event.tool_call.arguments;
       break;
     }
+    case ChatEvent::Kind::citation:
+      choice.annotations.push_back(std::move(event.citation));
+      break;
     case ChatEvent::Kind::finish:
       choice.stop = event.stop;
       break;
   }
+  if (event.kind != ChatEvent::Kind::signature)
+    choice.last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
 }
 
-std::string ChatEncoder::whole(const providers::Usage& usage) const {
+std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {
   Json choices = Json::array();
   for (const auto& [index, choice] : choices_) {
-    Json message = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+    const bool only_calls = choice.text.empty() && !choice.tool_calls.empty();
+    Json message = {{"role", "assistant"},
+                    {"content", only_calls || !choice.refusal.empty() ? Json(nullptr) : Json(choice.text)},
+                    {"refusal", choice.refusal.empty() ? Json(nullptr) : Json(choice.refusal)}};
+    if (!choice.text.empty()) message["content"] = choice.text;
     if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
-    for (const auto& [at, call] : choice.tool_calls)
-      message["tool_calls"].push_back(
-          {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+    if (!choice.thinking_blocks.empty()) message["thinking_blocks"] = choice.thinking_blocks;
+    if (!choice.annotations.empty()) message["annotations"] = choice.annotations;
+    for (const auto& [at, call] : choice.tool_calls) {
+      Json entry = {
+          {"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+      if (const auto signed_call = choice.call_signatures.find(at); signed_call != choice.call_signatures.end())
+        entry["extra_content"] = google_signature(signed_call->second);
+      message["tool_calls"].push_back(std::move(entry));
+    }
     Json entry = {{"index", index}, {"message", std::move(message)}};
-    entry["logprobs"] = choice.logprobs.empty() ? Json(nullptr) : logprobs_json(choice.logprobs);
+    entry["logprobs"] = choice.logprobs.empty() ? Json(nullptr) : openai_logprobs(choice.logprobs);
     entry["finish_reason"] = stop_name(choice.stop);
     choices.push_back(std::move(entry));
   }
@@ -154,18 +229,34 @@ std::string ChatEncoder::whole(const providers::Usage& usage) const {
                {"created", created_},
                {"model", model_},
                {"choices", std::move(choices)},
-               {"usage", usage_json(usage)}});
+               {"usage", openai_usage(usage)}});
 }
 
-std::string chat_error_event(const Error& error) {
-  return "data: " + error_body(error) + "\n\n";
-}
+namespace {
 
-void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,
-                            std::string& out) {
-  out.append(event.substr(0, usage_object)).append(R"("cost_usd":)").append(to_decimal_usd(cost));
-  if (!usage_empty) out.push_back(',');
-  out.append(event.substr(usage_object));
+class OpenAiChatApi final : public ClientApi {
+ public:
+  providers::Protocol protocol() const override { return providers::Protocol::openai_chat; }
+  Result<providers::CallBody> mark(const Request& request, std::string_view) const override {
+    return providers::mark_call(protocol(), request.body);
+  }
+  Result<providers::ChatRequest> decode(const providers::CallBody& body) const override {
+    return decode_chat(body.json);
+  }
+  std::unique_ptr<AnswerEncoder> encoder(const AnswerContext& context) const override {
+    const std::string_view id = context.request_id.substr(context.request_id.find('-') + 1);
+    return std::make_unique<ChatEncoder>("chatcmpl-" + std::string(id), context.created_unix_s,
+                                         std::string(context.model), context.body.include_usage);
+  }
+  std::string error_body(const Error& error) const override { return gateway::error_body(error); }
+  std::string error_event(const Error& error) const override { return "data: " + gateway::error_body(error) + "\n\n"; }
+};
+
+}  // namespace
+
+const ClientApi& openai_chat_api() {
+  static const OpenAiChatApi api;
+  return api;
 }
 
 }  // namespace weir::gateway

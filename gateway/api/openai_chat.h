@@ -7,50 +7,55 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "config/base/money.h"
-#include "providers/chat.h"
+#include "gateway/api/client_api.h"
 
 namespace weir::gateway {
+
+const ClientApi& openai_chat_api();
 
 /// Errors: bad_request with `param`.
 Result<providers::ChatRequest> decode_chat(std::string_view body);
 
-/// Encodes one answer. One of two uses: chunk() for each event and final() for a stream, or add() and whole().
-class ChatEncoder {
+class ChatEncoder final : public AnswerEncoder {
  public:
-  ChatEncoder(std::string id, int64_t created_unix_s, std::string model);
+  ChatEncoder(std::string id, int64_t created_unix_s, std::string model, bool include_usage);
 
-  /// Appends the server-sent events of one neutral event.
-  void chunk(const providers::ChatEvent& event, std::string& out);
+  void begin(const providers::Usage&, std::string&) override {}
+  void chunk(const providers::ChatEvent& event, std::string& out) override;
   /// The usage chunk, if the client asked for it, and the end mark.
-  void final(const providers::Usage& usage, NanoUsd cost, bool include_usage, std::string& out);
-
-  /// Collects an event of an answer that is sent whole.
-  void add(providers::ChatEvent event);
-  std::string whole(const providers::Usage& usage) const;
+  void final(const providers::Usage& usage, NanoUsd cost, std::string& out) override;
+  void add(providers::ChatEvent event) override;
+  std::string whole(const providers::Usage& usage, NanoUsd cost) override;
 
  private:
   struct Choice {
     std::string text;
+    std::string refusal;
     std::string reasoning;
+    providers::Json thinking_blocks = providers::Json::array();
+    providers::Json annotations = providers::Json::array();
     std::vector<providers::TokenLogprobs> logprobs;
     std::map<int32_t, providers::ToolCall> tool_calls;
+    std::map<int32_t, std::string> call_signatures;
     providers::StopReason stop = providers::StopReason::stop;
     bool opened = false;
+    int32_t last_tool = -1;    // the call that a signature belongs to; −1: what came last was no call
+    size_t thinking_from = 0;  // where the open thinking block begins in `reasoning`
   };
+  void delta(const providers::ChatEvent& event, Choice& choice, providers::Json& out);
+
   std::string id_;
   int64_t created_;
   std::string model_;
+  bool include_usage_;
   std::string prefix_;  // the part of every chunk before its choices, encoded once
   std::map<int32_t, Choice> choices_;
 };
 
-/// An error as an event of a stream that already began.
-std::string chat_error_event(const Error& error);
-
-/// `usage` with what it cost, spliced behind the brace that opens the upstream's own usage object.
-void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,
-                            std::string& out);
+/// OpenAI's usage object.
+providers::Json openai_usage(const providers::Usage& usage);
+providers::Json openai_logprobs(const std::vector<providers::TokenLogprobs>& tokens);
 
 }  // namespace weir::gateway

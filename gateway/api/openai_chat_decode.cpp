@@ -1,9 +1,11 @@
+#include <algorithm>
+#include <array>
 #include <charconv>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_chat.h"
+#include "providers/media.h"
 
 namespace weir::gateway {
 namespace {
@@ -16,6 +18,19 @@ using providers::Role;
 
 constexpr size_t kStopStringsMax = 16;
 constexpr size_t kStopBytesMax = 256;
+constexpr size_t kToolsMax = 1024;
+
+// What the fields below are read from.
+constexpr auto kModelled = std::to_array<std::string_view>(
+    {"model", "messages", "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty",
+     "repetition_penalty", "top_k", "seed", "max_tokens", "max_completion_tokens", "n", "logprobs", "top_logprobs",
+     "stream", "stream_options", "ignore_eos", "stop", "logit_bias", "tools", "tool_choice", "parallel_tool_calls",
+     "response_format", "reasoning_effort", "chat_template_kwargs", "user", "safety_identifier", "metadata",
+     "service_tier"});
+// OpenAI's other fields, which the neutral language has no word for (https://platform.openai.com/docs/api-reference/chat).
+constexpr auto kUnmodelled = std::to_array<std::string_view>({"audio", "functions", "function_call", "modalities",
+                                                              "prediction", "prompt_cache_key", "store", "verbosity",
+                                                              "web_search_options", "prompt_cache_retention"});
 
 /// Reads the body's fields one by one; the first mistake stays.
 class Decoder {
@@ -40,6 +55,13 @@ class Decoder {
   void message(const Json& in, const std::string& where);
   void content(const Json& in, const std::string& where, Message& out);
   void tool_calls(const Json& in, const std::string& where, Message& out);
+  void thinking(const Json& message, const std::string& where, Message& out);
+  Part media_part(const Json& in, const std::string& type, const std::string& at);
+  void tools();
+  void tool_choice();
+  void response_format();
+  void reasoning();
+  void others();
   void stop();
   void logit_bias();
 
@@ -87,9 +109,42 @@ std::string Decoder::text(const Json& object, const char* key, const std::string
   return value->get<std::string>();
 }
 
+/// image_url {url, detail}, input_audio {data, format}, file {file_data, file_id, filename}.
+Part Decoder::media_part(const Json& in, const std::string& type, const std::string& at) {
+  Part part;
+  const Json* source = find(in, type.c_str());
+  if (source == nullptr || !source->is_object()) {
+    // vLLM and others take the URL as a plain string.
+    if (type == "image_url" && source != nullptr && source->is_string()) {
+      part.kind = Part::Kind::image;
+      part.media = providers::media_of_url(source->get_ref<const std::string&>());
+      return part;
+    }
+    fail(at + "." + type, "an object");
+    return part;
+  }
+  const std::string where = at + "." + type;
+  if (type == "image_url") {
+    part.kind = Part::Kind::image;
+    part.media = providers::media_of_url(text(*source, "url", where));
+    part.media.detail = text(*source, "detail", where);
+    if (part.media.url.empty() && part.media.data.empty()) fail(where + ".url", "an URL or a base64 data: URL");
+  } else if (type == "input_audio") {
+    part.kind = Part::Kind::audio;
+    part.media.data = text(*source, "data", where);
+    part.media.mime = providers::mime_of_audio_format(text(*source, "format", where));
+  } else {
+    part.kind = Part::Kind::file;
+    part.media = providers::media_of_url(text(*source, "file_data", where));
+    part.media.file_id = text(*source, "file_id", where);
+    part.media.name = text(*source, "filename", where);
+  }
+  return part;
+}
+
 void Decoder::content(const Json& in, const std::string& where, Message& out) {
   if (in.is_string()) {
-    out.parts.push_back({Part::Kind::text, in.get<std::string>(), {}});
+    out.parts.push_back(Part::of_text(in.get<std::string>()));
     return;
   }
   if (!in.is_array()) return fail(where, "a string or an array of parts");
@@ -98,18 +153,37 @@ void Decoder::content(const Json& in, const std::string& where, Message& out) {
     if (!in[i].is_object()) return fail(at, "an object");
     const std::string type = text(in[i], "type", at);
     if (type == "text") {
-      out.parts.push_back({Part::Kind::text, text(in[i], "text", at), {}});
+      out.parts.push_back(Part::of_text(text(in[i], "text", at)));
     } else if (type == "refusal") {
-      out.parts.push_back({Part::Kind::refusal, text(in[i], "refusal", at), {}});
-    } else if (type == "image_url") {
-      out.parts.push_back({Part::Kind::image, {}, in[i]});
-    } else if (type == "input_audio") {
-      out.parts.push_back({Part::Kind::audio, {}, in[i]});
-    } else if (type == "file") {
-      out.parts.push_back({Part::Kind::file, {}, in[i]});
+      out.parts.push_back({.kind = Part::Kind::refusal, .text = text(in[i], "refusal", at)});
+    } else if (type == "image_url" || type == "input_audio" || type == "file") {
+      out.parts.push_back(media_part(in[i], type, at));
     } else {
       return fail(at + ".type", "one of text, image_url, input_audio, file, refusal");
     }
+    if (const Json* cache = find(in[i], "cache_control")) out.parts.back().cache = *cache;
+  }
+}
+
+/// Earlier thinking, replayed: Anthropic's blocks as the encoder gives them, else plain reasoning text.
+void Decoder::thinking(const Json& message, const std::string& where, Message& out) {
+  const Json* blocks = find(message, "thinking_blocks");
+  if (blocks == nullptr) {
+    std::string reasoning = text(message, "reasoning_content", where);
+    if (reasoning.empty()) reasoning = text(message, "reasoning", where);
+    if (!reasoning.empty()) out.parts.push_back({.kind = Part::Kind::reasoning, .text = std::move(reasoning)});
+    return;
+  }
+  if (!blocks->is_array()) return fail(where + ".thinking_blocks", "an array");
+  for (const Json& block : *blocks) {
+    if (!block.is_object()) return fail(where + ".thinking_blocks", "an array of objects");
+    Part part{.kind = Part::Kind::reasoning};
+    part.text = text(block, "thinking", where + ".thinking_blocks");
+    part.signature = providers::unwrap_signature(text(block, "signature", where + ".thinking_blocks"),
+                                                 providers::Signer::anthropic, part.signer);
+    part.redacted = text(block, "data", where + ".thinking_blocks");
+    if (!part.redacted.empty()) part.signer = providers::Signer::anthropic;
+    out.parts.push_back(std::move(part));
   }
 }
 
@@ -119,8 +193,14 @@ void Decoder::tool_calls(const Json& in, const std::string& where, Message& out)
     const std::string at = where + "[" + std::to_string(i) + "]";
     const Json* function = in[i].is_object() ? find(in[i], "function") : nullptr;
     if (function == nullptr || !function->is_object()) return fail(at + ".function", "an object");
-    out.tool_calls.push_back({text(in[i], "id", at), text(*function, "name", at + ".function"),
-                              text(*function, "arguments", at + ".function")});
+    Part part = Part::of_call({text(in[i], "id", at), text(*function, "name", at + ".function"),
+                               text(*function, "arguments", at + ".function")});
+    if (const Json* extra = find(in[i], "extra_content"); extra != nullptr && extra->is_object())
+      if (const Json* google = find(*extra, "google"); google != nullptr && google->is_object()) {
+        part.signature = text(*google, "thought_signature", at + ".extra_content.google");
+        part.signer = providers::Signer::gemini;
+      }
+    out.parts.push_back(std::move(part));
   }
 }
 
@@ -140,13 +220,15 @@ void Decoder::message(const Json& in, const std::string& where) {
     out.role = Role::tool;
   else
     return fail(where + ".role", "one of system, developer, user, assistant, tool");
+  if (out.role == Role::assistant) thinking(in, where, out);
   if (const Json* value = find(in, "content"))
     content(*value, where + ".content", out);
   else if (out.role != Role::assistant)
     return fail(where + ".content", "given");
   out.name = text(in, "name", where);
   out.tool_call_id = text(in, "tool_call_id", where);
-  out.reasoning = text(in, "reasoning_content", where);
+  if (const Json* cache = find(in, "cache_control"); cache != nullptr && !out.parts.empty())
+    out.parts.back().cache = *cache;
   if (const Json* value = find(in, "tool_calls")) tool_calls(*value, where + ".tool_calls", out);
   out_.messages.push_back(std::move(out));
 }
@@ -184,6 +266,101 @@ void Decoder::logit_bias() {
   }
 }
 
+/// {"type":"function","function":{name, description, parameters, strict}}; another type is a tool of the upstream's own.
+void Decoder::tools() {
+  const Json* list = find(body_, "tools");
+  if (list == nullptr) return;
+  if (!list->is_array() || list->size() > kToolsMax) return fail("tools", "an array of at most 1024 tools");
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string at = "tools[" + std::to_string(i) + "]";
+    const Json& in = (*list)[i];
+    if (!in.is_object()) return fail(at, "an object");
+    providers::Tool tool;
+    if (text(in, "type", at) != "function") {
+      tool.native = in;
+      out_.tools.push_back(std::move(tool));
+      continue;
+    }
+    const Json* function = find(in, "function");
+    if (function == nullptr || !function->is_object()) return fail(at + ".function", "an object");
+    tool.name = text(*function, "name", at + ".function");
+    if (tool.name.empty()) return fail(at + ".function.name", "given");
+    tool.description = text(*function, "description", at + ".function");
+    if (const Json* parameters = find(*function, "parameters")) tool.parameters = *parameters;
+    if (const Json* strict = find(*function, "strict"); strict != nullptr && strict->is_boolean())
+      tool.strict = strict->get<bool>();
+    if (const Json* cache = find(in, "cache_control")) tool.cache = *cache;
+    out_.tools.push_back(std::move(tool));
+  }
+}
+
+void Decoder::tool_choice() {
+  using Kind = providers::ToolChoice::Kind;
+  auto& choice = out_.tool_choice;
+  if (const Json* parallel = find(body_, "parallel_tool_calls")) {
+    if (!parallel->is_boolean()) return fail("parallel_tool_calls", "a boolean");
+    choice.parallel = parallel->get<bool>();
+  }
+  const Json* value = find(body_, "tool_choice");
+  if (value == nullptr) return;
+  if (*value == "auto") {
+    choice.kind = Kind::automatic;
+  } else if (*value == "none") {
+    choice.kind = Kind::none;
+  } else if (*value == "required") {
+    choice.kind = Kind::required;
+  } else if (const Json* function = value->is_object() ? find(*value, "function") : nullptr;
+             function != nullptr && function->is_object()) {
+    choice.kind = Kind::named;
+    choice.name = text(*function, "name", "tool_choice.function");
+  } else if (value->is_object()) {
+    out_.unmodelled["tool_choice"] = *value;
+  } else {
+    fail("tool_choice", "none, auto, required, or an object that names a function");
+  }
+}
+
+void Decoder::response_format() {
+  using Kind = providers::ResponseFormat::Kind;
+  const Json* value = find(body_, "response_format");
+  if (value == nullptr) return;
+  if (!value->is_object()) return fail("response_format", "an object");
+  auto& format = out_.response_format;
+  const std::string type = text(*value, "type", "response_format");
+  if (type == "json_object") {
+    format.kind = Kind::json_object;
+  } else if (type == "json_schema") {
+    format.kind = Kind::json_schema;
+    const Json* schema = find(*value, "json_schema");
+    if (schema == nullptr || !schema->is_object()) return fail("response_format.json_schema", "an object");
+    format.name = text(*schema, "name", "response_format.json_schema");
+    format.description = text(*schema, "description", "response_format.json_schema");
+    if (const Json* inner = find(*schema, "schema")) format.schema = *inner;
+    if (const Json* strict = find(*schema, "strict"); strict != nullptr && strict->is_boolean())
+      format.strict = strict->get<bool>();
+  } else if (type != "text") {
+    fail("response_format.type", "one of text, json_object, json_schema");
+  }
+}
+
+void Decoder::reasoning() {
+  out_.reasoning.effort = text(body_, "reasoning_effort", "body");
+}
+
+/// What no field above took is kept by name.
+void Decoder::others() {
+  const auto has = [](const auto& list, const std::string& key) {
+    return std::find(list.begin(), list.end(), key) != list.end();
+  };
+  for (const auto& [key, value] : body_.items()) {
+    if (has(kModelled, key) || value.is_null()) continue;
+    (has(kUnmodelled, key) ? out_.unmodelled : out_.extensions)[key] = value;
+  }
+  // What says nothing but the default is no wish.
+  if (out_.unmodelled.value("modalities", Json()) == Json::array({"text"})) out_.unmodelled.erase("modalities");
+  if (out_.unmodelled.value("store", Json()) == Json(false)) out_.unmodelled.erase("store");
+}
+
 Result<ChatRequest> Decoder::run() {
   out_.model = text(body_, "model", "body");
   messages();
@@ -214,14 +391,18 @@ Result<ChatRequest> Decoder::run() {
     out_.include_usage = options->value("include_usage", Json(false)) == Json(true);
   stop();
   logit_bias();
-  if (const Json* tools = find(body_, "tools"))
-    tools->is_array() ? void(out_.tools = *tools) : fail("tools", "an array");
-  if (const Json* choice = find(body_, "tool_choice")) out_.tool_choice = *choice;
-  if (const Json* format = find(body_, "response_format"))
-    format->is_object() ? void(out_.response_format = *format) : fail("response_format", "an object");
+  tools();
+  tool_choice();
+  response_format();
+  reasoning();
   if (const Json* arguments = find(body_, "chat_template_kwargs"))
     arguments->is_object() ? void(out_.template_arguments = *arguments) : fail("chat_template_kwargs", "an object");
   out_.user = text(body_, "user", "body");
+  if (out_.user.empty()) out_.user = text(body_, "safety_identifier", "body");
+  if (const Json* metadata = find(body_, "metadata"))
+    metadata->is_object() ? void(out_.metadata = *metadata) : fail("metadata", "an object");
+  out_.service_tier = text(body_, "service_tier", "body");
+  others();
   if (error_) return std::move(*error_);
   return std::move(out_);
 }

@@ -93,10 +93,6 @@ TEST(Mistakes, AccountsAndEngines) {
       {"accounts:\n  a: {provider: opnai}\n",
        {"2:17: accounts.a.provider: unknown provider \"opnai\"; this version has openai, echo; did you mean "
         "\"openai\"?"}},
-      {"accounts:\n  a: {provider: bedrock, region: us-east-1}\n",
-       {"2:17: accounts.a.provider: provider \"bedrock\" is not available in this version, which has openai, echo; "
-        "with an "
-        "OpenAI-compatible base_url, write openai"}},
       {"accounts: {a: {provider: openai, base_url: ftp://x}}\n",
        {"1:44: accounts.a.base_url: must begin with https:// or http://, is \"ftp://x\""}},
       {"accounts: {a: {provider: openai, base_url: 'https://u:hunter2@x'}}\n",

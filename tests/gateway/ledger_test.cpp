@@ -26,8 +26,14 @@ using testing::HasSubstr;
 
 class LedgerTest : public LedgerFolder {
  protected:
-  LedgerTest() : quiet_(::open("/dev/null", O_WRONLY | O_CLOEXEC)), log_(metrics::Level::info, quiet_) {}
-  ~LedgerTest() override { ::close(quiet_); }
+  /// Closed only after the log's thread, which writes to it, has ended.
+  struct Quiet {
+    Quiet() : fd(::open("/dev/null", O_WRONLY | O_CLOEXEC)) {}
+    ~Quiet() { ::close(fd); }
+    Quiet(const Quiet&) = delete;
+    Quiet& operator=(const Quiet&) = delete;
+    int fd;
+  };
 
   LedgerOptions options(int cores = 1, uint64_t journal_bytes = 1 << 20) {
     LedgerOptions o;
@@ -84,8 +90,8 @@ class LedgerTest : public LedgerFolder {
     }
   }
 
-  int quiet_;
-  metrics::Log log_;
+  Quiet quiet_;
+  metrics::Log log_{metrics::Level::info, quiet_.fd};
 };
 
 TEST_F(LedgerTest, EveryColumn) {

@@ -17,7 +17,7 @@ TEST(CallBody, MarksTheFieldsThatPolicyReads) {
   const std::string_view json =
       R"({ "messages":[{"role":"user","content":"a \"model\": b"}], "stream" : true ,"model" : "m\u00e9" ,)"
       R"("stream_options": {"x":{"y":[1]},"include_usage":true} ,"max_tokens":7, "max_completion_tokens" : 5,"n":2})";
-  auto body = mark_call(json);
+  auto body = mark_call(Protocol::openai_chat, json);
   ASSERT_TRUE(body.ok()) << body.error().detail;
   EXPECT_EQ(body->model, "mé");
   EXPECT_EQ(at(json, body->model_value), R"("m\u00e9")");
@@ -63,7 +63,7 @@ TEST(CallBody, RefusesWithTheFieldsName) {
       {R"({"model":"m","stream_options":[],"messages":[{"role":"user","content":"x"}]})", "stream_options", "object"},
   };
   for (const Case& one : cases) {
-    auto body = mark_call(one.json);
+    auto body = mark_call(Protocol::openai_chat, one.json);
     ASSERT_FALSE(body.ok()) << one.json;
     EXPECT_EQ(body.error().http_status, 400);
     EXPECT_EQ(body.error().code, "invalid_request_error");
@@ -75,12 +75,12 @@ TEST(CallBody, RefusesWithTheFieldsName) {
 TEST(CallBody, EveryTruncationAndDeepNestingIsRefused) {
   const std::string json = R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"é"}]}],"n":1})";
   for (size_t length = 0; length < json.size(); ++length)
-    EXPECT_FALSE(mark_call(std::string_view(json).substr(0, length)).ok()) << length;
+    EXPECT_FALSE(mark_call(Protocol::openai_chat, std::string_view(json).substr(0, length)).ok()) << length;
   std::string deep = R"({"model":"m","messages":[{"role":"user","content":"x"}],"x":)";
   deep += std::string(1000, '[') + std::string(1000, ']') + "}";
-  auto body = mark_call(deep);
+  auto body = mark_call(Protocol::openai_chat, deep);
   ASSERT_FALSE(body.ok());
-  EXPECT_FALSE(mark_call(std::string(100'000, '[')).ok());
+  EXPECT_FALSE(mark_call(Protocol::openai_chat, std::string(100'000, '[')).ok());
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ std::string read(const fs::path& path) {
 
 /// What a codec is handed for one attempt.
 struct Rig {
-  explicit Rig(std::string text) : json(std::move(text)), body(*mark_call(json)) {}
+  explicit Rig(std::string text) : json(std::move(text)), body(*mark_call(Protocol::openai_chat, json)) {}
   std::string json;
   CallBody body;
   Core core{0};

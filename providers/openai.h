@@ -1,0 +1,49 @@
+// OpenAI's API and everything compatible with it, in pieces that its codec puts together: dialects (what one compatible
+// does otherwise), the decoder that passes answers through, and the pair that translates to and from the neutral
+// language. References: https://platform.openai.com/docs/api-reference/chat, …/chat-streaming.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+#include "providers/codec.h"
+#include "providers/refusals.h"
+
+namespace weir::providers {
+
+/// One compatible API: a preset of the catalog.
+struct OpenAiDialect {
+  std::string_view name;      // the provider's name in a config
+  std::string_view base_url;  // empty: must be given
+  bool stream_usage = true;   // understands stream_options.include_usage
+  bool developer_role = false;
+  bool max_completion_tokens = false;  // the name that its chat API prefers for the output limit
+  bool sampling_extras = false;        // top_k, min_p, repetition_penalty
+  bool replays_reasoning = false;      // takes reasoning_content of earlier turns
+  bool responses = false;              // has /responses
+  bool completions = true;             // has /completions
+  enum class Effort : uint8_t { reasoning_effort, reasoning_object, none } effort = Effort::reasoning_effort;
+};
+
+/// The presets, "openai" first. https://docs.vllm.ai, https://openrouter.ai/docs, … each API's own reference.
+const std::vector<OpenAiDialect>& openai_dialects();
+const OpenAiDialect& openai_dialect(std::string_view name);  // "openai" for a name that is none
+
+/// The answer's bytes as they are, with usage, errors and the end found in them.
+std::unique_ptr<ReplyDecoder> make_openai_decoder(const Attempt& attempt);
+/// The answer as neutral events.
+std::unique_ptr<ReplyDecoder> make_openai_event_decoder(const Attempt& attempt);
+
+/// The body of a chat completion that asks what `request` asks. Errors: what OpenAI's API has no word for.
+Result<std::string> openai_chat_body(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect,
+                                     Refusals& refusals);
+
+/// OpenAI's usage object (also DeepSeek's prompt_cache_hit_tokens). `usage` is the JSON text of the object. Empty where it
+/// does not say in plausible numbers what was used, which is then to be estimated.
+std::optional<config::TokenCounts> openai_usage_counts(std::string_view usage);
+
+}  // namespace weir::providers

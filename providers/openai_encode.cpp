@@ -1,0 +1,310 @@
+// A neutral request as the body of an OpenAI chat completion, for clients that speak another protocol.
+#include <nlohmann/json.hpp>
+
+#include "providers/media.h"
+#include "providers/openai.h"
+#include "providers/reasoning.h"
+
+namespace weir::providers {
+namespace {
+
+class ChatBodyEncoder {
+ public:
+  ChatBodyEncoder(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect, Refusals& refusals)
+      : request_(request), attempt_(attempt), dialect_(dialect), refusals_(refusals) {}
+  Json run();
+
+ private:
+  void messages();
+  void message(const Message& in, const std::string& where);
+  void assistant(const Message& in, const std::string& where);
+  void tool_result(const Message& in, const std::string& where);
+  void flush_tool_media();
+  Json parts(const std::vector<Part>& in, const std::string& where);
+  Json part(const Part& in, const std::string& where);
+  void sampling();
+  void limits();
+  void reasoning();
+  void tools();
+  void response_format();
+  void rest();
+
+  const ChatRequest& request_;
+  const Attempt& attempt_;
+  const OpenAiDialect& dialect_;
+  Refusals& refusals_;
+  Json body_ = Json::object();
+  Json tool_media_ = Json::array();  // images of tool results, which only a user message can carry
+};
+
+Json ChatBodyEncoder::part(const Part& in, const std::string& where) {
+  const Media& media = in.media;
+  Json out = Json::object();
+  switch (in.kind) {
+    case Part::Kind::text:
+      out = {{"type", "text"}, {"text", in.text}};
+      break;
+    case Part::Kind::refusal:
+      out = {{"type", "refusal"}, {"refusal", in.text}};
+      break;
+    case Part::Kind::image:
+      if (!media.file_id.empty()) refusals_.must_say(where, "an image by file id");
+      out = {{"type", "image_url"}, {"image_url", {{"url", url_of_media(media)}}}};
+      if (!media.detail.empty()) out["image_url"]["detail"] = media.detail;
+      break;
+    case Part::Kind::audio:
+      if (media.data.empty()) refusals_.must_say(where, "audio by URL; send it in base64");
+      out = {{"type", "input_audio"},
+             {"input_audio", {{"data", media.data}, {"format", audio_format_of_mime(media.mime)}}}};
+      break;
+    case Part::Kind::file:
+      out = {{"type", "file"}, {"file", Json::object()}};
+      if (!media.file_id.empty())
+        out["file"]["file_id"] = media.file_id;
+      else if (!media.data.empty())
+        out["file"] = {{"filename", media.name.empty() ? "document" : media.name}, {"file_data", url_of_media(media)}};
+      else
+        refusals_.must_say(where, "a file by URL; send it in base64");
+      break;
+    case Part::Kind::reasoning:
+    case Part::Kind::tool_call:
+      break;  // beside the content, not in it
+  }
+  // OpenRouter passes cache hints on to the models that know them; elsewhere caching needs none.
+  if (!in.cache.is_null() && dialect_.effort == OpenAiDialect::Effort::reasoning_object) out["cache_control"] = in.cache;
+  return out;
+}
+
+/// A string where all is text, else a list of parts.
+Json ChatBodyEncoder::parts(const std::vector<Part>& in, const std::string& where) {
+  const bool keep_cache = dialect_.effort == OpenAiDialect::Effort::reasoning_object;
+  bool plain = true;
+  size_t texts = 0;
+  for (const Part& one : in) {
+    if (one.kind == Part::Kind::reasoning || one.kind == Part::Kind::tool_call) continue;
+    plain = plain && one.kind == Part::Kind::text && (one.cache.is_null() || !keep_cache);
+    ++texts;
+  }
+  if (plain && texts <= 1) {
+    std::string text;
+    for (const Part& one : in)
+      if (one.kind == Part::Kind::text) text += one.text;
+    return text;
+  }
+  Json out = Json::array();
+  for (size_t i = 0; i < in.size(); ++i)
+    if (in[i].kind != Part::Kind::reasoning && in[i].kind != Part::Kind::tool_call)
+      out.push_back(part(in[i], where + "[" + std::to_string(i) + "]"));
+  return out;
+}
+
+void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
+  Json out = {{"role", "assistant"}};
+  const Json content = parts(in.parts, where);
+  Json calls = Json::array();
+  for (const Part& one : in.parts) {
+    if (one.kind != Part::Kind::tool_call) continue;
+    Json call = {{"id", one.call.id},
+                 {"type", "function"},
+                 {"function",
+                  {{"name", one.call.name}, {"arguments", one.call.arguments.empty() ? "{}" : one.call.arguments}}}};
+    if (one.signer == Signer::gemini && !one.signature.empty())
+      call["extra_content"] = {{"google", {{"thought_signature", one.signature}}}};
+    calls.push_back(std::move(call));
+  }
+  const bool empty = content.is_string() && content.get_ref<const std::string&>().empty();
+  out["content"] = empty && !calls.empty() ? Json(nullptr) : content;
+  if (!calls.empty()) out["tool_calls"] = std::move(calls);
+  // Earlier thinking helps only the models that ask for it back; the others were trained without.
+  if (const std::string thought = in.reasoning(); dialect_.replays_reasoning && !thought.empty())
+    out["reasoning_content"] = thought;
+  if (!in.name.empty()) out["name"] = in.name;
+  body_["messages"].push_back(std::move(out));
+}
+
+/// Tool messages hold text alone: images of a result follow in a user message, after the last result of the turn.
+void ChatBodyEncoder::tool_result(const Message& in, const std::string& where) {
+  std::string text = in.text();
+  if (in.tool_failed) text = "Error: " + text;
+  for (size_t i = 0; i < in.parts.size(); ++i) {
+    const Part& one = in.parts[i];
+    if (one.kind != Part::Kind::image && one.kind != Part::Kind::file && one.kind != Part::Kind::audio) continue;
+    tool_media_.push_back(
+        {{"type", "text"}, {"text", "The result of tool call " + in.tool_call_id + " includes this:"}});
+    tool_media_.push_back(part(one, where + "[" + std::to_string(i) + "]"));
+  }
+  body_["messages"].push_back({{"role", "tool"}, {"tool_call_id", in.tool_call_id}, {"content", std::move(text)}});
+}
+
+void ChatBodyEncoder::flush_tool_media() {
+  if (tool_media_.empty()) return;
+  body_["messages"].push_back({{"role", "user"}, {"content", std::move(tool_media_)}});
+  tool_media_ = Json::array();
+}
+
+void ChatBodyEncoder::message(const Message& in, const std::string& where) {
+  if (in.role == Role::tool) return tool_result(in, where);
+  flush_tool_media();
+  if (in.role == Role::assistant) return assistant(in, where);
+  std::string_view role = "user";
+  if (in.role == Role::system) role = "system";
+  if (in.role == Role::developer) role = dialect_.developer_role ? "developer" : "system";
+  Json out = {{"role", role}, {"content", parts(in.parts, where)}};
+  if (!in.name.empty()) out["name"] = in.name;
+  body_["messages"].push_back(std::move(out));
+}
+
+void ChatBodyEncoder::messages() {
+  body_["messages"] = Json::array();
+  for (size_t i = 0; i < request_.messages.size(); ++i)
+    message(request_.messages[i], "messages[" + std::to_string(i) + "].content");
+  flush_tool_media();
+  if (request_.prompts.size() > 1) refusals_.must_say("prompt", "several prompts in one call");
+  if (!request_.token_prompts.empty()) refusals_.must_say("prompt", "a prompt of token ids");
+  if (request_.echo_prompt) refusals_.cannot_say("echo");
+}
+
+void ChatBodyEncoder::sampling() {
+  const auto set = [&](const char* key, const auto& value) {
+    if (value) body_[key] = *value;
+  };
+  set("temperature", request_.temperature);
+  set("top_p", request_.top_p);
+  set("presence_penalty", request_.presence_penalty);
+  set("frequency_penalty", request_.frequency_penalty);
+  set("seed", request_.seed);
+  const auto extra = [&](const char* key, const auto& value) {
+    if (!value) return;
+    if (dialect_.sampling_extras)
+      body_[key] = *value;
+    else
+      refusals_.cannot_say(key);
+  };
+  extra("top_k", request_.top_k);
+  extra("min_p", request_.min_p);
+  extra("repetition_penalty", request_.repetition_penalty);
+  if (!request_.stop.empty()) body_["stop"] = request_.stop;
+  if (request_.n > 1) body_["n"] = request_.n;
+  if (request_.logprobs) body_["logprobs"] = true;
+  if (request_.top_logprobs > 0) body_["top_logprobs"] = request_.top_logprobs;
+  for (const auto& [token, bias] : request_.logit_bias) body_["logit_bias"][std::to_string(token)] = bias;
+}
+
+void ChatBodyEncoder::limits() {
+  auto limit = request_.output_tokens_max;
+  if (attempt_.output_tokens_cap) limit = std::min(*attempt_.output_tokens_cap, limit.value_or(INT64_MAX));
+  if (limit) body_[dialect_.max_completion_tokens ? "max_completion_tokens" : "max_tokens"] = *limit;
+}
+
+void ChatBodyEncoder::reasoning() {
+  const ReasoningAsk& ask = request_.reasoning;
+  if (!ask.given()) return;
+  std::string effort = ask.effort;
+  if (effort.empty()) effort = ask.enabled == false ? "none" : effort_of_budget(ask.budget_tokens.value_or(8192));
+  switch (dialect_.effort) {
+    case OpenAiDialect::Effort::reasoning_effort:
+      body_["reasoning_effort"] = effort;
+      break;
+    case OpenAiDialect::Effort::reasoning_object:
+      body_["reasoning"] = Json::object();
+      if (ask.enabled == false)
+        body_["reasoning"]["enabled"] = false;
+      else if (ask.budget_tokens && *ask.budget_tokens > 0)
+        body_["reasoning"]["max_tokens"] = *ask.budget_tokens;
+      else
+        body_["reasoning"]["effort"] = effort;
+      break;
+    case OpenAiDialect::Effort::none:
+      refusals_.cannot_say("reasoning");
+      break;
+  }
+}
+
+void ChatBodyEncoder::tools() {
+  for (size_t i = 0; i < request_.tools.size(); ++i) {
+    const Tool& tool = request_.tools[i];
+    if (!tool.native.is_null()) {
+      if (tool.native_of == Protocol::openai_chat)
+        body_["tools"].push_back(tool.native);
+      else
+        refusals_.must_say("tools[" + std::to_string(i) + "]", "a tool that another provider runs itself");
+      continue;
+    }
+    Json function = {{"name", tool.name}};
+    if (!tool.description.empty()) function["description"] = tool.description;
+    if (!tool.parameters.is_null()) function["parameters"] = tool.parameters;
+    if (tool.strict) function["strict"] = *tool.strict;
+    body_["tools"].push_back({{"type", "function"}, {"function", std::move(function)}});
+  }
+  const ToolChoice& choice = request_.tool_choice;
+  switch (choice.kind) {
+    case ToolChoice::Kind::unset:
+      break;
+    case ToolChoice::Kind::automatic:
+      body_["tool_choice"] = "auto";
+      break;
+    case ToolChoice::Kind::none:
+      body_["tool_choice"] = "none";
+      break;
+    case ToolChoice::Kind::required:
+      body_["tool_choice"] = "required";
+      break;
+    case ToolChoice::Kind::named:
+      body_["tool_choice"] = {{"type", "function"}, {"function", {{"name", choice.name}}}};
+      break;
+  }
+  if (choice.parallel && !request_.tools.empty()) body_["parallel_tool_calls"] = *choice.parallel;
+}
+
+void ChatBodyEncoder::response_format() {
+  const ResponseFormat& format = request_.response_format;
+  if (format.kind == ResponseFormat::Kind::json_object) body_["response_format"] = {{"type", "json_object"}};
+  if (format.kind != ResponseFormat::Kind::json_schema) return;
+  Json schema = {{"name", format.name.empty() ? "answer" : format.name}, {"schema", format.schema}};
+  if (!format.description.empty()) schema["description"] = format.description;
+  if (format.strict) schema["strict"] = *format.strict;
+  body_["response_format"] = {{"type", "json_schema"}, {"json_schema", std::move(schema)}};
+}
+
+void ChatBodyEncoder::rest() {
+  if (request_.stream) {
+    body_["stream"] = true;
+    if (dialect_.stream_usage) body_["stream_options"] = {{"include_usage", true}};
+  }
+  if (!request_.user.empty()) body_["user"] = request_.user;
+  if (!request_.metadata.is_null() && request_.metadata.is_object() && !request_.metadata.empty())
+    body_["metadata"] = request_.metadata;
+  if (!request_.service_tier.empty()) {
+    // Anthropic's two tiers, in OpenAI's words.
+    const bool standard = request_.service_tier == "standard_only";
+    body_["service_tier"] = standard ? "default" : request_.service_tier;
+  }
+  if (request_.protocol == Protocol::openai_chat)
+    for (const auto& [key, value] : request_.unmodelled.items()) body_[key] = value;
+  else
+    refusals_.unmodelled(request_);
+  for (const auto& [key, value] : request_.extensions.items())
+    if (!body_.contains(key)) body_[key] = value;
+}
+
+Json ChatBodyEncoder::run() {
+  body_["model"] = attempt_.model;
+  messages();
+  sampling();
+  limits();
+  reasoning();
+  tools();
+  response_format();
+  rest();
+  return std::move(body_);
+}
+
+}  // namespace
+
+Result<std::string> openai_chat_body(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect,
+                                     Refusals& refusals) {
+  const Json body = ChatBodyEncoder(request, attempt, dialect, refusals).run();
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace weir::providers
