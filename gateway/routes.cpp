@@ -175,6 +175,7 @@ constexpr std::string_view kPost = "POST, OPTIONS";
 constexpr RouteEntry kRoutes[] = {
     {"/v1/chat/completions", kPost, model_call<Protocol::openai_chat>},
     {"/chat/completions", kPost, model_call<Protocol::openai_chat>},
+    {"/v1beta/models/", kPost, model_call<Protocol::gemini_generate>},
     {"/v1/models", kGet, models},
     {"/models", kGet, models},
     {"/v1/models/", kGet, model},

@@ -1,6 +1,8 @@
 #include "providers/codec.h"
+#include "providers/gemini.h"
 #include "providers/openai.h"
 #include "providers/provider.h"
+#include "providers/vertex.h"
 
 namespace weir::providers {
 
@@ -12,8 +14,18 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+std::unique_ptr<Provider> make_gemini(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_gemini_codec, kGeminiUrl);
+}
+
+std::unique_ptr<Provider> make_vertex(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_vertex_codec, vertex_url(account));
+}
+
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
+      {"gemini", kGeminiUrl, true, make_gemini},
+      {"vertex", kVertexUrl, true, make_vertex},
       {"echo", "", false, make_echo_provider},
   };
   for (const OpenAiDialect& dialect : openai_dialects())

@@ -4,6 +4,7 @@
 
 #include "providers/classify.h"
 #include "providers/json_scan.h"
+#include "providers/net/percent.h"
 
 namespace weir::providers {
 namespace {
@@ -168,20 +169,7 @@ Error classify_google(int status, const HeaderLookup& header, std::string_view b
 }
 
 std::string model_path(std::string_view model) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : model) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (letter || std::string_view("-._~/@:").find(c) != std::string_view::npos) {
-      out.push_back(c);
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out.push_back('%');
-      out.push_back(kDigits[byte >> 4]);
-      out.push_back(kDigits[byte & 15]);
-    }
-  }
-  return out;
+  return percent_encoded(model, "/@:");
 }
 
 bool has_api_version(std::string_view base_path) {

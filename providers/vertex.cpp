@@ -201,7 +201,7 @@ std::unique_ptr<ReplyDecoder> VertexCodec::decoder(const Attempt& attempt) const
 
 std::string vertex_url(const config::AccountConfig& account) {
   const std::string location = option_of(account, "location");
-  if (location.empty() || location == kGlobal) return "https://aiplatform.googleapis.com";
+  if (location.empty() || location == kGlobal) return std::string(kVertexUrl);
   // Whole continents have hosts of their own.
   if (location == "us" || location == "eu") return "https://aiplatform." + location + ".rep.googleapis.com";
   return "https://" + location + "-aiplatform.googleapis.com";

@@ -11,6 +11,8 @@
 
 namespace weir::providers {
 
+inline constexpr std::string_view kVertexUrl = "https://aiplatform.googleapis.com";  // of the location "global"
+
 /// Where the account's calls go if it has no base_url: by its location, "global" where it names none.
 std::string vertex_url(const config::AccountConfig& account);
 

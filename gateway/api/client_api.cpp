@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "gateway/api/gemini_generate.h"
 #include "gateway/api/openai_chat.h"
 
 namespace weir::gateway {
@@ -11,6 +12,8 @@ const ClientApi& client_api(providers::Protocol protocol) {
   switch (protocol) {
     case Protocol::openai_chat:
       return openai_chat_api();
+    case Protocol::gemini_generate:
+      return gemini_generate_api();
     default:
       assert(false && "a protocol without a route");
       return openai_chat_api();

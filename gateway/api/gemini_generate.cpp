@@ -3,6 +3,7 @@
 #include <map>
 
 #include "gateway/api/errors.h"
+#include "providers/net/percent.h"
 
 namespace weir::gateway {
 namespace {
@@ -316,26 +317,11 @@ Json error_json(const Error& error) {
   return out;
 }
 
-std::string decoded_path(std::string_view text) {
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-  };
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool hex = text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
-    out.push_back(hex ? static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2])) : text[i]);
-    if (hex) i += 2;
-  }
-  return out;
-}
-
 /// alt=sse among the query's parameters; "$alt" is the same.
 bool asks_for_events(std::string_view query) {
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
-    const std::string one = decoded_path(query.substr(0, end));
+    const std::string one = providers::percent_decoded(query.substr(0, end));
     if (one == "alt=sse" || one == "$alt=sse") return true;
     query.remove_prefix(std::min(end + 1, query.size()));
   }
@@ -347,7 +333,7 @@ class GeminiGenerateApi final : public ClientApi {
   Protocol protocol() const override { return Protocol::gemini_generate; }
 
   Result<CallBody> mark(const Request& request, std::string_view rest) const override {
-    const std::string path = decoded_path(rest);
+    const std::string path = providers::percent_decoded(rest);
     const size_t colon = path.rfind(':');
     const std::string_view method = colon == std::string::npos ? "" : std::string_view(path).substr(colon + 1);
     const bool stream = method == "streamGenerateContent";
