@@ -39,7 +39,7 @@ struct ServerLimits {
 struct ServerConfig {
   std::string listen_host = "127.0.0.1";
   uint16_t listen_port = 4000;
-  uint32_t threads = 0;  // io_contexts; 0 = auto, one a core
+  uint32_t threads = 0;  // event loops; 0 = auto, one a core
   milliseconds drain_timeout{30'000};
   std::optional<TlsConfig> tls;
   ServerLimits limits;

@@ -57,8 +57,8 @@ ChatRun::ChatRun(CoreContext& context, const ClientApi& api, const Request& requ
 Task<void> ChatRun::run() {
   if (auto admitted = admit(); !admitted) co_return co_await answer_error(std::move(admitted).error());
   if (auto reached = co_await reach(); !reached) {
-    const bool countable = body_.protocol == providers::Protocol::anthropic_count &&
-                           reached.error().code == "unsupported_operation";
+    const bool countable =
+        body_.protocol == providers::Protocol::anthropic_count && reached.error().code == "unsupported_operation";
     if (countable) co_return co_await answer_count();
     co_return co_await answer_error(std::move(reached).error());
   }

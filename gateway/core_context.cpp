@@ -1,8 +1,9 @@
 #include "gateway/core_context.h"
 
-#include <array>
+#include <algorithm>
 #include <cassert>
 #include <random>
+#include <utility>
 
 namespace weir::gateway {
 namespace {
@@ -55,14 +56,11 @@ const std::shared_ptr<const BoundPolicy>& CoreContext::policy() {
 }
 
 std::string CoreContext::request_id() {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string id = "req_";
-  uint64_t word = 0;
-  for (int i = 0; i < 24; ++i) {
-    if (i % 16 == 0) word = rng_.next();
-    id.push_back(kDigits[word & 15]);
-    word >>= 4;
-  }
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string id(28, '_');
+  char* out = std::copy_n("req_", 4, id.data());
+  for (const auto& [word, digits] : {std::pair{rng_.next(), 16}, std::pair{rng_.next(), 8}})
+    for (int i = 0; i < digits; ++i) *out++ = kDigits[(word >> (4 * i)) & 15];
   return id;
 }
 

@@ -153,6 +153,9 @@ void Lease::release() {
 
 namespace {
 
+constexpr size_t kTargetsOnStack =
+    16;  // of a model; setting up room for kTargetsMax costs 1,500 instructions a request
+
 /// Why a target is out, for the message of no_available_target, and when it may be usable again.
 struct PassedOver {
   std::string text;
@@ -201,9 +204,11 @@ Error nobody(const Route& route, const std::vector<size_t>& tried, const PassedO
 }  // namespace
 
 Result<Lease> choose(const Route& route, const std::vector<size_t>& tried, int64_t tokens, TimePoint now) {
-  std::array<Candidate, kTargetsMax> buffer;
+  std::array<Candidate, kTargetsOnStack> few;
+  std::vector<Candidate> many;
   const size_t count = std::min(route.targets.size(), kTargetsMax);
-  const std::span candidates(buffer.data(), count);
+  if (count > few.size()) many.resize(count);
+  const std::span candidates(count > few.size() ? many.data() : few.data(), count);
   size_t weighted = 0;
   for (size_t i = 0; i < count; ++i) {
     candidates[i] = {route.targets[i].config->weight, false};

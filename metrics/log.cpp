@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -54,12 +55,24 @@ size_t utf8_length(std::string_view s) {
   return 0;
 }
 
+/// What stands in a JSON string as it is: ASCII but the control characters, '"' and '\\'.
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> table{};
+  for (size_t c = 0x20; c < 0x7F; ++c) table[c] = c != '"' && c != '\\';
+  return table;
+}();
+
 void append_text(std::string& out, std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
   const bool cut = text.size() > kLogLineBytesMax;
   if (cut) text = text.substr(0, kLogLineBytesMax);
   out += '"';
-  while (!text.empty()) {
+  for (;;) {
+    size_t plain = 0;
+    while (plain < text.size() && kPlain[static_cast<unsigned char>(text[plain])]) ++plain;
+    out.append(text.data(), plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const auto c = static_cast<unsigned char>(text.front());
     size_t length = 1;
     if (c == '"' || c == '\\') {
@@ -69,8 +82,6 @@ void append_text(std::string& out, std::string_view text) {
       out += "\\u00";
       out += kHex[c >> 4];
       out += kHex[c & 15];
-    } else if (c < 0x80) {
-      out += static_cast<char>(c);
     } else if (length = utf8_length(text); length > 0) {
       out.append(text.substr(0, length));
     } else {
@@ -132,13 +143,14 @@ void append_value(std::string& out, const Field::Value& value) {
   }
 }
 
-void field(std::string& out, std::string_view name, std::string_view text) {
-  out.append(",\"").append(name).append("\":");
+/// `lead` is all that stands before the value: a comma, the quoted name and a colon.
+void field(std::string& out, std::string_view lead, std::string_view text) {
+  out.append(lead);
   append_text(out, text);
 }
 
-void field(std::string& out, std::string_view name, int64_t value) {
-  out.append(",\"").append(name).append("\":");
+void field(std::string& out, std::string_view lead, int64_t value) {
+  out.append(lead);
   append_integer(out, value);
 }
 
@@ -219,7 +231,7 @@ struct Log::Impl {
       if (said > 0) {
         std::string line;
         begin_line(line, wall_now(), Level::warn, "log_lines_dropped");
-        field(line, "lines", static_cast<int64_t>(said));
+        field(line, R"(,"lines":)", static_cast<int64_t>(said));
         batch += line + "}\n";
       }
       write_out(batch);
@@ -272,17 +284,17 @@ void Log::request(const RequestLine& r) {
   if (!enabled(Level::info)) return;
   std::string& line = line_buffer();
   begin_line(line, r.time, Level::info, "request");
-  field(line, "id", r.id);
-  field(line, "key", r.key);
-  if (!r.team.empty()) field(line, "team", r.team);
-  field(line, "model", r.model);
-  if (!r.target.empty()) field(line, "target", r.target);
-  field(line, "status", r.status);
-  if (!r.error_code.empty()) field(line, "code", r.error_code);
-  field(line, "attempts", r.attempts);
-  field(line, "input_tokens", r.input_tokens);
-  field(line, "cached_tokens", r.cached_tokens);
-  field(line, "output_tokens", r.output_tokens);
+  field(line, R"(,"id":)", r.id);
+  field(line, R"(,"key":)", r.key);
+  if (!r.team.empty()) field(line, R"(,"team":)", r.team);
+  field(line, R"(,"model":)", r.model);
+  if (!r.target.empty()) field(line, R"(,"target":)", r.target);
+  field(line, R"(,"status":)", r.status);
+  if (!r.error_code.empty()) field(line, R"(,"code":)", r.error_code);
+  field(line, R"(,"attempts":)", r.attempts);
+  field(line, R"(,"input_tokens":)", r.input_tokens);
+  field(line, R"(,"cached_tokens":)", r.cached_tokens);
+  field(line, R"(,"output_tokens":)", r.output_tokens);
   line += ",\"cost_usd\":\"";
   line += to_decimal_usd(r.cost);
   line += "\",\"total_ms\":";
@@ -291,7 +303,7 @@ void Log::request(const RequestLine& r) {
     line += ",\"first_token_ms\":";
     append_ms(line, r.first_token_us);
   }
-  if (r.overhead_us >= 0) field(line, "overhead_us", r.overhead_us);
+  if (r.overhead_us >= 0) field(line, R"(,"overhead_us":)", r.overhead_us);
   line += r.stream ? ",\"stream\":true" : ",\"stream\":false";
   if (r.cancelled) line += ",\"cancelled\":true";
   line += "}\n";

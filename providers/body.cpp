@@ -396,8 +396,8 @@ bool Marker::other_field(std::string_view key, Value value) {
 /// the upstream reads.
 bool Marker::once(std::string_view key) {
   constexpr std::array<std::string_view, 12> kActedOn = {
-      "model",     "stream",        "stream_options", "max_tokens",       "max_completion_tokens", "max_output_tokens",
-      "n",         "best_of",       "messages",       "generationConfig", "generation_config",     "input"};
+      "model", "stream",  "stream_options", "max_tokens",       "max_completion_tokens", "max_output_tokens",
+      "n",     "best_of", "messages",       "generationConfig", "generation_config",     "input"};
   const auto found = std::find(kActedOn.begin(), kActedOn.end(), key);
   if (found == kActedOn.end()) return true;
   const uint32_t bit = 1U << static_cast<uint32_t>(found - kActedOn.begin());

@@ -22,13 +22,13 @@ struct ByteRange {
 
 struct CallBody {
   Protocol protocol = Protocol::openai_chat;
-  std::string_view json;  // the body as received; outlives this
+  std::string_view json;                               // the body as received; outlives this
   std::string_view content_type = "application/json";  // of a multipart body with its boundary; outlives this
   std::string model;
   bool stream = false;
-  bool sse = true;             // Gemini: false where a stream is to be one JSON array (no alt=sse)
-  bool include_usage = false;  // chat, completions: stream_options.include_usage
-  int64_t n = 1;               // choices; Gemini's candidateCount
+  bool sse = true;                           // Gemini: false where a stream is to be one JSON array (no alt=sse)
+  bool include_usage = false;                // chat, completions: stream_options.include_usage
+  int64_t n = 1;                             // choices; Gemini's candidateCount
   std::optional<int64_t> output_tokens_max;  // the smallest of the protocol's fields for it, where given
   uint32_t object_open = 0;                  // offset behind the opening brace
   ByteRange model_value;                     // with its quotes; of a multipart body the bare text. Empty: in the URL
@@ -41,9 +41,9 @@ struct CallBody {
   uint64_t units = 0;          // speech: characters to be spoken; rerank: documents
 };
 
-/// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on, and
-/// marks them. Errors are bad_request (400, code invalid_request_error) and name the field in `param`. The body may be
-/// at most 4 GiB - 1; nesting at most 256. REQUIRES: a protocol with a JSON body. gemini_generate has its model and
+/// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on,
+/// and marks them. Errors are bad_request (400, code invalid_request_error) and name the field in `param`. The body may
+/// be at most 4 GiB - 1; nesting at most 256. REQUIRES: a protocol with a JSON body. gemini_generate has its model and
 /// stream in the URL: the caller sets them afterwards.
 Result<CallBody> mark_call(Protocol protocol, std::string_view json);
 

@@ -29,7 +29,9 @@ void Usage::raise(const config::TokenCounts& other) {
   counts.input = std::max(counts.input, other.input);
   counts.output = std::max(counts.output, other.output);
   // A part is never more than its whole, whatever an upstream reports: prices rely on it.
-  const auto part = [](int64_t& mine, int64_t theirs, int64_t whole) { mine = std::min(std::max(mine, theirs), whole); };
+  const auto part = [](int64_t& mine, int64_t theirs, int64_t whole) {
+    mine = std::min(std::max(mine, theirs), whole);
+  };
   part(counts.cached_input, other.cached_input, counts.input);
   part(counts.cache_write_1h, other.cache_write_1h, counts.input - counts.cached_input);
   part(counts.cache_write_5m, other.cache_write_5m, counts.input - counts.cached_input - counts.cache_write_1h);

@@ -1,8 +1,9 @@
 // The neutral language: what every client protocol is decoded into and every provider understands, where the two do
-// not speak the same protocol. Pure values. A message is an ordered list of parts, so that text, thinking and tool calls
-// keep the order in which a model interleaved them. What no field fits is kept by name: in `extensions` (the client's
-// protocol does not know it either, so it goes to the upstream as it is) or `unmodelled` (a field of the client's
-// protocol that the neutral language has no word for; a codec of another protocol must refuse it or be told to drop it).
+// not speak the same protocol. Pure values. A message is an ordered list of parts, so that text, thinking and tool
+// calls keep the order in which a model interleaved them. What no field fits is kept by name: in `extensions` (the
+// client's protocol does not know it either, so it goes to the upstream as it is) or `unmodelled` (a field of the
+// client's protocol that the neutral language has no word for; a codec of another protocol must refuse it or be told to
+// drop it).
 #pragma once
 
 #include <cstdint>
@@ -180,7 +181,7 @@ struct ChatEvent {
   std::string signature;
   std::string redacted;
   Signer signer = Signer::none;
-  Json citation = {};                  // as the upstream's protocol wrote it
+  Json citation = {};  // as the upstream's protocol wrote it
   Protocol citation_of = Protocol::openai_chat;
   StopReason stop = StopReason::stop;  // finish
   std::string stop_sequence;           // finish, where stop is stop_sequence and the upstream said which

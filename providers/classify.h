@@ -1,5 +1,5 @@
-// What an upstream's error answer means, once for all providers: their status codes, error types and codes, and messages
-// where nothing else tells, become one ErrorKind and a rule for trying again. Pure.
+// What an upstream's error answer means, once for all providers: their status codes, error types and codes, and
+// messages where nothing else tells, become one ErrorKind and a rule for trying again. Pure.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,8 @@ namespace weir::providers {
 /// text that is no JSON. `detail` is the upstream's message, cut at 2 KiB; `code` the upstream's own.
 Error classify_answer(int status, const HeaderLookup& header, std::string_view body);
 
-/// The kind for an upstream's code or type ("rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException", …) with its
-/// status and message. Also for error events inside streams (status 0: none).
+/// The kind for an upstream's code or type ("rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException", …) with
+/// its status and message. Also for error events inside streams (status 0: none).
 ErrorKind classify_code(int status, std::string_view code, std::string_view message);
 
 /// retry-after-ms, Retry-After in seconds or as an HTTP date (RFC 9110 §10.2.3), read against the answer's own Date.

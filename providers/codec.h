@@ -14,6 +14,8 @@
 
 namespace weir::providers {
 
+class TokenGrant;
+
 /// An HTTP request ready to be written. Views point into the call's body, the codec, or `storage`.
 struct EncodedCall {
   std::string_view target;  // path, base path included
@@ -43,9 +45,6 @@ class ReplyDecoder {
   virtual Usage usage() const = 0;
 };
 
-/// A name as one segment of a path (RFC 3986 §2.3: everything but unreserved characters is escaped).
-std::string percent_encoded(std::string_view segment);
-
 using HeaderLookup = std::function<std::optional<std::string_view>(std::string_view name)>;
 
 class Codec {
@@ -64,13 +63,19 @@ class Codec {
   }
 };
 
+using MakeCodec = std::unique_ptr<Codec> (*)(const config::AccountConfig& account, const std::string& base_path);
+
 /// The API of OpenAI and of everything compatible with it. `base_path` of the URL is put before /chat/completions.
 std::unique_ptr<Codec> make_openai_codec(const config::AccountConfig& account, const std::string& base_path);
 
-/// A provider over HTTP: a codec and the core's connection pool.
-std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account,
-                                               std::unique_ptr<Codec> (*make_codec)(const config::AccountConfig&,
-                                                                                    const std::string& base_path),
-                                               std::string_view default_base_url);
+/// A provider over HTTP: a codec and the core's connection pool. `grant`: where the account's OAuth tokens come from;
+/// null: it has none, its credential is in the codec's headers.
+std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account, MakeCodec make_codec,
+                                               std::string_view default_base_url,
+                                               std::shared_ptr<const TokenGrant> grant = nullptr);
+
+/// A provider of an account that cannot serve, for a reason that only its credentials' content tells: every attempt
+/// gets `reason`.
+std::unique_ptr<Provider> make_broken_provider(Error reason);
 
 }  // namespace weir::providers

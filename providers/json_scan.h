@@ -1,5 +1,5 @@
-// Reading a few places of a JSON text without decoding the rest: what streams are made of by the thousand. Stateless but
-// for one parser a thread.
+// Reading a few places of a JSON text without decoding the rest: what streams are made of by the thousand. Stateless
+// but for one parser a thread.
 #pragma once
 
 #include <simdjson.h>

@@ -83,7 +83,8 @@ engine::GenerateRequest generate_request(const ChatRequest& request, const Attem
   sampling.presence_penalty = static_cast<float>(request.presence_penalty.value_or(0.0));
   sampling.frequency_penalty = static_cast<float>(request.frequency_penalty.value_or(0.0));
   sampling.repetition_penalty = static_cast<float>(request.repetition_penalty.value_or(1.0));
-  sampling.seed = request.seed ? static_cast<uint64_t>(*request.seed) + static_cast<uint64_t>(choice) : std::random_device{}();
+  sampling.seed =
+      request.seed ? static_cast<uint64_t>(*request.seed) + static_cast<uint64_t>(choice) : std::random_device{}();
   if (request.logprobs) sampling.logprobs = request.top_logprobs;
   for (const auto& [token, bias] : request.logit_bias)
     sampling.logit_bias.emplace_back(token, static_cast<float>(bias));

@@ -45,8 +45,7 @@ Media media_of_url(std::string_view url) {
   constexpr std::string_view kScheme = "data:";
   constexpr std::string_view kBase64 = ";base64";
   const size_t comma = url.find(',');
-  if (!url.starts_with(kScheme) || comma == std::string_view::npos ||
-      !url.substr(0, comma).ends_with(kBase64)) {
+  if (!url.starts_with(kScheme) || comma == std::string_view::npos || !url.substr(0, comma).ends_with(kBase64)) {
     media.url = std::string(url);
     return media;
   }

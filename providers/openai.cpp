@@ -9,6 +9,7 @@
 
 #include "providers/classify.h"
 #include "providers/json_scan.h"
+#include "providers/net/percent.h"
 
 namespace weir::providers {
 namespace {
@@ -94,7 +95,7 @@ class OpenAiCodec final : public Codec {
   config::AccountConfig account_;
   const OpenAiDialect& dialect_;
   std::string base_path_;
-  std::string azure_version_;  // Azure's api-version where the deployment stands in the path; else empty
+  std::string azure_version_;            // Azure's api-version where the deployment stands in the path; else empty
   std::array<std::string, 12> targets_;  // by protocol
   std::string common_;
   std::string whole_headers_;
@@ -198,8 +199,12 @@ void OpenAiCodec::pass(const Attempt& attempt, EncodedCall& out) const {
 Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const {
   const CallBody& body = attempt.body;
   if (body.protocol == Protocol::anthropic_count)
-    return Error{ErrorKind::bad_request, "gateway", Retry::other_target, 400,
-                 "the API of " + std::string(dialect_.name) + " does not count tokens", "unsupported_operation"};
+    return Error{ErrorKind::bad_request,
+                 "gateway",
+                 Retry::other_target,
+                 400,
+                 "the API of " + std::string(dialect_.name) + " does not count tokens",
+                 "unsupported_operation"};
   out.header_lines = headers(attempt, out);
   if (passes(body)) {
     out.target = target(attempt, body.protocol, out);

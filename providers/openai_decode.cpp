@@ -1,7 +1,7 @@
 // Passing an OpenAI answer through: usage, errors and the end are found in it, and nothing is changed.
 #include <algorithm>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "providers/classify.h"
 #include "providers/json_scan.h"

@@ -1,5 +1,5 @@
-// The presets: APIs compatible with OpenAI's, with their base URLs and what each does otherwise. Sources: each API's own
-// reference, as of 2026-11.
+// The presets: APIs compatible with OpenAI's, with their base URLs and what each does otherwise. Sources: each API's
+// own reference, as of 2026-11.
 #include "providers/openai.h"
 
 namespace weir::providers {
@@ -27,11 +27,17 @@ std::vector<OpenAiDialect> make_dialects() {
       // Hosted models.
       {.name = "deepseek", .base_url = "https://api.deepseek.com", .replays_reasoning = true, .effort = Effort::none},
       {.name = "mistral", .base_url = "https://api.mistral.ai/v1", .stream_usage = false, .completions = false},
-      {.name = "groq", .base_url = "https://api.groq.com/openai/v1", .max_completion_tokens = true, .responses = true,
+      {.name = "groq",
+       .base_url = "https://api.groq.com/openai/v1",
+       .max_completion_tokens = true,
+       .responses = true,
        .completions = false},
       {.name = "together", .base_url = "https://api.together.xyz/v1", .sampling_extras = true},
-      {.name = "fireworks", .base_url = "https://api.fireworks.ai/inference/v1", .sampling_extras = true,
-       .replays_reasoning = true, .responses = true},
+      {.name = "fireworks",
+       .base_url = "https://api.fireworks.ai/inference/v1",
+       .sampling_extras = true,
+       .replays_reasoning = true,
+       .responses = true},
       {.name = "openrouter",
        .base_url = "https://openrouter.ai/api/v1",
        .sampling_extras = true,
@@ -45,13 +51,19 @@ std::vector<OpenAiDialect> make_dialects() {
        .replays_reasoning = true,
        .completions = false,
        .effort = Effort::none},
-      {.name = "moonshot", .base_url = "https://api.moonshot.ai/v1", .replays_reasoning = true, .completions = false,
+      {.name = "moonshot",
+       .base_url = "https://api.moonshot.ai/v1",
+       .replays_reasoning = true,
+       .completions = false,
        .effort = Effort::none},
-      {.name = "zhipu", .base_url = "https://open.bigmodel.cn/api/paas/v4", .stream_usage = false,
-       .replays_reasoning = true, .completions = false, .effort = Effort::none},
+      {.name = "zhipu",
+       .base_url = "https://open.bigmodel.cn/api/paas/v4",
+       .stream_usage = false,
+       .replays_reasoning = true,
+       .completions = false,
+       .effort = Effort::none},
       {.name = "cerebras", .base_url = "https://api.cerebras.ai/v1", .max_completion_tokens = true},
-      {.name = "huggingface", .base_url = "https://router.huggingface.co/v1", .responses = true,
-       .completions = false},
+      {.name = "huggingface", .base_url = "https://router.huggingface.co/v1", .responses = true, .completions = false},
   };
 }
 

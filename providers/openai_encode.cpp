@@ -71,7 +71,8 @@ Json ChatBodyEncoder::part(const Part& in, const std::string& where) {
       break;  // beside the content, not in it
   }
   // OpenRouter passes cache hints on to the models that know them; elsewhere caching needs none.
-  if (!in.cache.is_null() && dialect_.effort == OpenAiDialect::Effort::reasoning_object) out["cache_control"] = in.cache;
+  if (!in.cache.is_null() && dialect_.effort == OpenAiDialect::Effort::reasoning_object)
+    out["cache_control"] = in.cache;
   return out;
 }
 
@@ -104,10 +105,10 @@ void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
   Json calls = Json::array();
   for (const Part& one : in.parts) {
     if (one.kind != Part::Kind::tool_call) continue;
-    Json call = {{"id", one.call.id},
-                 {"type", "function"},
-                 {"function",
-                  {{"name", one.call.name}, {"arguments", one.call.arguments.empty() ? "{}" : one.call.arguments}}}};
+    Json call = {
+        {"id", one.call.id},
+        {"type", "function"},
+        {"function", {{"name", one.call.name}, {"arguments", one.call.arguments.empty() ? "{}" : one.call.arguments}}}};
     if (one.signer == Signer::gemini && !one.signature.empty())
       call["extra_content"] = {{"google", {{"thought_signature", one.signature}}}};
     calls.push_back(std::move(call));

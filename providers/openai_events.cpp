@@ -145,7 +145,8 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, size_t position, in
   if (function != nullptr && function->is_object()) {
     event.tool_call.name = text_of(*function, "name");
     const Json* arguments = member(*function, "arguments");
-    if (arguments != nullptr) event.tool_call.arguments = arguments->is_string() ? arguments->get<std::string>() : arguments->dump();
+    if (arguments != nullptr)
+      event.tool_call.arguments = arguments->is_string() ? arguments->get<std::string>() : arguments->dump();
   }
   const std::string id = text_of(in, "id");
   const auto known = choice.tools.find(theirs);
@@ -207,8 +208,12 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
   const std::string reason = text_of(in, "finish_reason");
   if (reason.empty() || choice.finished) return;
   if (reason == "insufficient_system_resource" || reason == "error") {  // DeepSeek, OpenRouter
-    batch.error = Error{ErrorKind::overloaded, "upstream", Retry::other_target, 502,
-                        "the upstream gave up within its answer: " + reason, "upstream_error"};
+    batch.error = Error{ErrorKind::overloaded,
+                        "upstream",
+                        Retry::other_target,
+                        502,
+                        "the upstream gave up within its answer: " + reason,
+                        "upstream_error"};
     return;
   }
   choice.finished = true;
@@ -259,8 +264,7 @@ void OpenAiEvents::text_piece(std::string_view inside, ReplyBatch& batch) {
 /// The event just read was one piece of text of choice 0: its like need no parsing.
 void OpenAiEvents::learn(const SseEvent& event) {
   const std::string_view text = string_after(event.data, "\"content\"");
-  if (text.empty() || text.data() < event.raw.data() ||
-      text.data() + text.size() > event.raw.data() + event.raw.size())
+  if (text.empty() || text.data() < event.raw.data() || text.data() + text.size() > event.raw.data() + event.raw.size())
     return;
   head_.assign(event.raw.data(), text.data());
   tail_.assign(text.data() + text.size(), event.raw.data() + event.raw.size());

@@ -37,7 +37,7 @@ struct Attempt {
   std::string_view model;  // the upstream's name of the model
   std::string_view request_id;
   std::optional<int64_t> output_tokens_cap;  // policy allows no more output than this, below what the client set
-  WallTime wall;  // when the attempt began: what signatures are dated by
+  WallTime wall;                             // when the attempt began: what signatures are dated by
   TimePoint deadline = kNever;
   uint64_t response_bytes_max = 64 * 1024 * 1024;
   uint64_t cache_salt = 0;  // prefix reuse in the engine stays within one salt

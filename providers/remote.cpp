@@ -3,6 +3,7 @@
 
 #include "providers/codec.h"
 #include "providers/net/http_client.h"
+#include "providers/net/token_source.h"
 
 namespace weir::providers {
 namespace {
@@ -58,18 +59,26 @@ Task<void> RemoteReply::pull(ReplyBatch& batch) {
 
 class RemoteProvider final : public Provider {
  public:
-  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec)
-      : client_(std::move(client)), codec_(std::move(codec)) {}
+  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec, std::unique_ptr<TokenSource> tokens)
+      : client_(std::move(client)), codec_(std::move(codec)), tokens_(std::move(tokens)) {}
 
   Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) override;
 
  private:
   std::unique_ptr<HttpClient> client_;
   std::unique_ptr<Codec> codec_;
+  std::unique_ptr<TokenSource> tokens_;  // null: the account needs none
 };
 
 Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attempt) {
   EncodedCall call;
+  std::string token;
+  if (tokens_) {
+    auto got = co_await tokens_->token(attempt.abort);
+    if (!got) co_return std::move(got).error();
+    token = *got;
+    call.credential = token;
+  }
   if (auto encoded = codec_->encode(attempt, call); !encoded) co_return std::move(encoded).error();
   auto response = co_await client_->send(
       HttpCall{.method = call.method, .target = call.target, .header_lines = call.header_lines, .body = call.body},
@@ -79,6 +88,7 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
   if (head.status() / 100 != 2) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     const std::string_view text = body ? *body : std::string_view{};
+    if (tokens_ && head.status() == 401) tokens_->refused(token);
     co_return codec_->classify(
         head.status(), [&](std::string_view name) { return head.header(name); }, text);
   }
@@ -96,31 +106,20 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
                                           attempt.response_bytes_max, std::move(call.dropped));
 }
 
+class BrokenProvider final : public Provider {
+ public:
+  explicit BrokenProvider(Error reason) : reason_(std::move(reason)) {}
+  Task<Result<std::unique_ptr<Reply>>> start(const Attempt&) override { co_return reason_; }
+
+ private:
+  Error reason_;
+};
+
 }  // namespace
 
-std::string percent_encoded(std::string_view segment) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  out.reserve(segment.size());
-  for (const char c : segment) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
-    if (plain) {
-      out.push_back(c);
-    } else {
-      out.push_back('%');
-      out.push_back(kHex[byte >> 4U]);
-      out.push_back(kHex[byte & 15U]);
-    }
-  }
-  return out;
-}
-
-std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account,
-                                               std::unique_ptr<Codec> (*make_codec)(const config::AccountConfig&,
-                                                                                    const std::string& base_path),
-                                               std::string_view default_base_url) {
+std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account, MakeCodec make_codec,
+                                               std::string_view default_base_url,
+                                               std::shared_ptr<const TokenGrant> grant) {
   auto url = parse_url(account.base_url.empty() ? default_base_url : std::string_view(account.base_url));
   if (!url) return nullptr;  // `weir check` and start-up refuse such a base_url before
   auto codec = make_codec(account, url->base_path);
@@ -128,7 +127,12 @@ std::unique_ptr<Provider> make_remote_provider(Core& core, const config::Account
                                  {.connect_timeout = account.connect_timeout,
                                   .idle_connections_max = account.idle_connections_max,
                                   .idle_timeout = account.idle_connection_timeout});
-  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec));
+  auto tokens = grant ? std::make_unique<TokenSource>(core, std::move(grant)) : nullptr;
+  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec), std::move(tokens));
+}
+
+std::unique_ptr<Provider> make_broken_provider(Error reason) {
+  return std::make_unique<BrokenProvider>(std::move(reason));
 }
 
 }  // namespace weir::providers

@@ -7,7 +7,8 @@
 
 namespace weir::providers {
 
-/// What no single answer can have used: a larger number of an upstream's is a fault, and its usage is estimated instead.
+/// What no single answer can have used: a larger number of an upstream's is a fault, and its usage is estimated
+/// instead.
 inline constexpr int64_t kPlausibleTokensMax = 100'000'000;
 
 /// Tokens of one request by kind. Streams may report several times: the maximum counts.

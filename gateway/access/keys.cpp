@@ -1,7 +1,10 @@
 #include "gateway/access/keys.h"
 
+#include <array>
 #include <cstring>
+#include <random>
 
+#include "config/base/siphash.h"
 #include "gateway/access/budgets.h"
 #include "gateway/access/limits.h"
 
@@ -16,6 +19,35 @@ uint64_t first_word(const Sha256& digest) {
   std::memcpy(&word, digest.data(), sizeof word);
   return word;
 }
+
+/// The SHA-256 of the keys this thread saw last, because hashing one again costs 0.8 us of every request. It holds no
+/// key: an entry is found by SipHash-2-4-128 under a random key of the thread's own, which nobody outside can foresee
+/// or collide with. It decides nothing: block, expiry and the table of the day are asked each time.
+class DigestMemory {
+ public:
+  DigestMemory() {
+    std::random_device random;
+    const auto word = [&] { return uint64_t{random()} << 32 | random(); };
+    key_ = {word(), word()};
+  }
+  SipHash128 mark(std::string_view presented) const { return siphash128(key_, presented); }
+  const Sha256* find(const SipHash128& mark) const {
+    const Entry& entry = entries_[mark[0] % kEntries];
+    const uint64_t difference = (entry.mark[0] ^ mark[0]) | (entry.mark[1] ^ mark[1]);
+    return entry.used && difference == 0 ? &entry.digest : nullptr;
+  }
+  void keep(const SipHash128& mark, const Sha256& digest) { entries_[mark[0] % kEntries] = {mark, digest, true}; }
+
+ private:
+  static constexpr size_t kEntries = 256;
+  struct Entry {
+    SipHash128 mark{};
+    Sha256 digest{};
+    bool used = false;
+  };
+  SipKey key_;
+  std::array<Entry, kEntries> entries_;
+};
 
 Error refused(ErrorKind kind, int status, std::string code, std::string detail, std::string param = {}) {
   return Error{kind, "gateway", Retry::no, status, std::move(detail), std::move(code), std::move(param)};
@@ -81,7 +113,12 @@ Result<const Key*> KeyTable::authenticate(std::string_view presented, WallTime n
   if (presented.empty())
     return refused(ErrorKind::authentication, 401, "invalid_api_key",
                    "No API key was given. Send it as `Authorization: Bearer KEY`, `x-api-key` or `api-key`.");
-  const Key* key = find(sha256(presented));
+  thread_local DigestMemory memory;
+  const SipHash128 mark = memory.mark(presented);
+  const Sha256* const known = memory.find(mark);
+  const Sha256 digest = known != nullptr ? *known : sha256(presented);
+  const Key* key = find(digest);
+  if (key != nullptr && known == nullptr) memory.keep(mark, digest);  // guesses must not push keys out
   if (key == nullptr)
     return refused(ErrorKind::authentication, 401, "invalid_api_key",
                    "The API key is not known here. Check that it was copied whole.");

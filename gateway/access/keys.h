@@ -1,7 +1,7 @@
 // Who may call. A KeyTable is the keys of one config, immutable: a reload makes a new one, a request keeps its own. The
 // keys themselves are not here: a presented key is hashed (SHA-256), found by the first word of its digest, and the
-// whole digest is compared in constant time. The state a key has (limits, budget) outlives the table and is only
-// pointed at.
+// whole digest is compared in constant time; each thread remembers the digests of the last keys it saw. The state a key
+// has (limits, budget) outlives the table and is only pointed at.
 #pragma once
 
 #include <cstdint>

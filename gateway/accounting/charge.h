@@ -23,9 +23,9 @@ inline constexpr int64_t kBlobTokens = 2'000;
 /// usage in tests/gateway.
 int64_t estimate_prompt_tokens(std::string_view body);
 
-/// The same for a call of any protocol, in what its model's price list counts: characters of speech, searches of a rerank
-/// (one for up to 100 documents), else tokens. Audio to be transcribed is taken for as many seconds as its bytes give at
-/// 2 KB/s, and for at least 10 tokens a second.
+/// The same for a call of any protocol, in what its model's price list counts: characters of speech, searches of a
+/// rerank (one for up to 100 documents), else tokens. Audio to be transcribed is taken for as many seconds as its bytes
+/// give at 2 KB/s, and for at least 10 tokens a second.
 int64_t estimate_input(const providers::CallBody& body);
 
 /// About how many tokens a text that a model wrote has (for streams that broke before their usage chunk): bytes / 3.

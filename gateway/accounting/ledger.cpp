@@ -24,7 +24,7 @@ namespace {
 using metrics::Level;
 using std::chrono::milliseconds;
 
-constexpr int kIdleRounds = 40;           // empty rounds until the thread sleeps for good
+constexpr int kIdleRounds = 8;            // empty rounds until the thread sleeps for good
 constexpr milliseconds kRetryFirst{100};  // after a failed transaction; doubles
 constexpr milliseconds kRetryMax{5'000};
 constexpr std::chrono::seconds kRepeatComplaint{30};  // a failure that lasts is logged so often

@@ -1,6 +1,6 @@
-// A client protocol that Weir serves, as pure functions: its calls marked and decoded into the neutral language, neutral
-// answers encoded in its own bodies, stream events, ids and errors. One file a protocol, one row in the table of
-// client_api.cpp. No thread owns anything here but the core of the request.
+// A client protocol that Weir serves, as pure functions: its calls marked and decoded into the neutral language,
+// neutral answers encoded in its own bodies, stream events, ids and errors. One file a protocol, one row in the table
+// of client_api.cpp. No thread owns anything here but the core of the request.
 #pragma once
 
 #include <cstdint>
@@ -53,9 +53,7 @@ class ClientApi {
   virtual std::string error_event(const Error& error) const = 0;
   /// The same where the form of the stream hangs on the call (Gemini's JSON array). What is under way may be cut there.
   virtual std::string stream_error(const Error& error, const providers::CallBody&) const { return error_event(error); }
-  virtual std::string_view stream_type(const providers::CallBody&) const {
-    return "text/event-stream; charset=utf-8";
-  }
+  virtual std::string_view stream_type(const providers::CallBody&) const { return "text/event-stream; charset=utf-8"; }
 };
 
 /// One object a protocol, for the life of the process. REQUIRES: a protocol that this version serves.

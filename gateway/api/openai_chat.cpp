@@ -69,12 +69,12 @@ Json openai_logprobs(const std::vector<providers::TokenLogprobs>& tokens) {
 
 Json openai_usage(const providers::Usage& usage) {
   const auto& counts = usage.counts;
-  Json out = {{"prompt_tokens", counts.input},
-              {"completion_tokens", counts.output},
-              {"total_tokens", counts.input + counts.output},
-              {"prompt_tokens_details", {{"cached_tokens", counts.cached_input}, {"audio_tokens", counts.audio_input}}},
-              {"completion_tokens_details",
-               {{"reasoning_tokens", counts.reasoning}, {"audio_tokens", counts.audio_output}}}};
+  Json out = {
+      {"prompt_tokens", counts.input},
+      {"completion_tokens", counts.output},
+      {"total_tokens", counts.input + counts.output},
+      {"prompt_tokens_details", {{"cached_tokens", counts.cached_input}, {"audio_tokens", counts.audio_input}}},
+      {"completion_tokens_details", {{"reasoning_tokens", counts.reasoning}, {"audio_tokens", counts.audio_output}}}};
   if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0)
     out["prompt_tokens_details"]["cache_creation_tokens"] = written;
   return out;

@@ -21,13 +21,38 @@ constexpr size_t kStopBytesMax = 256;
 constexpr size_t kToolsMax = 1024;
 
 // What the fields below are read from.
-constexpr auto kModelled = std::to_array<std::string_view>(
-    {"model", "messages", "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty",
-     "repetition_penalty", "top_k", "seed", "max_tokens", "max_completion_tokens", "n", "logprobs", "top_logprobs",
-     "stream", "stream_options", "ignore_eos", "stop", "logit_bias", "tools", "tool_choice", "parallel_tool_calls",
-     "response_format", "reasoning_effort", "chat_template_kwargs", "user", "safety_identifier", "metadata",
-     "service_tier"});
-// OpenAI's other fields, which the neutral language has no word for (https://platform.openai.com/docs/api-reference/chat).
+constexpr auto kModelled = std::to_array<std::string_view>({"model",
+                                                            "messages",
+                                                            "temperature",
+                                                            "top_p",
+                                                            "min_p",
+                                                            "presence_penalty",
+                                                            "frequency_penalty",
+                                                            "repetition_penalty",
+                                                            "top_k",
+                                                            "seed",
+                                                            "max_tokens",
+                                                            "max_completion_tokens",
+                                                            "n",
+                                                            "logprobs",
+                                                            "top_logprobs",
+                                                            "stream",
+                                                            "stream_options",
+                                                            "ignore_eos",
+                                                            "stop",
+                                                            "logit_bias",
+                                                            "tools",
+                                                            "tool_choice",
+                                                            "parallel_tool_calls",
+                                                            "response_format",
+                                                            "reasoning_effort",
+                                                            "chat_template_kwargs",
+                                                            "user",
+                                                            "safety_identifier",
+                                                            "metadata",
+                                                            "service_tier"});
+// OpenAI's other fields, which the neutral language has no word for
+// (https://platform.openai.com/docs/api-reference/chat).
 constexpr auto kUnmodelled = std::to_array<std::string_view>({"audio", "functions", "function_call", "modalities",
                                                               "prediction", "prompt_cache_key", "store", "verbosity",
                                                               "web_search_options", "prompt_cache_retention"});
@@ -266,7 +291,8 @@ void Decoder::logit_bias() {
   }
 }
 
-/// {"type":"function","function":{name, description, parameters, strict}}; another type is a tool of the upstream's own.
+/// {"type":"function","function":{name, description, parameters, strict}}; another type is a tool of the upstream's
+/// own.
 void Decoder::tools() {
   const Json* list = find(body_, "tools");
   if (list == nullptr) return;

@@ -68,7 +68,10 @@ bool Listener::accept_one() {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   const int fd = ::accept4(acceptor_->fd(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd < 0) return errno == ECONNABORTED || errno == EINTR;
+  if (fd < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK) acceptor_->exhausted(providers::Direction::read);
+    return errno == ECONNABORTED || errno == EINTR;
+  }
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   spawn(gate_, serve(fd, address_text(address)));

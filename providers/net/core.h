@@ -1,6 +1,5 @@
 // One core of the gateway: its event loop, its deadline wheel, its thread. Sessions, upstream connections and requests
-// live and die on one core, so nothing below needs a lock; other threads reach a core only through post(). The loop is
-// a Boost.Asio io_context, kept out of the headers because it costs a second and a half of every file that sees it.
+// live and die on one core, so nothing below needs a lock; other threads reach a core only through post().
 #pragma once
 
 #include <chrono>
@@ -14,13 +13,10 @@
 #include "providers/net/spawn.h"
 #include "providers/net/task.h"
 
-namespace boost::asio {
-class io_context;
-}
-
 namespace weir::providers {
 
 class DeadlineWheel;
+class Loop;
 
 inline constexpr std::chrono::milliseconds kWheelTick{10};
 
@@ -88,7 +84,7 @@ class Core {
   void run();
   /// Makes run() return soon; from any thread. What waits stays as it is.
   void stop();
-  boost::asio::io_context& io();
+  Loop& loop() { return *loop_; }
   DeadlineWheel& wheel() { return *wheel_; }
   /// For tasks that live as long as the core.
   Gate& gate() { return gate_; }
@@ -100,7 +96,6 @@ class Core {
   Task<bool> sleep_until(TimePoint when, Abort& abort);
 
  private:
-  struct Loop;
   int index_;
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<DeadlineWheel> wheel_;

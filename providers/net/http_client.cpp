@@ -17,7 +17,7 @@ Error net_error(const Url& url, ErrorKind kind, std::string what) {
 }
 
 void Connection::expired() noexcept {
-  pool_->drop_idle(*this);
+  if (pool_ != nullptr) pool_->drop_idle(*this);  // else lent: left armed, because parking then only moves the time on
 }
 
 void Connection::idle_readable(void* self) noexcept {
@@ -41,7 +41,6 @@ std::unique_ptr<Connection> Pool::take_idle() {
   auto connection = std::move(idle.back());
   idle.pop_back();
   connection->pool_ = nullptr;
-  connection->disarm();
   connection->socket().unwatch(Direction::read);
   return connection;
 }

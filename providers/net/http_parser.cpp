@@ -33,20 +33,22 @@ bool is_text(std::string_view text) {
   constexpr uint64_t kOnes = 0x0101010101010101u;
   constexpr uint64_t kHighs = 0x8080808080808080u;
   const char* p = text.data();
-  size_t left = text.size();
+  const size_t left = text.size();
   const auto slow = [](const char* from, size_t count) {
     return std::all_of(from, from + count,
                        [](char c) { return static_cast<unsigned char>(c) >= ' ' ? c != 127 : c == '\t'; });
   };
-  for (; left >= 8; p += 8, left -= 8) {
+  if (left < 8) return slow(p, left);
+  const char* const last = p + left - 8;  // the last word overlaps the one before it
+  for (;; p = std::min(p + 8, last)) {
     uint64_t word = 0;
     std::memcpy(&word, p, 8);
     // The high bit of each byte that is below 32, or is 127 (exact where no other byte is; a false alarm is looked at).
     const uint64_t controls = (word - kOnes * 32) & ~word & kHighs;
     const uint64_t deletes = word ^ (kOnes * 127);
     if ((controls | ((deletes - kOnes) & ~deletes & kHighs)) != 0 && !slow(p, 8)) return false;
+    if (p == last) return true;
   }
-  return slow(p, left);
 }
 
 std::string_view trim(std::string_view text) {
@@ -69,7 +71,10 @@ constexpr const char* kBad = "invalid_request_error";
 bool iequals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i] != b[i] && lower(a[i]) != lower(b[i])) return false;
+    const int difference = a[i] ^ b[i];
+    if (difference == 0) continue;
+    const int letter = a[i] | 0x20;
+    if (difference != 0x20 || letter < 'a' || letter > 'z') return false;
   }
   return true;
 }

@@ -7,6 +7,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <cstring>
 
+#include "providers/net/loop.h"
+
 namespace weir::providers {
 
 namespace asio = boost::asio;
@@ -52,7 +54,7 @@ Result<Address> numeric_address(const std::string& host, uint16_t port) {
 
 Task<Result<std::vector<Address>>> resolve(Core& core, std::string host, uint16_t port, Event& interrupt) {
   if (auto address = numeric_address(host, port)) co_return std::vector<Address>{*address};
-  auto lookup = std::make_shared<Lookup>(core.io());
+  auto lookup = std::make_shared<Lookup>(core.loop().io());
   lookup->waiting = &interrupt;
   lookup->resolver.async_resolve(
       host, std::to_string(port), asio::ip::resolver_base::numeric_service,

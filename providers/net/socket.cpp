@@ -2,112 +2,73 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 
+#include "providers/net/loop.h"
+
 namespace weir::providers {
 
-namespace asio = boost::asio;
-using Descriptor = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
-
-// Outlives the Socket while the loop still holds a handler. One core, so the count is plain.
-struct Socket::State {
+// What the loop knows of a Socket; outlives it while the loop still holds an event of it. `ready` is what an edge said
+// and no call has contradicted since: a call that would block, or a read that came back short, takes it away, and the
+// next edge brings it back.
+struct Socket::State final : Loop::Watched {
   struct Side {
     Wakeup wakeup;
     bool armed = false;
-    bool ready = false;  // became so while nobody was to be called
-    bool memory_used = false;
-    alignas(std::max_align_t) std::array<std::byte, 192> memory;  // of the one operation asio allocates at a time
+    bool ready = false;
   };
 
-  State(asio::io_context& io, int fd) : descriptor(io, fd) {}
-  void retain() { ++references; }
-  void release() {
-    if (--references == 0) delete this;
+  explicit State(Loop& loop) : Watched(loop) {}
+  Loop& loop() { return loop_; }
+  Side& side(Direction direction) { return sides[static_cast<size_t>(direction)]; }
+  bool any_armed() const { return sides[0].armed || sides[1].armed; }
+
+  void on_events(uint32_t events) noexcept override {
+    if (closed) return;
+    if ((events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) side(Direction::read).ready = true;
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) side(Direction::write).ready = true;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) more_behind_short_reads = true;
+    on_turn();
   }
-
-  Descriptor descriptor;
-  std::array<Side, 2> sides;
-  int references = 1;
-};
-
-namespace {
-
-/// Gives asio the side's own memory for its operation; the heap if that is taken or too small.
-template <class T, class Side>
-struct SideAllocator {
-  using value_type = T;
-  explicit SideAllocator(Side& s) : side(&s) {}
-  template <class U>
-  SideAllocator(const SideAllocator<U, Side>& other) : side(other.side) {}  // NOLINT: allocators convert
-  T* allocate(std::size_t n) {
-    if (!side->memory_used && n * sizeof(T) <= side->memory.size()) {
-      side->memory_used = true;
-      return reinterpret_cast<T*>(side->memory.data());
+  void on_turn() noexcept override {
+    retain();
+    for (Side& side : sides) {
+      if (!side.armed || !side.ready) continue;
+      side.armed = false;
+      if (const Wakeup wakeup = std::exchange(side.wakeup, {}); wakeup.call != nullptr) wakeup.call(wakeup.context);
     }
-    return static_cast<T*>(::operator new(n * sizeof(T)));
+    release();
   }
-  void deallocate(T* p, std::size_t) {
-    if (reinterpret_cast<std::byte*>(p) == side->memory.data())
-      side->memory_used = false;
-    else
-      ::operator delete(p);
-  }
-  template <class U>
-  bool operator==(const SideAllocator<U, Side>& other) const {
-    return side == other.side;
-  }
-  Side* side;
+
+  std::array<Side, 2> sides;
+  bool registered = false;
+  bool closed = false;
+  /// The peer's end, an error or an urgent mark came with the last edge: no edge follows the bytes before it.
+  bool more_behind_short_reads = false;
 };
 
-}  // namespace
-
-struct Socket::Handler {
-  using allocator_type = SideAllocator<std::byte, State::Side>;
-
-  Handler(State* s, Direction d) : state(s), direction(d) { state->retain(); }
-  Handler(Handler&& other) noexcept : state(std::exchange(other.state, nullptr)), direction(other.direction) {}
-  Handler(const Handler&) = delete;
-  Handler& operator=(const Handler&) = delete;
-  ~Handler() {
-    if (state != nullptr) state->release();
-  }
-  allocator_type get_allocator() const { return allocator_type(side()); }
-  void operator()(const boost::system::error_code&) {
-    State::Side& s = side();
-    s.armed = false;
-    if (const Wakeup wakeup = std::exchange(s.wakeup, {}); wakeup.call != nullptr)
-      wakeup.call(wakeup.context);
-    else
-      s.ready = true;
-  }
-  State::Side& side() const { return state->sides[static_cast<size_t>(direction)]; }
-
-  State* state;
-  Direction direction;
-};
-
-Socket::Socket(Core& core, int fd) : core_(core), fd_(fd), state_(new State(core.io(), fd)) {}
+Socket::Socket(Core& core, int fd) : core_(core), fd_(fd), state_(new State(core.loop())) {}
 
 Socket::~Socket() {
-  for (auto& side : state_->sides) side.wakeup = {};
+  for (auto& side : state_->sides) side = {};
   close();
   state_->release();
 }
 
 void Socket::close() {
   if (closed()) return;
-  fd_ = -1;
-  boost::system::error_code ignored;
-  state_->descriptor.close(ignored);
+  if (state_->registered) state_->loop().remove(fd_);
+  ::close(std::exchange(fd_, -1));
+  state_->closed = true;
+  for (auto& side : state_->sides) side.ready = true;
+  if (state_->any_armed()) state_->loop().schedule(*state_);
 }
 
 void Socket::shutdown_write() {
@@ -118,9 +79,16 @@ IoResult Socket::read(std::span<char> into) {
   if (closed()) return {IoStatus::failed, 0, ECANCELED};
   for (;;) {
     const ssize_t n = ::recv(fd_, into.data(), into.size(), 0);
-    if (n > 0) return {IoStatus::ok, static_cast<size_t>(n), 0, static_cast<size_t>(n) < into.size()};
+    if (n > 0) {
+      const bool drained = static_cast<size_t>(n) < into.size() && !state_->more_behind_short_reads;
+      if (drained) exhausted(Direction::read);
+      return {IoStatus::ok, static_cast<size_t>(n), 0, drained};
+    }
     if (n == 0) return {IoStatus::end};
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoStatus::wants_read};
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      exhausted(Direction::read);
+      return {IoStatus::wants_read};
+    }
     if (errno != EINTR) return {IoStatus::failed, 0, errno};
   }
 }
@@ -133,31 +101,37 @@ IoResult Socket::write(std::span<const iovec> pieces) {
   for (;;) {
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (n >= 0) return {IoStatus::ok, static_cast<size_t>(n)};
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoStatus::wants_write};
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      exhausted(Direction::write);
+      return {IoStatus::wants_write};
+    }
     if (errno != EINTR) return {IoStatus::failed, 0, errno};
   }
 }
 
+void Socket::exhausted(Direction direction) {
+  state_->side(direction).ready = false;
+}
+
 void Socket::watch(Direction direction, Wakeup wakeup) {
-  auto& side = state_->sides[static_cast<size_t>(direction)];
+  auto& side = state_->side(direction);
   side.wakeup = wakeup;
   if (side.armed) return;
   side.armed = true;
-  if (side.ready || closed()) {
-    side.ready = false;
-    asio::post(state_->descriptor.get_executor(), [handler = Handler(state_, direction)]() mutable { handler({}); });
-    return;
+  // Registered no sooner than now: a socket that is not connected yet would count as hung up.
+  if (!closed() && !state_->registered) {
+    state_->registered = state_->loop().add(fd_, *state_);
+    if (!state_->registered) close();  // the system has no room for another watch; the watcher learns it as a close
   }
-  state_->descriptor.async_wait(direction == Direction::read ? Descriptor::wait_read : Descriptor::wait_write,
-                                Handler(state_, direction));
+  if (side.ready) state_->loop().schedule(*state_);
 }
 
 void Socket::unwatch(Direction direction) {
-  state_->sides[static_cast<size_t>(direction)].wakeup = {};
+  state_->side(direction).wakeup = {};
 }
 
 bool Socket::fired(Direction direction) const {
-  return !state_->sides[static_cast<size_t>(direction)].armed;
+  return !state_->side(direction).armed;
 }
 
 std::string peer_address(int fd) {

@@ -1,6 +1,6 @@
 // A non-blocking TCP socket on one core: reads and writes try the system call first and nothing waits inside them;
 // waiting for readiness is a separate step, with at most one waiter a direction. That way a write that fits costs one
-// sendmsg and no suspension, and an idle connection holds no buffer.
+// sendmsg and no suspension, an idle connection holds no buffer, and waiting costs no system call but the first.
 #pragma once
 
 #include <sys/uio.h>
@@ -56,6 +56,8 @@ class Socket {
   void watch(Direction direction, Wakeup wakeup);
   /// Forgets whom to call; the watch itself stays armed, and readiness that comes meanwhile is remembered.
   void unwatch(Direction direction);
+  /// A call of the owner's own on fd() (accept, say) would have blocked: the next watch waits for a change.
+  void exhausted(Direction direction);
   /// Became ready since it was last watched, and nobody was told or the wakeup was called.
   bool fired(Direction direction) const;
 
@@ -85,11 +87,10 @@ class Socket {
 
  private:
   struct State;
-  struct Handler;
 
   Core& core_;
   int fd_;
-  State* state_;  // shared with handlers under way
+  State* state_;  // shared with the loop
 };
 
 /// "127.0.0.1" or "::1" of the other end; empty if unknown.

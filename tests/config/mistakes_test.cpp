@@ -99,7 +99,7 @@ TEST(Mistakes, AccountsAndEngines) {
        {"1:44: accounts.a.base_url: must not hold a user or password; put the credential into api_key"}},
       {"accounts: {a: {provider: openai, region: us}}\n",
        {"1:34: accounts.a.region: unknown key; known here: provider, base_url, api_key, limits, connect_timeout, "
-        "idle_connections, idle_connection_timeout, organization or project"}},
+        "idle_connections, idle_connection_timeout, drop_params, organization or project"}},
       {"accounts: {a: {provider: echo, dealy: 1s}}\n",
        {"1:32: accounts.a.dealy: unknown key; did you mean \"delay\"?"}},
       {"accounts: {a: {provider: openai, organization: 'a b'}}\n",

@@ -2,7 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
 
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "config/base/siphash.h"
 #include "gateway/access/budgets.h"
 #include "gateway/access/limits.h"
 
@@ -18,6 +25,30 @@ config::KeyConfig key(std::string name, std::string_view text, std::vector<std::
   k.key_sha256 = sha256(text);
   k.models = std::move(models);
   return k;
+}
+
+TEST(SipHash, IsOpenSslsForEveryTailLength) {
+  if constexpr (std::endian::native != std::endian::little) GTEST_SKIP() << "the two read words in different order";
+  std::array<unsigned char, 16> bytes{};
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(i * 37 + 1);
+  SipKey sip_key;
+  std::memcpy(&sip_key, bytes.data(), bytes.size());
+  EVP_MAC* algorithm = EVP_MAC_fetch(nullptr, "SIPHASH", nullptr);
+  ASSERT_NE(algorithm, nullptr);
+  EVP_MAC_CTX* oracle = EVP_MAC_CTX_new(algorithm);
+  size_t result_bytes = 16;
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t("size", &result_bytes), OSSL_PARAM_construct_end()};
+  std::string text;
+  for (int length = 0; length < 300; ++length) {
+    ASSERT_EQ(EVP_MAC_init(oracle, bytes.data(), bytes.size(), params), 1);
+    ASSERT_EQ(EVP_MAC_update(oracle, reinterpret_cast<const unsigned char*>(text.data()), text.size()), 1);
+    SipHash128 expected{};
+    ASSERT_EQ(EVP_MAC_final(oracle, reinterpret_cast<unsigned char*>(&expected), nullptr, sizeof expected), 1);
+    EXPECT_EQ(siphash128(sip_key, text), expected) << length;
+    text += static_cast<char>(length * 11);
+  }
+  EVP_MAC_CTX_free(oracle);
+  EVP_MAC_free(algorithm);
 }
 
 TEST(Matches, Patterns) {
@@ -110,6 +141,26 @@ TEST_F(KeyTableTest, RefusesWithTheContractsCodes) {
       EXPECT_THAT(result.error().detail, Not(HasSubstr(c.presented)));
     }
   }
+}
+
+// A key's digest is remembered, but nothing about the key itself.
+TEST_F(KeyTableTest, AKnownKeyIsStillAskedForEachTime) {
+  config_.keys = {key("a", "sk-a"), key("b", "sk-b")};
+  for (int i = 0; i < 3; ++i) {
+    const auto table_now = table();
+    ASSERT_TRUE(table_now.authenticate("sk-a", WallTime{}));
+    EXPECT_EQ((*table_now.authenticate("sk-a", WallTime{}))->config->name, "a");
+    EXPECT_EQ((*table_now.authenticate("sk-b", WallTime{}))->config->name, "b");
+    EXPECT_FALSE(table_now.authenticate("sk-c", WallTime{}));
+  }
+  config_.keys[0].blocked = true;
+  config_.keys[1].expires_unix_s = 100;
+  const auto stricter = table();
+  EXPECT_EQ(stricter.authenticate("sk-a", WallTime{}).error().code, "key_blocked");
+  EXPECT_TRUE(stricter.authenticate("sk-b", WallTime{std::chrono::seconds(99)}));
+  EXPECT_EQ(stricter.authenticate("sk-b", WallTime{std::chrono::seconds(100)}).error().code, "key_expired");
+  config_.keys.erase(config_.keys.begin());
+  EXPECT_EQ(table().authenticate("sk-a", WallTime{}).error().code, "invalid_api_key");
 }
 
 TEST_F(KeyTableTest, ModelsOfAKey) {

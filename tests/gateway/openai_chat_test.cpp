@@ -22,7 +22,7 @@ TEST(OpenAiChat, Decodes) {
   ASSERT_TRUE(request.ok()) << request.error().detail;
   EXPECT_EQ(request->messages.size(), 4U);
   EXPECT_EQ(request->messages[1].text(), "ab");
-  EXPECT_EQ(request->messages[2].tool_calls.at(0).name, "f");
+  EXPECT_EQ(request->messages[2].tool_calls().at(0).name, "f");
   EXPECT_EQ(request->output_tokens_max, 4);
   EXPECT_EQ(request->top_k, 0);
   EXPECT_EQ(request->stop, std::vector<std::string>{"x"});
@@ -57,7 +57,7 @@ std::vector<Json> events_of(const std::string& stream) {
 }
 
 TEST(OpenAiChat, StreamsWithRoleOnceAndCostInTheUsageChunk) {
-  ChatEncoder encoder("chatcmpl-1", 7, "m\"odel");
+  ChatEncoder encoder("chatcmpl-1", 7, "m\"odel", true);
   std::string out;
   ChatEvent text;
   text.text = "h\xc3\xa9";
@@ -69,7 +69,7 @@ TEST(OpenAiChat, StreamsWithRoleOnceAndCostInTheUsageChunk) {
   encoder.chunk(finish, out);
   providers::Usage usage;
   usage.raise({10, 4, 2, 0});
-  encoder.final(usage, NanoUsd{1500}, true, out);
+  encoder.final(usage, NanoUsd{1500}, out);
   EXPECT_TRUE(out.ends_with("data: [DONE]\n\n"));
   const auto events = events_of(out);
   ASSERT_EQ(events.size(), 4U);
@@ -82,11 +82,11 @@ TEST(OpenAiChat, StreamsWithRoleOnceAndCostInTheUsageChunk) {
 }
 
 TEST(OpenAiChat, WholeAnswersKeepInvalidUtf8Sendable) {
-  ChatEncoder encoder("id", 7, "m");
+  ChatEncoder encoder("id", 7, "m", false);
   ChatEvent text;
   text.text = "a\xff";
   encoder.add(text);
-  const auto answer = Json::parse(encoder.whole({}));
+  const auto answer = Json::parse(encoder.whole({}, {}));
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "a\xef\xbf\xbd");
   EXPECT_EQ(answer["object"], "chat.completion");
 }

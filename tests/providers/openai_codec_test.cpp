@@ -29,13 +29,21 @@ struct Rig {
   Core core{0};
   Abort abort;
   std::function<Result<const ChatRequest*>()> neutral = [] { return Result<const ChatRequest*>(Error{}); };
+  std::function<std::string_view(std::string_view)> client_header = [](std::string_view) { return std::string_view(); };
   Attempt attempt(std::string_view model) {
-    return {.core = core, .abort = abort, .body = body, .neutral = neutral, .model = model, .request_id = "r"};
+    return {.core = core,
+            .abort = abort,
+            .body = body,
+            .neutral = neutral,
+            .client_header = client_header,
+            .model = model,
+            .request_id = "r"};
   }
 };
 
 std::unique_ptr<Codec> codec() {
   config::AccountConfig account;
+  account.provider = "openai";
   account.api_key = Secret("sk-upstream");
   return make_openai_codec(account, "/v1");
 }
@@ -62,7 +70,8 @@ TEST(OpenAiCodec, OnlyWhatMustChangeChanges) {
   EXPECT_EQ(
       encoded(R"({"stream_options":{"include_usage":false,"k":1},"model":"a",)" + messages + R"(,"stream":true})", "a"),
       R"({"stream_options":{"include_usage":true,"k":1},"model":"a",)" + messages + R"(,"stream":true})");
-  EXPECT_EQ(encoded(R"({"model":"a",)" + messages + "}", "a", 9), R"({"max_tokens":9,"model":"a",)" + messages + "}");
+  EXPECT_EQ(encoded(R"({"model":"a",)" + messages + "}", "a", 9),
+            R"({"max_completion_tokens":9,"model":"a",)" + messages + "}");
   EXPECT_EQ(encoded(R"({"max_completion_tokens":50,"model":"a",)" + messages + "}", "a", 9),
             R"({"max_completion_tokens":9,"model":"a",)" + messages + "}");
 }
