@@ -376,7 +376,17 @@ Task<void> ChatRun::answer_error(Error error) {
 
 // --- money ----------------------------------------------------------------------------------------------------------
 
+/// Bounded here once, so that charge, row, log line and metrics have the same counts, whoever said them.
 providers::Usage ChatRun::usage() const {
+  providers::Usage usage = raw_usage();
+  auto& counts = usage.counts;
+  for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
+                         &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
+    *count = std::clamp<int64_t>(*count, 0, providers::kPlausibleTokensMax);
+  return usage;
+}
+
+providers::Usage ChatRun::raw_usage() const {
   if (reply_) return reply_->usage();
   providers::Usage usage;
   // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know.

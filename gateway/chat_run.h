@@ -64,6 +64,7 @@ class ChatRun {
   ResponseHead head(int status, std::string_view content_type);
   NanoUsd cost() const;
   providers::Usage usage() const;
+  providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);
   void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge);
   bool client_gone() const { return exchange_.abort().fired(); }
