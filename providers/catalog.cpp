@@ -1,4 +1,5 @@
 #include "providers/codec.h"
+#include "providers/cohere.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
 #include "providers/provider.h"
@@ -32,9 +33,14 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
+}
+
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
       {"echo", "", false, make_echo_provider},
+      {"cohere", kCohereUrl, true, make_cohere},
   };
   for (const OpenAiDialect& dialect : openai_dialects())
     entries.push_back({dialect.name, dialect.base_url, true, dialect.name == "azure" ? make_azure : make_openai});
