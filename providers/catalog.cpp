@@ -1,8 +1,12 @@
+#include "providers/anthropic.h"
 #include "providers/codec.h"
 #include "providers/cohere.h"
+#include "providers/gemini.h"
+#include "providers/net/gcp_auth.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
 #include "providers/provider.h"
+#include "providers/vertex.h"
 
 namespace weir::providers {
 
@@ -33,13 +37,35 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
+
+std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
+}
+
 std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
   return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
 }
 
+std::unique_ptr<Provider> make_gemini(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_gemini_codec, kGeminiUrl);
+}
+
+/// A service account's key file buys tokens; without one the account has a token or a key of its own.
+std::unique_ptr<Provider> make_vertex(Core& core, const config::AccountConfig& account) {
+  std::shared_ptr<const TokenGrant> grant;
+  if (const auto file = account.secrets.find("credentials"); file != account.secrets.end()) {
+    auto parsed = parse_google_credentials(file->second.reveal(), "accounts." + account.name + ".credentials");
+    if (!parsed) return make_broken_provider(std::move(parsed).error());
+    grant = std::move(parsed->grant);
+  }
+  return make_remote_provider(core, account, make_vertex_codec, vertex_url(account), std::move(grant));
+}
+
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
-      {"echo", "", false, make_echo_provider},
+      {"anthropic", kAnthropicUrl, true, make_anthropic}, {"gemini", kGeminiUrl, true, make_gemini},
+      {"vertex", kVertexUrl, true, make_vertex},          {"echo", "", false, make_echo_provider},
       {"cohere", kCohereUrl, true, make_cohere},
   };
   for (const OpenAiDialect& dialect : openai_dialects())

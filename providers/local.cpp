@@ -38,7 +38,6 @@ class LocalReply final : public Reply {
  public:
   struct Choice {
     std::unique_ptr<engine::Stream> stream;
-    std::string echo;  // the prompt, given before the answer
     std::optional<ToolSplitter> tools;
     bool finished = false;
     bool first_of_prompt = true;  // its usage counts the prompt
@@ -109,7 +108,6 @@ bool LocalReply::append_calls(ReplyBatch& batch, int32_t index) {
 void LocalReply::append(ReplyBatch& batch, int32_t index, engine::Output output) {
   Choice& choice = choices_[static_cast<size_t>(index)];
   if (choice.tools) output.text = choice.tools->push(output.text);
-  if (!choice.echo.empty()) output.text.insert(0, std::exchange(choice.echo, {}));
   if (!output.text.empty() || !output.logprobs.empty()) {
     ChatEvent event;
     event.index = index;
@@ -217,7 +215,7 @@ class LocalProvider final : public Provider {
 Result<std::unique_ptr<Reply>> LocalProvider::count(const ChatRequest& request) const {
   auto prompts = local_prompts(request, engine_);
   if (!prompts) return std::move(prompts).error();
-  std::string body = "{\"input_tokens\":" + std::to_string(prompts->front().tokens.size()) + "}";
+  std::string body = "{\"input_tokens\":" + std::to_string(prompts->front().size()) + "}";
   return std::unique_ptr<Reply>(std::make_unique<WholeReply>(std::move(body)));
 }
 
@@ -228,13 +226,13 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
   if (!prompts) return std::move(prompts).error();
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
   std::vector<LocalReply::Choice> choices;
-  for (const LocalPrompt& prompt : *prompts)
+  for (const auto& prompt : *prompts)
     for (int32_t i = 0; i < request.n; ++i) {
       auto generate = local_generate_request(request, attempt, engine_, static_cast<int32_t>(choices.size()));
-      generate.prompt = prompt.tokens;
+      generate.prompt = prompt;
       auto stream = engine_.submit(std::move(generate));
       if (!stream) return std::move(stream).error();
-      LocalReply::Choice choice{.stream = std::move(*stream), .echo = prompt.echo, .tools = {}};
+      LocalReply::Choice choice{.stream = std::move(*stream), .tools = {}};
       if (tools) choice.tools.emplace(engine_.chat_template()->tool_call_style());
       choice.first_of_prompt = i == 0;
       choices.push_back(std::move(choice));

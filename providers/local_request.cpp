@@ -9,6 +9,8 @@
 namespace weir::providers {
 namespace {
 
+using Prompt = std::vector<engine::TokenId>;
+
 constexpr int32_t kChoicesMax = 16;
 
 Error refused(std::string param, std::string detail) {
@@ -57,7 +59,7 @@ Result<Json> template_messages(const ChatRequest& request) {
   return messages;
 }
 
-Result<LocalPrompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine) {
+Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine) {
   if (!engine.chat_template())
     return refused("model", "the model of engine \"" + engine.name() + "\" has no chat template");
   auto messages = template_messages(request);
@@ -74,7 +76,7 @@ Result<LocalPrompt> chat_prompt(const ChatRequest& request, const engine::Engine
   if (!text) return std::move(text).error();
   auto tokens = engine.tokenizer()->encode(*text, {.parse_special = true, .add_special = false});
   if (!tokens) return std::move(tokens).error();
-  return LocalPrompt{std::move(*tokens), {}};
+  return std::move(*tokens);
 }
 
 }  // namespace
@@ -115,8 +117,8 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
   return {};
 }
 
-Result<std::vector<LocalPrompt>> local_prompts(const ChatRequest& request, const engine::Engine& engine) {
-  std::vector<LocalPrompt> out;
+Result<std::vector<Prompt>> local_prompts(const ChatRequest& request, const engine::Engine& engine) {
+  std::vector<Prompt> out;
   if (request.prompts.empty() && request.token_prompts.empty()) {
     auto prompt = chat_prompt(request, engine);
     if (!prompt) return std::move(prompt).error();
@@ -131,14 +133,9 @@ Result<std::vector<LocalPrompt>> local_prompts(const ChatRequest& request, const
   for (const std::string& text : request.prompts) {
     auto tokens = engine.tokenizer()->encode(text, {.parse_special = true, .add_special = true});
     if (!tokens) return std::move(tokens).error();
-    out.push_back({std::move(*tokens), request.echo_prompt ? text : std::string{}});
+    out.push_back(std::move(*tokens));
   }
-  for (const auto& ids : request.token_prompts) {
-    LocalPrompt prompt{{ids.begin(), ids.end()}, {}};
-    if (request.echo_prompt && engine.tokenizer())
-      for (const engine::TokenId id : prompt.tokens) prompt.echo += engine.tokenizer()->token_bytes(id);
-    out.push_back(std::move(prompt));
-  }
+  for (const auto& ids : request.token_prompts) out.emplace_back(ids.begin(), ids.end());
   return out;
 }
 

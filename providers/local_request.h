@@ -2,7 +2,6 @@
 // but for the clock that a chat template may ask; any thread.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -11,16 +10,11 @@
 
 namespace weir::providers {
 
-struct LocalPrompt {
-  std::vector<engine::TokenId> tokens;
-  std::string echo;  // the prompt's text, where the client wants it before the answer
-};
-
 /// What the engine cannot do is refused, never ignored. Errors: bad_request with `param`.
 Result<void> check_local_request(const ChatRequest& request, const engine::Engine& engine);
 
 /// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
-Result<std::vector<LocalPrompt>> local_prompts(const ChatRequest& request, const engine::Engine& engine);
+Result<std::vector<std::vector<engine::TokenId>>> local_prompts(const ChatRequest& request, const engine::Engine& engine);
 
 /// All but the prompt. `choice` counts over all prompts: it parts the seeds.
 engine::GenerateRequest local_generate_request(const ChatRequest& request, const Attempt& attempt,

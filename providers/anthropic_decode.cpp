@@ -1,0 +1,438 @@
+// Claude's answers: server-sent events, bare events and whole bodies become segments or neutral events.
+// https://docs.anthropic.com/en/api/messages-streaming.
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "providers/anthropic.h"
+#include "providers/anthropic_parts.h"
+#include "providers/classify.h"
+#include "providers/json_scan.h"
+#include "providers/json_text.h"
+#include "providers/net/sse.h"
+
+namespace weir::providers {
+namespace {
+
+namespace dom = simdjson::dom;
+using simdjson::SUCCESS;
+using Kind = ChatEvent::Kind;
+
+constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
+
+/// The whole text is checked, so that what is read from it afterwards cannot fail half-way. `out` is valid until the
+/// thread's next call.
+bool parse_object(std::string_view json, dom::object& out) {
+  static thread_local dom::parser parser;
+  dom::element root;
+  return !json.empty() && parser.parse(json.data(), json.size()).get(root) == SUCCESS &&
+         root.get_object().get(out) == SUCCESS;
+}
+
+int64_t count_of(dom::object& object, std::string_view key) {
+  int64_t value = 0;
+  return object[key].get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
+}
+
+std::string_view text_of(dom::object& object, std::string_view key) {
+  std::string_view text;
+  return object[key].get_string().get(text) == SUCCESS ? text : std::string_view{};
+}
+
+Error broken(std::string detail) {
+  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
+}
+
+/// Sums Anthropic's disjoint input counts and keeps what the last events leave out: the split of the cache writes comes
+/// only at the beginning.
+class UsageReader {
+ public:
+  void read(dom::object& usage);
+  Usage usage;
+
+ private:
+  int64_t write_1h_ = 0;
+};
+
+void UsageReader::read(dom::object& object) {
+  config::TokenCounts counts;
+  const int64_t fresh = count_of(object, "input_tokens");
+  const int64_t written = count_of(object, "cache_creation_input_tokens");
+  counts.cached_input = count_of(object, "cache_read_input_tokens");
+  counts.output = count_of(object, "output_tokens");
+  dom::object inner;
+  if (object["cache_creation"].get_object().get(inner) == SUCCESS)
+    write_1h_ = std::max(write_1h_, count_of(inner, "ephemeral_1h_input_tokens"));
+  if (object["output_tokens_details"].get_object().get(inner) == SUCCESS)
+    counts.reasoning = count_of(inner, "thinking_tokens");
+  constexpr int64_t kMost = INT64_MAX / 4;
+  counts.input = std::min(fresh, kMost) + std::min(written, kMost) + std::min(counts.cached_input, kMost);
+  counts.cache_write_1h = std::min(write_1h_, written);
+  counts.cache_write_5m = written - counts.cache_write_1h;
+  usage.raise(counts);
+}
+
+class Decoder final : public AnthropicDecoder {
+ public:
+  explicit Decoder(const Attempt& attempt)
+      : native_(speaks_anthropic(attempt.body.protocol)),
+        counting_(attempt.body.protocol == Protocol::anthropic_count),
+        input_estimate_(static_cast<int64_t>(attempt.body.json.size() / 4) + 1) {}
+
+  bool native() const override { return native_; }
+  void feed(std::string_view bytes, ReplyBatch& batch) override;
+  void event(std::string_view json, ReplyBatch& batch) override;
+  void finish(ReplyBatch& batch) override;
+  void whole(std::string_view body, ReplyBatch& batch) override;
+  Usage usage() const override;
+
+ private:
+  /// A block of the answer while it is open.
+  struct Block {
+    enum class Type { text, thinking, tool, other } type = Type::other;
+    int32_t tool_index = 0;
+    bool arguments = false;  // some came
+  };
+
+  bool like_last(std::string_view raw, std::string_view data, ReplyBatch& batch);
+  void learn(std::string_view data, std::string_view text, Kind kind, Block& block);
+  void one(std::string_view raw, std::string_view data, ReplyBatch& batch);
+  void block_start(dom::object& root, ReplyBatch& batch);
+  void block_delta(dom::object& root, std::string_view data, ReplyBatch& batch);
+  void block_stop(dom::object& root, ReplyBatch& batch);
+  void message_start(dom::object& root);
+  void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
+  void error_event(dom::object& root, std::string_view raw, ReplyBatch& batch);
+  void pass(std::string_view raw, ReplyBatch& batch);
+  void emit(ChatEvent event, ReplyBatch& batch) {
+    if (!native_) batch.events.push_back(std::move(event));
+  }
+  void text(Kind kind, std::string text, const Block& block, ReplyBatch& batch);
+  void count(size_t bytes) {
+    text_bytes_ += static_cast<int64_t>(bytes);
+    ++text_events_;
+  }
+
+  bool native_;
+  bool counting_;
+  int64_t input_estimate_;
+  SseScanner scanner_;
+  UsageReader usage_;
+  std::map<int64_t, Block> blocks_;
+  int32_t tools_ = 0;
+  int64_t text_bytes_ = 0;  // of the answer, for an estimate where the stream breaks before its usage
+  int64_t text_events_ = 0;
+  bool stopped_ = false;  // a stop_reason was seen
+  bool done_ = false;     // message_stop
+  // The last delta up to its text: one that begins like it has the same meaning.
+  std::string head_;
+  Kind head_kind_ = Kind::text;
+  Block* head_block_ = nullptr;
+  std::deque<std::string> frames_;  // server-sent events made of bare ones
+};
+
+/// The counts of message_start are whole for the input only; until message_delta the output is what could be seen.
+Usage Decoder::usage() const {
+  Usage known = usage_.usage;
+  if (known.reported) return known;
+  if (known.counts.input == 0) known.counts.input = input_estimate_;
+  known.counts.output = std::max({known.counts.output, text_events_, (text_bytes_ + 3) / 4});
+  return known;
+}
+
+void Decoder::pass(std::string_view raw, ReplyBatch& batch) {
+  if (!native_) return;
+  if (!batch.segments.empty()) {
+    Segment& last = batch.segments.back();
+    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == raw.data()) {
+      last.bytes = {last.bytes.data(), last.bytes.size() + raw.size()};
+      return;
+    }
+  }
+  batch.segments.push_back({Segment::Kind::data, raw});
+}
+
+void Decoder::text(Kind kind, std::string text, const Block& block, ReplyBatch& batch) {
+  if (native_ || text.empty()) return;
+  ChatEvent& event = batch.events.emplace_back();
+  event.kind = kind;
+  if (kind == Kind::tool_call) {
+    event.tool_index = block.tool_index;
+    event.tool_call.arguments = std::move(text);
+  } else {
+    event.text = std::move(text);
+  }
+}
+
+/// Streams are mostly deltas that differ in nothing but their text (and in the spaces that Anthropic pads with): what
+/// stands before the text is kept, and such an event needs no parsing.
+bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch& batch) {
+  if (head_.empty() || !data.starts_with(head_)) return false;
+  size_t end = head_.size();
+  bool escaped = false;
+  while (end < data.size() && data[end] != '"') {
+    const bool slash = data[end] == '\\';
+    escaped = escaped || slash;
+    end += slash ? 2 : 1;
+  }
+  if (end >= data.size()) return false;
+  const std::string_view inside = data.substr(head_.size(), end - head_.size());
+  int braces = 0;
+  for (size_t i = end + 1; i < data.size(); ++i) {
+    if (data[i] == '}')
+      ++braces;
+    else if (data[i] != ' ')
+      return false;
+  }
+  if (braces != 2) return false;
+  if (!native_) {
+    std::string piece;
+    if (!escaped)
+      piece = std::string(inside);
+    else if (!append_unescaped(inside, piece))
+      return false;
+    text(head_kind_, std::move(piece), *head_block_, batch);
+  }
+  head_block_->arguments = head_block_->arguments || !inside.empty();
+  count(inside.size());
+  pass(raw, batch);
+  return true;
+}
+
+/// `text` is the inside of the string, a part of `data`.
+void Decoder::learn(std::string_view data, std::string_view text, Kind kind, Block& block) {
+  head_.assign(data.data(), text.data());
+  head_kind_ = kind;
+  head_block_ = &block;
+}
+
+void Decoder::message_start(dom::object& root) {
+  dom::object message;
+  dom::object usage;
+  if (root["message"].get_object().get(message) == SUCCESS && message["usage"].get_object().get(usage) == SUCCESS)
+    usage_.read(usage);
+}
+
+void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
+  const int64_t index = count_of(root, "index");
+  dom::object inner;
+  if (index > kBlocksMax || root["content_block"].get_object().get(inner) != SUCCESS) return;
+  head_.clear();
+  Block& block = blocks_[index] = Block{};
+  const std::string type(text_of(inner, "type"));
+  if (type == "text") {
+    block.type = Block::Type::text;
+    text(Kind::text, std::string(text_of(inner, "text")), block, batch);
+  } else if (type == "thinking") {
+    block.type = Block::Type::thinking;
+    text(Kind::reasoning, std::string(text_of(inner, "thinking")), block, batch);
+  } else if (type == "redacted_thinking") {
+    ChatEvent event;
+    event.kind = Kind::signature;
+    event.redacted = std::string(text_of(inner, "data"));
+    event.signer = Signer::anthropic;
+    emit(std::move(event), batch);
+  } else if (type == "tool_use") {
+    block.type = Block::Type::tool;
+    block.tool_index = tools_++;
+    ChatEvent event;
+    event.kind = Kind::tool_call;
+    event.tool_index = block.tool_index;
+    event.tool_call.id = std::string(text_of(inner, "id"));
+    event.tool_call.name = std::string(text_of(inner, "name"));
+    // Servers that do not stream arguments give them here.
+    dom::object input;
+    if (inner["input"].get_object().get(input) == SUCCESS && input.size() > 0)
+      event.tool_call.arguments = simdjson::minify(input);
+    block.arguments = !event.tool_call.arguments.empty();
+    emit(std::move(event), batch);
+  }
+}
+
+void Decoder::block_delta(dom::object& root, std::string_view data, ReplyBatch& batch) {
+  const int64_t index = count_of(root, "index");
+  dom::object delta;
+  if (index > kBlocksMax || root["delta"].get_object().get(delta) != SUCCESS) return;
+  Block& block = blocks_[index];  // text and thinking say what they are, even where no start came before
+  const std::string type(text_of(delta, "type"));
+  const auto piece = [&](Kind kind, std::string_view quoted_key) {
+    const std::string_view inside = string_after(data, quoted_key);
+    std::string plain;
+    if (!append_unescaped(inside, plain)) return;
+    count(inside.size());
+    block.arguments = block.arguments || !inside.empty();
+    text(kind, std::move(plain), block, batch);
+    if (!inside.empty()) learn(data, inside, kind, block);
+  };
+  if (type == "text_delta") {
+    piece(Kind::text, "\"text\"");
+  } else if (type == "thinking_delta") {
+    piece(Kind::reasoning, "\"thinking\"");
+  } else if (type == "input_json_delta") {
+    if (block.type == Block::Type::tool) piece(Kind::tool_call, "\"partial_json\"");
+  } else if (type == "signature_delta") {
+    ChatEvent event;
+    event.kind = Kind::signature;
+    event.signature = std::string(text_of(delta, "signature"));
+    event.signer = Signer::anthropic;
+    if (!event.signature.empty()) emit(std::move(event), batch);
+  } else if (type == "citations_delta" && !native_) {
+    dom::object citation;
+    if (delta["citation"].get_object().get(citation) != SUCCESS) return;
+    ChatEvent event;
+    event.kind = Kind::citation;
+    event.citation = Json::parse(simdjson::minify(citation), nullptr, false);
+    event.citation_of = Protocol::anthropic_messages;
+    if (event.citation.is_object()) emit(std::move(event), batch);
+  }
+}
+
+/// A call without arguments has an empty object: a client that reads JSON must find some.
+void Decoder::block_stop(dom::object& root, ReplyBatch& batch) {
+  const auto found = blocks_.find(count_of(root, "index"));
+  head_.clear();
+  if (found == blocks_.end()) return;
+  if (found->second.type == Block::Type::tool && !found->second.arguments)
+    text(Kind::tool_call, "{}", found->second, batch);
+  blocks_.erase(found);
+}
+
+void Decoder::message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
+  dom::object delta;
+  if (root["delta"].get_object().get(delta) == SUCCESS) {
+    const std::string reason(text_of(delta, "stop_reason"));
+    dom::object details;
+    if (delta["stop_details"].get_object().get(details) == SUCCESS)
+      text(Kind::refusal, std::string(text_of(details, "explanation")), Block{}, batch);
+    if (!reason.empty() && !stopped_) {
+      stopped_ = true;
+      ChatEvent event;
+      event.kind = Kind::finish;
+      event.stop = anthropic_stop(reason);
+      event.stop_sequence = std::string(text_of(delta, "stop_sequence"));
+      emit(std::move(event), batch);
+    }
+  }
+  dom::object usage;
+  if (root["usage"].get_object().get(usage) != SUCCESS) return pass(raw, batch);
+  usage_.read(usage);
+  usage_.usage.reported = true;
+  if (!native_) return;
+  const size_t value = find_key(data, "\"usage\"");
+  const size_t open = value == std::string_view::npos ? value : data.find('{', value);
+  // The data may be joined from several lines and then is no part of the raw bytes: such an event stays untouched.
+  const bool in_place = data.data() >= raw.data() && data.data() < raw.data() + raw.size();
+  if (!in_place || open == std::string_view::npos) return pass(raw, batch);
+  Segment segment{Segment::Kind::usage, raw};
+  segment.usage_object = static_cast<uint32_t>(data.data() - raw.data() + static_cast<ptrdiff_t>(open) + 1);
+  const size_t first = data.find_first_not_of(" \t\r\n", open + 1);
+  segment.usage_empty = first != std::string_view::npos && data[first] == '}';
+  batch.segments.push_back(segment);
+}
+
+void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& batch) {
+  std::string type = "api_error";
+  std::string message = "the upstream reported an error inside its stream";
+  dom::object error;
+  if (root["error"].get_object().get(error) == SUCCESS) {
+    if (const auto text = text_of(error, "type"); !text.empty()) type = std::string(text);
+    if (const auto text = text_of(error, "message"); !text.empty()) message = std::string(text.substr(0, 2048));
+  }
+  const ErrorKind kind = classify_code(0, type, message);
+  batch.error = Error{kind, "upstream", retry_of(kind), 502, std::move(message), std::move(type)};
+  if (native_) batch.segments.push_back({Segment::Kind::error, raw});
+}
+
+void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch) {
+  if (like_last(raw, data, batch)) return;
+  dom::object root;
+  if (!parse_object(data, root)) return pass(raw, batch);
+  const std::string type(text_of(root, "type"));
+  if (type == "error") return error_event(root, raw, batch);
+  if (type == "message_delta") return message_delta(root, raw, data, batch);
+  if (type == "message_stop") {
+    done_ = true;
+    if (native_) batch.segments.push_back({Segment::Kind::done, raw});
+    return;
+  }
+  if (type == "message_start") message_start(root);
+  if (type == "content_block_start") block_start(root, batch);
+  if (type == "content_block_delta") block_delta(root, data, batch);
+  if (type == "content_block_stop") block_stop(root, batch);
+  pass(raw, batch);  // a ping too, and what later versions add
+}
+
+void Decoder::feed(std::string_view bytes, ReplyBatch& batch) {
+  scanner_.feed(bytes);
+  SseEvent next;
+  while (!batch.error && !done_ && scanner_.next(next)) one(next.raw, next.data, batch);
+  if (scanner_.too_large() && !batch.error) batch.error = broken("the upstream sent a stream event larger than 16 MiB");
+}
+
+void Decoder::event(std::string_view json, ReplyBatch& batch) {
+  if (done_) return;
+  if (!native_) return one({}, json, batch);
+  if (batch.segments.empty()) frames_.clear();
+  std::string_view type = "message";
+  dom::object root;
+  std::string name;
+  if (parse_object(json, root)) name = std::string(text_of(root, "type"));
+  if (!name.empty()) type = name;
+  std::string& frame = frames_.emplace_back("event: ");
+  frame.append(type).append("\ndata: ");
+  const size_t at = frame.size();
+  for (const char c : json)  // white space between tokens may be line ends, which would end the field
+    frame.push_back(c == '\n' || c == '\r' ? ' ' : c);
+  const size_t size = frame.size() - at;
+  frame += "\n\n";
+  one(frame, std::string_view(frame).substr(at, size), batch);
+}
+
+void Decoder::finish(ReplyBatch& batch) {
+  SseEvent last;
+  if (!done_ && scanner_.flush(last)) one(last.raw, last.data, batch);
+  if (batch.error) return;
+  if (done_ || stopped_)
+    batch.end = true;
+  else
+    batch.error = broken("the upstream's stream ended before its end mark");
+}
+
+void Decoder::whole(std::string_view body, ReplyBatch& batch) {
+  dom::object root;
+  if (!parse_object(body, root)) {
+    batch.error = broken("the upstream's answer is not a JSON object");
+    return;
+  }
+  const std::string type(text_of(root, "type"));
+  if (type == "error") return error_event(root, body, batch);
+  dom::object usage;
+  if (counting_) {
+    usage_.usage.reported = true;  // counting is free
+  } else if (root["usage"].get_object().get(usage) == SUCCESS) {
+    usage_.read(usage);
+    usage_.usage.reported = true;
+  } else {
+    count(string_after(body, "\"text\"").size());
+  }
+  if (native_) {
+    batch.segments.push_back({Segment::Kind::data, body});
+  } else {
+    const Json tree = Json::parse(body, nullptr, false);
+    if (!tree.is_object()) {
+      batch.error = broken("the upstream's answer is not JSON");
+      return;
+    }
+    anthropic_events(tree, batch.events);
+  }
+  batch.end = true;
+}
+
+}  // namespace
+
+std::unique_ptr<AnthropicDecoder> make_anthropic_decoder(const Attempt& attempt) {
+  return std::make_unique<Decoder>(attempt);
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,193 @@
+#include "providers/json_text.h"
+
+#include <simdjson.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+namespace weir::providers {
+namespace {
+
+constexpr std::string_view kSpace = " \t\r\n";
+constexpr uint32_t kReplacement = 0xFFFD;
+
+/// Four hexadecimal digits at `at`; −1: there are none.
+int32_t hex4(std::string_view text, size_t at) {
+  if (at + 4 > text.size()) return -1;
+  int32_t value = 0;
+  for (size_t i = at; i < at + 4; ++i) {
+    const char c = text[i];
+    int digit = -1;
+    if (c >= '0' && c <= '9') digit = c - '0';
+    if (c >= 'a' && c <= 'f') digit = c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') digit = c - 'A' + 10;
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+void append_utf8(uint32_t code, std::string& out) {
+  const auto put = [&](uint32_t byte) { out.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xC0 | code >> 6);
+    put(0x80 | (code & 0x3F));
+  } else if (code < 0x10000) {
+    put(0xE0 | code >> 12);
+    put(0x80 | (code >> 6 & 0x3F));
+    put(0x80 | (code & 0x3F));
+  } else {
+    put(0xF0 | code >> 18);
+    put(0x80 | (code >> 12 & 0x3F));
+    put(0x80 | (code >> 6 & 0x3F));
+    put(0x80 | (code & 0x3F));
+  }
+}
+
+/// The escape \uXXXX whose digits begin at `at`, with its low surrogate where one follows. `at` goes behind it.
+bool append_unicode(std::string_view inside, size_t& at, std::string& out) {
+  const int32_t high = hex4(inside, at);
+  if (high < 0) return false;
+  at += 4;
+  auto code = static_cast<uint32_t>(high);
+  if (code >= 0xD800 && code < 0xE000) {
+    const int32_t low = inside.substr(at, 2) == "\\u" ? hex4(inside, at + 2) : -1;
+    if (code < 0xDC00 && low >= 0xDC00 && low < 0xE000) {
+      code = 0x10000 + ((code - 0xD800) << 10) + (static_cast<uint32_t>(low) - 0xDC00);
+      at += 6;
+    } else {
+      code = kReplacement;
+    }
+  }
+  append_utf8(code, out);
+  return true;
+}
+
+/// Behind the closing quote of the string that opens at `at`.
+size_t skip_string(std::string_view json, size_t at) {
+  for (++at; at < json.size() && json[at] != '"'; ++at)
+    if (json[at] == '\\') ++at;
+  return at + 1;
+}
+
+size_t skip_space(std::string_view json, size_t at) {
+  while (at < json.size() && kSpace.find(json[at]) != std::string_view::npos) ++at;
+  return at;
+}
+
+/// Behind the value that begins at `at`.
+size_t skip_value(std::string_view json, size_t at) {
+  int depth = 0;
+  while (at < json.size()) {
+    const char c = json[at];
+    if (c == '"') {
+      at = skip_string(json, at);
+      if (depth == 0) return at;
+      continue;
+    }
+    if (depth == 0 && (c == ',' || c == '}' || c == ']')) return at;
+    ++at;
+    if (c == '{' || c == '[') ++depth;
+    if ((c == '}' || c == ']') && --depth == 0) return at;
+  }
+  return at;
+}
+
+}  // namespace
+
+bool append_unescaped(std::string_view inside, std::string& out) {
+  for (size_t at = 0; at < inside.size();) {
+    const size_t slash = inside.find('\\', at);
+    out.append(inside.substr(at, slash - at));
+    if (slash == std::string_view::npos) return true;
+    if (slash + 1 >= inside.size()) return false;
+    at = slash + 2;
+    switch (inside[slash + 1]) {
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case 'r':
+        out.push_back('\r');
+        break;
+      case 'b':
+        out.push_back('\b');
+        break;
+      case 'f':
+        out.push_back('\f');
+        break;
+      case '"':
+      case '\\':
+      case '/':
+        out.push_back(inside[slash + 1]);
+        break;
+      case 'u':
+        if (!append_unicode(inside, at, out)) return false;
+        break;
+      default:
+        return false;
+    }
+  }
+  return true;
+}
+
+void append_quoted(std::string_view text, std::string& out) {
+  if (!simdjson::validate_utf8(text.data(), text.size())) {
+    out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return;
+  }
+  constexpr char kHex[] = "0123456789abcdef";
+  out.push_back('"');
+  size_t from = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c >= ' ' && c != '"' && c != '\\') continue;
+    out.append(text.substr(from, i - from));
+    from = i + 1;
+    out.push_back('\\');
+    if (c == '\n') {
+      out.push_back('n');
+    } else if (c == '\t') {
+      out.push_back('t');
+    } else if (c == '\r') {
+      out.push_back('r');
+    } else if (c < ' ') {
+      out.append("u00").push_back(kHex[c >> 4]);
+      out.push_back(kHex[c & 15]);
+    } else {
+      out.push_back(static_cast<char>(c));
+    }
+  }
+  out.append(text.substr(from)).push_back('"');
+}
+
+MemberRange find_member(std::string_view json, std::string_view key) {
+  size_t at = skip_space(json, json.find('{') + 1);
+  size_t comma_before = 0;  // 0: this is the first member
+  while (at < json.size() && json[at] == '"') {
+    const size_t begin = at;
+    at = skip_string(json, at);
+    const std::string_view name = json.substr(begin + 1, at - begin - 2);
+    at = skip_space(json, skip_space(json, at) + 1);  // the colon
+    at = skip_value(json, at);
+    size_t end = at;
+    at = skip_space(json, at);
+    const bool more = at < json.size() && json[at] == ',';
+    if (name == key) {
+      // Only one comma goes: the one behind, or of the last member the one before.
+      if (more) return {begin, skip_space(json, at + 1)};
+      while (end > begin && kSpace.find(json[end - 1]) != std::string_view::npos) --end;
+      return {comma_before == 0 ? begin : comma_before, end};
+    }
+    if (!more) break;
+    comma_before = at;
+    at = skip_space(json, at + 1);
+  }
+  return {};
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,26 @@
+// JSON strings without a JSON tree: what the pieces of a stream are made of. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace weir::providers {
+
+/// Appends what the inside of a JSON string (`inside`, without its quotes, as written) stands for, as UTF-8. A lone
+/// surrogate becomes U+FFFD. False: not the inside of a JSON string (RFC 8259 §7); then `out` holds what came before.
+bool append_unescaped(std::string_view inside, std::string& out);
+
+/// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD.
+void append_quoted(std::string_view text, std::string& out);
+
+/// The range [begin, end) of the outermost object's member `key` in `json`, with the comma that goes with it, so that
+/// the rest is an object again when it is cut out; both 0 if there is none. Keys written with escapes are not found.
+/// REQUIRES: `json` is a valid JSON object.
+struct MemberRange {
+  size_t begin = 0;
+  size_t end = 0;
+  bool empty() const { return begin == end; }
+};
+MemberRange find_member(std::string_view json, std::string_view key);
+
+}  // namespace weir::providers
