@@ -27,6 +27,7 @@ struct TlsConfig {
 struct ServerLimits {
   uint64_t header_bytes_max = 64 * 1024;           // `header`: request line and header fields together
   uint64_t body_bytes_max = 32 * 1024 * 1024;      // `body`
+  uint64_t bodies_bytes_max = 1024 * 1024 * 1024;  // `bodies`: of all requests held at once
   uint64_t connections_max = 16384;                // `connections`: over all cores
   uint64_t response_bytes_max = 64 * 1024 * 1024;  // `response`: one whole upstream answer held in memory
   uint64_t pipelined_bytes_max = 256 * 1024;       // `pipelined`: bytes read ahead of the request being served
@@ -118,9 +119,10 @@ struct ModelConfig {
   std::string name;  // the public name
   std::string strategy = "weighted";
   std::vector<TargetConfig> targets;
-  std::vector<std::string> fallbacks;  // public model names, tried in order
-  uint32_t retries = 2;                // further attempts on other targets of this model
-  milliseconds first_token_timeout{60'000};
+  std::vector<std::string> fallbacks;           // public model names, tried in order
+  uint32_t retries = 2;                         // further attempts on other targets of this model
+  milliseconds first_token_timeout{60'000};     // `timeout.first_token`: of streams alone
+  std::optional<milliseconds> attempt_timeout;  // `timeout.attempt`: a stream's first token, else the whole answer
   milliseconds total_timeout{600'000};
   std::optional<int64_t> output_tokens_max;  // `max_output_tokens`: the allowance where the client set none
 };

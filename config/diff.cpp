@@ -72,6 +72,7 @@ void lay_out_server(const ServerConfig& server, Layout& out) {
   out.add("server.tls.key", server.tls ? server.tls->key_file : "none");
   out.size("server.limits.header", server.limits.header_bytes_max);
   out.size("server.limits.body", server.limits.body_bytes_max);
+  out.size("server.limits.bodies", server.limits.bodies_bytes_max);
   out.number("server.limits.connections", server.limits.connections_max);
   out.size("server.limits.response", server.limits.response_bytes_max);
   out.size("server.limits.pipelined", server.limits.pipelined_bytes_max);
@@ -143,6 +144,7 @@ Fields lay_out(const ModelConfig& model) {
   out.add("fallbacks", list(model.fallbacks));
   out.number("retries", model.retries);
   out.duration("timeout.first_token", model.first_token_timeout);
+  if (model.attempt_timeout) out.duration("timeout.attempt", *model.attempt_timeout);
   out.duration("timeout.total", model.total_timeout);
   out.add("max_output_tokens", number_or_none(model.output_tokens_max));
   return out.take();

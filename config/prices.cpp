@@ -66,7 +66,7 @@ NanoUsd charge(const Price& price, const TokenCounts& counts) {
                                   cost(cached, price.cached_input.value_or(price.input)) +
                                   cost(std::max<int64_t>(counts.output, 0), price.output);
   const unsigned __int128 nanos = (picos + 500) / 1000;
-  return {nanos > INT64_MAX ? INT64_MAX : static_cast<int64_t>(nanos)};
+  return nanos > static_cast<uint64_t>(kChargeMax.nanos) ? kChargeMax : NanoUsd{static_cast<int64_t>(nanos)};
 }
 
 const Price* PriceTable::find_one(std::string_view name) const {

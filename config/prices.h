@@ -36,9 +36,13 @@ struct TokenCounts {
   friend bool operator==(const TokenCounts&, const TokenCounts&) = default;
 };
 
+/// What one request costs at most, $1,000,000: more is a price or a count that makes no sense, and thousands of such
+/// rows must still sum to an int64 in the ledger.
+inline constexpr NanoUsd kChargeMax{1'000'000'000'000'000};
+
 /// (input − cached)·p_in + cached·p_cached + output·p_out, rounded half up once, to a nano-dollar, at the end.
 /// cached_input is held to 0 … input, since upstreams report it; reasoning costs nothing of its own. Saturates at
-/// INT64_MAX.
+/// kChargeMax.
 NanoUsd charge(const Price& price, const TokenCounts& counts);
 
 class PriceTable {

@@ -222,12 +222,13 @@ int generate_command(std::vector<std::string> args, std::ostream& out, std::ostr
     return 0;
   }
   if (options.quantization != "none") {
-    err << "weir generate: --quantization " << options.quantization << " is not available in this version\n";
+    err << "weir generate: --quantization " << options.quantization
+        << ": this build of weir has none but none; leave it out\n";
     return kBadUsage;
   }
   if (options.device == "cuda") {
     err << "weir generate: --device cuda: this build of weir has no CUDA backend; use cpu or auto\n";
-    return kFailed;
+    return kBadUsage;
   }
   return run(options, out, err);
 }

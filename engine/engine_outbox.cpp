@@ -7,6 +7,8 @@
 namespace weir::engine {
 namespace {
 
+constexpr std::chrono::milliseconds kRetryAfterFull{1'000};  // nobody knows when a place comes free; a second is polite
+
 template <class T>
 void append(std::vector<T>& to, std::vector<T>&& from) {
   if (to.empty()) {
@@ -116,7 +118,8 @@ Result<void> Inbox::submit(Arrival arrival) {
                    .http_status = 429,
                    .detail = "the engine's queue is full: " + std::to_string(live_) +
                              " sequences are running or waiting; try again later or raise queue",
-                   .code = "engine_overloaded"};
+                   .code = "engine_overloaded",
+                   .retry_after = kRetryAfterFull};
     }
     ++live_;
     mail_.arrivals.push_back(std::move(arrival));

@@ -13,6 +13,8 @@ namespace {
 const Error kTooLate = upstream_timeout("no whole answer within the model's total timeout (models.NAME.timeout.total)");
 const Error kFirstTokenLate =
     upstream_timeout("no first token within the model's timeout (models.NAME.timeout.first_token)");
+const Error kAttemptLate =
+    upstream_timeout("no answer of this target within the model's timeout (models.NAME.timeout.attempt)");
 
 /// Only these two send usage in a stream just where the client asks for it.
 bool has_usage_option(providers::Protocol protocol) {
@@ -78,8 +80,16 @@ Result<void> ChatRun::admit() {
   const int64_t output = body_.output_tokens_max.value_or(0);
   auto admission =
       key_->limiter->admit(key_->config->limits, prompt_estimate_ + std::min(output, INT64_MAX / 256) * body_.n, now());
-  if (!admission) return std::move(admission).error();
+  if (!admission) {
+    Error refused = std::move(admission).error();
+    limits_left_ = key_->limiter->view(key_->config->limits, now());
+    // The header and the message name the same moment.
+    auto& meter = refused.param == "tokens" ? limits_left_.tokens : limits_left_.requests;
+    if (meter && refused.param != "concurrency" && refused.retry_after) meter->reset = *refused.retry_after;
+    return refused;
+  }
   admission_ = std::move(*admission);
+  limits_left_ = admission_.view();
   row_ = context_.services().ledger.reserve(context_.core().index(), policy_->policy().row_bytes_max());
   if (!row_) {
     Error full{ErrorKind::overloaded,
@@ -221,6 +231,10 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
     first = began + route.model->first_token_timeout;
     late = &kFirstTokenLate;
   }
+  if (const auto& each = route.model->attempt_timeout; each && began + *each < first) {
+    first = began + *each;
+    late = &kAttemptLate;
+  }
   abort_->deadline.arm(context_.core().wheel(), first, abort_->own, *late);
   if (!decode_) {
     decode_ = [this] { return neutral(); };
@@ -253,7 +267,8 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
                        (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error)))
     co_return std::move(*batch_.error);
   first_token_ = arrived;
-  if (first != deadline_) abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, kTooLate);
+  if (body_.stream && first != deadline_)
+    abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, kTooLate);
   if (body_.stream) co_return Result<void>{};
   co_return co_await collect();
 }
@@ -290,8 +305,8 @@ ResponseHead ChatRun::head(int status, std::string_view content_type) {
   if (target_ != nullptr) out.add("x-weir-target", target_->state->label);
   if (accepted_) out.add("x-weir-attempts", std::to_string(attempts_));
   if (reply_ && !reply_->dropped().empty()) out.add("x-weir-dropped-params", reply_->dropped());
-  if (admission_) out.fields += ratelimit_fields(admission_.view());
-  overhead_ = now() - request_.accepted - upstream_time_;
+  out.fields += ratelimit_fields(limits_left_);
+  overhead_ = now() - request_.received - upstream_time_;
   out.add("x-weir-overhead-us",
           std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(overhead_).count()));
   return out;
@@ -334,7 +349,8 @@ bool ChatRun::encode_batch(std::string& out) {
     if (!told) out.append(api_.stream_error(error, body_));
     if (!client_gone())
       lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
-    settle(client_gone() ? 499 : error.http_status, client_gone() ? "client_closed" : error.code);
+    const bool left = client_gone() && !shutting_down();
+    settle(left ? 499 : error.http_status, left ? "client_closed" : error.code);
     return true;
   }
   if (batch_.end && !reply_->native()) {
@@ -386,7 +402,9 @@ Task<void> ChatRun::answer_count() {
 }
 
 Task<void> ChatRun::answer_error(Error error) {
-  if (client_gone()) {
+  if (shutting_down()) {
+    error = exchange_.abort().reason();
+  } else if (client_gone()) {
     settle(499, "client_closed");
     co_return;
   }
@@ -404,7 +422,17 @@ Task<void> ChatRun::answer_error(Error error) {
 
 // --- money ----------------------------------------------------------------------------------------------------------
 
+/// Bounded here once, so that charge, row, log line and metrics have the same counts, whoever said them.
 providers::Usage ChatRun::usage() const {
+  providers::Usage usage = raw_usage();
+  auto& counts = usage.counts;
+  for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
+                         &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
+    *count = std::clamp<int64_t>(*count, 0, providers::kPlausibleTokensMax);
+  return usage;
+}
+
+providers::Usage ChatRun::raw_usage() const {
   if (reply_) return reply_->usage();
   providers::Usage usage;
   // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know.
@@ -434,7 +462,7 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
   const WallTime wall = wall_now();
   const Duration total = now() - request_.accepted;
   const auto micros = [](Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); };
-  const int64_t first_us = first_token_ ? micros(*first_token_ - request_.accepted) : -1;
+  const int64_t first_us = first_token_ ? micros(*first_token_ - request_.received) : -1;
   const std::string_view key = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->name);
   const std::string_view team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team);
   const std::string_view model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name);
@@ -460,9 +488,10 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .fallback = fallbacks_ > 0});
   metrics::RequestSample sample{.status = status, .tokens = used.counts, .cost = charge, .duration = total};
   if (first_token_) {
-    sample.first_token = *first_token_ - request_.accepted;
+    sample.first_token = *first_token_ - request_.received;
     sample.overhead = overhead_;
-    if (used.counts.output > 1) sample.per_output_token = (now() - *first_token_) / (used.counts.output - 1);
+    if (body_.stream && used.counts.output > 1)
+      sample.per_output_token = (now() - *first_token_) / (used.counts.output - 1);
   }
   sample.retries = static_cast<uint32_t>(std::max(0, attempts_ - 1));
   sample.fallbacks = fallbacks_;

@@ -67,9 +67,12 @@ class ChatRun {
   ResponseHead head(int status, std::string_view content_type);
   NanoUsd cost() const;
   providers::Usage usage() const;
+  providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);
   void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge);
+  /// Nobody waits for the answer any more, or nobody may: the client left, or the drain's time is over.
   bool client_gone() const { return exchange_.abort().fired(); }
+  bool shutting_down() const { return client_gone() && exchange_.abort().reason().code == "shutting_down"; }
 
   CoreContext& context_;
   const ClientApi& api_;
@@ -87,6 +90,7 @@ class ChatRun {
   std::function<std::string_view(std::string_view)> client_header_;
 
   Admission admission_;
+  LimitView limits_left_;
   RowReservation row_;
   Funding funding_;
   const Route* funded_ = nullptr;

@@ -62,6 +62,8 @@ Outcome outcome_of(const Error& error) {
     case ErrorKind::quota:
       return Outcome::credential;
     case ErrorKind::overloaded:
+      // A full queue of our own engine is no fault of it: it works, and the next request may find room.
+      if (error.source == "engine") return Outcome::neutral;
       return error.retry_after ? Outcome::rate_limited : Outcome::server_error;
     case ErrorKind::upstream:
       return Outcome::server_error;

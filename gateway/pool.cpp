@@ -162,6 +162,7 @@ struct PassedOver {
   std::optional<std::chrono::milliseconds> retry_after;
 
   void add(const RouteTarget& target, std::string_view why) {
+    if (why.ends_with('.')) why.remove_suffix(1);  // the message ends its own sentence
     text.append(text.empty() ? "" : "; ").append(target.state->label).append(": ").append(why);
   }
   void wait(std::optional<Duration> d) {

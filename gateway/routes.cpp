@@ -22,15 +22,16 @@ struct Call {
   std::string_view rest;  // of the path, behind a route that ends with '/'
 };
 
-Task<void> respond(Exchange& exchange, int status, std::string_view body, std::string_view type = "application/json") {
+Task<void> respond(const Call& call, int status, std::string_view body, std::string_view type = "application/json") {
   ResponseHead head{.status = status, .fields = {}};
   head.add("content-type", type);
-  co_await exchange.respond(head, body);
+  head.add("x-weir-request-id", call.context.request_id());
+  co_await call.exchange.respond(head, body);
 }
 
-Task<void> respond_error(Exchange& exchange, Error error) {
+Task<void> respond_error(const Call& call, Error error) {
   const std::string body = error_body(error);
-  co_await respond(exchange, error.http_status, body);
+  co_await respond(call, error.http_status, body);
 }
 
 /// The key that may ask, or the error to answer with.
@@ -80,31 +81,31 @@ int64_t created_of(const ProcessState& state) {
 Task<void> models(Call call) {
   const auto bound = call.context.policy();
   auto key = key_of(call);
-  if (!key) co_return co_await respond_error(call.exchange, std::move(key).error());
+  if (!key) co_return co_await respond_error(call, std::move(key).error());
   Json list = Json::array();
   for (const Route& route : bound->policy().routes().all())
     if ((*key)->may_use(route.model->name)) list.push_back(model_json(route.model->name, created_of(call.state)));
   const std::string body = Json{{"object", "list"}, {"data", std::move(list)}}.dump();
-  co_await respond(call.exchange, 200, body);
+  co_await respond(call, 200, body);
 }
 
 Task<void> model(Call call) {
   const auto bound = call.context.policy();
   auto key = key_of(call);
-  if (!key) co_return co_await respond_error(call.exchange, std::move(key).error());
+  if (!key) co_return co_await respond_error(call, std::move(key).error());
   const Route* route = bound->policy().routes().find(call.rest);
   if (route == nullptr || !(*key)->may_use(route->model->name)) {
     Error error = not_found("the model \"" + std::string(call.rest.substr(0, 128)) + "\" does not exist");
     error.code = "model_not_found";
     error.param = "model";
-    co_return co_await respond_error(call.exchange, std::move(error));
+    co_return co_await respond_error(call, std::move(error));
   }
   const std::string body = model_json(route->model->name, created_of(call.state)).dump();
-  co_await respond(call.exchange, 200, body);
+  co_await respond(call, 200, body);
 }
 
 Task<void> live(Call call) {
-  co_await respond(call.exchange, 200, R"({"status":"ok"})");
+  co_await respond(call, 200, R"({"status":"ok"})");
 }
 
 /// Why the process should get no traffic now; empty: it should.
@@ -122,7 +123,7 @@ std::vector<std::string> unready_reasons(const Call& call) {
 Task<void> ready(Call call) {
   const auto reasons = unready_reasons(call);
   const std::string body = Json{{"status", reasons.empty() ? "ok" : "unavailable"}, {"reasons", reasons}}.dump();
-  co_await respond(call.exchange, reasons.empty() ? 200 : 503, body);
+  co_await respond(call, reasons.empty() ? 200 : 503, body);
 }
 
 /// Each target and engine with its state and reason. For the admin key.
@@ -136,7 +137,7 @@ Task<void> health(Call call) {
                 401,
                 "this route needs the admin key (admin_key in the configuration)",
                 "invalid_api_key"};
-    co_return co_await respond_error(call.exchange, std::move(error));
+    co_return co_await respond_error(call, std::move(error));
   }
   Json targets = Json::array();
   for (const Route& route : policy.routes().all())
@@ -171,7 +172,7 @@ Task<void> health(Call call) {
                          {"active", stats.blocks_active}}}});
   }
   const std::string body = Json{{"targets", targets}, {"engines", engines}}.dump(2);
-  co_await respond(call.exchange, 200, body);
+  co_await respond(call, 200, body);
 }
 
 Task<void> metrics_text(Call call) {
@@ -181,7 +182,7 @@ Task<void> metrics_text(Call call) {
     const std::lock_guard lock(one_at_a_time);
     text = call.context.services().registry.render();
   }
-  co_await respond(call.exchange, 200, text, "text/plain; version=0.0.4; charset=utf-8");
+  co_await respond(call, 200, text, "text/plain; version=0.0.4; charset=utf-8");
 }
 
 struct RouteEntry {
@@ -252,31 +253,42 @@ bool allows(std::string_view methods, std::string_view method) {
   return false;
 }
 
+/// `OPTIONS *` asks about the server and not about one route (RFC 9110 section 9.3.7).
+bool asks_for_server(const Request& request) {
+  return request.method == "OPTIONS" && request.path == "*";
+}
+
+Task<void> answer_options(Call call, std::string_view methods) {
+  ResponseHead head{.status = 204, .fields = {}};
+  head.add("allow", methods);
+  head.add("x-weir-request-id", call.context.request_id());
+  co_await call.exchange.respond(head, "");
+}
+
+Task<void> refuse_method(Call call, std::string_view methods) {
+  ResponseHead head{.status = 405, .fields = {}};
+  head.add("allow", methods);
+  head.add("content-type", "application/json");
+  head.add("x-weir-request-id", call.context.request_id());
+  const std::string body = error_body(
+      {ErrorKind::bad_request, "gateway", Retry::no, 405,
+       std::string(call.request.method.substr(0, 32)) + " is not allowed here; allowed: " + std::string(methods),
+       "method_not_allowed"});
+  co_await call.exchange.respond(head, body);
+}
+
 Task<void> dispatch(std::span<const RouteEntry> routes, CoreContext& context, const ProcessState& state,
                     const Request& request, Exchange& exchange) {
   std::string_view rest;
   const RouteEntry* entry = find_route(routes, request.path, rest);
+  const Call call{context, state, request, exchange, rest};
+  if (asks_for_server(request)) co_return co_await answer_options(call, "GET, HEAD, POST, OPTIONS");
   if (entry == nullptr) {
     Error error = not_found("there is no " + std::string(request.path.substr(0, 256)) + " here");
-    co_return co_await respond_error(exchange, std::move(error));
+    co_return co_await respond_error(call, std::move(error));
   }
-  const bool allowed = allows(entry->methods, request.method);
-  if (!allowed || request.method == "OPTIONS") {
-    ResponseHead head{.status = allowed ? 204 : 405, .fields = {}};
-    head.add("allow", entry->methods);
-    if (allowed) {
-      co_await exchange.respond(head, "");
-      co_return;
-    }
-    head.add("content-type", "application/json");
-    const std::string body = error_body(
-        {ErrorKind::bad_request, "gateway", Retry::no, 405,
-         std::string(request.method.substr(0, 32)) + " is not allowed here; allowed: " + std::string(entry->methods),
-         "method_not_allowed"});
-    co_await exchange.respond(head, body);
-    co_return;
-  }
-  const Call call{context, state, request, exchange, rest};
+  if (!allows(entry->methods, request.method)) co_return co_await refuse_method(call, entry->methods);
+  if (request.method == "OPTIONS") co_return co_await answer_options(call, entry->methods);
   co_await entry->answer(call);
 }
 
@@ -292,6 +304,22 @@ Handler make_handler(std::vector<CoreContext*> contexts, const ProcessState& sta
   static_assert(kRoutes[std::size(kRoutes) - 1].path == "/metrics");
   const std::span<const RouteEntry> routes(kRoutes, std::size(kRoutes) - (with_metrics ? 0 : 1));
   return handler_for(routes, std::move(contexts), state);
+}
+
+/// Only a call by a key that may ask has its body read: nobody else fills our memory.
+ServerHooks make_hooks(std::vector<CoreContext*> contexts) {
+  ServerHooks hooks;
+  hooks.wants_body = [contexts](const Request& head, Core& core) {
+    std::string_view rest;
+    const RouteEntry* entry = find_route(kRoutes, head.path, rest);
+    if (entry == nullptr || head.method != "POST" || !allows(entry->methods, head.method)) return false;
+    CoreContext& context = *contexts[static_cast<size_t>(core.index())];
+    return context.policy()->policy().keys().authenticate(presented_key(head), wall_now()).ok();
+  };
+  hooks.refusal_fields = [contexts = std::move(contexts)](Core& core) {
+    return "x-weir-request-id: " + contexts[static_cast<size_t>(core.index())]->request_id() + "\r\n";
+  };
+  return hooks;
 }
 
 Handler make_metrics_handler(std::vector<CoreContext*> contexts, const ProcessState& state) {

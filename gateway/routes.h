@@ -20,6 +20,9 @@ struct ProcessState {
 /// The handler of the main listener. `contexts[i]` belongs to the core of index i. Everything handed in outlives it.
 Handler make_handler(std::vector<CoreContext*> contexts, const ProcessState& state, bool with_metrics);
 
+/// For the main listener: who may send a body, and the id of a request that the server itself refuses.
+ServerHooks make_hooks(std::vector<CoreContext*> contexts);
+
 /// The handler of a listener of its own for /metrics and the open health routes.
 Handler make_metrics_handler(std::vector<CoreContext*> contexts, const ProcessState& state);
 

@@ -12,6 +12,7 @@
 #include "gateway/policy.h"
 #include "gateway/routes.h"
 #include "gateway/server/server.h"
+#include "providers/net/tls.h"
 
 namespace weir::gateway {
 namespace {
@@ -171,13 +172,16 @@ Result<void> Gateway::start_servers(const Config& config) {
   };
   const std::string host = options_.listen_host.value_or(config.server.listen_host);
   const uint16_t port = options_.listen_host ? options_.listen_port : config.server.listen_port;
-  auto server = start_server(cores, host, port, config.server.tls.has_value(), settings,
-                             make_handler(contexts, state_, !config.metrics.listen_host.has_value()));
+  auto server =
+      start_server(cores, host, port, config.server.tls.has_value(), settings,
+                   make_handler(contexts, state_, !config.metrics.listen_host.has_value()), make_hooks(contexts));
   if (!server) return std::move(server).error();
   server_ = std::move(*server);
   if (config.metrics.listen_host) {
-    auto metrics_server = start_server(cores, *config.metrics.listen_host, config.metrics.listen_port, false, settings,
-                                       make_metrics_handler(contexts, state_));
+    auto metrics_server =
+        start_server(cores, *config.metrics.listen_host, config.metrics.listen_port, false, settings,
+                     make_metrics_handler(contexts, state_),
+                     {.wants_body = [](const Request&, Core&) { return false; }, .refusal_fields = {}});
     if (!metrics_server) return std::move(metrics_server).error();
     metrics_server_ = std::move(*metrics_server);
     log_.event(Level::info, "metrics_listening",
@@ -306,6 +310,11 @@ config::KnownNames known_names() {
   config::KnownNames names;
   for (const auto& entry : providers::catalog()) names.providers.emplace_back(entry.name);
   for (const StrategyEntry& entry : strategies()) names.strategies.emplace_back(entry.name);
+  names.bad_tls = [](const std::string& certificate, const std::string& key) -> std::optional<std::string> {
+    auto loaded = providers::TlsServer::load(certificate, key);
+    if (loaded) return std::nullopt;
+    return std::move(loaded).error().detail;
+  };
   return names;
 }
 

@@ -64,7 +64,7 @@ void read_secret_file(const Cursor& cursor, Reading& reading, const std::string&
   file.read(content.data(), static_cast<std::streamsize>(content.size()));
   content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
   if (content.empty() || content.size() > kSecretFileBytesMax)
-    return cursor.mistake("cannot be read (or is empty, or over 64 KiB): " + *name);
+    return cursor.mistake("cannot be read (or is empty, or over 64 KiB): " + cursor.shown());
   account.secrets.insert_or_assign(key, Secret(std::move(content)));
 }
 

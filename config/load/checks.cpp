@@ -66,11 +66,14 @@ bool all_weights_zero(const ModelConfig& model) {
 /// A target's price goes by the upstream's name of the model, else by the public one.
 void warn_without_price(const ModelConfig& model, const PriceTable& prices, Report& report) {
   if (prices.find(model.name) != nullptr) return;
-  for (const auto& target : model.targets) {
+  for (size_t i = 0; i < model.targets.size(); ++i) {
+    const auto& target = model.targets[i];
     if (target.account.empty()) continue;
     const std::string& name = target.model.empty() ? model.name : target.model;
     if (prices.find(name) != nullptr) continue;
-    report.warning(model_path(model) + ": no price for " + quoted(name) + "; its calls cost 0 until prices: names it");
+    const std::string path = model_path(model) + ".targets[" + std::to_string(i) + "].model";
+    report.warning(model_path(model) + ": no price for " + report.shown(path, name) +
+                   "; its calls cost 0 until prices: names it");
     return;
   }
 }
@@ -140,13 +143,28 @@ class FallbackCircles {
 };
 
 void warn_keys(const Config& config, const Names& models, Report& report) {
-  for (const auto& key : config.keys)
-    for (const auto& pattern : key.models) {
+  for (size_t i = 0; i < config.keys.size(); ++i)
+    for (size_t j = 0; j < config.keys[i].models.size(); ++j) {
+      const std::string& pattern = config.keys[i].models[j];
       if (pattern.find('*') != std::string::npos || models.has(pattern)) continue;
-      report.warning("key " + quoted(key.name) + " may use " + quoted(pattern) + ", which is no model here" +
+      const std::string path = "keys[" + std::to_string(i) + ']';
+      report.warning("key " + report.shown(path + ".name", config.keys[i].name) + " may use " +
+                     report.shown(path + ".models[" + std::to_string(j) + ']', pattern) + ", which is no model here" +
                      did_you_mean(pattern, models.names()));
     }
   if (config.keys.empty() && config.admin_key.empty()) report.warning("no keys and no admin_key: nobody can call");
+}
+
+/// Where both would be bound, the second could not be, or (with SO_REUSEPORT) each would get half of the connections.
+void check_listeners(const Config& config, Report& report) {
+  const auto any = [](const std::string& host) { return host.empty() || host == "0.0.0.0" || host == "::"; };
+  const auto& server = config.server;
+  const auto& metrics = config.metrics;
+  if (!metrics.listen_host || metrics.listen_port != server.listen_port || server.listen_port == 0) return;
+  if (*metrics.listen_host != server.listen_host && !any(*metrics.listen_host) && !any(server.listen_host)) return;
+  report.mistake("metrics.listen",
+                 "is the same address as server.listen; give it another port, or remove it: /metrics is then on "
+                 "server.listen");
 }
 
 }  // namespace
@@ -154,6 +172,7 @@ void warn_keys(const Config& config, const Names& models, Report& report) {
 void check_references(Reading& reading) {
   const Config& config = reading.config;
   Report& report = reading.report;
+  check_listeners(config, report);
   Names accounts("accounts", names_of(config.accounts));
   Names engines("engines", names_of(config.engines));
   Names models("models", names_of(config.models));

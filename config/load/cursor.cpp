@@ -79,7 +79,8 @@ std::optional<std::chrono::milliseconds> Cursor::duration(std::chrono::milliseco
     return std::nullopt;
   }
   if (*duration >= min && *duration <= max) return duration;
-  mistake("must be " + (*duration < min ? "≥ " + to_text(min) : "≤ " + to_text(max)) + ", is " + to_text(*duration));
+  mistake("must be " + (*duration < min ? "≥ " + to_text(min) : "≤ " + to_text(max)) + ", is " +
+          (node_->reference.empty() ? to_text(*duration) : shown()));
   return std::nullopt;
 }
 
@@ -93,7 +94,7 @@ std::optional<uint64_t> Cursor::size(uint64_t min, uint64_t max) const {
   }
   if (*bytes >= min && *bytes <= max) return bytes;
   mistake("must be " + (*bytes < min ? "≥ " + size_to_text(min) : "≤ " + size_to_text(max)) + ", is " +
-          size_to_text(*bytes));
+          (node_->reference.empty() ? size_to_text(*bytes) : shown()));
   return std::nullopt;
 }
 
@@ -131,7 +132,7 @@ std::optional<Secret> Cursor::secret() const {
 
 void Cursor::items(const std::function<void(const Cursor&)>& each) const {
   if (node_->kind != Node::Kind::sequence) {
-    mistake("must be a list, is " + shown() + "; write [a, b] or one \"- a\" a line");
+    mistake("must be a list, is " + std::string(node_->kind_name()) + "; write [a, b] or one \"- a\" a line");
     return;
   }
   for (size_t i = 0; i < node_->values.size(); ++i) {
@@ -143,7 +144,7 @@ void Cursor::items(const std::function<void(const Cursor&)>& each) const {
 void Cursor::named(const std::function<void(const std::string& name, const Cursor&)>& each) const {
   if (node_->kind == Node::Kind::null) return;  // a section whose entries are all commented out
   if (node_->kind != Node::Kind::map) {
-    mistake("must be a map of names, is " + shown());
+    mistake("must be a map of names, is " + std::string(node_->kind_name()));
     return;
   }
   for (size_t i = 0; i < node_->keys.size(); ++i) {
@@ -153,7 +154,7 @@ void Cursor::named(const std::function<void(const std::string& name, const Curso
 }
 
 MapReader::MapReader(const Cursor& cursor) : cursor_(cursor), is_map_(cursor.node().kind == Node::Kind::map) {
-  if (!is_map_) cursor.mistake("must be a map of keys and values, is " + cursor.shown());
+  if (!is_map_) cursor.mistake("must be a map of keys and values, is " + std::string(cursor.node().kind_name()));
 }
 
 const Node* MapReader::find(std::string_view key, size_t* index) const {

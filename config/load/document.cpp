@@ -44,7 +44,7 @@ class Builder : public YAML::EventHandler {
     node.text = value;
     unmask_references(node.text);
     if (tag == "!" && !lines_.closes_quote(mark.line, mark.column))
-      return stop(node.mark, "the quote that opens here is never closed");
+      return stop(node.mark, "the quote that opens here is never closed; close it");
     complete(std::move(node), anchor);
   }
 
@@ -225,6 +225,19 @@ class Builder : public YAML::EventHandler {
   size_t bytes_ = 0;
 };
 
+/// What to do about one of yaml-cpp's messages.
+std::string_view remedy_of(std::string_view message) {
+  const auto says = [&](std::string_view what) { return message.find(what) != std::string_view::npos; };
+  if (says("tab")) return "indent with spaces";
+  if (says("flow")) return "close every { and [ , and put a comma between their entries";
+  if (says("anchor")) return "name an anchor (&name) that stands before it, or put the text in quotes";
+  if (says("map value") || says("map key") || says("mapping") || says("end of map"))
+    return "indent the entries of one map alike, and put a text that holds \": \" in quotes";
+  if (says("sequence") || says("block entry")) return "begin every item of one list with \"- \" in the same column";
+  if (says("escape") || says("scalar") || says("EOF")) return "close every quote, and double a backslash in \"...\"";
+  return "check indentation, quotes and brackets here and on the line before";
+}
+
 /// Lets yaml-cpp drive the builder. Its exceptions end here.
 bool run_parser(const std::string& masked, const LineIndex& lines, Builder& builder, Report& report) {
   try {
@@ -242,10 +255,11 @@ bool run_parser(const std::string& masked, const LineIndex& lines, Builder& buil
     std::string message = error.msg;
     unmask_references(message);
     const Mark mark = error.mark.is_null() ? Mark{} : lines.mark(error.mark.line, error.mark.column);
-    report.mistake(mark, "", "not valid YAML: " + message);
+    report.mistake(mark, "", "not valid YAML: " + message + "; " + std::string(remedy_of(message)));
     return false;
   } catch (const std::exception& error) {
-    report.mistake(Mark{}, "", std::string("not valid YAML: ") + error.what());
+    report.mistake(Mark{}, "",
+                   std::string("not valid YAML: ") + error.what() + "; check indentation, quotes and brackets");
     return false;
   }
   return !builder.stopped();

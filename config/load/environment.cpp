@@ -112,14 +112,29 @@ void expand_below(Node& node, const std::string& path, Expansion& expansion) {
   }
 }
 
+/// How much of what begins with "${" YAML must not see: all of a reference, also of a malformed one whose end can be
+/// told, so that expansion and not YAML says what is wrong with it; else the brace alone.
+size_t masked_length(std::string_view text) {
+  // A quote inside would end the quoted scalar around it, for YAML as for the reader: left as it stands.
+  constexpr std::string_view kQuotes = "'\"\\";
+  if (const auto reference = parse_reference(text))
+    return reference->fallback.find_first_of(kQuotes) == std::string_view::npos ? reference->length : 0;
+  int depth = 0;
+  for (size_t i = 1; i < text.size() && text[i] != '\n'; ++i) {
+    if (text[i] == '{') ++depth;
+    if (text[i] == '}' && --depth == 0) return i + 1;
+    const bool next_entry = text[i] == ',' || (text[i] == ':' && text.substr(i + 1, 1) == " ");
+    if (next_entry || kQuotes.find(text[i]) != std::string_view::npos) break;
+  }
+  return 2;
+}
+
 }  // namespace
 
 void mask_references(std::string& text) {
   for (size_t at = text.find("${"); at != std::string::npos; at = text.find("${", at + 1)) {
-    const auto reference = parse_reference(std::string_view(text).substr(at));
-    // A quote inside would end the quoted scalar around it, for YAML as for the reader: left as it stands.
-    if (!reference || reference->fallback.find_first_of("'\"\\") != std::string_view::npos) continue;
-    for (size_t i = at; i < at + reference->length; ++i)
+    const size_t length = masked_length(std::string_view(text).substr(at));
+    for (size_t i = at; i < at + length; ++i)
       for (const auto& [plain, mask] : kMasks)
         if (text[i] == plain) text[i] = mask;
   }

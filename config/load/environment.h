@@ -15,7 +15,7 @@ namespace weir::config {
 inline constexpr size_t kValueBytesMax = 64 * 1024;            // of one value after expansion
 inline constexpr size_t kExpansionBytesMax = 4 * 1024 * 1024;  // taken from the environment, over the whole document
 
-/// Same length, same lines: the special bytes inside each well-formed reference become control bytes.
+/// Same length, same lines: the special bytes inside each reference become control bytes, also of a malformed one.
 /// REQUIRES: no control bytes other than tab, line feed and carriage return in the text.
 void mask_references(std::string& text);
 void unmask_references(std::string& text);

@@ -14,7 +14,7 @@ constexpr auto kBudgetPeriodMax = std::chrono::hours(24 * 366 * 10);
 /// What earlier entries of the list have taken.
 struct Taken {
   std::set<std::string> names;
-  std::map<Sha256, std::string> name_by_key;
+  std::map<Sha256, std::string> name_by_key;  // as it may be shown
 };
 
 std::optional<BudgetConfig> read_budget(const Cursor& cursor) {
@@ -43,7 +43,7 @@ std::optional<BudgetConfig> read_budget(const Cursor& cursor) {
   return budget;
 }
 
-void read_key_text(MapReader& map, Reading& reading, Taken& taken, KeyConfig& key) {
+void read_key_text(MapReader& map, Reading& reading, Taken& taken, const std::string& shown, KeyConfig& key) {
   const auto cursor = map.require("key", "what the client sends, such as ${TEAM_KEY}");
   if (!cursor) return;
   const auto secret = cursor->secret();
@@ -55,8 +55,8 @@ void read_key_text(MapReader& map, Reading& reading, Taken& taken, KeyConfig& ke
   key.key_sha256 = sha256(secret->reveal());
   if (secret->reveal() == reading.config.admin_key.reveal())
     cursor->mistake("is the same as admin_key; a client key must not open the management API");
-  const auto [other, fresh] = taken.name_by_key.try_emplace(key.key_sha256, key.name);
-  if (!fresh) cursor->mistake("is the same key as that of \"" + other->second + "\"; give each its own");
+  const auto [other, fresh] = taken.name_by_key.try_emplace(key.key_sha256, shown);
+  if (!fresh) cursor->mistake("is the same key as that of " + other->second + "; give each its own");
 }
 
 void read_key(const Cursor& cursor, Reading& reading, Taken& taken) {
@@ -71,7 +71,8 @@ void read_key(const Cursor& cursor, Reading& reading, Taken& taken) {
         name->mistake(name->shown() + " is the name of an earlier key; names are unique");
     }
   }
-  read_key_text(map, reading, taken, key);
+  const std::string shown = reading.report.shown(path_of(cursor.path(), "name"), key.name);
+  read_key_text(map, reading, taken, shown, key);
   if (const auto models = map.get("models"))
     models->items([&](const Cursor& item) {
       auto text = item.text("a model or a pattern such as \"gpt-*\"");
@@ -95,6 +96,14 @@ void read_key(const Cursor& cursor, Reading& reading, Taken& taken) {
                          expires->shown());
     }
   map.finish();
+  if (map.has("models") && key.models.empty())
+    reading.report.warning(cursor.path() + ".models: is empty, so key " + shown +
+                           " may use no model; name some, or \"*\" for all");
+  const auto unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  if (reading.touch_files && key.expires_unix_s && *key.expires_unix_s <= unix_s)
+    reading.report.warning(cursor.path() + ".expires: key " + shown + " has expired (" +
+                           rfc3339_to_text(*key.expires_unix_s) +
+                           ") and opens nothing; give it a later date or remove it");
   reading.config.keys.push_back(std::move(key));
 }
 

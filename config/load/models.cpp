@@ -32,7 +32,13 @@ void read_timeout(const Cursor& cursor, ModelConfig& model) {
   MapReader map(cursor);
   map.duration("first_token", model.first_token_timeout, milliseconds(1), hours(24));
   map.duration("total", model.total_timeout, milliseconds(1), hours(24));
+  milliseconds attempt{0};
+  map.duration("attempt", attempt, milliseconds(1), hours(24));
+  if (attempt.count() > 0) model.attempt_timeout = attempt;
   map.finish();
+  if (attempt > model.total_timeout && map.has("total"))
+    cursor.report().mistake(path_of(cursor.path(), "attempt"),
+                            "must be ≤ total (" + to_text(model.total_timeout) + "), is " + to_text(attempt));
   if (model.first_token_timeout <= model.total_timeout) return;
   if (!map.has("first_token"))
     model.first_token_timeout = model.total_timeout;

@@ -34,15 +34,23 @@ std::string Mistake::text() const {
   return out + message;
 }
 
-std::string quoted(std::string_view text) {
-  // A key pasted into the wrong field would otherwise be printed by the very message that says so.
+namespace {
+
+/// A key pasted into the wrong field would otherwise be printed by the very message that says so.
+bool looks_like_credential(std::string_view text) {
   for (const std::string_view prefix : {"sk-", "Bearer ", "AKIA", "AIza", "gsk_", "xai-", "eyJ"})
-    if (text.starts_with(prefix)) return "what looks like a credential (not shown)";
-  return '"' + printable(text) + '"';
+    if (text.starts_with(prefix)) return true;
+  return false;
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text) {
+  return looks_like_credential(text) ? "what looks like a credential (not shown)" : '"' + printable(text) + '"';
 }
 
 std::string path_of(const std::string& parent, std::string_view key) {
-  return (parent.empty() ? "" : parent + '.') + printable(key);
+  return (parent.empty() ? "" : parent + '.') + (looks_like_credential(key) ? "(not shown)" : printable(key));
 }
 
 void Report::mistake(Mark mark, std::string path, std::string message) {

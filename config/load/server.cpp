@@ -35,6 +35,15 @@ void read_limits(const Cursor& cursor, ServerLimits& limits) {
   MapReader map(cursor);
   map.size("header", limits.header_bytes_max, 256, kMiB);
   map.size("body", limits.body_bytes_max, 1, 4 * kGiB);
+  map.size("bodies", limits.bodies_bytes_max, kMiB, 1024 * kGiB);
+  if (limits.bodies_bytes_max < limits.body_bytes_max) {
+    if (map.has("bodies"))
+      cursor.report().mistake(
+          path_of(cursor.path(), "bodies"),
+          "must be ≥ body (" + size_to_text(limits.body_bytes_max) + "), is " + size_to_text(limits.bodies_bytes_max));
+    else
+      limits.bodies_bytes_max = limits.body_bytes_max;
+  }
   map.integer("connections", limits.connections_max, 1, 10'000'000);
   map.size("response", limits.response_bytes_max, kKiB, 4 * kGiB);
   map.size("pipelined", limits.pipelined_bytes_max, kKiB, 64 * kMiB);
@@ -59,6 +68,12 @@ void read_pem_path(MapReader& map, std::string_view key, std::string_view remedy
   if (!file || file.peek() == std::ifstream::traits_type::eof())
     cursor->mistake(
         "cannot be read, or is empty; check the path (relative to where weir is started) and its permissions");
+}
+
+/// One that cannot be read has its mistake already.
+bool is_file(const std::string& path) {
+  std::ifstream file(path);
+  return !path.empty() && file && file.peek() != std::ifstream::traits_type::eof();
 }
 
 }  // namespace
@@ -88,6 +103,9 @@ void read_server(const Cursor& cursor, Reading& reading) {
                   tls.certificate_file);
     read_pem_path(tls_map, "key", "the PEM file of the private key", reading.touch_files, tls.key_file);
     tls_map.finish();
+    const auto& bad_tls = reading.known.bad_tls;
+    if (reading.touch_files && bad_tls && is_file(tls.certificate_file) && is_file(tls.key_file))
+      if (const auto why = bad_tls(tls.certificate_file, tls.key_file)) tls_cursor->mistake(*why);
     server.tls = std::move(tls);
   }
   if (const auto limits = map.get("limits")) read_limits(*limits, server.limits);

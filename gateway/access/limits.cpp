@@ -127,13 +127,11 @@ LimitView Limiter::view_locked(const config::RateLimits& limits, TimePoint now) 
   LimitView view;
   if (limits.requests_per_minute) {
     const int64_t limit = *limits.requests_per_minute;
-    view.requests = {limit, std::max<int64_t>(0, limit - requests_),
-                     requests_ == 0 ? Duration(0) : until_left(last_request_second_, now)};
+    view.requests = {limit, std::max<int64_t>(0, limit - requests_), until_freed(1, &Bucket::requests, now)};
   }
   if (limits.tokens_per_minute) {
     const int64_t limit = *limits.tokens_per_minute;
-    view.tokens = {limit, std::max<int64_t>(0, limit - tokens_),
-                   tokens_ == 0 ? Duration(0) : until_left(last_token_second_, now)};
+    view.tokens = {limit, std::max<int64_t>(0, limit - tokens_), until_freed(1, &Bucket::tokens, now)};
   }
   return view;
 }
@@ -189,8 +187,6 @@ Result<Admission> Limiter::admit(const config::RateLimits& limits, int64_t token
   ++requests_;
   bucket.tokens += tokens;
   tokens_ += tokens;
-  last_request_second_ = current_second_;
-  if (tokens > 0) last_token_second_ = current_second_;
   ++in_flight_;
   Admission admission;
   admission.limiter_ = this;
@@ -206,7 +202,6 @@ void Limiter::release(int64_t second, int64_t token_correction) {
   Bucket& bucket = buckets_[static_cast<size_t>(second % kBuckets)];
   if (token_correction == 0 || bucket.second != second) return;
   bucket.tokens += token_correction;
-  last_token_second_ = std::max(last_token_second_, second);
   tokens_ += token_correction;
 }
 

@@ -23,7 +23,7 @@ namespace weir::gateway {
 
 enum class LimitKind { requests, tokens, concurrency };
 
-/// What x-ratelimit-* says: limit, what is left, and when everything counted now has left the window.
+/// What x-ratelimit-* says: limit, what is left, and when the next of what is used up comes back.
 struct LimitView {
   struct Meter {
     int64_t limit = 0;
@@ -95,8 +95,6 @@ class Limiter {
   const std::string name_;
   mutable std::mutex mutex_;
   int64_t current_second_ = -1;
-  int64_t last_request_second_ = 0;  // the newest that counts something
-  int64_t last_token_second_ = 0;
   int64_t requests_ = 0;  // sums over the buckets
   int64_t tokens_ = 0;
   int64_t in_flight_ = 0;

@@ -25,7 +25,7 @@ struct LedgerRow {
   int32_t status = 0;           // HTTP status the client got
   int32_t attempts = 0;         // upstream attempts
   int64_t total_us = 0;         // accept to settlement
-  int64_t first_token_us = -1;  // accept to the first byte of output; −1: none came
+  int64_t first_token_us = -1;  // request read to the first byte of output; −1: none came
   bool estimated = false;       // tokens are our estimate, not the upstream's word
   bool stream = false;
   bool cancelled = false;  // the client left

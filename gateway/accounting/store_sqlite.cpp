@@ -170,9 +170,11 @@ Result<void> SqliteStore::prepare() {
       {&find_dimension_,
        "SELECT id FROM dimension WHERE key=?1 AND team=?2 AND model=?3 AND target=?4 AND upstream_model=?5"},
       {&add_dimension_, "INSERT INTO dimension(key,team,model,target,upstream_model) VALUES(?1,?2,?3,?4,?5)"},
+      // SQLite turns an integer sum that overflows into a float: money saturates instead.
       {&add_spend_,
        "INSERT INTO spend VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT(key,hour) DO UPDATE SET "
-       "requests=requests+excluded.requests, charge_nanos=charge_nanos+excluded.charge_nanos, "
+       "requests=requests+excluded.requests, charge_nanos=CASE WHEN charge_nanos>9223372036854775807-"
+       "excluded.charge_nanos THEN 9223372036854775807 ELSE charge_nanos+excluded.charge_nanos END, "
        "input=input+excluded.input, cached_input=cached_input+excluded.cached_input, output=output+excluded.output, "
        "reasoning=reasoning+excluded.reasoning, last_row=max(last_row,excluded.last_row)"},
       {&put_position_, "INSERT OR REPLACE INTO journal_position VALUES(?1,?2,?3)"},
@@ -307,19 +309,26 @@ Result<void> SqliteStore::add_spend() {
   return {};
 }
 
+/// Adds the first column of all rows. False: a read failed. Not SQL's sum(), which fails where NanoUsd saturates.
+bool add_up(Statement& rows, NanoUsd& sum) {
+  int rc = SQLITE_ROW;
+  while ((rc = rows.step()) == SQLITE_ROW) sum += NanoUsd{rows.integer(0)};
+  return rc == SQLITE_DONE;
+}
+
 Result<NanoUsd> SqliteStore::spent_since(std::string_view key, WallTime since) {
   const int64_t since_us = unix_us(since);
   const int64_t whole_hour = hour_of(since_us + kHourUs - 1);  // the first that lies wholly after
-  auto hours = db_.prepare("SELECT coalesce(sum(charge_nanos), 0) FROM spend WHERE key=?1 AND hour>=?2");
+  auto hours = db_.prepare("SELECT charge_nanos FROM spend WHERE key=?1 AND hour>=?2");
   if (!hours) return hours.error();
   hours->bind(1, key);
   hours->bind(2, whole_hour);
-  if (hours->step() != SQLITE_ROW) return db_.error("cannot sum what a key spent");
-  NanoUsd spent{hours->integer(0)};
+  NanoUsd spent;
+  if (!add_up(*hours, spent)) return db_.error("cannot sum what a key spent");
   if (whole_hour * kHourUs == since_us) return spent;
   // The hour that `since` lies in, row by row: only the rows that were written while it had any of this key.
   auto rows = db_.prepare(
-      "SELECT coalesce(sum(r.charge_nanos), 0) FROM spend s JOIN request r ON r.id BETWEEN s.first_row AND s.last_row "
+      "SELECT r.charge_nanos FROM spend s JOIN request r ON r.id BETWEEN s.first_row AND s.last_row "
       "JOIN dimension d ON d.id = r.dimension "
       "WHERE s.key=?1 AND s.hour=?2 AND d.key=?1 AND r.settled_us>=?3 AND r.settled_us<?4");
   if (!rows) return rows.error();
@@ -327,18 +336,21 @@ Result<NanoUsd> SqliteStore::spent_since(std::string_view key, WallTime since) {
   rows->bind(2, whole_hour - 1);
   rows->bind(3, since_us);
   rows->bind(4, whole_hour * kHourUs);
-  if (rows->step() != SQLITE_ROW) return db_.error("cannot sum what a key spent");
-  return spent + NanoUsd{rows->integer(0)};
+  if (!add_up(*rows, spent)) return db_.error("cannot sum what a key spent");
+  return spent;
 }
 
 Result<LedgerTotals> SqliteStore::totals() {
   auto sums = db_.prepare(
-      "SELECT coalesce(sum(requests),0), coalesce(sum(charge_nanos),0), coalesce(sum(input),0), "
-      "coalesce(sum(cached_input),0), coalesce(sum(output),0), coalesce(sum(reasoning),0) FROM spend");
+      "SELECT coalesce(sum(requests),0), coalesce(sum(input),0), coalesce(sum(cached_input),0), "
+      "coalesce(sum(output),0), coalesce(sum(reasoning),0) FROM spend");
   if (!sums) return sums.error();
   if (sums->step() != SQLITE_ROW) return db_.error("cannot sum the ledger");
-  return LedgerTotals{
-      sums->integer(0), {sums->integer(1)}, {sums->integer(2), sums->integer(3), sums->integer(4), sums->integer(5)}};
+  LedgerTotals totals{sums->integer(0), {}, {sums->integer(1), sums->integer(2), sums->integer(3), sums->integer(4)}};
+  auto charges = db_.prepare("SELECT charge_nanos FROM spend");
+  if (!charges) return charges.error();
+  if (!add_up(*charges, totals.charge)) return db_.error("cannot sum the ledger");
+  return totals;
 }
 
 }  // namespace

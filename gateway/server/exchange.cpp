@@ -211,6 +211,8 @@ void Session::break_stream() {
 
 Task<bool> Session::send_refusal() {
   ResponseHead head{refusal_.status, "Content-Type: application/json\r\n"};
+  if (const auto& more = listener_.hooks().refusal_fields) head.fields += more(core());
+  if (refusal_retry_) head.add("retry-after", "1");
   const std::string body =
       error_json(refusal_text_, refusal_.status >= 500 ? "server_error" : "invalid_request_error", refusal_.code);
   keep_ = false;

@@ -30,7 +30,8 @@ struct Request {
   std::span<const HeaderView> headers;
   std::string_view body;  // whole, chunked coding removed
   std::string_view peer;  // the client's address
-  TimePoint accepted;     // when the request's first byte was read
+  TimePoint accepted;     // when the request's first byte was read: deadlines count from here
+  TimePoint received;     // when its last byte was there: what we take counts from here, the upload is the client's
 
   /// First field of that name, case-insensitive; empty if there is none.
   std::string_view header(std::string_view name) const {
@@ -56,7 +57,8 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual Core& core() = 0;
-  /// Fires when the client closes or resets, or when the drain's time is over.
+  /// Fires when the client closes or resets (status 499), or when the drain's time is over (status 503, code
+  /// shutting_down): then an answer can still be given, for a short while.
   virtual Abort& abort() = 0;
   virtual Task<bool> respond(const ResponseHead& head, std::string_view body) = 0;
   /// Chunked (close-delimited for HTTP/1.0). The head is sent together with the first write.
@@ -70,5 +72,14 @@ class Exchange {
 };
 
 using Handler = std::function<Task<void>(const Request&, Exchange&)>;
+
+/// What the server asks besides; each may be empty. Called on the session's core.
+struct ServerHooks {
+  /// With the head alone of a request whose body is still to come, before any 100 Continue. False: the handler answers
+  /// without the body (it refuses, or needs none); it gets an empty one, and the connection closes afterwards.
+  std::function<bool(const Request& head, Core& core)> wants_body;
+  /// Header lines of an answer that the server itself gives, to a request that it refuses.
+  std::function<std::string(Core& core)> refusal_fields;
+};
 
 }  // namespace weir::gateway

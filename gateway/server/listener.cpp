@@ -114,6 +114,10 @@ void Listener::abort_all() {
   for (Session* session = sessions_; session != nullptr; session = session->next_) session->abort_now();
 }
 
+void Listener::close_all() {
+  for (Session* session = sessions_; session != nullptr; session = session->next_) session->close_now();
+}
+
 void Listener::add(Session& session) {
   session.next_ = sessions_;
   if (sessions_ != nullptr) sessions_->previous_ = &session;

@@ -21,8 +21,10 @@ class Session;
 struct ServerShared {
   ServerSettings settings;
   Handler handler;
+  ServerHooks hooks;
   std::shared_ptr<const providers::TlsServer> tls;  // null: plain; guarded by mutex, swapped whole by a reload
   std::atomic<int64_t> connections{0};
+  std::atomic<int64_t> body_bytes{0};  // of requests whose body came in pieces, held now
   mutable std::mutex mutex;
   std::condition_variable changed;
   size_t listeners_open = 0;  // guarded by mutex
@@ -39,10 +41,13 @@ class Listener : public std::enable_shared_from_this<Listener> {
   // All on the core's thread.
   void start();
   void drain();      // stops accepting; sessions end as they can
-  void abort_all();  // the drain's time is over
+  void abort_all();  // the drain's time is over: requests end with an error answer
+  void close_all();  // and the time for that answer, too
 
   Core& core() { return core_; }
   const Handler& handler() const { return shared_->handler; }
+  const ServerHooks& hooks() const { return shared_->hooks; }
+  std::atomic<int64_t>& body_bytes() { return shared_->body_bytes; }
   bool draining() const { return draining_; }
   /// RFC 9110 section 5.6.7, this second's.
   const std::string& date();

@@ -114,6 +114,10 @@ class CoreServer final : public Server {
     lock.unlock();
     each([](Listener& listener) { listener.abort_all(); });
     lock.lock();
+    if (shared_->changed.wait_until(lock, now() + kShutdownGrace, done)) return;
+    lock.unlock();
+    each([](Listener& listener) { listener.close_all(); });
+    lock.lock();
     shared_->changed.wait(lock, done);
   }
   uint16_t port() const override { return port_; }
@@ -133,12 +137,13 @@ class CoreServer final : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> start_server(std::vector<Core*> cores, const std::string& host, uint16_t port, bool tls,
-                                             ServerSettings settings, Handler handler) {
+                                             ServerSettings settings, Handler handler, ServerHooks hooks) {
   auto address = listen_address(host, port);
   if (!address) return std::move(address).error();
   auto shared = std::make_shared<ServerShared>();
   shared->settings = std::move(settings);
   shared->handler = std::move(handler);
+  shared->hooks = std::move(hooks);
   if (tls) {
     const auto config = shared->settings();
     if (!config->server.tls) return tls_error("server.tls names no certificate");

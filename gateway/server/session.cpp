@@ -19,8 +19,8 @@ constexpr size_t kReadSpaceMin = 4096;
 constexpr std::chrono::milliseconds kLingerTimeout{2'000};  // for what a refused client still sends
 constexpr uint64_t kLingerBytesMax = 1024 * 1024;
 
-Error gone_error(const char* who, const char* what) {
-  return {ErrorKind::cancelled, who, Retry::no, 499, what};
+Error gone_error() {
+  return {ErrorKind::cancelled, "client", Retry::no, 499, "the client closed the connection", "client_closed"};
 }
 
 }  // namespace
@@ -32,6 +32,7 @@ Session::Session(Listener& listener, std::unique_ptr<providers::Transport> trans
 }
 
 Session::~Session() {
+  hold_body(0);
   listener_.remove(*this);
 }
 
@@ -82,7 +83,7 @@ void Session::expired() noexcept {
 
 void Session::lost() {
   gone_ = true;
-  if (abort_) abort_->fire(gone_error("client", "the client closed the connection"));
+  if (abort_) abort_->fire(gone_error());
 }
 
 void Session::take(const IoResult& result) {
@@ -193,8 +194,43 @@ Session::Step Session::parse_body() {
     const size_t missing = static_cast<size_t>(size) - in_.size();
     in_.prepare(std::min(missing, std::max(in_.size(), providers::Buffer::kBlock)));
   }
-  if (phase_ != Phase::body) enter(Phase::body, limits_.body_timeout);
+  return wait_for_body();
+}
+
+/// More of the body must come: nobody sends what the handler does not want, and all bodies together have a limit.
+Session::Step Session::wait_for_body() {
+  if (phase_ != Phase::body) {
+    fill_request();
+    request_.body = {};
+    if (const auto& wants = listener_.hooks().wants_body; wants && !wants(request_, core())) {
+      keep_ = false;
+      unread_ = true;
+      body_end_ = raw_end_ = parser_.head().bytes;
+      return Step::request;
+    }
+    enter(Phase::body, limits_.body_timeout);
+  }
+  if (!hold_body(in_.size())) {
+    refusal_retry_ = true;
+    return refuse(503, "overloaded",
+                  "the requests under way hold as many body bytes as server.limits.bodies allows (" +
+                      std::to_string(limits_.bodies_bytes_max) + "); try again in a moment");
+  }
   return Step::need_input;
+}
+
+/// Counts what this session holds of a body; 0 gives it back. False: it would be too much over all sessions.
+bool Session::hold_body(size_t bytes) {
+  const int64_t more = static_cast<int64_t>(bytes) - held_;
+  if (more == 0) return true;
+  std::atomic<int64_t>& total = listener_.body_bytes();
+  const int64_t before = total.fetch_add(more, std::memory_order_relaxed);
+  if (more > 0 && before + more > static_cast<int64_t>(limits_.bodies_bytes_max)) {
+    total.fetch_sub(more, std::memory_order_relaxed);
+    return false;
+  }
+  held_ = static_cast<int64_t>(bytes);
+  return true;
 }
 
 void Session::fill_request() {
@@ -215,6 +251,7 @@ void Session::fill_request() {
   request_.headers = head.fields;
   request_.body = in_.view().substr(head.bytes, body_end_ - head.bytes);
   request_.peer = peer_;
+  request_.received = now();
 }
 
 void Session::next_request() {
@@ -235,6 +272,7 @@ void Session::next_request() {
   parser_.reset();
   chunks_ = {};
   head_done_ = continued_ = false;
+  hold_body(0);
   raw_end_ = 0;
   if (!in_.empty()) request_.accepted = now();
   enter(Phase::idle, limits_.idle_timeout);
@@ -310,7 +348,7 @@ Task<void> Session::run() {
     co_return;
   }
   if (gone_ || answer_ == Answer::broken) co_return;
-  if (in_.size() > raw_end_ || !ahead_.empty())
+  if (in_.size() > raw_end_ || !ahead_.empty() || unread_)
     co_await linger();
   else
     transport_->finish_writing();
@@ -340,8 +378,19 @@ void Session::drain() {
 }
 
 void Session::abort_now() {
-  gone_ = true;
-  if (abort_) abort_->fire(gone_error("shutdown", "the gateway is shutting down"));
+  if (!busy_) return close_now();
+  Error error{ErrorKind::cancelled,
+              "shutdown",
+              Retry::no,
+              503,
+              "the gateway is shutting down and could not wait for this request; send it again",
+              "shutting_down"};
+  error.retry_after = std::chrono::seconds(1);
+  abort_->fire(std::move(error));
+}
+
+void Session::close_now() {
+  lost();
   transport_->socket().close();
   wake();
 }

@@ -29,8 +29,9 @@ class Session final : public Exchange, private providers::WheelTimer {
 
   /// The server drains: an idle connection ends now, a busy one after its request.
   void drain();
-  /// The drain's time is over.
+  /// The drain's time is over: the request being served, if any, is aborted and may still be answered.
   void abort_now();
+  void close_now();
 
   // Exchange
   Core& core() override;
@@ -55,6 +56,8 @@ class Session final : public Exchange, private providers::WheelTimer {
   Step parse();
   Step parse_body();
   Step refuse(int status, const char* code, std::string message);
+  Step wait_for_body();
+  bool hold_body(size_t bytes);
   void fill_request();
   void next_request();
   void pump();
@@ -87,12 +90,14 @@ class Session final : public Exchange, private providers::WheelTimer {
   providers::ChunkDecoder chunks_;
   size_t body_end_ = 0;  // of the decoded body, counted from the request's first byte
   size_t raw_end_ = 0;   // of what was decoded; the next request begins there
+  int64_t held_ = 0;     // bytes that this session counts in the server's body_bytes
   Request request_;
   std::optional<Abort> abort_;
   std::coroutine_handle<> waiter_ = nullptr;  // run(), waiting for input
   Phase phase_ = Phase::idle;
   bool head_done_ = false;
   bool continued_ = false;  // 100 Continue was sent
+  bool unread_ = false;     // the body was not asked for: the handler answers without it
   bool drained_ = true;     // nothing is left to read without waiting
   bool paused_ = false;     // read-ahead is full
   bool gone_ = false;       // the client closed, reset or is too slow
@@ -109,6 +114,7 @@ class Session final : public Exchange, private providers::WheelTimer {
 
   providers::ParseFailure refusal_;
   std::string refusal_text_;
+  bool refusal_retry_ = false;  // it says retry-after
 };
 
 /// CONTRACT's error body: {"error":{"message","type","param","code"}}.

@@ -27,11 +27,12 @@ TEST(Document, SyntaxMistakesHaveTheirPlace) {
       {"a: *nowhere\n", "f:1:4: not valid YAML"},
       {"a:\n\t- 1\n", "f:2:2: not valid YAML"},
       {"a: \"\\q\"\n", "f:1:"},
-      {"a: 1\n---\nb: 2\n", "f:1:1: the file holds several YAML documents"}};
+      {"a: 1\n---\nb: 2\n", "f:1:1: the file holds several YAML documents; keep one"}};
   for (const auto& [yaml, start] : cases) {
     const auto mistakes = mistakes_of(yaml);
     ASSERT_THAT(mistakes, SizeIs(1)) << yaml;
     EXPECT_THAT(mistakes[0], StartsWith(start)) << yaml;
+    EXPECT_THAT(mistakes[0], HasSubstr("; ")) << "a remedy, for " << yaml;
   }
 }
 

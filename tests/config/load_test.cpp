@@ -231,6 +231,28 @@ TEST_F(LoadFile, ReadsTlsFilesAndModelFolders) {
   EXPECT_EQ(outcome.config->file, file);
 }
 
+TEST_F(LoadFile, AsksWhetherTheTlsPairServes) {
+  write("c.pem", "certificate");
+  write("k.pem", "another's key");
+  const std::string file =
+      write("weir.yaml", "server: {tls: {certificate: " + folder_ + "/c.pem, key: " + folder_ + "/k.pem}}\n");
+  KnownNames names = known();
+  std::string asked;
+  names.bad_tls = [&](const std::string& certificate, const std::string& key) -> std::optional<std::string> {
+    asked = certificate + " " + key;
+    return "the key is not the certificate's";
+  };
+  const auto outcome = load_file(file, names);
+  EXPECT_EQ(asked, folder_ + "/c.pem " + folder_ + "/k.pem");
+  EXPECT_THAT(texts(outcome.mistakes), ElementsAre(file + ":1:15: server.tls: the key is not the certificate's"));
+}
+
+TEST_F(LoadFile, WarnsOfAnExpiredKey) {
+  const std::string file = write("weir.yaml", "keys: [{name: old, key: 0123456789abcdef0123, expires: 2020-01-01}]\n");
+  EXPECT_THAT(load_file(file, known()).warnings,
+              ::testing::Contains(HasSubstr("keys[0].expires: key \"old\" has expired (2020-01-01T00:00:00Z)")));
+}
+
 TEST_F(LoadFile, SaysWhyAFileCannotBeRead) {
   EXPECT_THAT(texts(load_file(folder_ + "/none.yaml", known()).mistakes),
               ElementsAre(folder_ + "/none.yaml:1:1: cannot be read: No such file or directory"));

@@ -33,10 +33,10 @@ TEST(Mistakes, Keys) {
       {"accounts:\n  a: {provider: echo}\n  a: {provider: echo}\n",
        {"3:3: accounts.a: is given twice, first at line 2; keep one"}},
       {"log: {level: }\n", {"1:7: log.level: has no value; give it one or remove the key"}},
-      {"log: info\n", {"1:6: log: must be a map of keys and values, is \"info\""}},
+      {"log: info\n", {"1:6: log: must be a map of keys and values, is a value"}},
       {"log: [info]\n", {"1:6: log: must be a map of keys and values, is a list"}},
       {"[a, b]\n", {"1:1: must be a map of keys and values, is a list"}},
-      {"just words\n", {"1:1: must be a map of keys and values, is \"just words\""}},
+      {"just words\n", {"1:1: must be a map of keys and values, is a value"}},
       {"? [a]\n: b\n", {"1:3: a key must be plain text, is a list"}},
       {"accounts: [a]\n", {"1:11: accounts: must be a map of names, is a list"}},
       {"keys: {a: b}\n", {"1:7: keys: must be a list, is a map; write [a, b] or one \"- a\" a line"}},
@@ -132,7 +132,7 @@ TEST(Mistakes, Models) {
       {"models: {m: {}}\n", {"2:10: models.m: needs targets: a list such as [{account: NAME, model: NAME}]"}},
       {"models: {m: {targets: []}}\n", {"2:23: models.m.targets: is empty; a model needs at least one target"}},
       {"models: {m: {targets: openai-a}}\n",
-       {"2:23: models.m.targets: must be a list, is \"openai-a\"; write [a, b] or one \"- a\" a line"}},
+       {"2:23: models.m.targets: must be a list, is a value; write [a, b] or one \"- a\" a line"}},
       {"models:\n  gpt-4o:\n    targets:\n      - {account: openai-a}\n      - {account: openai-a, weight: -3}\n",
        {"6:37: models.gpt-4o.targets[1].weight: must be ≥ 0, is -3"}},
       {"models: {m: {targets: [{account: openai-a, weight: 1000001}]}}\n",
@@ -188,7 +188,7 @@ TEST(Mistakes, ClientKeysAndPrices) {
       {"admin_key: x\nkeys: [{name: a, key: x}]\n",
        {"2:23: keys[0].key: is the same as admin_key; a client key must not open the management API"}},
       {"keys: [{name: a, key: x, models: gpt-4o}]\n",
-       {"1:34: keys[0].models: must be a list, is \"gpt-4o\"; write [a, b] or one \"- a\" a line"}},
+       {"1:34: keys[0].models: must be a list, is a value; write [a, b] or one \"- a\" a line"}},
       {"keys: [{name: a, key: x, budget: {per: 1d}}]\n",
        {"1:26: keys[0].budget: needs usd: the limit in dollars, such as 5.00"}},
       {"keys: [{name: a, key: x, budget: {usd: 0, per: monthly}}]\n",
@@ -248,6 +248,9 @@ TEST(Mistakes, NoSecretIsEverShown) {
       "keys: [{name: $V, key: 'a b', budget: {usd: $V, per: $V}, expires: $V, blocked: $V}]",
       "prices: {m: {input: $V, output: $V}}",
       "server: $V",
+      "keys: [{name: $V, key: 0123456789abcdef0123}, {name: b, key: 0123456789abcdef0123}]",
+      "keys: [{name: $V, key: 0123456789abcdef0123, models: [$V, nope]}]\nnonsense: 1",
+      "accounts: {v: {provider: vertex, project: p, credentials: $V}}",
   };
   for (const std::string text : everywhere) {
     for (const std::string value : {"${SECRET}", "sk-hunter2"}) {
@@ -259,6 +262,58 @@ TEST(Mistakes, NoSecretIsEverShown) {
       for (const auto& warning : outcome.warnings) EXPECT_THAT(warning, Not(HasSubstr("hunter2"))) << yaml;
     }
   }
+}
+
+TEST(Mistakes, WhatStandsWhereAKeyCouldIsNotShown) {
+  for (const char* yaml : {"keys: [hunter2]", "keys: hunter2", "keys: [{name: a, key: [hunter2]}]",
+                           "admin_key: [hunter2]", "keys: [{sk-hunter2: 1}]", "keys: [{name: a, sk-hunter2: 1}]"}) {
+    const auto outcome = load(yaml);
+    EXPECT_FALSE(outcome.mistakes.empty()) << yaml;
+    for (const auto& mistake : outcome.mistakes) EXPECT_THAT(mistake.text(), Not(HasSubstr("hunter2"))) << yaml;
+  }
+}
+
+TEST(Mistakes, AMalformedReferenceHidesNoOther) {
+  const std::string malformed =
+      "malformed environment reference; write ${NAME} or ${NAME:-default}, and $${ for a literal ${";
+  check({
+      {"accounts: {a: {provider: echo, api_key: ${1BAD}, nope: 1}}\nlog: {levl: info}\n",
+       {"1:41: accounts.a.api_key: " + malformed,
+        "1:50: accounts.a.nope: unknown key; known here: provider, base_url, api_key, limits, connect_timeout, "
+        "idle_connections, idle_connection_timeout, drop_params, delay or chunk_delay",
+        "2:7: log.levl: unknown key; did you mean \"level\"?"}},
+      {"accounts: {a: {provider: echo, api_key: ${A B}}}\n", {"1:41: accounts.a.api_key: " + malformed}},
+      {"accounts: {a: {provider: echo, api_key: ${A:-{}}}}\n", {"1:41: accounts.a.api_key: " + malformed}},
+      {"accounts: {a: {provider: echo, api_key: ${, drop_params: maybe}}\n",
+       {"1:41: accounts.a.api_key: " + malformed, "1:58: accounts.a.drop_params: must be true or false, is \"maybe\""}},
+  });
+}
+
+TEST(Mistakes, ListenersApart) {
+  const std::string same =
+      "metrics.listen: is the same address as server.listen; give it another port, or remove it: /metrics is then on "
+      "server.listen";
+  check({
+      {"metrics: {listen: 127.0.0.1:4000}\n", {"1:19: " + same}},
+      {"server: {listen: 0.0.0.0:1}\nmetrics: {listen: 127.0.0.1:1}\n", {"2:19: " + same}},
+      {"server: {listen: 127.0.0.1:1}\nmetrics: {listen: 127.0.0.2:1}\n", {}},
+      {"server: {listen: 127.0.0.1:0}\nmetrics: {listen: 127.0.0.1:0}\n", {}},
+  });
+}
+
+TEST(Mistakes, LimitsThatContradictEachOther) {
+  check({
+      {"server: {limits: {body: 8MiB, bodies: 4MiB}}\n",
+       {"1:39: server.limits.bodies: must be ≥ body (8MiB), is 4MiB"}},
+      {"accounts: {a: {provider: echo}}\nmodels: {m: {targets: [{account: a}], timeout: {attempt: 3m, total: 2m}}}\n",
+       {"2:58: models.m.timeout.attempt: must be ≤ total (2m), is 3m"}},
+  });
+  EXPECT_EQ(good("server: {limits: {body: 2GiB}}")->server.limits.bodies_bytes_max, uint64_t{2} << 30);
+}
+
+TEST(Warnings, KeysThatOpenNothing) {
+  EXPECT_THAT(load("keys: [{name: a, key: 0123456789abcdef0123, models: []}]").warnings,
+              ::testing::Contains(HasSubstr("keys[0].models: is empty, so key \"a\" may use no model")));
 }
 
 TEST(Mistakes, ComeInTheOrderOfTheFileAndAreCapped) {

@@ -163,6 +163,10 @@ TEST(OutcomeOf, EveryKind) {
   busy.kind = ErrorKind::overloaded;
   busy.retry_after = milliseconds(100);
   EXPECT_EQ(outcome_of(busy), Outcome::rate_limited);
+  busy.source = "engine";  // a full queue of our own
+  EXPECT_EQ(outcome_of(busy), Outcome::neutral);
+  busy.retry_after.reset();
+  EXPECT_EQ(outcome_of(busy), Outcome::neutral);
 }
 
 }  // namespace

@@ -121,6 +121,31 @@ TEST_F(LedgerTest, EveryColumn) {
   EXPECT_EQ(totals->tokens.input, n * 1000 + n * (n - 1) / 2);
 }
 
+TEST_F(LedgerTest, MoneySaturatesAndStaysAnInteger) {
+  auto ledger = open();
+  for (int i = 0; i < 3; ++i) {
+    LedgerRow row = sample_row(0);
+    row.charge = {INT64_MAX / 2 + 1};
+    append(*ledger, row);
+    ASSERT_TRUE(ledger->flush(seconds(10)).ok());  // a batch each, so that SQLite adds them
+  }
+  query("SELECT typeof(charge_nanos), charge_nanos FROM spend", [&](sqlite3_stmt* row) {
+    EXPECT_STREQ(reinterpret_cast<const char*>(sqlite3_column_text(row, 0)), "integer");
+    EXPECT_EQ(sqlite3_column_int64(row, 1), INT64_MAX);
+  });
+  LedgerRow later = sample_row(0);
+  later.settled += std::chrono::hours(3);
+  append(*ledger, later);
+  auto totals = ledger->totals();
+  ASSERT_TRUE(totals.ok());
+  EXPECT_EQ(totals->charge.nanos, INT64_MAX);
+  for (const auto since : {WallTime{}, sample_row(0).settled}) {
+    auto spent = ledger->spent_since("alpha", since);
+    ASSERT_TRUE(spent.ok());
+    EXPECT_EQ(spent->nanos, INT64_MAX);
+  }
+}
+
 TEST_F(LedgerTest, AppendingIsEnoughAndClosingIngests) {
   {
     auto ledger = open();
