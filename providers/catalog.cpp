@@ -1,3 +1,4 @@
+#include "providers/bedrock.h"
 #include "providers/codec.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
@@ -32,9 +33,27 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+/// Bedrock's URL hangs on the region, and the signature on the URL.
+std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& account) {
+  const auto broken = [&](std::string what) {
+    return make_broken_provider(
+        {ErrorKind::config, account.name, Retry::other_target, 502, "account " + account.name + ": " + what});
+  };
+  const auto region = account.options.find("region");
+  const std::string name = region == account.options.end() ? "" : region->second;
+  if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
+    return broken("region must be one of AWS's, as us-east-1");
+  const bool keys = account.options.contains("access_key_id") && account.secrets.contains("secret_access_key");
+  if (account.api_key.empty() && !keys) return broken("needs api_key, or access_key_id and secret_access_key");
+  config::AccountConfig whole = account;
+  if (whole.base_url.empty()) whole.base_url = bedrock_base_url(name);
+  return make_remote_provider(core, whole, make_bedrock_codec, "");
+}
+
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
       {"echo", "", false, make_echo_provider},
+      {"bedrock", "", true, make_bedrock},
   };
   for (const OpenAiDialect& dialect : openai_dialects())
     entries.push_back({dialect.name, dialect.base_url, true, dialect.name == "azure" ? make_azure : make_openai});
