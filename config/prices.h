@@ -22,8 +22,8 @@ struct Price {
 };
 
 /// Token counts of one request by the kind that is priced. cached_input, the two kinds of cache writes and audio_input
-/// are parts of input; reasoning and audio_output are parts of output. Where a model is not priced by tokens, `input` is
-/// what its price list counts: characters of speech, seconds of audio, searches.
+/// are parts of input; reasoning and audio_output are parts of output. Where a model is not priced by tokens, `input`
+/// is what its price list counts: characters of speech, seconds of audio, searches.
 struct TokenCounts {
   int64_t input = 0;
   int64_t cached_input = 0;

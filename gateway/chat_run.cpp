@@ -72,9 +72,7 @@ Task<void> ChatRun::run() {
 
 Result<void> ChatRun::admit() {
   if (auto known = authenticate(); !known) return known;
-  auto marked = api_.mark(request_, rest_);
-  if (!marked) return std::move(marked).error();
-  body_ = std::move(*marked);
+  if (auto marked = mark(); !marked) return marked;
   if (auto found = find_route(); !found) return found;
   prompt_estimate_ = estimate_input(body_);
   const int64_t output = body_.output_tokens_max.value_or(0);
@@ -104,6 +102,29 @@ Result<void> ChatRun::authenticate() {
   if (!key) return std::move(key).error();
   key_ = *key;
   return {};
+}
+
+Result<void> ChatRun::mark() {
+  Request request = request_;
+  if (api_.protocol() == providers::Protocol::openai_responses) {
+    auto continued = continue_call(context_.services().responses, key_->config->name, request_.body, wall_now());
+    if (!continued) return std::move(continued).error();
+    continued_ = std::move(*continued);
+    if (continued_) request.body = continued_->body;
+  }
+  auto marked = api_.mark(request, rest_);
+  if (!marked) return std::move(marked).error();
+  body_ = std::move(*marked);
+  return {};
+}
+
+/// For a later call's previous_response_id.
+void ChatRun::keep_answer(std::string_view answer) {
+  ResponseStore* store = context_.services().responses;
+  if (store == nullptr || api_.protocol() != providers::Protocol::openai_responses) return;
+  const std::string_view previous = continued_ ? std::string_view(continued_->previous_id) : std::string_view{};
+  if (auto turn = stored_turn(key_->config->name, request_.body, previous, answer))
+    store->put(std::move(*turn), wall_now());
 }
 
 Result<void> ChatRun::find_route() {
@@ -242,7 +263,8 @@ void ChatRun::make_encoder() {
                            .created_unix_s = unix_us(wall_now()) / 1'000'000,
                            .model = body_.model,
                            .body = body_,
-                           .request = neutral_ && *neutral_ ? &**neutral_ : nullptr});
+                           .request = neutral_ && *neutral_ ? &**neutral_ : nullptr,
+                           .previous_id = continued_ ? std::string_view(continued_->previous_id) : std::string_view{}});
 }
 
 /// A whole answer out of neutral events is complete before its first byte is sent, so a break can still be retried.
@@ -284,6 +306,7 @@ Task<void> ChatRun::answer_whole() {
     co_return;
   }
   const std::string text = encoder_->whole(usage(), cost());
+  keep_answer(text);
   settle(200, "");
   co_await exchange_.respond(out, text);
 }
@@ -307,13 +330,18 @@ bool ChatRun::encode_batch(std::string& out) {
   for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
-    if (!upstream_said_error) out.append(api_.error_event(error));
+    const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
+    if (!told) out.append(api_.error_event(error));
     if (!client_gone())
       lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
     settle(client_gone() ? 499 : error.http_status, client_gone() ? "client_closed" : error.code);
     return true;
   }
-  if (batch_.end && !reply_->native()) encoder_->final(usage(), cost(), out);
+  if (batch_.end && !reply_->native()) {
+    const size_t before = out.size();
+    encoder_->final(usage(), cost(), out);
+    keep_answer(std::string_view(out).substr(before));
+  }
   const bool done = batch_.end || (!batch_.segments.empty() && batch_.segments.back().kind == Kind::done);
   if (done) settle(200, "");
   return done;

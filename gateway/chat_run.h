@@ -11,6 +11,7 @@
 
 #include "gateway/access/funding.h"
 #include "gateway/api/client_api.h"
+#include "gateway/api/openai_responses_state.h"
 #include "gateway/core_context.h"
 #include "gateway/server/http.h"
 #include "providers/body.h"
@@ -48,6 +49,7 @@ class ChatRun {
 
   Result<void> admit();
   Result<void> authenticate();
+  Result<void> mark();
   Result<void> find_route();
   Result<void> take_funds(const Route& route);
   Task<Result<void>> reach();
@@ -60,6 +62,7 @@ class ChatRun {
   Task<void> answer_error(Error error);
   Task<void> answer_count();
   void make_encoder();
+  void keep_answer(std::string_view answer);
   Result<const providers::ChatRequest*> neutral();
   ResponseHead head(int status, std::string_view content_type);
   NanoUsd cost() const;
@@ -77,6 +80,7 @@ class ChatRun {
   std::string id_;
   const Key* key_ = nullptr;
   const Route* route_ = nullptr;
+  std::optional<ContinuedCall> continued_;  // Responses: the body with an earlier conversation in it
   providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
   std::function<Result<const providers::ChatRequest*>()> decode_;

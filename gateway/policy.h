@@ -18,6 +18,7 @@
 #include "gateway/access/limits.h"
 #include "gateway/accounting/ledger.h"
 #include "gateway/pool.h"
+#include "gateway/response_store.h"
 #include "gateway/routing/strategy.h"
 #include "metrics/log.h"
 #include "metrics/registry.h"
@@ -33,6 +34,7 @@ struct Services {
   Ledger& ledger;
   metrics::Log& log;
   metrics::Registry& registry;
+  ResponseStore* responses = nullptr;  // what /v1/responses keeps; null: nothing
 };
 
 using Engines = std::map<std::string, std::shared_ptr<engine::Engine>, std::less<>>;

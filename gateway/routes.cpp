@@ -48,6 +48,27 @@ Task<void> model_call(Call call) {
   co_await serve_model(call, protocol);
 }
 
+/// GET and DELETE /v1/responses/{id}: an answer that we keep for previous_response_id.
+Task<void> stored_response(Call call) {
+  const auto bound = call.context.policy();
+  auto key = key_of(call);
+  if (!key) co_return co_await respond_error(call.exchange, std::move(key).error());
+  ResponseStore* store = call.context.services().responses;
+  const std::string& name = (*key)->config->name;
+  Error missing = not_found("there is no response \"" + std::string(call.rest.substr(0, 128)) + "\" of this key");
+  missing.code = "response_not_found";
+  if (store == nullptr) co_return co_await respond_error(call.exchange, std::move(missing));
+  if (call.request.method == "DELETE") {
+    if (!store->remove(call.rest, name, wall_now()))
+      co_return co_await respond_error(call.exchange, std::move(missing));
+    const std::string body = Json{{"id", call.rest}, {"object", "response"}, {"deleted", true}}.dump();
+    co_return co_await respond(call.exchange, 200, body);
+  }
+  auto text = store->response(call.rest, name, wall_now());
+  if (!text) co_return co_await respond_error(call.exchange, std::move(text).error());
+  co_await respond(call.exchange, 200, *text);
+}
+
 Json model_json(const std::string& name, int64_t created) {
   return {{"id", name}, {"object", "model"}, {"created", created}, {"owned_by", "weir"}};
 }
@@ -171,10 +192,33 @@ struct RouteEntry {
 
 constexpr std::string_view kGet = "GET, HEAD, OPTIONS";
 constexpr std::string_view kPost = "POST, OPTIONS";
+constexpr std::string_view kGetDelete = "GET, DELETE, HEAD, OPTIONS";
 
 constexpr RouteEntry kRoutes[] = {
     {"/v1/chat/completions", kPost, model_call<Protocol::openai_chat>},
     {"/chat/completions", kPost, model_call<Protocol::openai_chat>},
+    {"/v1/completions", kPost, model_call<Protocol::openai_completions>},
+    {"/completions", kPost, model_call<Protocol::openai_completions>},
+    {"/v1/responses", kPost, model_call<Protocol::openai_responses>},
+    {"/responses", kPost, model_call<Protocol::openai_responses>},
+    {"/v1/embeddings", kPost, model_call<Protocol::openai_embeddings>},
+    {"/embeddings", kPost, model_call<Protocol::openai_embeddings>},
+    {"/v1/images/generations", kPost, model_call<Protocol::openai_images>},
+    {"/images/generations", kPost, model_call<Protocol::openai_images>},
+    {"/v1/audio/speech", kPost, model_call<Protocol::openai_speech>},
+    {"/audio/speech", kPost, model_call<Protocol::openai_speech>},
+    {"/v1/audio/transcriptions", kPost, model_call<Protocol::openai_transcriptions>},
+    {"/audio/transcriptions", kPost, model_call<Protocol::openai_transcriptions>},
+    {"/v1/moderations", kPost, model_call<Protocol::openai_moderations>},
+    {"/moderations", kPost, model_call<Protocol::openai_moderations>},
+    {"/v1/rerank", kPost, model_call<Protocol::rerank>},
+    {"/rerank", kPost, model_call<Protocol::rerank>},
+    {"/v1/responses/", kGetDelete, stored_response},
+    {"/responses/", kGetDelete, stored_response},
+    {"/v1/messages", kPost, model_call<Protocol::anthropic_messages>},
+    {"/messages", kPost, model_call<Protocol::anthropic_messages>},
+    {"/v1/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
+    {"/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
     {"/v1/models", kGet, models},
     {"/models", kGet, models},
     {"/v1/models/", kGet, model},

@@ -92,12 +92,13 @@ class CoreThread {
 class Gateway {
  public:
   Gateway(std::shared_ptr<const Config> config, const ServeOptions& options, metrics::Log& log,
-          std::unique_ptr<Ledger> ledger, uint32_t cores)
+          std::unique_ptr<Ledger> ledger, std::unique_ptr<ResponseStore> responses, uint32_t cores)
       : options_(options),
         log_(log),
         ledger_(std::move(ledger)),
+        responses_(std::move(responses)),
         registry_(static_cast<int>(cores), config->metrics.series_max),
-        services_{.ledger = *ledger_, .log = log_, .registry = registry_},
+        services_{.ledger = *ledger_, .log = log_, .registry = registry_, .responses = responses_.get()},
         first_config_(std::move(config)) {
     for (uint32_t i = 0; i < cores; ++i)
       cores_.push_back(std::make_unique<CoreThread>(static_cast<int>(i), services_, policies_));
@@ -126,6 +127,7 @@ class Gateway {
   ServeOptions options_;
   metrics::Log& log_;
   std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<ResponseStore> responses_;
   metrics::Registry registry_;
   Services services_;
   std::shared_ptr<const Config> first_config_;
@@ -329,7 +331,12 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
     err << "weir serve: " << ledger.error().detail << "\n";
     return 1;
   }
-  Gateway gateway(loaded.config, *options, log, std::move(*ledger), cores);
+  auto responses = ResponseStore::open(ledger_options->path + ".responses");
+  if (!responses) {
+    err << "weir serve: " << responses.error().detail << "\n";
+    return 1;
+  }
+  Gateway gateway(loaded.config, *options, log, std::move(*ledger), std::move(*responses), cores);
   if (auto started = gateway.start(); !started) {
     err << "weir serve: " << started.error().detail << "\n";
     return 1;

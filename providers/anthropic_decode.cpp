@@ -15,19 +15,29 @@
 namespace weir::providers {
 namespace {
 
+namespace dom = simdjson::dom;
 using simdjson::SUCCESS;
 using Kind = ChatEvent::Kind;
 
 constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
 
-int64_t count_of(od::object& object, std::string_view key) {
-  int64_t value = 0;
-  return object.find_field_unordered(key).get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
+/// The whole text is checked, so that what is read from it afterwards cannot fail half-way. `out` is valid until the
+/// thread's next call.
+bool parse_object(std::string_view json, dom::object& out) {
+  static thread_local dom::parser parser;
+  dom::element root;
+  return !json.empty() && parser.parse(json.data(), json.size()).get(root) == SUCCESS &&
+         root.get_object().get(out) == SUCCESS;
 }
 
-std::string_view text_of(od::object& object, std::string_view key) {
+int64_t count_of(dom::object& object, std::string_view key) {
+  int64_t value = 0;
+  return object[key].get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
+}
+
+std::string_view text_of(dom::object& object, std::string_view key) {
   std::string_view text;
-  return object.find_field_unordered(key).get_string().get(text) == SUCCESS ? text : std::string_view{};
+  return object[key].get_string().get(text) == SUCCESS ? text : std::string_view{};
 }
 
 Error broken(std::string detail) {
@@ -38,23 +48,23 @@ Error broken(std::string detail) {
 /// only at the beginning.
 class UsageReader {
  public:
-  void read(od::object& usage);
+  void read(dom::object& usage);
   Usage usage;
 
  private:
   int64_t write_1h_ = 0;
 };
 
-void UsageReader::read(od::object& object) {
+void UsageReader::read(dom::object& object) {
   config::TokenCounts counts;
   const int64_t fresh = count_of(object, "input_tokens");
   const int64_t written = count_of(object, "cache_creation_input_tokens");
   counts.cached_input = count_of(object, "cache_read_input_tokens");
   counts.output = count_of(object, "output_tokens");
-  od::object inner;
-  if (object.find_field_unordered("cache_creation").get_object().get(inner) == SUCCESS)
+  dom::object inner;
+  if (object["cache_creation"].get_object().get(inner) == SUCCESS)
     write_1h_ = std::max(write_1h_, count_of(inner, "ephemeral_1h_input_tokens"));
-  if (object.find_field_unordered("output_tokens_details").get_object().get(inner) == SUCCESS)
+  if (object["output_tokens_details"].get_object().get(inner) == SUCCESS)
     counts.reasoning = count_of(inner, "thinking_tokens");
   constexpr int64_t kMost = INT64_MAX / 4;
   counts.input = std::min(fresh, kMost) + std::min(written, kMost) + std::min(counts.cached_input, kMost);
@@ -88,12 +98,12 @@ class Decoder final : public AnthropicDecoder {
   bool like_last(std::string_view raw, std::string_view data, ReplyBatch& batch);
   void learn(std::string_view data, std::string_view text, Kind kind, Block& block);
   void one(std::string_view raw, std::string_view data, ReplyBatch& batch);
-  void block_start(od::object& root, ReplyBatch& batch);
-  void block_delta(od::object& root, std::string_view data, ReplyBatch& batch);
-  void block_stop(od::object& root, ReplyBatch& batch);
-  void message_start(od::object& root);
-  void message_delta(od::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
-  void error_event(od::object& root, std::string_view raw, ReplyBatch& batch);
+  void block_start(dom::object& root, ReplyBatch& batch);
+  void block_delta(dom::object& root, std::string_view data, ReplyBatch& batch);
+  void block_stop(dom::object& root, ReplyBatch& batch);
+  void message_start(dom::object& root);
+  void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
+  void error_event(dom::object& root, std::string_view raw, ReplyBatch& batch);
   void pass(std::string_view raw, ReplyBatch& batch);
   void emit(ChatEvent event, ReplyBatch& batch) {
     if (!native_) batch.events.push_back(std::move(event));
@@ -197,18 +207,17 @@ void Decoder::learn(std::string_view data, std::string_view text, Kind kind, Blo
   head_block_ = &block;
 }
 
-void Decoder::message_start(od::object& root) {
-  od::object message;
-  od::object usage;
-  if (root.find_field_unordered("message").get_object().get(message) == SUCCESS &&
-      message.find_field_unordered("usage").get_object().get(usage) == SUCCESS)
+void Decoder::message_start(dom::object& root) {
+  dom::object message;
+  dom::object usage;
+  if (root["message"].get_object().get(message) == SUCCESS && message["usage"].get_object().get(usage) == SUCCESS)
     usage_.read(usage);
 }
 
-void Decoder::block_start(od::object& root, ReplyBatch& batch) {
+void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   const int64_t index = count_of(root, "index");
-  od::object inner;
-  if (index > kBlocksMax || root.find_field_unordered("content_block").get_object().get(inner) != SUCCESS) return;
+  dom::object inner;
+  if (index > kBlocksMax || root["content_block"].get_object().get(inner) != SUCCESS) return;
   head_.clear();
   Block& block = blocks_[index] = Block{};
   const std::string type(text_of(inner, "type"));
@@ -233,21 +242,19 @@ void Decoder::block_start(od::object& root, ReplyBatch& batch) {
     event.tool_call.id = std::string(text_of(inner, "id"));
     event.tool_call.name = std::string(text_of(inner, "name"));
     // Servers that do not stream arguments give them here.
-    std::string_view input;
-    od::object object;
-    if (inner.find_field_unordered("input").get_object().get(object) == SUCCESS &&
-        object.raw_json().get(input) == SUCCESS && input.find('"') != std::string_view::npos)
-      event.tool_call.arguments = std::string(input);
+    dom::object input;
+    if (inner["input"].get_object().get(input) == SUCCESS && input.size() > 0)
+      event.tool_call.arguments = simdjson::minify(input);
     block.arguments = !event.tool_call.arguments.empty();
     emit(std::move(event), batch);
   }
 }
 
-void Decoder::block_delta(od::object& root, std::string_view data, ReplyBatch& batch) {
-  const auto found = blocks_.find(count_of(root, "index"));
-  od::object delta;
-  if (found == blocks_.end() || root.find_field_unordered("delta").get_object().get(delta) != SUCCESS) return;
-  Block& block = found->second;
+void Decoder::block_delta(dom::object& root, std::string_view data, ReplyBatch& batch) {
+  const int64_t index = count_of(root, "index");
+  dom::object delta;
+  if (index > kBlocksMax || root["delta"].get_object().get(delta) != SUCCESS) return;
+  Block& block = blocks_[index];  // text and thinking say what they are, even where no start came before
   const std::string type(text_of(delta, "type"));
   const auto piece = [&](Kind kind, std::string_view quoted_key) {
     const std::string_view inside = string_after(data, quoted_key);
@@ -271,21 +278,18 @@ void Decoder::block_delta(od::object& root, std::string_view data, ReplyBatch& b
     event.signer = Signer::anthropic;
     if (!event.signature.empty()) emit(std::move(event), batch);
   } else if (type == "citations_delta" && !native_) {
-    od::object citation;
-    std::string_view raw;
-    if (delta.find_field_unordered("citation").get_object().get(citation) != SUCCESS ||
-        citation.raw_json().get(raw) != SUCCESS)
-      return;
+    dom::object citation;
+    if (delta["citation"].get_object().get(citation) != SUCCESS) return;
     ChatEvent event;
     event.kind = Kind::citation;
-    event.citation = Json::parse(raw, nullptr, false);
+    event.citation = Json::parse(simdjson::minify(citation), nullptr, false);
     event.citation_of = Protocol::anthropic_messages;
     if (event.citation.is_object()) emit(std::move(event), batch);
   }
 }
 
 /// A call without arguments has an empty object: a client that reads JSON must find some.
-void Decoder::block_stop(od::object& root, ReplyBatch& batch) {
+void Decoder::block_stop(dom::object& root, ReplyBatch& batch) {
   const auto found = blocks_.find(count_of(root, "index"));
   head_.clear();
   if (found == blocks_.end()) return;
@@ -294,12 +298,12 @@ void Decoder::block_stop(od::object& root, ReplyBatch& batch) {
   blocks_.erase(found);
 }
 
-void Decoder::message_delta(od::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
-  od::object delta;
-  if (root.find_field_unordered("delta").get_object().get(delta) == SUCCESS) {
+void Decoder::message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
+  dom::object delta;
+  if (root["delta"].get_object().get(delta) == SUCCESS) {
     const std::string reason(text_of(delta, "stop_reason"));
-    od::object details;
-    if (delta.find_field_unordered("stop_details").get_object().get(details) == SUCCESS)
+    dom::object details;
+    if (delta["stop_details"].get_object().get(details) == SUCCESS)
       text(Kind::refusal, std::string(text_of(details, "explanation")), Block{}, batch);
     if (!reason.empty() && !stopped_) {
       stopped_ = true;
@@ -310,8 +314,8 @@ void Decoder::message_delta(od::object& root, std::string_view raw, std::string_
       emit(std::move(event), batch);
     }
   }
-  od::object usage;
-  if (root.find_field_unordered("usage").get_object().get(usage) != SUCCESS) return pass(raw, batch);
+  dom::object usage;
+  if (root["usage"].get_object().get(usage) != SUCCESS) return pass(raw, batch);
   usage_.read(usage);
   usage_.usage.reported = true;
   if (!native_) return;
@@ -327,11 +331,11 @@ void Decoder::message_delta(od::object& root, std::string_view raw, std::string_
   batch.segments.push_back(segment);
 }
 
-void Decoder::error_event(od::object& root, std::string_view raw, ReplyBatch& batch) {
+void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& batch) {
   std::string type = "api_error";
   std::string message = "the upstream reported an error inside its stream";
-  od::object error;
-  if (root.find_field_unordered("error").get_object().get(error) == SUCCESS) {
+  dom::object error;
+  if (root["error"].get_object().get(error) == SUCCESS) {
     if (const auto text = text_of(error, "type"); !text.empty()) type = std::string(text);
     if (const auto text = text_of(error, "message"); !text.empty()) message = std::string(text.substr(0, 2048));
   }
@@ -342,9 +346,8 @@ void Decoder::error_event(od::object& root, std::string_view raw, ReplyBatch& ba
 
 void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch) {
   if (like_last(raw, data, batch)) return;
-  PaddedJson& json = padded_json();
-  od::object root;
-  if (data.empty() || !json.parse(data) || json.document.get_object().get(root) != SUCCESS) return pass(raw, batch);
+  dom::object root;
+  if (!parse_object(data, root)) return pass(raw, batch);
   const std::string type(text_of(root, "type"));
   if (type == "error") return error_event(root, raw, batch);
   if (type == "message_delta") return message_delta(root, raw, data, batch);
@@ -372,11 +375,9 @@ void Decoder::event(std::string_view json, ReplyBatch& batch) {
   if (!native_) return one({}, json, batch);
   if (batch.segments.empty()) frames_.clear();
   std::string_view type = "message";
-  PaddedJson& parsed = padded_json();
-  od::object root;
+  dom::object root;
   std::string name;
-  if (parsed.parse(json) && parsed.document.get_object().get(root) == SUCCESS)
-    name = std::string(text_of(root, "type"));
+  if (parse_object(json, root)) name = std::string(text_of(root, "type"));
   if (!name.empty()) type = name;
   std::string& frame = frames_.emplace_back("event: ");
   frame.append(type).append("\ndata: ");
@@ -399,18 +400,17 @@ void Decoder::finish(ReplyBatch& batch) {
 }
 
 void Decoder::whole(std::string_view body, ReplyBatch& batch) {
-  PaddedJson& json = padded_json();
-  od::object root;
-  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) {
+  dom::object root;
+  if (!parse_object(body, root)) {
     batch.error = broken("the upstream's answer is not a JSON object");
     return;
   }
   const std::string type(text_of(root, "type"));
   if (type == "error") return error_event(root, body, batch);
-  od::object usage;
+  dom::object usage;
   if (counting_) {
     usage_.usage.reported = true;  // counting is free
-  } else if (root.find_field_unordered("usage").get_object().get(usage) == SUCCESS) {
+  } else if (root["usage"].get_object().get(usage) == SUCCESS) {
     usage_.read(usage);
     usage_.usage.reported = true;
   } else {

@@ -216,7 +216,11 @@ void Builder::output_format() {
 }
 
 void Builder::rest() {
-  if (!request_.stop.empty()) body_["stop_sequences"] = request_.stop;
+  for (const std::string& stop : request_.stop)
+    if (stop.find_first_not_of(" \t\r\n") == std::string::npos)
+      refusals_.cannot_say("stop");  // each must hold more than white space
+    else
+      body_["stop_sequences"].push_back(stop);
   if (!request_.user.empty()) body_["metadata"]["user_id"] = request_.user;
   if (request_.metadata.is_object())
     for (const auto& [name, value] : request_.metadata.items()) {

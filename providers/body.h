@@ -37,7 +37,6 @@ struct CallBody {
   ByteRange max_completion_tokens_value;
   uint32_t message_count = 0;  // of the protocols that have messages
   uint32_t image_parts = 0;    // parts whose tokens cannot be told from their bytes
-  bool pass_through = true;    // Responses: false where an earlier answer of our own store comes before it
   uint64_t units = 0;          // speech: characters to be spoken; rerank: documents
 };
 

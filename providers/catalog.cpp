@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 #include "providers/bedrock.h"
+=======
+#include "providers/anthropic.h"
+>>>>>>> seam
 #include "providers/codec.h"
+#include "providers/cohere.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
 #include "providers/provider.h"
@@ -33,6 +38,7 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
+<<<<<<< HEAD
 /// Bedrock's URL hangs on the region, and the signature on the URL.
 std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& account) {
   const auto broken = [&](std::string what) {
@@ -48,12 +54,28 @@ std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& 
   config::AccountConfig whole = account;
   if (whole.base_url.empty()) whole.base_url = bedrock_base_url(name);
   return make_remote_provider(core, whole, make_bedrock_codec, "");
+=======
+<<<<<<< HEAD
+constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
+
+std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
+=======
+std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
+>>>>>>> seam
+>>>>>>> seam
 }
 
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
+      {"anthropic", kAnthropicUrl, true, make_anthropic},
       {"echo", "", false, make_echo_provider},
+<<<<<<< HEAD
       {"bedrock", "", true, make_bedrock},
+=======
+      {"cohere", kCohereUrl, true, make_cohere},
+>>>>>>> seam
   };
   for (const OpenAiDialect& dialect : openai_dialects())
     entries.push_back({dialect.name, dialect.base_url, true, dialect.name == "azure" ? make_azure : make_openai});

@@ -97,6 +97,9 @@ class EchoProvider final : public Provider {
       : delay_(duration_option(account, "delay")), chunk_delay_(duration_option(account, "chunk_delay")) {}
 
   Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) override {
+    if (!generates_chat(attempt.body.protocol))
+      co_return Error{ErrorKind::bad_request, "echo", Retry::other_target, 400, "echo only answers chats",
+                      "unsupported_operation"};
     auto request = attempt.neutral();
     if (!request) co_return std::move(request).error();
     co_return std::make_unique<EchoReply>(attempt.core, attempt.abort, **request, delay_, chunk_delay_,

@@ -10,6 +10,7 @@
 #include "providers/classify.h"
 #include "providers/json_scan.h"
 #include "providers/net/percent.h"
+#include "providers/openai_unary.h"
 
 namespace weir::providers {
 namespace {
@@ -80,7 +81,9 @@ class OpenAiCodec final : public Codec {
 
   Result<void> encode(const Attempt& attempt, EncodedCall& out) const override;
   std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const override {
-    return passes(attempt.body) ? make_openai_decoder(attempt) : make_openai_event_decoder(attempt);
+    if (!passes(attempt.body)) return make_openai_event_decoder(attempt);
+    if (attempt.body.protocol == Protocol::openai_chat) return make_openai_decoder(attempt);
+    return make_openai_unary_decoder(attempt.body);
   }
   Error classify(int status, const HeaderLookup& header, std::string_view body) const override {
     return classify_answer(status, header, body);
@@ -90,7 +93,8 @@ class OpenAiCodec final : public Codec {
   bool passes(const CallBody& body) const;
   std::string_view target(const Attempt& attempt, Protocol protocol, EncodedCall& out) const;
   std::string_view headers(const Attempt& attempt, EncodedCall& out) const;
-  void pass(const Attempt& attempt, EncodedCall& out) const;
+  void pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const;
+  Result<void> pass_responses(const Attempt& attempt, EncodedCall& out) const;
 
   config::AccountConfig account_;
   const OpenAiDialect& dialect_;
@@ -134,7 +138,7 @@ bool OpenAiCodec::passes(const CallBody& body) const {
     case Protocol::gemini_generate:
       return false;
     case Protocol::openai_responses:
-      return dialect_.responses && body.pass_through;
+      return dialect_.responses;
     case Protocol::openai_completions:
       return dialect_.completions;
     default:
@@ -160,8 +164,7 @@ std::string_view OpenAiCodec::headers(const Attempt& attempt, EncodedCall& out) 
   return out.keep(std::move(lines));
 }
 
-void OpenAiCodec::pass(const Attempt& attempt, EncodedCall& out) const {
-  const CallBody& body = attempt.body;
+void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const {
   const bool multipart = body.content_type != "application/json";
   Edits edits;
   std::string inserted;
@@ -196,6 +199,19 @@ void OpenAiCodec::pass(const Attempt& attempt, EncodedCall& out) const {
   edits.apply(body.json, out.body);
 }
 
+/// Reasoning that another family signed is no use to this one, which would refuse the call for it.
+Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& out) const {
+  auto cleaned = without_foreign_reasoning(attempt.body.json);
+  if (!cleaned) {
+    pass(attempt.body, attempt, out);
+    return {};
+  }
+  auto body = mark_call(Protocol::openai_responses, out.keep(std::move(*cleaned)));
+  if (!body) return std::move(body).error();
+  pass(*body, attempt, out);
+  return {};
+}
+
 Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const {
   const CallBody& body = attempt.body;
   if (body.protocol == Protocol::anthropic_count)
@@ -208,7 +224,8 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   out.header_lines = headers(attempt, out);
   if (passes(body)) {
     out.target = target(attempt, body.protocol, out);
-    pass(attempt, out);
+    if (body.protocol == Protocol::openai_responses) return pass_responses(attempt, out);
+    pass(body, attempt, out);
     return {};
   }
   auto request = attempt.neutral();

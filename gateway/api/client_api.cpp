@@ -2,7 +2,11 @@
 
 #include <cassert>
 
+#include "gateway/api/anthropic_messages.h"
 #include "gateway/api/openai_chat.h"
+#include "gateway/api/openai_completions.h"
+#include "gateway/api/openai_responses.h"
+#include "gateway/api/unary.h"
 
 namespace weir::gateway {
 
@@ -11,6 +15,29 @@ const ClientApi& client_api(providers::Protocol protocol) {
   switch (protocol) {
     case Protocol::openai_chat:
       return openai_chat_api();
+<<<<<<< HEAD
+    case Protocol::anthropic_messages:
+      return anthropic_messages_api();
+    case Protocol::anthropic_count:
+      return anthropic_count_api();
+=======
+    case Protocol::openai_completions:
+      return openai_completions_api();
+    case Protocol::openai_responses:
+      return openai_responses_api();
+    case Protocol::openai_embeddings:
+      return openai_embeddings_api();
+    case Protocol::openai_images:
+      return openai_images_api();
+    case Protocol::openai_speech:
+      return openai_speech_api();
+    case Protocol::openai_transcriptions:
+      return openai_transcriptions_api();
+    case Protocol::openai_moderations:
+      return openai_moderations_api();
+    case Protocol::rerank:
+      return rerank_api();
+>>>>>>> seam
     default:
       assert(false && "a protocol without a route");
       return openai_chat_api();

@@ -23,6 +23,8 @@ struct AnswerContext {
   const providers::CallBody& body;
   /// Null where the call was never decoded.
   const providers::ChatRequest* request = nullptr;
+  /// Responses: our stored answer that the call goes on from, where `body` already holds what was said there.
+  std::string_view previous_id = {};
 };
 
 /// Encodes one answer out of neutral events. One of two uses: begin(), chunk() for each event and final() for a stream;
@@ -35,6 +37,8 @@ class AnswerEncoder {
   virtual void chunk(const providers::ChatEvent& event, std::string& out) = 0;
   /// What closes whatever is open, usage and the end mark.
   virtual void final(const providers::Usage& usage, NanoUsd cost, std::string& out) = 0;
+  /// In place of final() where a stream that began broke off. False: nothing was written, error_event() is enough.
+  virtual bool broken(const Error&, std::string&) { return false; }
   virtual void add(providers::ChatEvent event) = 0;
   virtual std::string whole(const providers::Usage& usage, NanoUsd cost) = 0;
 };

@@ -2,7 +2,6 @@
 
 #include "providers/net/event.h"
 #include "providers/net/loop.h"
-#include "providers/net/resolve.h"
 #include "providers/net/wheel.h"
 
 namespace weir::providers {
@@ -20,11 +19,6 @@ void Core::run() {
 
 void Core::stop() {
   loop_->stop();
-}
-
-Resolver& Core::resolver() {
-  if (!resolver_) resolver_ = std::make_unique<Resolver>(*this);
-  return *resolver_;
 }
 
 void Core::post(std::function<void()> work) {

@@ -17,7 +17,6 @@ namespace weir::providers {
 
 class DeadlineWheel;
 class Loop;
-class Resolver;
 
 inline constexpr std::chrono::milliseconds kWheelTick{10};
 
@@ -86,8 +85,6 @@ class Core {
   /// Makes run() return soon; from any thread. What waits stays as it is.
   void stop();
   Loop& loop() { return *loop_; }
-  /// Where names are looked up; made at the first call. REQUIRES: the core's thread.
-  Resolver& resolver();
   DeadlineWheel& wheel() { return *wheel_; }
   /// For tasks that live as long as the core.
   Gate& gate() { return gate_; }
@@ -102,7 +99,6 @@ class Core {
   int index_;
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<DeadlineWheel> wheel_;
-  std::unique_ptr<Resolver> resolver_;
   Gate gate_;
 };
 

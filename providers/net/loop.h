@@ -1,16 +1,19 @@
-// The event loop of one core: an edge-triggered epoll set, a queue of coroutines to go on with, an inbox for other
-// threads and the wheel's tick. Each socket is registered once, with both directions, so that waiting for readiness
-// costs no system call; docs/decisions/0002-own-event-loop.md says why this is not a library's. The core's thread owns
-// it; post() and stop() are for any thread.
+// The event loop of one core: a Boost.Asio io_context (posts, timers, name lookup), and inside it an edge-triggered
+// epoll set of the core's sockets. Each socket is registered once, with both directions, so that waiting for readiness
+// costs no system call; Asio watches the set as one descriptor. docs/decisions/0002-sockets-in-a-set-of-their-own.md
+// says why. The core's thread owns it; post() and stop() are for any thread.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
-#include <mutex>
+#include <memory>
 #include <vector>
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace weir::providers {
 
@@ -51,7 +54,8 @@ class Loop {
   void run();
   void stop();                            // any thread; stays stopped
   void post(std::function<void()> work);  // any thread
-  void resume_soon(std::coroutine_handle<> waiter) { soon_.push_back(waiter); }
+  void resume_soon(std::coroutine_handle<> waiter);
+  boost::asio::io_context& io();
   void start_ticking();
 
   /// From now on on_events() is called when either direction of `fd` changes; the first time soon, with what holds now.
@@ -63,8 +67,11 @@ class Loop {
   void schedule(Watched& watched) noexcept;
 
  private:
-  void wake() noexcept;
-  void take_inbox();
+  struct Asio;
+  void turns();
+  int dispatch();
+  void want_turn();
+  void wait_for_events();
   void run_soon();
   void run_scheduled();
   void bury(Watched& watched) noexcept;
@@ -73,16 +80,15 @@ class Loop {
   const std::chrono::nanoseconds tick_;
   const std::function<bool()> on_tick_;
   int epoll_ = -1;
-  int bell_ = -1;   // eventfd: the inbox has something, or stop
-  int timer_ = -1;  // timerfd
+  std::unique_ptr<Asio> asio_;  // null while it is being destroyed
   std::vector<std::coroutine_handle<>> soon_;
   std::vector<std::coroutine_handle<>> running_;  // run_soon()'s, kept for its memory
   Watched* scheduled_ = nullptr;
   Watched* scheduled_last_ = nullptr;
   Watched* buried_ = nullptr;
-  std::atomic<bool> stopped_{false};
-  std::mutex mutex_;
-  std::vector<std::function<void()>> inbox_;  // guarded by mutex_
+  bool turning_ = false;      // inside turns()
+  bool turn_wanted_ = false;  // turns() stands in Asio's queue
+  bool waiting_ = false;      // Asio watches the set
 };
 
 }  // namespace weir::providers

@@ -2,26 +2,17 @@
 
 #include <arpa/inet.h>
 
-#include <netdb.h>
-
-#include <atomic>
-#include <cerrno>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/basic_resolver.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <cstring>
 
-#include "providers/net/socket.h"
+#include "providers/net/loop.h"
 
 namespace weir::providers {
 
-struct Lookup {
-  std::string host;
-  std::string port;
-  std::atomic<bool> abandoned{false};  // nobody waits any more: not worth asking
-  // From here on of the core; the resolver's thread hands its answer over by a post.
-  Event* waiting = nullptr;
-  bool answered = false;
-  std::string failure;
-  std::vector<Address> addresses;
-};
+namespace asio = boost::asio;
+using Resolver = asio::ip::basic_resolver<asio::ip::tcp, asio::io_context::executor_type>;
 
 namespace {
 
@@ -29,22 +20,15 @@ Error resolve_error(const std::string& host, const std::string& what) {
   return {ErrorKind::connection, host, Retry::other_target, 502, "cannot resolve " + host + ": " + what};
 }
 
-std::string ask_system(const Lookup& lookup, std::vector<Address>& addresses) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int code = ::getaddrinfo(lookup.host.c_str(), lookup.port.c_str(), &hints, &found);
-  if (code == EAI_SYSTEM) return errno_text(errno);
-  if (code != 0) return ::gai_strerror(code);
-  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    Address& address = addresses.emplace_back();
-    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
-    address.size = entry->ai_addrlen;
-  }
-  ::freeaddrinfo(found);
-  return addresses.empty() ? "it has no address" : "";
-}
+// Shared with the resolver's handler, which may come after the coroutine gave up.
+struct Lookup {
+  explicit Lookup(asio::io_context& io) : resolver(io) {}
+  Resolver resolver;
+  Event* waiting = nullptr;
+  bool answered = false;
+  boost::system::error_code error;
+  std::vector<Address> addresses;
+};
 
 }  // namespace
 
@@ -68,65 +52,33 @@ Result<Address> numeric_address(const std::string& host, uint16_t port) {
   return address;
 }
 
-Resolver::~Resolver() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    waiting_.clear();
-  }
-  wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
-}
-
-bool Resolver::look_up(std::shared_ptr<Lookup> lookup) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (waiting_.size() >= kLookupsMax) return false;
-    waiting_.push_back(std::move(lookup));
-  }
-  wake_.notify_one();
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-  return true;
-}
-
-void Resolver::run() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-    if (stopping_) return;
-    std::shared_ptr<Lookup> lookup = std::move(waiting_.front());
-    waiting_.pop_front();
-    if (lookup->abandoned.load(std::memory_order_relaxed)) continue;
-    lock.unlock();
-    std::vector<Address> addresses;
-    std::string failure = ask_system(*lookup, addresses);
-    core_.post([lookup = std::move(lookup), addresses = std::move(addresses), failure = std::move(failure)]() mutable {
-      lookup->answered = true;
-      lookup->addresses = std::move(addresses);
-      lookup->failure = std::move(failure);
-      if (lookup->waiting != nullptr) lookup->waiting->set();
-    });
-    lock.lock();
-  }
-}
-
 Task<Result<std::vector<Address>>> resolve(Core& core, std::string host, uint16_t port, Event& interrupt) {
   if (auto address = numeric_address(host, port)) co_return std::vector<Address>{*address};
-  auto lookup = std::make_shared<Lookup>();
-  lookup->host = host;
-  lookup->port = std::to_string(port);
+  auto lookup = std::make_shared<Lookup>(core.loop().io());
   lookup->waiting = &interrupt;
-  if (!core.resolver().look_up(lookup)) co_return resolve_error(host, "too many lookups are waiting");
+  lookup->resolver.async_resolve(
+      host, std::to_string(port), asio::ip::resolver_base::numeric_service,
+      [lookup](const boost::system::error_code& error, const Resolver::results_type& results) {
+        lookup->answered = true;
+        lookup->error = error;
+        for (const auto& entry : results) {
+          Address& address = lookup->addresses.emplace_back();
+          std::memcpy(&address.storage, entry.endpoint().data(), entry.endpoint().size());
+          address.size = static_cast<socklen_t>(entry.endpoint().size());
+        }
+        if (lookup->waiting != nullptr) lookup->waiting->set();
+      });
   struct Leave {
     Lookup& lookup;
-    ~Leave() {
-      lookup.waiting = nullptr;
-      lookup.abandoned.store(true, std::memory_order_relaxed);
-    }
+    ~Leave() { lookup.waiting = nullptr; }
   } leave{*lookup};
   co_await interrupt.wait();
-  if (!lookup->answered) co_return resolve_error(host, "interrupted");
-  if (!lookup->failure.empty()) co_return resolve_error(host, lookup->failure);
+  if (!lookup->answered) {
+    lookup->resolver.cancel();
+    co_return resolve_error(host, "interrupted");
+  }
+  if (lookup->error) co_return resolve_error(host, lookup->error.message());
+  if (lookup->addresses.empty()) co_return resolve_error(host, "it has no address");
   co_return std::move(lookup->addresses);
 }
 

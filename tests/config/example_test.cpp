@@ -18,16 +18,20 @@ std::string example() {
   return text.str();
 }
 
+/// The example shows providers that other tests of this folder do without.
+const KnownNames kProviders{{"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "cohere", "echo"},
+                            {"weighted"}};
+
 TEST(Example, IsGoodWithNothingSet) {
-  const auto outcome = load(example());
+  const auto outcome = load(example(), {}, kProviders);
   EXPECT_THAT(texts(outcome.mistakes), IsEmpty());
   EXPECT_THAT(outcome.warnings, IsEmpty());
-  const auto from_file = load_file(WEIR_SOURCE_DIR "/config/example.yaml", known());
+  const auto from_file = load_file(WEIR_SOURCE_DIR "/config/example.yaml", kProviders);
   EXPECT_THAT(texts(from_file.mistakes), IsEmpty());
 }
 
 TEST(Example, ShowsTheDefaults) {
-  const auto config = good(example());
+  const auto config = good(example(), {}, kProviders);
   Config plain;
   plain.admin_key = config->admin_key;  // what has no default
   plain.metrics.listen_host = config->metrics.listen_host;
@@ -65,7 +69,7 @@ TEST(Example, NamesEveryKey) {
                            "keys: [{budget: {Q: 1}}]",
                            "prices: {a: {Q: 1}}"}) {
     std::string listed;
-    for (const auto& mistake : load(path).mistakes)
+    for (const auto& mistake : load(path, {}, kProviders).mistakes)
       if (const size_t at = mistake.message.find("known here: "); at != std::string::npos)
         listed = mistake.message.substr(at + 12);
     ASSERT_FALSE(listed.empty()) << path;
@@ -111,7 +115,7 @@ TEST(Fuzz, DamagedConfigsAreJudgedNotCrashedOn) {
   int good_ones = 0;
   for (int i = 0; i < 1000; ++i) {
     const std::string yaml = damaged(text, rng);
-    const auto outcome = load(yaml);
+    const auto outcome = load(yaml, {}, kProviders);
     ASSERT_EQ(outcome.config == nullptr, !outcome.mistakes.empty());
     for (const auto& mistake : outcome.mistakes) {
       ASSERT_GE(mistake.line, 1);

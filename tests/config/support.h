@@ -27,8 +27,8 @@ inline Environment environment_of(Variables variables) {
   };
 }
 
-inline LoadOutcome load(std::string_view yaml, Variables variables = {}) {
-  return load_text(yaml, "weir.yaml", environment_of(std::move(variables)), known());
+inline LoadOutcome load(std::string_view yaml, Variables variables = {}, const KnownNames& names = known()) {
+  return load_text(yaml, "weir.yaml", environment_of(std::move(variables)), names);
 }
 
 inline std::vector<std::string> texts(const std::vector<Mistake>& mistakes) {
@@ -38,8 +38,9 @@ inline std::vector<std::string> texts(const std::vector<Mistake>& mistakes) {
 }
 
 /// A config that must be good.
-inline std::shared_ptr<const Config> good(std::string_view yaml, Variables variables = {}) {
-  auto outcome = load(yaml, std::move(variables));
+inline std::shared_ptr<const Config> good(std::string_view yaml, Variables variables = {},
+                                          const KnownNames& names = known()) {
+  auto outcome = load(yaml, std::move(variables), names);
   EXPECT_THAT(texts(outcome.mistakes), ::testing::IsEmpty());
   return outcome.config ? outcome.config : std::make_shared<const Config>();
 }

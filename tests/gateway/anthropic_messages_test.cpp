@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "gateway/api/anthropic_messages.h"
 #include "providers/anthropic.h"
@@ -94,6 +96,31 @@ TEST(MessagesDecode, ToolsThinkingAndSmallFields) {
   EXPECT_EQ(request->user, "u");
   EXPECT_EQ(request->unmodelled.dump(), R"({"container":"c"})");
   EXPECT_EQ(request->extensions.dump(), R"({"x_other":1})");
+}
+
+TEST(MessagesDecode, DamagedBodiesAreMistakesOrCalls) {
+  const std::string good = R"({"model":"m","max_tokens":9,"system":[{"type":"text","text":"s"}],"tools":[{"name":"f",
+    "input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"adaptive"},"messages":[
+    {"role":"user","content":[{"type":"image","source":{"type":"url","url":"u"}}]},{"role":"assistant","content":[
+    {"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result",
+    "tool_use_id":"t","content":[{"type":"text","text":"r"}]}]}]})";
+  std::mt19937 random(11);
+  int calls = 0;
+  for (int round = 0; round < 1000; ++round) {
+    Json body = Json::parse(good).flatten();
+    // Any scalar anywhere.
+    const size_t at = random() % body.size();
+    auto place = body.begin();
+    std::advance(place, static_cast<std::ptrdiff_t>(at));
+    const Json values[] = {nullptr, 1, -5, true, "x", "", 1.5};
+    *place = values[random() % std::size(values)];
+    const auto request = decode(body.unflatten().dump());
+    calls += request ? 1 : 0;
+    if (!request) {
+      EXPECT_FALSE(request.error().detail.empty());
+    }
+  }
+  EXPECT_GT(calls, 0);
 }
 
 TEST(MessagesDecode, MistakesNameTheirField) {

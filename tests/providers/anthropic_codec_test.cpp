@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "providers/anthropic.h"
 
@@ -596,6 +597,33 @@ TEST(AnthropicDecode, ErrorsBreaksAndEstimates) {
   }
   EXPECT_TRUE(decode({"not json"}, false, false).error);
   EXPECT_TRUE(decode({"data: [1,2]\n\ndata: {\"type\":\"content_block_delta\",\"index\":9}\n\n"}, false).error);
+}
+
+TEST(AnthropicDecode, DamagedBytesEndInAnErrorOrAnAnswer) {
+  const auto streams = recordings(".response.sse");
+  const std::string own = sse(
+      {R"({"type":"message_start","message":{"usage":{"input_tokens":10}}})",
+       R"({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}})",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}})",
+       R"({"type":"content_block_stop","index":0})",
+       R"({"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":1}})"});
+  std::mt19937 random(7);
+  constexpr std::string_view kBytes = "{}[]\",:0n\\\n-9u";
+  for (int round = 0; round < 400; ++round) {
+    std::string text = streams.empty() || round % 2 == 0 ? own : read(streams[random() % streams.size()]);
+    for (int change = 0; change < 1 + round % 6; ++change)
+      text[random() % text.size()] = kBytes[random() % kBytes.size()];
+    const size_t at = random() % text.size();
+    const std::vector<std::string_view> pieces = {std::string_view(text).substr(0, at),
+                                                  std::string_view(text).substr(at)};
+    const std::string rest = text.substr(std::min(text.find('{'), text.size()));
+    for (const bool native : {true, false}) {
+      const Decoded out = decode(pieces, native);
+      EXPECT_TRUE(out.end || out.error);
+      const Decoded whole = decode({rest}, native, false);
+      EXPECT_TRUE(whole.end || whole.error);
+    }
+  }
 }
 
 TEST(AnthropicDecode, UsageIsMarkedWhereTheCostGoes) {

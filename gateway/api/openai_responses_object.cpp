@@ -1,0 +1,260 @@
+#include "gateway/api/openai_responses_object.h"
+
+#include <algorithm>
+
+#include "gateway/api/openai_fields.h"
+#include "gateway/api/openai_responses.h"
+#include "providers/json_scan.h"
+
+namespace weir::gateway {
+namespace {
+
+using providers::Json;
+using providers::Protocol;
+
+constexpr std::string_view kEchoed[] = {"instructions",
+                                        "max_output_tokens",
+                                        "metadata",
+                                        "parallel_tool_calls",
+                                        "previous_response_id",
+                                        "prompt_cache_key",
+                                        "reasoning",
+                                        "safety_identifier",
+                                        "service_tier",
+                                        "store",
+                                        "temperature",
+                                        "text",
+                                        "tool_choice",
+                                        "tools",
+                                        "top_logprobs",
+                                        "top_p",
+                                        "truncation",
+                                        "user",
+                                        "frequency_penalty",
+                                        "presence_penalty",
+                                        "max_tool_calls"};
+
+/// The fields of the request that an answer repeats; the input, which may be large, is passed over.
+Json echoed_fields(std::string_view body) {
+  Json out = Json::object();
+  providers::PaddedJson& json = providers::padded_json();
+  providers::od::object root;
+  if (!json.parse(body) || json.document.get_object().get(root) != simdjson::SUCCESS) return out;
+  for (auto member : root) {
+    std::string_view key;
+    std::string_view raw;
+    providers::od::value value;
+    if (member.unescaped_key().get(key) != simdjson::SUCCESS) break;
+    const bool wanted = std::find(std::begin(kEchoed), std::end(kEchoed), key) != std::end(kEchoed);
+    const std::string name(key);
+    if (member.value().get(value) != simdjson::SUCCESS) break;
+    if (!wanted || simdjson::to_json_string(value).get(raw) != simdjson::SUCCESS) continue;
+    Json parsed = Json::parse(raw, nullptr, false);
+    if (!parsed.is_discarded() && !parsed.is_null()) out[name] = std::move(parsed);
+  }
+  return out;
+}
+
+Json take(Json& fields, const char* key, Json otherwise) {
+  const auto found = fields.find(key);
+  return found == fields.end() ? otherwise : std::move(*found);
+}
+
+/// A function tool of a Response always has its parameters and strictness.
+Json tools_echo(Json tools) {
+  if (!tools.is_array()) return Json::array();
+  for (Json& tool : tools) {
+    if (!tool.is_object() || tool.value("type", Json()) != "function") continue;
+    if (!tool.contains("parameters")) tool["parameters"] = nullptr;
+    if (!tool.contains("strict")) tool["strict"] = nullptr;
+  }
+  return tools;
+}
+
+Json reasoning_echo(Json ask) {
+  Json out = {{"effort", nullptr}, {"summary", nullptr}};
+  if (ask.is_object())
+    for (const auto& [key, value] : ask.items()) out[key] = value;
+  return out;
+}
+
+Json text_echo(Json text) {
+  if (!text.is_object()) text = Json::object();
+  if (!text.contains("format") || text["format"].is_null()) text["format"] = {{"type", "text"}};
+  return text;
+}
+
+/// "KEY":VALUE, for a text that is put together from pieces.
+void append_member(std::string& out, const char* key, const Json& value) {
+  out.append(",\"").append(key).append("\":").append(json_text(value));
+}
+
+std::string text_of(const Json& object, std::initializer_list<const char*> keys) {
+  if (!object.is_object()) return {};
+  for (const char* key : keys)
+    if (const auto found = object.find(key); found != object.end() && found->is_string())
+      return found->get<std::string>();
+  return {};
+}
+
+/// Where the source stands: Anthropic and Cohere write it at the top or in a first source, Gemini under "web", OpenAI's
+/// chat under "url_citation".
+const Json& source_of(const Json& citation) {
+  for (const char* key : {"url_citation", "web", "document"})
+    if (const auto found = citation.find(key); found != citation.end() && found->is_object()) return *found;
+  if (const auto list = citation.find("sources"); list != citation.end() && list->is_array() && !list->empty()) {
+    const Json& first = list->front();
+    if (first.is_object())
+      if (const auto document = first.find("document"); document != first.end() && document->is_object())
+        return *document;
+    return first;
+  }
+  return citation;
+}
+
+int64_t whole_number(const Json& object, std::initializer_list<const char*> keys, int64_t otherwise) {
+  if (!object.is_object()) return otherwise;
+  for (const char* key : keys)
+    if (const auto found = object.find(key); found != object.end() && found->is_number_integer())
+      return found->get<int64_t>();
+  return otherwise;
+}
+
+}  // namespace
+
+Json content_json(const ResponseContent& content) {
+  if (content.refusal) return {{"type", "refusal"}, {"refusal", content.text}};
+  return {{"type", "output_text"},
+          {"annotations", content.annotations},
+          {"logprobs", content.logprobs},
+          {"text", content.text}};
+}
+
+Json item_json(const ResponseItem& item, std::string_view status) {
+  switch (item.kind) {
+    case ResponseItem::Kind::message: {
+      Json contents = Json::array();
+      for (const auto& content : item.contents) contents.push_back(content_json(content));
+      return {{"id", item.id},
+              {"type", "message"},
+              {"status", status},
+              {"content", std::move(contents)},
+              {"role", "assistant"}};
+    }
+    case ResponseItem::Kind::call:
+      return {{"id", item.id},           {"type", "function_call"},
+              {"status", status},        {"arguments", item.call.arguments},
+              {"call_id", item.call.id}, {"name", item.call.name}};
+    case ResponseItem::Kind::reasoning:
+      break;
+  }
+  Json summary = Json::array();
+  if (!item.summary.empty()) {
+    Json part = {{"type", "summary_text"}, {"text", item.summary}};
+    summary.push_back(std::move(part));
+  }
+  Json out = {{"id", item.id}, {"type", "reasoning"}, {"summary", std::move(summary)}};
+  if (!item.encrypted.empty()) out["encrypted_content"] = item.encrypted;
+  return out;
+}
+
+Json response_logprobs(const std::vector<providers::TokenLogprobs>& tokens) {
+  const auto entry = [](const providers::LogprobEntry& one) {
+    Json out = {{"token", one.token}, {"bytes", bytes_json(one.bytes)}, {"logprob", one.logprob}};
+    return out;
+  };
+  Json out = Json::array();
+  for (const auto& token : tokens) {
+    Json one = entry(token.chosen);
+    one["top_logprobs"] = Json::array();
+    for (const auto& other : token.top) one["top_logprobs"].push_back(entry(other));
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Json annotation_json(const providers::ChatEvent& event, ResponseContent& content) {
+  const Json& citation = event.citation;
+  const int64_t end = code_points(content.text);
+  const int64_t begin = code_points(std::string_view(content.text).substr(0, content.cited));
+  content.cited = content.text.size();
+  const std::string type = text_of(citation, {"type"});
+  if (event.citation_of == Protocol::openai_responses && !type.empty()) return citation;
+  const Json& source = citation.is_object() ? source_of(citation) : citation;
+  const std::string url = text_of(source, {"url", "uri"});
+  const std::string title = text_of(source, {"title", "document_title", "name"});
+  if (!url.empty()) {
+    const Json& span = event.citation_of == Protocol::openai_chat ? source : citation;
+    return {{"type", "url_citation"},
+            {"start_index", whole_number(span, {"start_index", "start"}, begin)},
+            {"end_index", whole_number(span, {"end_index", "end"}, end)},
+            {"url", url},
+            {"title", title}};
+  }
+  const int64_t document = whole_number(citation, {"document_index", "search_result_index"}, 0);
+  std::string file = text_of(source, {"file_id", "id", "source"});
+  if (file.empty()) file = "document_" + std::to_string(document);
+  Json out = {{"type", "file_citation"}, {"file_id", file}, {"index", document}};
+  out["filename"] = title.empty() ? file : title;
+  out["citation"] = citation;
+  return out;
+}
+
+Json response_usage(const providers::Usage& usage) {
+  const auto& counts = usage.counts;
+  Json in_details = {{"cached_tokens", counts.cached_input},
+                     {"cache_write_tokens", counts.cache_write_5m + counts.cache_write_1h}};
+  Json out_details = {{"reasoning_tokens", counts.reasoning}};
+  return {{"input_tokens", counts.input},
+          {"input_tokens_details", std::move(in_details)},
+          {"output_tokens", counts.output},
+          {"output_tokens_details", std::move(out_details)},
+          {"total_tokens", counts.input + counts.output}};
+}
+
+ResponseObject::ResponseObject(const AnswerContext& context)
+    : id_(std::string(kResponseIdPrefix) + std::string(id_tail(context.request_id))) {
+  Json asked = echoed_fields(context.body.json);
+  head_ = R"({"id":)";
+  append_json_string(head_, id_);
+  head_ += R"(,"object":"response","created_at":)" + std::to_string(context.created_unix_s);
+  append_member(echo_a_, "instructions", take(asked, "instructions", nullptr));
+  append_member(echo_a_, "max_output_tokens", take(asked, "max_output_tokens", nullptr));
+  append_member(echo_a_, "max_tool_calls", take(asked, "max_tool_calls", nullptr));
+  append_member(echo_a_, "model", std::string(context.model));
+  Json previous = take(asked, "previous_response_id", nullptr);
+  if (!context.previous_id.empty()) previous = context.previous_id;
+  append_member(echo_b_, "parallel_tool_calls", take(asked, "parallel_tool_calls", true));
+  append_member(echo_b_, "previous_response_id", previous);
+  append_member(echo_b_, "prompt_cache_key", take(asked, "prompt_cache_key", nullptr));
+  append_member(echo_b_, "reasoning", reasoning_echo(take(asked, "reasoning", nullptr)));
+  append_member(echo_b_, "safety_identifier", take(asked, "safety_identifier", nullptr));
+  Json tier = take(asked, "service_tier", "default");
+  append_member(echo_b_, "service_tier", tier == "auto" ? Json("default") : tier);
+  append_member(echo_b_, "store", take(asked, "store", true));
+  append_member(echo_b_, "frequency_penalty", take(asked, "frequency_penalty", 0.0));
+  append_member(echo_b_, "presence_penalty", take(asked, "presence_penalty", 0.0));
+  append_member(echo_b_, "temperature", take(asked, "temperature", 1.0));
+  append_member(echo_b_, "text", text_echo(take(asked, "text", nullptr)));
+  append_member(echo_b_, "tool_choice", take(asked, "tool_choice", "auto"));
+  append_member(echo_b_, "tools", tools_echo(take(asked, "tools", nullptr)));
+  append_member(echo_b_, "top_logprobs", take(asked, "top_logprobs", 0));
+  append_member(echo_b_, "top_p", take(asked, "top_p", 1.0));
+  append_member(echo_b_, "truncation", take(asked, "truncation", "disabled"));
+  if (asked.contains("user")) append_member(echo_b_, "user", asked["user"]);
+  append_member(echo_b_, "metadata", take(asked, "metadata", Json::object()));
+}
+
+std::string ResponseObject::text(std::string_view status, const Json& output, std::string_view usage,
+                                 const Json& details, const Json& error) const {
+  std::string out;
+  out.reserve(head_.size() + echo_a_.size() + echo_b_.size() + usage.size() + 256);
+  out.append(head_).append(R"(,"status":")").append(status).append(R"(","background":false)");
+  append_member(out, "error", error);
+  append_member(out, "incomplete_details", details);
+  out.append(echo_a_);
+  append_member(out, "output", output);
+  return out.append(echo_b_).append(R"(,"usage":)").append(usage).append("}");
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,169 @@
+#include "providers/local_request.h"
+
+#include <algorithm>
+#include <random>
+
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+
+namespace weir::providers {
+namespace {
+
+using Prompt = std::vector<engine::TokenId>;
+
+constexpr int32_t kChoicesMax = 16;
+
+Error refused(std::string param, std::string detail) {
+  Error error{ErrorKind::bad_request, "engine", Retry::other_target, 400, std::move(detail), "invalid_request_error"};
+  error.param = std::move(param);
+  return error;
+}
+
+std::string_view role_name(Role role) {
+  switch (role) {
+    case Role::system:
+    case Role::developer:  // templates know no developer
+      return "system";
+    case Role::user:
+      return "user";
+    case Role::assistant:
+      return "assistant";
+    case Role::tool:
+      return "tool";
+  }
+  return "user";
+}
+
+bool is_media(const Part& part) {
+  return part.kind == Part::Kind::image || part.kind == Part::Kind::audio || part.kind == Part::Kind::file;
+}
+
+/// The messages as chat templates expect them: text as a string, tool arguments as objects.
+Result<Json> template_messages(const ChatRequest& request) {
+  Json messages = Json::array();
+  for (size_t i = 0; i < request.messages.size(); ++i) {
+    const Message& message = request.messages[i];
+    if (std::any_of(message.parts.begin(), message.parts.end(), is_media))
+      return refused("messages[" + std::to_string(i) + "].content", "this model takes text parts only");
+    Json out = {{"role", role_name(message.role)}, {"content", message.text()}};
+    if (!message.name.empty()) out["name"] = message.name;
+    if (!message.tool_call_id.empty()) out["tool_call_id"] = message.tool_call_id;
+    for (const ToolCall& call : message.tool_calls()) {
+      Json arguments = Json::parse(call.arguments.empty() ? "{}" : call.arguments, nullptr, false);
+      if (arguments.is_discarded()) arguments = call.arguments;
+      out["tool_calls"].push_back(
+          {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", arguments}}}});
+    }
+    messages.push_back(std::move(out));
+  }
+  return messages;
+}
+
+Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine) {
+  if (!engine.chat_template())
+    return refused("model", "the model of engine \"" + engine.name() + "\" has no chat template");
+  auto messages = template_messages(request);
+  if (!messages) return std::move(messages).error();
+  const bool with_tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
+  const Json tools = with_tools ? openai_tools(request) : Json(nullptr);
+  engine::ChatTemplate::Context context{.messages = *messages, .tools = tools};
+  context.add_generation_prompt = true;
+  context.bos_token = engine.tokenizer()->bos_token();
+  context.eos_token = engine.tokenizer()->eos_token();
+  context.now = std::chrono::system_clock::now();
+  if (request.template_arguments.is_object()) context.extra = request.template_arguments;
+  auto text = engine.chat_template()->render(context);
+  if (!text) return std::move(text).error();
+  auto tokens = engine.tokenizer()->encode(*text, {.parse_special = true, .add_special = false});
+  if (!tokens) return std::move(tokens).error();
+  return std::move(*tokens);
+}
+
+}  // namespace
+
+Json openai_tools(const ChatRequest& request) {
+  Json out = Json::array();
+  for (const Tool& tool : request.tools) {
+    Json function = {{"name", tool.name}, {"description", tool.description}};
+    function["parameters"] =
+        tool.parameters.is_null() ? Json{{"type", "object"}, {"properties", Json::object()}} : tool.parameters;
+    out.push_back({{"type", "function"}, {"function", std::move(function)}});
+  }
+  return out;
+}
+
+Result<void> check_local_request(const ChatRequest& request, const engine::Engine& engine) {
+  if (!request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none) {
+    const bool knows =
+        engine.chat_template() && engine.chat_template()->tool_call_style() != engine::ToolCallStyle::none;
+    if (!knows)
+      return refused("tools",
+                     "the model of engine \"" + engine.name() + "\" was not taught to call tools; leave tools out");
+    for (const Tool& tool : request.tools)
+      if (!tool.native.is_null()) return refused("tools", "the local engine runs no tools of its own; give functions");
+    if (request.tool_choice.kind != ToolChoice::Kind::unset && request.tool_choice.kind != ToolChoice::Kind::automatic)
+      return refused("tool_choice",
+                     "the local engine cannot force a tool call in this version; use \"auto\" or \"none\"");
+  }
+  if (request.response_format.kind != ResponseFormat::Kind::text)
+    return refused("response_format",
+                   "this model runs in the local engine, which does not constrain its output in this version; ask for "
+                   "JSON in the prompt");
+  if (request.n > kChoicesMax)
+    return refused("n", "n: this model gives at most 16 choices, asked for " + std::to_string(request.n));
+  for (const auto& [name, value] : request.unmodelled.items())
+    if (request.protocol != Protocol::openai_chat)
+      return refused(name, name + ": the local engine cannot be told this");
+  return {};
+}
+
+Result<std::vector<Prompt>> local_prompts(const ChatRequest& request, const engine::Engine& engine) {
+  std::vector<Prompt> out;
+  if (request.prompts.empty() && request.token_prompts.empty()) {
+    auto prompt = chat_prompt(request, engine);
+    if (!prompt) return std::move(prompt).error();
+    out.push_back(std::move(*prompt));
+    return out;
+  }
+  const size_t count = (request.prompts.size() + request.token_prompts.size()) * static_cast<size_t>(request.n);
+  if (count > static_cast<size_t>(kChoicesMax))
+    return refused("prompt", "this model gives at most 16 answers in one call, asked for " + std::to_string(count));
+  if (!request.prompts.empty() && !engine.tokenizer())
+    return refused("prompt", "the model of engine \"" + engine.name() + "\" has no tokenizer");
+  for (const std::string& text : request.prompts) {
+    auto tokens = engine.tokenizer()->encode(text, {.parse_special = true, .add_special = true});
+    if (!tokens) return std::move(tokens).error();
+    out.push_back(std::move(*tokens));
+  }
+  for (const auto& ids : request.token_prompts) out.emplace_back(ids.begin(), ids.end());
+  return out;
+}
+
+engine::GenerateRequest local_generate_request(const ChatRequest& request, const Attempt& attempt,
+                                               const engine::Engine& engine, int32_t choice) {
+  engine::GenerateRequest out;
+  auto& sampling = out.sampling;
+  sampling.temperature = static_cast<float>(request.temperature.value_or(1.0));
+  sampling.top_p = static_cast<float>(request.top_p.value_or(1.0));
+  sampling.top_k = request.top_k.value_or(0);
+  sampling.min_p = static_cast<float>(request.min_p.value_or(0.0));
+  sampling.presence_penalty = static_cast<float>(request.presence_penalty.value_or(0.0));
+  sampling.frequency_penalty = static_cast<float>(request.frequency_penalty.value_or(0.0));
+  sampling.repetition_penalty = static_cast<float>(request.repetition_penalty.value_or(1.0));
+  const auto offset = static_cast<uint64_t>(choice);
+  sampling.seed = request.seed ? static_cast<uint64_t>(*request.seed) + offset : std::random_device{}();
+  if (request.logprobs) sampling.logprobs = request.top_logprobs;
+  for (const auto& [token, bias] : request.logit_bias)
+    sampling.logit_bias.emplace_back(token, static_cast<float>(bias));
+  const int64_t wanted = std::min({request.output_tokens_max.value_or(engine.context_tokens()),
+                                   attempt.output_tokens_cap.value_or(INT32_MAX), int64_t{INT32_MAX}});
+  out.stop.output_tokens_max = static_cast<int32_t>(std::max<int64_t>(wanted, 1));
+  out.stop.strings = request.stop;
+  out.stop.token_ids = engine.eos_ids();
+  out.stop.ignore_eos = request.ignore_eos;
+  out.cache_salt = attempt.cache_salt;
+  out.deadline = attempt.deadline;
+  return out;
+}
+
+}  // namespace weir::providers

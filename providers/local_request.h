@@ -1,0 +1,26 @@
+// A neutral request as the in-process engine takes it: prompts of tokens, sampling, and what the engine refuses. Pure
+// but for the clock that a chat template may ask; any thread.
+#pragma once
+
+#include <vector>
+
+#include "engine/engine.h"
+#include "providers/chat.h"
+#include "providers/provider.h"
+
+namespace weir::providers {
+
+/// What the engine cannot do is refused, never ignored. Errors: bad_request with `param`.
+Result<void> check_local_request(const ChatRequest& request, const engine::Engine& engine);
+
+/// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
+Result<std::vector<std::vector<engine::TokenId>>> local_prompts(const ChatRequest& request, const engine::Engine& engine);
+
+/// All but the prompt. `choice` counts over all prompts: it parts the seeds.
+engine::GenerateRequest local_generate_request(const ChatRequest& request, const Attempt& attempt,
+                                               const engine::Engine& engine, int32_t choice);
+
+/// The tools as chat templates expect them: OpenAI's definitions.
+Json openai_tools(const ChatRequest& request);
+
+}  // namespace weir::providers

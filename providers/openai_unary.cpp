@@ -1,0 +1,404 @@
+#include "providers/openai_unary.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "providers/classify.h"
+#include "providers/json_scan.h"
+
+namespace weir::providers {
+namespace {
+
+using simdjson::SUCCESS;
+using Counts = config::TokenCounts;
+
+constexpr double kSecondsMax = 1e9;
+
+int64_t count_of(od::object& object, std::string_view key) {
+  int64_t value = 0;
+  return object.find_field_unordered(key).get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
+}
+
+int64_t nested_count(od::object& object, std::string_view outer, std::string_view key) {
+  od::object inner;
+  return object.find_field_unordered(outer).get_object().get(inner) == SUCCESS ? count_of(inner, key) : 0;
+}
+
+/// Audio is charged by the second that has begun.
+int64_t whole_seconds(double seconds) {
+  return seconds > 0 && seconds < kSecondsMax ? static_cast<int64_t>(std::ceil(seconds)) : 0;
+}
+
+Counts read_counts(od::object& usage) {
+  Counts out;
+  double seconds = 0;
+  if (usage.find_field_unordered("seconds").get_double().get(seconds) == SUCCESS) {
+    out.input = whole_seconds(seconds);
+    return out;
+  }
+  out.input = std::max(count_of(usage, "input_tokens"), count_of(usage, "prompt_tokens"));
+  out.output = std::max(count_of(usage, "output_tokens"), count_of(usage, "completion_tokens"));
+  for (const char* details : {"input_tokens_details", "prompt_tokens_details", "input_token_details"}) {
+    out.cached_input = std::max(out.cached_input, nested_count(usage, details, "cached_tokens"));
+    out.cache_write_5m = std::max(out.cache_write_5m, nested_count(usage, details, "cache_write_tokens"));
+    out.audio_input = std::max(out.audio_input, nested_count(usage, details, "audio_tokens"));
+  }
+  for (const char* details : {"output_tokens_details", "completion_tokens_details"})
+    out.reasoning = std::max(out.reasoning, nested_count(usage, details, "reasoning_tokens"));
+  return out;
+}
+
+/// An upstream whose numbers make no sense is not believed: what was used is estimated.
+bool plausible(const Counts& counts) {
+  return counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax;
+}
+
+/// "01:02:03,456" or "02:03.456" as seconds; nothing where it is neither.
+std::optional<double> timestamp(std::string_view text) {
+  double seconds = 0;
+  for (int i = 0; i < 3; ++i) {
+    int64_t part = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), part);
+    if (parsed.ec != std::errc() || part < 0 || part > 1'000'000) return {};
+    seconds = seconds * 60 + static_cast<double>(part);
+    text.remove_prefix(static_cast<size_t>(parsed.ptr - text.data()));
+    if (text.empty() || text.front() != ':') break;
+    text.remove_prefix(1);
+  }
+  int64_t thousandths = 0;
+  if (text.size() >= 4 && (text.front() == ',' || text.front() == '.'))
+    std::from_chars(text.data() + 1, text.data() + 4, thousandths);
+  return seconds + static_cast<double>(std::max<int64_t>(thousandths, 0)) / 1000;
+}
+
+/// SubRip and WebVTT: "BEGIN --> END"; the last end is how long the audio was, silence at its end left out.
+std::optional<int64_t> subtitle_seconds(std::string_view body) {
+  const size_t arrow = body.rfind("--> ");
+  if (arrow == std::string_view::npos) return {};
+  const auto end = timestamp(body.substr(arrow + 4, 32));
+  return end ? std::optional<int64_t>(whole_seconds(*end)) : std::nullopt;
+}
+
+/// A number at the top of an answer, or an array's length.
+double top_number(std::string_view body, std::string_view key) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  double value = 0;
+  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) return 0;
+  return root.find_field_unordered(key).get_double().get(value) == SUCCESS ? value : 0;
+}
+
+int64_t list_length(std::string_view body, std::string_view key) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  od::array list;
+  size_t length = 0;
+  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS ||
+      root.find_field_unordered(key).get_array().get(list) != SUCCESS || list.count_elements().get(length) != SUCCESS)
+    return 0;
+  return static_cast<int64_t>(length);
+}
+
+/// Cohere: meta.billed_units.search_units.
+int64_t search_units(std::string_view body) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  od::object meta;
+  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS ||
+      root.find_field_unordered("meta").get_object().get(meta) != SUCCESS)
+    return 0;
+  return nested_count(meta, "billed_units", "search_units");
+}
+
+bool is_json(std::string_view content_type) {
+  return content_type.find("json") != std::string_view::npos;
+}
+
+Error stream_error(std::string_view data) {
+  Error error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "", "upstream_error"};
+  const nlohmann::json root = nlohmann::json::parse(data, nullptr, false);
+  const auto text = [](const nlohmann::json& object, const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const nlohmann::json* object = &root;
+  for (const char* inner : {"response", "error"}) {
+    if (!object->is_object()) break;
+    const auto found = object->find(inner);
+    if (found != object->end() && found->is_object()) object = &*found;
+  }
+  if (object->is_object()) {
+    error.detail = text(*object, "message");
+    std::string code = text(*object, "code");
+    if (code.empty()) code = text(*object, "type");
+    error.kind = classify_code(0, code, error.detail);
+    error.retry = retry_of(error.kind);
+  }
+  if (error.detail.empty()) error.detail = "the upstream reported an error inside its stream";
+  if (error.detail.size() > 2048) error.detail.resize(2048);
+  return error;
+}
+
+}  // namespace
+
+std::optional<UsagePlace> find_openai_usage(std::string_view text) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  od::object usage;
+  if (find_key(text, "\"usage\"") == std::string_view::npos) return {};
+  if (!json.parse(text) || json.document.get_object().get(root) != SUCCESS) return {};
+  if (root.find_field_unordered("usage").get_object().get(usage) != SUCCESS) {
+    json.document.rewind();
+    od::object response;
+    if (json.document.get_object().get(root) != SUCCESS ||
+        root.find_field_unordered("response").get_object().get(response) != SUCCESS ||
+        response.find_field_unordered("usage").get_object().get(usage) != SUCCESS)
+      return {};
+  }
+  std::string_view raw;
+  if (usage.raw_json().get(raw) != SUCCESS || usage.reset().error() != SUCCESS) return {};
+  UsagePlace out;
+  out.object = static_cast<uint32_t>(raw.data() - json.text.data()) + 1;
+  const size_t first = raw.find_first_not_of(" \t\r\n", 1);
+  out.empty = first != std::string_view::npos && raw[first] == '}';
+  out.counts = read_counts(usage);
+  if (!plausible(out.counts)) return {};
+  return out;
+}
+
+Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type, std::string_view body) {
+  Usage out;
+  if (call.protocol == Protocol::rerank) {
+    out.counts.input = search_units(body);
+    if (out.counts.input == 0)
+      out.counts.input = static_cast<int64_t>((call.units + 99) / 100);  // 100 documents a search
+    out.reported = true;
+    return out;
+  }
+  const bool json = is_json(content_type) || body.starts_with("{");
+  if (const auto place = json ? find_openai_usage(body) : std::nullopt) {
+    out.counts = place->counts;
+    out.reported = true;
+    return out;
+  }
+  out.reported = true;
+  switch (call.protocol) {
+    case Protocol::openai_moderations:
+      return out;
+    case Protocol::openai_speech:
+      out.counts.input = static_cast<int64_t>(call.units);
+      return out;
+    case Protocol::openai_images:
+      out.counts.input = list_length(body, "data");
+      return out;
+    case Protocol::openai_transcriptions: {
+      const auto seconds = json ? whole_seconds(top_number(body, "duration")) : subtitle_seconds(body).value_or(0);
+      out.counts.input = seconds;
+      out.reported = seconds > 0;
+      return out;
+    }
+    default:
+      break;
+  }
+  out.reported = false;
+  out.counts.input = static_cast<int64_t>(call.json.size() / 4) + 1;
+  if (generates_chat(call.protocol))
+    out.counts.output = static_cast<int64_t>(string_after(body, "\"text\"").size() + 3) / 4;
+  return out;
+}
+
+OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
+  using Kind = OpenAiStreamEvent::Kind;
+  OpenAiStreamEvent out;
+  if (event.data == "[DONE]") {
+    out.kind = Kind::end;
+    return out;
+  }
+  // The type stands in the event line, or, where that is missing, in the object.
+  std::string_view type = event.type.empty() ? string_after(event.data, "\"type\"") : event.type;
+  if (type == "error" || type == "response.failed") {
+    out.kind = Kind::error;
+    out.error = stream_error(event.data);
+    return out;
+  }
+  if (protocol == Protocol::openai_completions) {
+    if (const size_t at = find_key(event.data, "\"error\""); at != std::string_view::npos) {
+      const size_t value = event.data.find_first_not_of(" \t", at);
+      if (value != std::string_view::npos && event.data[value] == '{') {
+        out.kind = Kind::error;
+        out.error = stream_error(event.data);
+        return out;
+      }
+    }
+    out.usage = find_openai_usage(event.data);
+    out.text = string_after(event.data, "\"text\"");
+    const size_t choices = find_key(event.data, "\"choices\"");
+    out.usage_only = out.usage && choices != std::string_view::npos && event.data.substr(choices).starts_with("[]");
+    return out;
+  }
+  if (type.ends_with(".delta")) {
+    out.text = string_after(event.data, "\"delta\"");
+    return out;
+  }
+  const bool last = type == "response.completed" || type == "response.incomplete" || type == "transcript.text.done" ||
+                    type == "speech.audio.done";
+  if (last) out.kind = Kind::end;
+  if (last || type.ends_with(".completed")) out.usage = find_openai_usage(event.data);
+  return out;
+}
+
+namespace {
+
+class UnaryDecoder final : public ReplyDecoder {
+ public:
+  explicit UnaryDecoder(const CallBody& call) : call_(call) {}
+  bool native() const override { return true; }
+  void feed(std::string_view bytes, ReplyBatch& batch) override;
+  void finish(ReplyBatch& batch) override;
+  void whole(std::string_view body, ReplyBatch& batch) override;
+  Usage usage() const override;
+
+ private:
+  void event(const SseEvent& event, ReplyBatch& batch);
+  void raw(std::string_view bytes, ReplyBatch& batch);
+
+  const CallBody& call_;
+  SseScanner scanner_;
+  Usage usage_;
+  int64_t text_bytes_ = 0;
+  int64_t text_events_ = 0;
+  bool done_ = false;
+  bool audio_ = false;  // the body is no event stream: speech as it is made
+  bool began_ = false;
+};
+
+void UnaryDecoder::raw(std::string_view bytes, ReplyBatch& batch) {
+  if (!batch.segments.empty()) {
+    Segment& last = batch.segments.back();
+    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == bytes.data()) {
+      last.bytes = {last.bytes.data(), last.bytes.size() + bytes.size()};
+      return;
+    }
+  }
+  batch.segments.push_back({.kind = Segment::Kind::data, .bytes = bytes});
+}
+
+void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
+  OpenAiStreamEvent read = read_openai_event(call_.protocol, event);
+  text_bytes_ += static_cast<int64_t>(read.text.size());
+  text_events_ += read.text.empty() ? 0 : 1;
+  if (read.error) {
+    batch.error = std::move(read.error);
+    batch.segments.push_back({.kind = Segment::Kind::error, .bytes = event.raw});
+    return;
+  }
+  if (read.usage) {
+    usage_.raise(read.usage->counts);
+    usage_.reported = true;
+  }
+  const bool in_place =
+      event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
+  if (read.usage && in_place) {
+    Segment segment{.kind = Segment::Kind::usage, .bytes = event.raw};
+    segment.usage_object = static_cast<uint32_t>(event.data.data() - event.raw.data()) + read.usage->object;
+    segment.usage_empty = read.usage->empty;
+    segment.usage_only = read.usage_only;
+    batch.segments.push_back(segment);
+  } else if (read.kind != OpenAiStreamEvent::Kind::end) {
+    raw(event.raw, batch);
+  }
+  if (read.kind != OpenAiStreamEvent::Kind::end) return;
+  done_ = true;
+  const bool told = read.usage && in_place;
+  batch.segments.push_back({.kind = Segment::Kind::done, .bytes = told ? std::string_view() : event.raw});
+}
+
+void UnaryDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
+  if (!began_) {
+    began_ = true;
+    audio_ = call_.protocol == Protocol::openai_speech && !bytes.starts_with("event:") && !bytes.starts_with("data:") &&
+             !bytes.starts_with(":");
+  }
+  if (audio_) return raw(bytes, batch);
+  scanner_.feed(bytes);
+  SseEvent next;
+  while (!batch.error && scanner_.next(next)) event(next, batch);
+  if (scanner_.too_large() && !batch.error)
+    batch.error = Error{ErrorKind::upstream,
+                        "upstream",
+                        Retry::other_target,
+                        502,
+                        "the upstream sent a stream event larger than 16 MiB",
+                        "upstream_error"};
+}
+
+void UnaryDecoder::finish(ReplyBatch& batch) {
+  SseEvent last;
+  if (!audio_ && scanner_.flush(last)) event(last, batch);
+  if (batch.error) return;
+  // Images end with their body: how many a stream will have is not said in it.
+  const bool complete = done_ || audio_ || (call_.protocol == Protocol::openai_images && usage_.reported);
+  if (complete) {
+    batch.end = true;
+    return;
+  }
+  batch.error = Error{
+      ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's stream ended before its end mark",
+      "upstream_error"};
+}
+
+void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
+  const size_t first = body.find_first_not_of(" \t\r\n");
+  const bool json = first != std::string_view::npos && body[first] == '{';
+  const bool text_is_fine =
+      call_.protocol == Protocol::openai_speech || call_.protocol == Protocol::openai_transcriptions;
+  if (!json && !text_is_fine) {
+    batch.error =
+        Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's answer is not a JSON object",
+              "upstream_error"};
+    return;
+  }
+  usage_ = usage_of_openai_answer(call_, json ? "application/json" : "", body);
+  raw(body, batch);
+  batch.end = true;
+}
+
+Usage UnaryDecoder::usage() const {
+  Usage out = usage_;
+  if (out.reported) return out;
+  if (call_.protocol == Protocol::openai_speech) {
+    out.counts.input = static_cast<int64_t>(call_.units);
+    out.reported = true;
+    return out;
+  }
+  if (out.counts.input == 0 && generates_chat(call_.protocol))
+    out.counts.input = static_cast<int64_t>(call_.json.size() / 4) + 1;
+  out.counts.output = std::max({out.counts.output, text_events_, (text_bytes_ + 3) / 4});
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<ReplyDecoder> make_openai_unary_decoder(const CallBody& call) {
+  return std::make_unique<UnaryDecoder>(call);
+}
+
+std::optional<std::string> without_foreign_reasoning(std::string_view json) {
+  if (json.find("\"weir:") == std::string_view::npos) return {};
+  Json body = Json::parse(json, nullptr, false);
+  if (!body.is_object() || !body.contains("input") || !body["input"].is_array()) return {};
+  Json kept = Json::array();
+  for (Json& item : body["input"]) {
+    const bool foreign = item.is_object() && item.value("type", Json()) == "reasoning" &&
+                         item.value("encrypted_content", Json()).is_string() &&
+                         item["encrypted_content"].get_ref<const std::string&>().starts_with("weir:");
+    if (!foreign) kept.push_back(std::move(item));
+  }
+  if (kept.size() == body["input"].size()) return {};
+  body["input"] = std::move(kept);
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,226 @@
+// Stored answers: whole conversations by their last id, only for the key that had them, in memory and in the file; and
+// the calls that go on from them.
+#include "gateway/response_store.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "gateway/api/openai_responses.h"
+#include "gateway/api/openai_responses_state.h"
+
+namespace weir::gateway {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using std::chrono::hours;
+
+const WallTime kNow{std::chrono::hours(24 * 365 * 50)};
+
+class ResponseStoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::path(testing::TempDir()) / (std::string("weir_responses_") + test->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string path() const { return (folder_ / "responses.db").string(); }
+  std::unique_ptr<ResponseStore> open(ResponseStoreOptions options = {}) {
+    auto store = ResponseStore::open(path(), options);
+    EXPECT_TRUE(store.ok()) << (store.ok() ? "" : store.error().detail);
+    return store.ok() ? std::move(*store) : nullptr;
+  }
+  static StoredResponse turn(std::string id, std::string previous = {}, std::string key = "k") {
+    return {std::move(id), std::move(key), std::move(previous), "[1]", "{}"};
+  }
+  fs::path folder_;
+};
+
+TEST_F(ResponseStoreTest, ReadsBackWhatWasPutBeforeAndAfterItIsWritten) {
+  auto store = open();
+  for (const bool flushed : {false, true}) {
+    const std::string mark = flushed ? "b" : "a";
+    ASSERT_TRUE(store->put(turn(mark + "1"), kNow));
+    ASSERT_TRUE(store->put(turn(mark + "2", mark + "1"), kNow));
+    ASSERT_TRUE(store->put(turn(mark + "3", mark + "2"), kNow));
+    if (flushed) store->flush();
+    auto turns = store->conversation(mark + "3", "k", kNow);
+    ASSERT_TRUE(turns.ok()) << turns.error().detail;
+    ASSERT_EQ(turns->size(), 3U);
+    EXPECT_EQ(turns->front().id, mark + "1");
+    EXPECT_EQ(turns->back().id, mark + "3");
+    EXPECT_EQ(*store->response(mark + "2", "k", kNow), "{}");
+  }
+  store->flush();
+  EXPECT_EQ(store->stats().written, 6U);
+  EXPECT_GT(store->stats().bytes, 0U);
+}
+
+TEST_F(ResponseStoreTest, SurvivesARestart) {
+  open()->put(turn("a"), kNow);  // closed again: what waits is written
+  EXPECT_TRUE(open()->conversation("a", "k", kNow).ok());
+}
+
+TEST_F(ResponseStoreTest, IsForItsKeyAlone) {
+  auto store = open();
+  store->put(turn("a"), kNow);
+  for (int i = 0; i < 2; ++i) {
+    auto other = store->conversation("a", "other", kNow);
+    ASSERT_FALSE(other.ok());
+    EXPECT_EQ(other.error().code, "previous_response_not_found");
+    EXPECT_EQ(other.error().http_status, 400);
+    EXPECT_EQ(other.error().param, "previous_response_id");
+    EXPECT_FALSE(store->remove("a", "other", kNow));
+    store->flush();
+  }
+  // A turn that names another key's as its own past does not open it.
+  store->put({"b", "other", "a", "[]", "{}"}, kNow);
+  EXPECT_FALSE(store->conversation("b", "other", kNow).ok());
+  store->flush();
+  EXPECT_FALSE(store->conversation("b", "other", kNow).ok());
+  EXPECT_TRUE(store->conversation("a", "k", kNow).ok());
+}
+
+TEST_F(ResponseStoreTest, RemovesAndForgets) {
+  auto store = open();
+  store->put(turn("a"), kNow);
+  store->put(turn("b", "a"), kNow);
+  EXPECT_TRUE(store->remove("a", "k", kNow));
+  EXPECT_FALSE(store->conversation("b", "k", kNow).ok()) << "a chain with a gap is none";
+  store->flush();
+  EXPECT_FALSE(store->response("a", "k", kNow).ok());
+  EXPECT_TRUE(store->response("b", "k", kNow).ok());
+  EXPECT_FALSE(store->remove("a", "k", kNow));
+}
+
+TEST_F(ResponseStoreTest, KeepsAConversationAsLongAsItsLastTurn) {
+  auto store = open();
+  const WallTime later = kNow + hours(24 * 29);
+  store->put(turn("a"), kNow);
+  store->flush();
+  store->put(turn("b", "a"), later);
+  store->flush();
+  EXPECT_TRUE(store->conversation("b", "k", later + hours(24 * 29)).ok());
+  EXPECT_FALSE(store->conversation("b", "k", later + hours(24 * 32)).ok());
+  store->put(turn("c"), later + hours(24 * 40));  // clears what is too old away
+  store->flush();
+  EXPECT_FALSE(store->response("a", "k", kNow).ok());
+}
+
+TEST_F(ResponseStoreTest, HasLimits) {
+  auto store = open({.turn_bytes_max = 100, .chain_bytes_max = 60, .chain_turns_max = 3});
+  StoredResponse large = turn("large");
+  large.input = std::string(200, ' ');
+  EXPECT_FALSE(store->put(large, kNow));
+  EXPECT_EQ(store->stats().refused, 1U);
+  for (int i = 0; i < 5; ++i) store->put(turn(std::to_string(i), i == 0 ? "" : std::to_string(i - 1)), kNow);
+  EXPECT_TRUE(store->conversation("2", "k", kNow).ok());
+  auto long_one = store->conversation("4", "k", kNow);
+  ASSERT_FALSE(long_one.ok());
+  EXPECT_EQ(long_one.error().http_status, 413);
+  // A ring, which only a broken file could hold, ends at the limit.
+  store->put(turn("x", "y"), kNow);
+  store->put(turn("y", "x"), kNow);
+  EXPECT_FALSE(store->conversation("x", "k", kNow).ok());
+  store->flush();
+  EXPECT_FALSE(store->conversation("x", "k", kNow).ok());
+}
+
+TEST_F(ResponseStoreTest, DropsTheOldestOfAFullTable) {
+  auto store = open({.table_bytes_max = 64 * 1024});
+  for (int i = 0; i < 200; ++i) {
+    StoredResponse one = turn(std::to_string(i));
+    one.input = std::string(4096, 'x');
+    store->put(one, kNow + std::chrono::seconds(i));
+    if (i % 10 == 0) store->flush();
+  }
+  store->flush();
+  EXPECT_FALSE(store->response("0", "k", kNow).ok());
+  EXPECT_LT(store->stats().bytes, 1024U * 1024);
+}
+
+TEST_F(ResponseStoreTest, RefusesAFileThatIsNotItsOwn) {
+  std::ofstream(path()) << "this is no database, but long enough to be read as one: " << std::string(2000, 'x');
+  auto store = ResponseStore::open(path());
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.error().kind, ErrorKind::config);
+}
+
+// --- calls that go on -----------------------------------------------------------------------------------------------
+
+const char* kAnswer =
+    R"({"id":"resp_weir_1","object":"response","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"b"}]}]})";
+
+TEST_F(ResponseStoreTest, ACallGoesOnFromAStoredAnswer) {
+  auto store = open();
+  auto first = stored_turn("k", R"({"model":"m","input":"a","instructions":"i"})", "", kAnswer);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->id, "resp_weir_1");
+  ASSERT_TRUE(store->put(*first, kNow));
+  const std::string bodies[] = {
+      R"({ "model":"m", "input" : "c" , "x":1.50, "previous_response_id" : "resp_weir_1" })",
+      R"({ "previous_response_id" : "resp_weir_1" , "model":"m", "x":1.50, "input" : [ {"role":"user","content":"c"} ]})",
+      R"({"previous_response_id":"resp_weir_1","model":"m","input":[],"x":1.50})",
+      R"({"previous_response_id":"resp_weir_1","model":"m","x":1.50})"};
+  for (size_t i = 0; i < std::size(bodies); ++i) {
+    SCOPED_TRACE(bodies[i]);
+    auto call = continue_call(store.get(), "k", bodies[i], kNow);
+    ASSERT_TRUE(call.ok()) << call.error().detail;
+    ASSERT_TRUE(call->has_value());
+    EXPECT_EQ((*call)->previous_id, "resp_weir_1");
+    EXPECT_NE((*call)->body.find("1.50"), std::string::npos) << "every other byte stays";
+    const Json body = Json::parse((*call)->body);
+    EXPECT_TRUE(body["previous_response_id"].is_null());
+    ASSERT_EQ(body["input"].size(), i < 2 ? 3U : 2U);
+    EXPECT_EQ(body["input"][0]["content"], "a");
+    EXPECT_EQ(body["input"][1]["content"][0]["text"], "b");
+    EXPECT_TRUE(decode_responses((*call)->body).ok());
+  }
+  // The second turn's own input alone is stored; the chain gives the rest.
+  auto second = stored_turn("k", bodies[0], "resp_weir_1",
+                            "event: x\ndata: {}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\","
+                            "\"response\":{\"id\":\"resp_weir_2\",\"output\":[]}}\n\n");
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->previous, "resp_weir_1");
+  EXPECT_EQ(Json::parse(second->input).size(), 1U);
+  store->put(*second, kNow);
+  auto third = continue_call(store.get(), "k", R"({"input":"d","previous_response_id":"resp_weir_2"})", kNow);
+  ASSERT_TRUE(third.ok());
+  EXPECT_EQ(Json::parse((*third)->body)["input"].size(), 4U);
+}
+
+TEST_F(ResponseStoreTest, WhoseIdItIsDecides) {
+  auto store = open();
+  const auto go_on = [&](ResponseStore* with, const std::string& id) {
+    return continue_call(with, "k", R"({"input":"x","previous_response_id":)" + id + "}", kNow);
+  };
+  for (const char* id : {"null", "\"resp_abc\"", "7", "\"\""}) {
+    auto upstreams = go_on(store.get(), id);
+    ASSERT_TRUE(upstreams.ok());
+    EXPECT_FALSE(upstreams->has_value()) << "an upstream's own id passes";
+  }
+  for (ResponseStore* with : {store.get(), static_cast<ResponseStore*>(nullptr)}) {
+    auto unknown = go_on(with, "\"resp_weir_none\"");
+    ASSERT_FALSE(unknown.ok());
+    EXPECT_EQ(unknown.error().code, "previous_response_not_found");
+  }
+  auto broken = continue_call(store.get(), "k", R"({"previous_response_id":"resp_weir_1")", kNow);
+  EXPECT_TRUE(broken.ok()) << "what is no JSON is said elsewhere";
+}
+
+TEST_F(ResponseStoreTest, NotEveryAnswerIsStored) {
+  EXPECT_FALSE(stored_turn("k", R"({"input":"a","store":false})", "", kAnswer));
+  EXPECT_TRUE(stored_turn("k", R"({"input":"a","store":null})", "", kAnswer));
+  EXPECT_FALSE(stored_turn("k", R"({"input":"a"})", "", R"({"id":"resp_abc","output":[]})")) << "the upstream has it";
+  EXPECT_FALSE(stored_turn("k", R"({"input":"a"})", "", "event: response.failed\ndata: {}\n\n"));
+  EXPECT_FALSE(stored_turn("k", R"({"input":"a"})", "", ""));
+  EXPECT_FALSE(stored_turn("k", "[", "", kAnswer));
+}
+
+}  // namespace
+}  // namespace weir::gateway
