@@ -331,7 +331,7 @@ bool ChatRun::encode_batch(std::string& out) {
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
     const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
-    if (!told) out.append(api_.error_event(error));
+    if (!told) out.append(api_.stream_error(error, body_));
     if (!client_gone())
       lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
     settle(client_gone() ? 499 : error.http_status, client_gone() ? "client_closed" : error.code);

@@ -219,6 +219,7 @@ constexpr RouteEntry kRoutes[] = {
     {"/messages", kPost, model_call<Protocol::anthropic_messages>},
     {"/v1/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
     {"/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
+    {"/v1beta/models/", kPost, model_call<Protocol::gemini_generate>},
     {"/v1/models", kGet, models},
     {"/models", kGet, models},
     {"/v1/models/", kGet, model},

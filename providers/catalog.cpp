@@ -1,13 +1,13 @@
-<<<<<<< HEAD
-#include "providers/bedrock.h"
-=======
 #include "providers/anthropic.h"
->>>>>>> seam
+#include "providers/bedrock.h"
 #include "providers/codec.h"
 #include "providers/cohere.h"
+#include "providers/gemini.h"
+#include "providers/net/gcp_auth.h"
 #include "providers/net/oauth.h"
 #include "providers/openai.h"
 #include "providers/provider.h"
+#include "providers/vertex.h"
 
 namespace weir::providers {
 
@@ -38,7 +38,31 @@ std::unique_ptr<Provider> make_openai(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_openai_codec, openai_dialect(account.provider).base_url);
 }
 
-<<<<<<< HEAD
+constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
+
+std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
+}
+
+std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
+}
+
+std::unique_ptr<Provider> make_gemini(Core& core, const config::AccountConfig& account) {
+  return make_remote_provider(core, account, make_gemini_codec, kGeminiUrl);
+}
+
+/// A service account's key file buys tokens; without one the account has a token or a key of its own.
+std::unique_ptr<Provider> make_vertex(Core& core, const config::AccountConfig& account) {
+  std::shared_ptr<const TokenGrant> grant;
+  if (const auto file = account.secrets.find("credentials"); file != account.secrets.end()) {
+    auto parsed = parse_google_credentials(file->second.reveal(), "accounts." + account.name + ".credentials");
+    if (!parsed) return make_broken_provider(std::move(parsed).error());
+    grant = std::move(parsed->grant);
+  }
+  return make_remote_provider(core, account, make_vertex_codec, vertex_url(account), std::move(grant));
+}
+
 /// Bedrock's URL hangs on the region, and the signature on the URL.
 std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& account) {
   const auto broken = [&](std::string what) {
@@ -54,28 +78,14 @@ std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& 
   config::AccountConfig whole = account;
   if (whole.base_url.empty()) whole.base_url = bedrock_base_url(name);
   return make_remote_provider(core, whole, make_bedrock_codec, "");
-=======
-<<<<<<< HEAD
-constexpr std::string_view kAnthropicUrl = "https://api.anthropic.com";
-
-std::unique_ptr<Provider> make_anthropic(Core& core, const config::AccountConfig& account) {
-  return make_remote_provider(core, account, make_anthropic_codec, kAnthropicUrl);
-=======
-std::unique_ptr<Provider> make_cohere(Core& core, const config::AccountConfig& account) {
-  return make_remote_provider(core, account, make_cohere_codec, kCohereUrl);
->>>>>>> seam
->>>>>>> seam
 }
 
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
-      {"anthropic", kAnthropicUrl, true, make_anthropic},
+      {"anthropic", kAnthropicUrl, true, make_anthropic}, {"gemini", kGeminiUrl, true, make_gemini},
+      {"vertex", kVertexUrl, true, make_vertex},          {"bedrock", "", true, make_bedrock},
       {"echo", "", false, make_echo_provider},
-<<<<<<< HEAD
-      {"bedrock", "", true, make_bedrock},
-=======
       {"cohere", kCohereUrl, true, make_cohere},
->>>>>>> seam
   };
   for (const OpenAiDialect& dialect : openai_dialects())
     entries.push_back({dialect.name, dialect.base_url, true, dialect.name == "azure" ? make_azure : make_openai});

@@ -13,32 +13,77 @@ namespace {
 
 using simdjson::SUCCESS;
 
-int64_t count_of(od::object& object, std::string_view key) {
-  int64_t value = 0;
-  return object.find_field_unordered(key).get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
-}
+/// Members of one object, read one after the other. A text that turns out to be no JSON on the way must not be read
+/// further: simdjson's place in it is lost then.
+class Members {
+ public:
+  explicit Members(od::object& object) : object_(object) {}
+  bool broken() const { return broken_; }
 
-int64_t nested_count(od::object& object, std::string_view outer, std::string_view key) {
-  od::object inner;
-  return object.find_field_unordered(outer).get_object().get(inner) == SUCCESS ? count_of(inner, key) : 0;
-}
+  std::optional<int64_t> count(std::string_view key) {
+    od::value value;
+    int64_t number = 0;
+    if (!find(key, value) || value.get_int64().get(number) != SUCCESS) return {};
+    return number;
+  }
+  std::string_view text(std::string_view key) {
+    od::value value;
+    std::string_view text;
+    bool is_string = false;
+    if (!find(key, value) || !type_is(value, od::json_type::string, is_string) || !is_string) return {};
+    if (value.get_string().get(text) != SUCCESS) broken_ = true;
+    return broken_ ? std::string_view{} : text;
+  }
+  int64_t nested_count(std::string_view outer, std::string_view key) {
+    od::value value;
+    od::object inner;
+    bool is_object = false;
+    if (!find(outer, value) || !type_is(value, od::json_type::object, is_object) || !is_object) return 0;
+    if (value.get_object().get(inner) != SUCCESS) {
+      broken_ = true;
+      return 0;
+    }
+    Members members(inner);
+    const int64_t number = std::max<int64_t>(members.count(key).value_or(0), 0);
+    broken_ = members.broken();
+    return number;
+  }
+
+ private:
+  bool find(std::string_view key, od::value& value) {
+    if (broken_) return false;
+    const auto error = object_.find_field_unordered(key).get(value);
+    if (error != SUCCESS && error != simdjson::NO_SUCH_FIELD) broken_ = true;
+    return error == SUCCESS;
+  }
+  bool type_is(od::value& value, od::json_type wanted, bool& is) {
+    od::json_type type{};
+    if (value.type().get(type) != SUCCESS) broken_ = true;
+    is = !broken_ && type == wanted;
+    return !broken_;
+  }
+
+  od::object& object_;
+  bool broken_ = false;
+};
 
 /// Empty where the object does not say, in numbers that make sense, what was used: that is then estimated.
 std::optional<config::TokenCounts> read_usage(od::object& usage) {
+  const auto plausible = [](int64_t count) { return count >= 0 && count <= kPlausibleTokensMax; };
+  Members members(usage);
   config::TokenCounts counts;
-  for (const std::string_view key : {"prompt_tokens", "completion_tokens"}) {
-    int64_t value = 0;
-    const auto error = usage.find_field_unordered(key).get_int64().get(value);
-    const bool absent_output = key == "completion_tokens" && error == simdjson::NO_SUCH_FIELD;  // embeddings
-    if (!absent_output && (error != SUCCESS || value < 0 || value > kPlausibleTokensMax)) return {};
-  }
-  counts.input = count_of(usage, "prompt_tokens");
-  counts.output = count_of(usage, "completion_tokens");
-  counts.cached_input = nested_count(usage, "prompt_tokens_details", "cached_tokens");
-  if (counts.cached_input == 0) counts.cached_input = count_of(usage, "prompt_cache_hit_tokens");
-  counts.audio_input = nested_count(usage, "prompt_tokens_details", "audio_tokens");
-  counts.reasoning = nested_count(usage, "completion_tokens_details", "reasoning_tokens");
-  counts.audio_output = nested_count(usage, "completion_tokens_details", "audio_tokens");
+  const auto input = members.count("prompt_tokens");
+  const auto output = members.count("completion_tokens");
+  if (!input || !plausible(*input) || !output || !plausible(*output)) return {};
+  counts.input = *input;
+  counts.output = *output;
+  counts.cached_input = members.nested_count("prompt_tokens_details", "cached_tokens");
+  if (counts.cached_input == 0)
+    counts.cached_input = std::max<int64_t>(members.count("prompt_cache_hit_tokens").value_or(0), 0);
+  counts.audio_input = members.nested_count("prompt_tokens_details", "audio_tokens");
+  counts.reasoning = members.nested_count("completion_tokens_details", "reasoning_tokens");
+  counts.audio_output = members.nested_count("completion_tokens_details", "audio_tokens");
+  if (members.broken()) return {};
   return counts;
 }
 
@@ -128,10 +173,10 @@ bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
   std::string message = "the upstream reported an error inside its stream";
   std::string code;
   if (value.get_object().get(object) == SUCCESS) {
-    std::string_view text;
-    if (object.find_field_unordered("message").get_string().get(text) == SUCCESS && !text.empty()) message = text;
-    if (object.find_field_unordered("code").get_string().get(text) == SUCCESS) code = text;
-    if (code.empty() && object.find_field_unordered("type").get_string().get(text) == SUCCESS) code = text;
+    Members members(object);
+    if (const std::string_view text = members.text("message"); !text.empty()) message = text;
+    code = members.text("code");
+    if (code.empty()) code = members.text("type");
   }
   const ErrorKind kind = classify_code(0, code, message);
   batch.error = Error{kind, "upstream", retry_of(kind), 502, std::move(message), "upstream_error"};

@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "gateway/api/anthropic_messages.h"
+#include "gateway/api/gemini_generate.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_completions.h"
 #include "gateway/api/openai_responses.h"
@@ -15,12 +16,10 @@ const ClientApi& client_api(providers::Protocol protocol) {
   switch (protocol) {
     case Protocol::openai_chat:
       return openai_chat_api();
-<<<<<<< HEAD
     case Protocol::anthropic_messages:
       return anthropic_messages_api();
     case Protocol::anthropic_count:
       return anthropic_count_api();
-=======
     case Protocol::openai_completions:
       return openai_completions_api();
     case Protocol::openai_responses:
@@ -37,11 +36,11 @@ const ClientApi& client_api(providers::Protocol protocol) {
       return openai_moderations_api();
     case Protocol::rerank:
       return rerank_api();
->>>>>>> seam
-    default:
-      assert(false && "a protocol without a route");
-      return openai_chat_api();
+    case Protocol::gemini_generate:
+      return gemini_generate_api();
   }
+  assert(false && "not a protocol");
+  return openai_chat_api();
 }
 
 void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,

@@ -55,6 +55,8 @@ class ClientApi {
   /// An error as this protocol's whole body, and as an event of a stream that already began.
   virtual std::string error_body(const Error& error) const = 0;
   virtual std::string error_event(const Error& error) const = 0;
+  /// The same where the form of the stream hangs on the call (Gemini's JSON array). What is under way may be cut there.
+  virtual std::string stream_error(const Error& error, const providers::CallBody&) const { return error_event(error); }
   virtual std::string_view stream_type(const providers::CallBody&) const { return "text/event-stream; charset=utf-8"; }
 };
 

@@ -1,0 +1,253 @@
+#include <algorithm>
+
+#include "gateway/api/errors.h"
+#include "gateway/api/gemini_fields.h"
+#include "gateway/api/gemini_generate.h"
+#include "providers/base64.h"
+#include "providers/media.h"
+
+namespace weir::gateway {
+namespace {
+
+using namespace providers;
+
+constexpr std::string_view kRedacted = "weir-redacted:";
+
+class Decoder : GeminiFields {
+ public:
+  Result<ChatRequest> run(const Json& body);
+
+ private:
+  void contents(const Json& list);
+  void content(const Json& in, const std::string& where);
+  void part(const Json& in, const std::string& where, Message& message);
+  void media(const Json& blob, bool inline_data, const std::string& where, Message& message);
+  void sign(const Json& in, Part& part);
+  void call(const Json& in, const Json& whole, const std::string& where, Message& message);
+  void result(const Json& in, const std::string& where);
+  void system(const Json& in);
+  void field(const std::string& name, const std::string& key, const Json& value);
+
+  ChatRequest out_;
+  std::vector<std::pair<std::string, std::string>> open_calls_;  // id, function: not yet answered
+  int64_t calls_ = 0;
+};
+
+/// A signature that was made for this protocol by gemini_signature() is told by what it says when decoded.
+void Decoder::sign(const Json& in, Part& part) {
+  std::string signature = text(in, "thoughtSignature", "parts");
+  if (signature.empty()) return;
+  std::string standard = signature;
+  std::replace(standard.begin(), standard.end(), '-', '+');
+  std::replace(standard.begin(), standard.end(), '_', '/');
+  part.signer = Signer::gemini;
+  std::string plain;
+  if (decode_base64(standard, plain) && plain.starts_with("weir")) {
+    const bool redacted = plain.starts_with(kRedacted);
+    signature = unwrap_signature(redacted ? std::string_view(plain).substr(kRedacted.size()) : plain, Signer::gemini,
+                                 part.signer);
+    if (redacted) {
+      part.kind = Part::Kind::reasoning;
+      part.redacted = std::move(signature);
+      return;
+    }
+  }
+  part.signature = std::move(signature);
+}
+
+void Decoder::media(const Json& blob, bool inline_data, const std::string& where, Message& message) {
+  Part part;
+  part.media.mime = text(blob, "mimeType", where);
+  part.media.name = text(blob, "displayName", where);
+  const std::string_view mime = part.media.mime;
+  part.kind = mime.starts_with("image/")   ? Part::Kind::image
+              : mime.starts_with("audio/") ? Part::Kind::audio
+                                           : Part::Kind::file;
+  if (inline_data) {
+    part.media.data = text(blob, "data", where);
+    if (part.media.data.empty()) fail(where + ".data", "given");
+  } else {
+    std::string uri = text(blob, "fileUri", where);
+    if (uri.empty()) fail(where + ".fileUri", "given");
+    const bool googles = uri.starts_with("gs://") || uri.starts_with("https://generativelanguage.googleapis.com/");
+    (googles ? part.media.file_id : part.media.url) = std::move(uri);
+  }
+  message.parts.push_back(std::move(part));
+}
+
+/// Calls need ids wherever else they go: those without get one by their place in the conversation.
+void Decoder::call(const Json& in, const Json& whole, const std::string& where, Message& message) {
+  ToolCall call;
+  call.name = text(in, "name", where);
+  if (call.name.empty()) fail(where + ".name", "given");
+  call.id = text(in, "id", where);
+  if (call.id.empty()) call.id = "call_" + std::to_string(calls_);
+  ++calls_;
+  const Json* arguments = find_field(in, "args");
+  if (arguments != nullptr && !arguments->is_object()) fail(where + ".args", "an object");
+  call.arguments = arguments == nullptr ? "{}" : arguments->dump(-1, ' ', false, Json::error_handler_t::replace);
+  open_calls_.emplace_back(call.id, call.name);
+  Part part = Part::of_call(std::move(call));
+  sign(whole, part);
+  message.parts.push_back(std::move(part));
+}
+
+/// A result belongs to the call with its id, else to the first of its function that has no result yet.
+void Decoder::result(const Json& in, const std::string& where) {
+  Message message;
+  message.role = Role::tool;
+  message.name = text(in, "name", where);
+  message.tool_call_id = text(in, "id", where);
+  const auto match = std::find_if(open_calls_.begin(), open_calls_.end(), [&](const auto& open) {
+    return message.tool_call_id.empty() ? open.second == message.name : open.first == message.tool_call_id;
+  });
+  if (match == open_calls_.end() && message.tool_call_id.empty())
+    return fail(where, "the result of an earlier functionCall");
+  if (match != open_calls_.end()) {
+    message.tool_call_id = match->first;
+    open_calls_.erase(match);
+  }
+  const Json* response = find_field(in, "response");
+  if (response != nullptr && !response->is_object()) return fail(where + ".response", "an object");
+  std::string words = "{}";
+  if (response != nullptr) {
+    // {"result": "…"} and {"error": "…"} are the forms that Google names for what is only text.
+    const Json* only = response->size() == 1 ? &response->begin().value() : nullptr;
+    const std::string key = only == nullptr ? std::string() : response->begin().key();
+    message.tool_failed = key == "error";
+    const bool wrapped = only != nullptr && only->is_string() && (key == "result" || key == "output" || key == "error");
+    words = wrapped ? only->get<std::string>() : response->dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  message.parts.push_back(Part::of_text(std::move(words)));
+  if (const Json* parts = find_field(in, "parts"))
+    for (const Json& one : as_list(*parts)) {
+      if (const Json* blob = find_field(one, "inlineData")) media(*blob, true, where + ".parts.inlineData", message);
+      if (const Json* blob = find_field(one, "fileData")) media(*blob, false, where + ".parts.fileData", message);
+    }
+  out_.messages.push_back(std::move(message));
+}
+
+void Decoder::part(const Json& in, const std::string& where, Message& message) {
+  if (!in.is_object()) return fail(where, "an object");
+  if (const Json* words = find_field(in, "text")) {
+    if (!words->is_string()) return fail(where + ".text", "a string");
+    Part part = Part::of_text(words->get<std::string>());
+    const Json* thought = find_field(in, "thought");
+    if (thought != nullptr && boolean(*thought, where + ".thought")) part.kind = Part::Kind::reasoning;
+    sign(in, part);
+    message.parts.push_back(std::move(part));
+  } else if (const Json* blob = find_field(in, "inlineData")) {
+    media(*blob, true, where + ".inlineData", message);
+  } else if (const Json* file = find_field(in, "fileData")) {
+    media(*file, false, where + ".fileData", message);
+  } else if (const Json* function = find_field(in, "functionCall")) {
+    call(*function, in, where + ".functionCall", message);
+  } else if (const Json* code = find_field(in, "executableCode")) {
+    message.parts.push_back(Part::of_text("```python\n" + text(*code, "code", where) + "\n```\n"));
+  } else if (const Json* output = find_field(in, "codeExecutionResult")) {
+    message.parts.push_back(Part::of_text("```output\n" + text(*output, "output", where) + "\n```\n"));
+  }
+  for (const char* beside : {"videoMetadata", "mediaResolution"})
+    if (const Json* value = find_field(in, beside)) out_.unmodelled[where + "." + beside] = *value;
+}
+
+void Decoder::content(const Json& in, const std::string& where) {
+  if (!in.is_object()) return fail(where, "an object");
+  const std::string role = text(in, "role", where);
+  Message message;
+  message.role = role == "model" ? Role::assistant : Role::user;
+  if (!role.empty() && role != "user" && role != "model" && role != "function" && role != "tool" && role != "system")
+    return fail(where + ".role", "user or model");
+  if (role == "system") message.role = Role::system;
+  const Json* parts = find_field(in, "parts");
+  if (parts == nullptr) return;
+  size_t index = 0;
+  for (const Json& one : as_list(*parts)) {
+    const std::string at = where + ".parts[" + std::to_string(index++) + "]";
+    const Json* response = find_field(one, "functionResponse");
+    if (response == nullptr) {
+      part(one, at, message);
+      continue;
+    }
+    if (!message.parts.empty()) {
+      out_.messages.push_back(message);
+      message.parts.clear();
+    }
+    result(*response, at + ".functionResponse");
+  }
+  if (!message.parts.empty()) out_.messages.push_back(std::move(message));
+}
+
+void Decoder::contents(const Json& value) {
+  if (value.is_string()) {
+    Message message;
+    message.parts.push_back(Part::of_text(value.get<std::string>()));
+    out_.messages.push_back(std::move(message));
+    return;
+  }
+  const Json list = as_list(value);
+  if (list.empty()) return fail("contents", "an array of at least one content");
+  for (size_t i = 0; i < list.size() && !error; ++i) content(list[i], "contents[" + std::to_string(i) + "]");
+}
+
+void Decoder::system(const Json& in) {
+  Message message;
+  message.role = Role::system;
+  if (in.is_string()) {
+    message.parts.push_back(Part::of_text(in.get<std::string>()));
+  } else {
+    const Json* parts = find_field(in, "parts");
+    if (parts == nullptr) return fail("systemInstruction", "a content with parts");
+    size_t index = 0;
+    for (const Json& one : as_list(*parts))
+      part(one, "systemInstruction.parts[" + std::to_string(index++) + "]", message);
+  }
+  // First, whatever the order of the fields.
+  if (!message.parts.empty()) out_.messages.insert(out_.messages.begin(), std::move(message));
+}
+
+void Decoder::field(const std::string& name, const std::string& key, const Json& value) {
+  if (name == "contents" || name == "systemInstruction" || name == "toolConfig" || name == "model") return;
+  if (name == "tools") return decode_gemini_tools(value, out_, *this);
+  if (name == "generationConfig") return decode_gemini_config(value, out_, *this);
+  if (name == "labels") {
+    out_.metadata = value;
+  } else if (name == "serviceTier") {
+    if (value.is_string() && value != "unspecified") out_.service_tier = lower_case(value.get<std::string>());
+  } else if (name == "safetySettings" || name == "cachedContent" || name == "modelArmorConfig" || name == "store") {
+    out_.unmodelled[name] = value;
+  } else {
+    out_.extensions[key] = value;
+  }
+}
+
+Result<ChatRequest> Decoder::run(const Json& body) {
+  out_.protocol = Protocol::gemini_generate;
+  const Json* list = find_field(body, "contents");
+  if (list == nullptr) return bad_request("contents", "contents: is missing");
+  contents(*list);
+  for (const auto& [key, value] : body.items())
+    if (!value.is_null()) field(camel(key), key, value);
+  if (const Json* instruction = find_field(body, "systemInstruction")) system(*instruction);
+  if (const Json* choice = find_field(body, "toolConfig")) decode_gemini_tool_choice(*choice, out_, *this);
+  if (out_.messages.empty()) fail("contents", "an array of at least one content with parts");
+  if (error) return std::move(*error);
+  return std::move(out_);
+}
+
+}  // namespace
+
+std::string gemini_signature(const ChatEvent& event) {
+  if (!event.redacted.empty())
+    return encode_base64(std::string(kRedacted) + wrap_signature(event.redacted, event.signer, Signer::gemini));
+  if (event.signer == Signer::gemini) return event.signature;
+  return encode_base64(wrap_signature(event.signature, event.signer, Signer::gemini));
+}
+
+Result<ChatRequest> decode_gemini(std::string_view body) {
+  const Json json = Json::parse(body, nullptr, false);
+  if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
+  return Decoder().run(json);
+}
+
+}  // namespace weir::gateway

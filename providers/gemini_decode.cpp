@@ -1,0 +1,370 @@
+#include <map>
+#include <set>
+
+#include "providers/classify.h"
+#include "providers/gemini.h"
+#include "providers/gemini_wire.h"
+
+namespace weir::providers {
+namespace {
+
+using simdjson::SUCCESS;
+using Kind = ChatEvent::Kind;
+
+constexpr int64_t kChoicesMax = 128;
+constexpr size_t kCitationsMax = 1024;
+
+/// What a finish reason means for the caller: https://ai.google.dev/api/generate-content#FinishReason.
+enum class Ending : uint8_t { stop, length, filtered, failed };
+
+Ending ending_of(std::string_view reason) {
+  if (reason == "STOP") return Ending::stop;
+  if (reason == "MAX_TOKENS") return Ending::length;
+  for (const std::string_view word : {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR",
+                                      "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"})
+    if (reason == word) return Ending::filtered;
+  return Ending::failed;
+}
+
+/// These say that the answer is spoiled, whatever came before.
+bool spoils(std::string_view reason) {
+  return reason == "MALFORMED_FUNCTION_CALL" || reason == "UNEXPECTED_TOOL_CALL" || reason == "MALFORMED_RESPONSE" ||
+         reason == "MISSING_THOUGHT_SIGNATURE" || reason == "TOO_MANY_TOOL_CALLS";
+}
+
+Json json_of(dom::element element) {
+  return Json::parse(simdjson::to_string(element), nullptr, false);
+}
+
+class GeminiDecoder final : public ReplyDecoder {
+ public:
+  explicit GeminiDecoder(const Attempt& attempt) : usage_(attempt.body.json.size()) {
+    std::string_view id = attempt.request_id;
+    if (const size_t dash = id.find('-'); dash != std::string_view::npos) id.remove_prefix(dash + 1);
+    call_prefix_ = "call_" + std::string(id) + "_";
+  }
+  bool native() const override { return false; }
+  void feed(std::string_view bytes, ReplyBatch& batch) override;
+  void finish(ReplyBatch& batch) override;
+  void whole(std::string_view body, ReplyBatch& batch) override;
+  Usage usage() const override { return usage_.usage(complete_); }
+
+ private:
+  struct Choice {
+    std::string reason;
+    std::string message;  // finishMessage
+    bool content = false;
+    int32_t calls = 0;
+    std::set<std::string, std::less<>> citations;  // as sent: some models repeat them in every piece
+  };
+
+  void piece(std::string_view json, ReplyBatch& batch);
+  void answer(dom::object answer, ReplyBatch& batch);
+  void feedback(dom::object answer);
+  void candidate(dom::object candidate, int64_t position, ReplyBatch& batch);
+  void part(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
+  void text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch);
+  bool call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
+  void cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch);
+  void citations(dom::object candidate, int32_t index, Choice& choice, ReplyBatch& batch);
+  void logprobs(dom::object candidate, int32_t index, size_t first_event, ReplyBatch& batch);
+  void end(bool framed, ReplyBatch& batch);
+  std::optional<Error> broken(bool framed) const;
+
+  GeminiStream stream_;
+  GeminiUsage usage_;
+  std::string call_prefix_;
+  int64_t calls_ = 0;  // over all choices
+  std::map<int32_t, Choice> choices_;
+  std::optional<Error> blocked_;
+  bool complete_ = false;
+};
+
+void GeminiDecoder::text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch) {
+  if (text.empty()) return;
+  usage_.saw_text(text.size());
+  choice.content = true;
+  ChatEvent event;
+  event.kind = kind;
+  event.index = index;
+  event.text = std::move(text);
+  batch.events.push_back(std::move(event));
+}
+
+bool GeminiDecoder::call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
+  dom::object call;
+  if (part["functionCall"].get(call) != SUCCESS && part["function_call"].get(call) != SUCCESS) return false;
+  ChatEvent event;
+  event.kind = Kind::tool_call;
+  event.index = index;
+  event.tool_index = choice.calls++;
+  std::string_view text;
+  if (call["name"].get(text) == SUCCESS) event.tool_call.name = std::string(text);
+  const bool named = call["id"].get(text) == SUCCESS && !text.empty();
+  event.tool_call.id = named ? std::string(text) : call_prefix_ + std::to_string(calls_);
+  ++calls_;
+  dom::object arguments;
+  event.tool_call.arguments = call["args"].get(arguments) == SUCCESS ? simdjson::to_string(arguments) : "{}";
+  usage_.saw_text(event.tool_call.name.size() + event.tool_call.arguments.size());
+  choice.content = true;
+  batch.events.push_back(std::move(event));
+  return true;
+}
+
+/// Pictures and code that the model ran have no word of their own in an answer: they come as the Markdown that chat
+/// clients show.
+std::string markdown_of(dom::object part) {
+  dom::object inner;
+  std::string_view one;
+  std::string_view two;
+  if (part["inlineData"].get(inner) == SUCCESS || part["inline_data"].get(inner) == SUCCESS) {
+    if (inner["data"].get(two) != SUCCESS) return {};
+    if (inner["mimeType"].get(one) != SUCCESS && inner["mime_type"].get(one) != SUCCESS) one = "image/png";
+    return (one.starts_with("image/") ? "![image](data:" : "[file](data:") + std::string(one) + ";base64," +
+           std::string(two) + ")";
+  }
+  if (part["fileData"].get(inner) == SUCCESS && inner["fileUri"].get(two) == SUCCESS)
+    return "[file](" + std::string(two) + ")";
+  if (part["executableCode"].get(inner) == SUCCESS && inner["code"].get(two) == SUCCESS) {
+    const bool python = inner["language"].get(one) == SUCCESS && one == "PYTHON";
+    return std::string(python ? "```python\n" : "```\n") + std::string(two) + "\n```\n";
+  }
+  if (part["codeExecutionResult"].get(inner) == SUCCESS) {
+    if (inner["output"].get(two) != SUCCESS) two = {};
+    return "```output\n" + std::string(two) + "\n```\n";
+  }
+  return {};
+}
+
+void GeminiDecoder::part(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
+  bool thought = false;
+  if (part["thought"].get(thought) != SUCCESS) thought = false;
+  std::string_view words;
+  if (part["text"].get(words) == SUCCESS)
+    text(thought ? Kind::reasoning : Kind::text, std::string(words), index, choice, batch);
+  else if (!call(part, index, choice, batch))
+    text(Kind::text, markdown_of(part), index, choice, batch);
+  if ((part["thoughtSignature"].get(words) != SUCCESS && part["thought_signature"].get(words) != SUCCESS) ||
+      words.empty())
+    return;
+  ChatEvent event;
+  event.kind = Kind::signature;
+  event.index = index;
+  event.signature = std::string(words);
+  event.signer = Signer::gemini;
+  batch.events.push_back(std::move(event));
+}
+
+void GeminiDecoder::cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch) {
+  if (choice.citations.size() >= kCitationsMax || !choice.citations.insert(simdjson::to_string(citation)).second)
+    return;
+  ChatEvent event;
+  event.kind = Kind::citation;
+  event.index = index;
+  if (wrapper != nullptr)
+    event.citation[wrapper] = json_of(citation);
+  else
+    event.citation = json_of(citation);
+  event.citation_of = Protocol::gemini_generate;
+  batch.events.push_back(std::move(event));
+}
+
+/// A citation is one of citationMetadata's sources as it is ({"startIndex","endIndex","uri",…}), or
+/// {"groundingMetadata": …} or {"urlContextMetadata": …}.
+void GeminiDecoder::citations(dom::object candidate, int32_t index, Choice& choice, ReplyBatch& batch) {
+  dom::object metadata;
+  dom::array list;
+  if (candidate["citationMetadata"].get(metadata) == SUCCESS &&
+      (metadata["citationSources"].get(list) == SUCCESS || metadata["citations"].get(list) == SUCCESS))
+    for (const dom::element one : list) cite(one, nullptr, index, choice, batch);
+  dom::element element;
+  for (const char* name : {"groundingMetadata", "urlContextMetadata"})
+    if (candidate[name].get(element) == SUCCESS && element.get(metadata) == SUCCESS && metadata.size() > 0)
+      cite(element, name, index, choice, batch);
+}
+
+LogprobEntry entry_of(dom::element element) {
+  LogprobEntry entry;
+  dom::object object;
+  if (element.get(object) != SUCCESS) return entry;
+  std::string_view token;
+  if (object["token"].get(token) == SUCCESS) entry.token = entry.bytes = std::string(token);
+  if (object["logProbability"].get(entry.logprob) != SUCCESS) entry.logprob = 0;
+  return entry;
+}
+
+/// logprobsResult covers all the text of this piece: it goes with its last text event.
+void GeminiDecoder::logprobs(dom::object candidate, int32_t index, size_t first_event, ReplyBatch& batch) {
+  dom::object result;
+  dom::array chosen;
+  if (candidate["logprobsResult"].get(result) != SUCCESS || result["chosenCandidates"].get(chosen) != SUCCESS) return;
+  dom::array top;
+  const bool has_top = result["topCandidates"].get(top) == SUCCESS;
+  std::vector<TokenLogprobs> tokens;
+  for (const dom::element element : chosen) {
+    TokenLogprobs token{entry_of(element), {}};
+    dom::array others;
+    if (has_top && top.at(tokens.size())["candidates"].get(others) == SUCCESS)
+      for (const dom::element other : others) token.top.push_back(entry_of(other));
+    tokens.push_back(std::move(token));
+  }
+  if (tokens.empty()) return;
+  size_t at = batch.events.size();
+  while (at > first_event && batch.events[at - 1].kind != Kind::text) --at;
+  if (at == first_event) {
+    ChatEvent event;
+    event.index = index;
+    at = batch.events.size() + 1;
+    batch.events.push_back(std::move(event));
+  }
+  batch.events[at - 1].logprobs = std::move(tokens);
+}
+
+void GeminiDecoder::candidate(dom::object candidate, int64_t position, ReplyBatch& batch) {
+  int64_t number = position;
+  if (candidate["index"].get(number) != SUCCESS) number = position;
+  if (number < 0 || number >= kChoicesMax) {
+    batch.error = upstream_fault("the upstream's answer has a candidate with index " + std::to_string(number));
+    return;
+  }
+  const auto index = static_cast<int32_t>(number);
+  Choice& choice = choices_[index];
+  const size_t first_event = batch.events.size();
+  dom::object content;
+  dom::array parts;
+  if (candidate["content"].get(content) == SUCCESS && content["parts"].get(parts) == SUCCESS)
+    for (const dom::element element : parts) {
+      dom::object one;
+      if (element.get(one) == SUCCESS) part(one, index, choice, batch);
+    }
+  logprobs(candidate, index, first_event, batch);
+  citations(candidate, index, choice, batch);
+  const std::string_view reason = finish_reason_of(candidate);
+  // Older models end every piece with STOP: what was said last counts.
+  if (!reason.empty()) choice.reason = std::string(reason);
+  std::string_view message;
+  if (candidate["finishMessage"].get(message) == SUCCESS) choice.message = std::string(message);
+}
+
+void GeminiDecoder::feedback(dom::object answer) {
+  dom::object feedback;
+  if (blocked_ || answer["promptFeedback"].get(feedback) != SUCCESS) return;
+  std::string_view reason;
+  std::string_view message;
+  if (feedback["blockReason"].get(reason) != SUCCESS) reason = {};
+  if (feedback["blockReasonMessage"].get(message) != SUCCESS) message = {};
+  if (reason.empty() && message.empty()) return;
+  std::string detail = "the upstream's safety system blocked the prompt";
+  if (!reason.empty()) detail += " (" + std::string(reason) + ")";
+  if (!message.empty()) detail += ": " + std::string(message);
+  blocked_ = Error{ErrorKind::content_policy, "upstream",      retry_of(ErrorKind::content_policy), 400,
+                   std::move(detail),         "content_filter"};
+}
+
+void GeminiDecoder::answer(dom::object answer, ReplyBatch& batch) {
+  if (auto error = gemini_error(answer)) {
+    batch.error = std::move(*error);
+    return;
+  }
+  usage_.read(answer);
+  feedback(answer);
+  dom::array candidates;
+  if (answer["candidates"].get(candidates) != SUCCESS) return;
+  int64_t position = 0;
+  for (const dom::element element : candidates) {
+    dom::object one;
+    if (!batch.error && element.get(one) == SUCCESS) candidate(one, position++, batch);
+  }
+}
+
+void GeminiDecoder::piece(std::string_view json, ReplyBatch& batch) {
+  if (json.empty()) return;
+  dom::element root;
+  dom::object object;
+  dom::array array;
+  if (gemini_parser().parse(json.data(), json.size()).get(root) != SUCCESS) {
+    batch.error = upstream_fault("the upstream's answer is not JSON");
+    return;
+  }
+  if (root.get(object) == SUCCESS) return answer(object, batch);
+  // Errors of the streaming call come inside an array.
+  if (root.get(array) != SUCCESS) {
+    batch.error = upstream_fault("the upstream's answer is not a JSON object");
+    return;
+  }
+  for (const dom::element element : array)
+    if (!batch.error && element.get(object) == SUCCESS) answer(object, batch);
+}
+
+void GeminiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
+  stream_.feed(bytes);
+  GeminiPiece next;
+  while (!batch.error && stream_.next(next)) piece(next.json, batch);
+  if (batch.error) return;
+  if (stream_.too_large()) batch.error = upstream_fault("the upstream sent a stream event larger than 16 MiB");
+  if (stream_.garbage()) batch.error = upstream_fault("the upstream's stream is not a JSON array");
+}
+
+/// `framed`: a whole body, which is complete by its length.
+std::optional<Error> GeminiDecoder::broken(bool framed) const {
+  if (choices_.empty()) {
+    if (blocked_) return blocked_;
+    return upstream_fault(framed ? "the upstream's answer has no candidates"
+                                 : "the upstream's stream ended before its end mark");
+  }
+  std::string failure;
+  for (const auto& [index, choice] : choices_) {
+    if (choice.reason.empty() && !framed) return upstream_fault("the upstream's stream ended before its end mark");
+    const bool failed = ending_of(choice.reason) == Ending::failed && (!choice.content || spoils(choice.reason));
+    if (!failed) return {};
+    failure = choice.reason.empty() ? "the upstream's answer has neither content nor a finish reason"
+                                    : "the upstream's answer failed with " + choice.reason;
+    if (!choice.message.empty()) failure += ": " + choice.message;
+  }
+  if (blocked_) return blocked_;
+  return upstream_fault(std::move(failure));
+}
+
+void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
+  if (auto error = broken(framed)) {
+    batch.error = std::move(*error);
+    return;
+  }
+  for (const auto& [index, choice] : choices_) {
+    ChatEvent event;
+    event.kind = Kind::finish;
+    event.index = index;
+    const Ending ending = ending_of(choice.reason);
+    if (ending == Ending::length)
+      event.stop = StopReason::length;
+    else if (ending == Ending::filtered)
+      event.stop = StopReason::content_filter;
+    else
+      event.stop = choice.calls > 0 ? StopReason::tool_calls : StopReason::stop;
+    batch.events.push_back(std::move(event));
+  }
+  complete_ = true;
+  batch.end = true;
+}
+
+// Finish events wait for the end of the body: a reason may be revised, and usage comes with the last piece.
+void GeminiDecoder::finish(ReplyBatch& batch) {
+  GeminiPiece last;
+  if (stream_.flush(last)) piece(last.json, batch);
+  if (!batch.error && stream_.open()) batch.error = upstream_fault("the upstream's stream ended before its end mark");
+  if (!batch.error) end(false, batch);
+}
+
+void GeminiDecoder::whole(std::string_view body, ReplyBatch& batch) {
+  piece(body, batch);
+  if (!batch.error && body.empty()) batch.error = upstream_fault("the upstream's answer is empty");
+  if (!batch.error) end(true, batch);
+}
+
+}  // namespace
+
+std::unique_ptr<ReplyDecoder> make_gemini_decoder(const Attempt& attempt) {
+  return std::make_unique<GeminiDecoder>(attempt);
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,419 @@
+// The gemini codec: what a neutral request becomes, and recorded answers in each of their forms, whole and split at
+// every byte.
+#include "providers/gemini.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/providers/gemini_rig.h"
+
+namespace weir::providers {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::unique_ptr<Codec> codec(const std::string& base_path = "", bool drop = false) {
+  config::AccountConfig account;
+  account.api_key = Secret("key");
+  account.drop_params = drop;
+  return make_gemini_codec(account, base_path);
+}
+
+Message message(Role role, std::string text) {
+  Message out;
+  out.role = role;
+  if (!text.empty()) out.parts.push_back(Part::of_text(std::move(text)));
+  return out;
+}
+
+Message tool_result(std::string id, std::string text) {
+  Message out = message(Role::tool, std::move(text));
+  out.tool_call_id = std::move(id);
+  return out;
+}
+
+Json encoded(GeminiRig& rig, std::string_view model = "gemini-2.5-flash") {
+  const Encoded out = encode(*codec(), rig, model);
+  EXPECT_FALSE(out.error) << (out.error ? out.error->detail : "");
+  return out.json();
+}
+
+TEST(GeminiCodec, Conversation) {
+  GeminiRig rig;
+  rig.request.messages = {message(Role::system, "be brief"), message(Role::user, "hi"),
+                          message(Role::assistant, ""),      tool_result("a", R"({"t":21})"),
+                          tool_result("b", "rain"),          message(Role::developer, "and kind")};
+  Message& calls = rig.request.messages[2];
+  Part thought{.kind = Part::Kind::reasoning, .text = "hm"};
+  thought.signer = Signer::anthropic;
+  thought.signature = "foreign";
+  Part call = Part::of_call({"a", "temp", R"({"city":"Rome"})"});
+  call.signer = Signer::gemini;
+  call.signature = "c2ln";
+  calls.parts = {thought, call, Part::of_call({"b", "sky", ""})};
+  rig.request.messages[4].tool_failed = true;
+  const Json body = encoded(rig);
+  EXPECT_EQ(body.dump(),
+            R"({"systemInstruction":{"parts":[{"text":"be brief"},{"text":"and kind"}]},"contents":[)"
+            R"({"role":"user","parts":[{"text":"hi"}]},)"
+            R"({"role":"model","parts":[{"text":"hm","thought":true},)"
+            R"({"functionCall":{"name":"temp","id":"a","args":{"city":"Rome"}},"thoughtSignature":"c2ln"},)"
+            R"({"functionCall":{"name":"sky","id":"b","args":{}}}]},)"
+            R"({"role":"user","parts":[{"functionResponse":{"name":"temp","id":"a","response":{"t":21}}},)"
+            R"({"functionResponse":{"name":"sky","id":"b","response":{"error":"rain"}}}]}]})");
+  calls.parts[1].signature.clear();
+  EXPECT_EQ(encoded(rig, "gemini-3-flash-preview")["contents"][1]["parts"][1]["thoughtSignature"],
+            "skip_thought_signature_validator");
+  rig.request.messages[3].tool_call_id = "unknown";
+  EXPECT_EQ(encode(*codec("", true), rig, "gemini-2.5-flash").error->param, "messages[3].tool_call_id");
+}
+
+TEST(GeminiCodec, EmptyConversationsAndGemma) {
+  GeminiRig rig;
+  rig.request.messages = {message(Role::system, "only this")};
+  EXPECT_EQ(encoded(rig)["contents"].dump(), R"([{"role":"user","parts":[{"text":"only this"}]}])");
+  EXPECT_FALSE(encoded(rig).contains("systemInstruction"));
+  rig.request.messages = {message(Role::user, "")};
+  EXPECT_EQ(encoded(rig)["contents"].size(), 1u);
+  rig.request.messages = {message(Role::user, "hi"), message(Role::system, "s")};
+  EXPECT_EQ(encoded(rig, "gemma-3-27b-it")["contents"][0]["parts"][0]["text"], "s");
+}
+
+TEST(GeminiCodec, Media) {
+  GeminiRig rig;
+  Message user = message(Role::user, "look");
+  Part image{.kind = Part::Kind::image};
+  image.media.data = "iVBORw0KGgo=";
+  image.media.detail = "low";
+  Part url{.kind = Part::Kind::image};
+  url.media.url = "https://example.com/a.webp?size=1";
+  Part audio{.kind = Part::Kind::audio};
+  audio.media.mime = "audio/mpeg";
+  audio.media.data = "SUQz";
+  Part file{.kind = Part::Kind::file};
+  file.media.file_id = "files/abc";
+  user.parts.insert(user.parts.end(), {image, url, audio, file});
+  rig.request.messages = {user};
+  const Json body = encoded(rig);
+  EXPECT_EQ(body["contents"][0]["parts"].dump(),
+            R"([{"text":"look"},{"inlineData":{"mimeType":"image/png","data":"iVBORw0KGgo="}},)"
+            R"({"fileData":{"mimeType":"image/webp","fileUri":"https://example.com/a.webp?size=1"}},)"
+            R"({"inlineData":{"mimeType":"audio/mpeg","data":"SUQz"}},)"
+            R"({"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}])");
+  EXPECT_EQ(body["generationConfig"]["mediaResolution"], "MEDIA_RESOLUTION_LOW");
+  rig.request.messages[0].parts[4].media.file_id = "file-openai";
+  EXPECT_EQ(encode(*codec("", true), rig, "gemini-2.5-flash").error->param, "messages[0].content[4]");
+
+  Message calls = message(Role::assistant, "");
+  calls.parts = {Part::of_call({"a", "shot", "{}"})};
+  Message result = tool_result("a", "done");
+  result.parts.push_back(image);
+  rig.request.messages = {message(Role::user, "x"), calls, result};
+  const Json beside = encoded(rig)["contents"][2]["parts"];
+  EXPECT_TRUE(beside.size() == 2 && beside[1].contains("inlineData"));
+  const Json within = encoded(rig, "gemini-3.1-pro-preview")["contents"][2]["parts"];
+  EXPECT_EQ(within.size(), 1u);
+  EXPECT_EQ(within[0]["functionResponse"]["parts"][0]["inlineData"]["data"], "iVBORw0KGgo=");
+}
+
+TEST(GeminiCodec, Configuration) {
+  GeminiRig rig;
+  ChatRequest& in = rig.request;
+  in.messages = {message(Role::user, "hi")};
+  in.temperature = 0.5;
+  in.top_p = 0.9;
+  in.top_k = 40;
+  in.output_tokens_max = 100;
+  in.presence_penalty = 1;
+  in.seed = 7;
+  in.n = 2;
+  in.stop = {"END"};
+  in.logprobs = true;
+  in.top_logprobs = 3;
+  in.response_format.kind = ResponseFormat::Kind::json_schema;
+  in.response_format.schema = Json::parse(R"({"type":"object","additionalProperties":false})");
+  in.service_tier = "flex";
+  in.extensions["cachedContent"] = "cachedContents/x";
+  in.extensions["generationConfig"] = {{"audioTimestamp", true}};
+  rig.cap = 60;
+  EXPECT_EQ(encoded(rig).dump(),
+            R"({"contents":[{"role":"user","parts":[{"text":"hi"}]}],"generationConfig":{"temperature":0.5,"topP":0.9,)"
+            R"("topK":40,"maxOutputTokens":60,"presencePenalty":1.0,"seed":7,"candidateCount":2,)"
+            R"("stopSequences":["END"],"responseLogprobs":true,"logprobs":3,"responseMimeType":"application/json",)"
+            R"("responseJsonSchema":{"type":"object","additionalProperties":false},"audioTimestamp":true},)"
+            R"("serviceTier":"flex","cachedContent":"cachedContents/x"})");
+}
+
+TEST(GeminiCodec, WhatCannotBeSaid) {
+  GeminiRig rig;
+  ChatRequest& in = rig.request;
+  in.messages = {message(Role::user, "hi")};
+  in.logit_bias = {{5, 1.0}};
+  in.user = "u";
+  in.seed = int64_t{1} << 40;
+  in.unmodelled["store"] = true;
+  const Encoded refused = encode(*codec(), rig, "gemini-2.5-flash");
+  ASSERT_TRUE(refused.error);
+  EXPECT_EQ(refused.error->code, "unsupported_parameter");
+  EXPECT_EQ(refused.error->retry, Retry::other_target);
+  const Encoded dropped = encode(*codec("", true), rig, "gemini-2.5-flash");
+  EXPECT_FALSE(dropped.error);
+  EXPECT_EQ(dropped.dropped, "seed,logit_bias,user,store");
+  in = {};
+  in.prompts = {"a", "b"};
+  in.messages = {message(Role::user, "a")};
+  EXPECT_EQ(encode(*codec("", true), rig, "gemini-2.5-flash").error->param, "prompt");
+}
+
+TEST(GeminiCodec, Tools) {
+  GeminiRig rig;
+  ChatRequest& in = rig.request;
+  in.messages = {message(Role::user, "hi")};
+  Tool tool;
+  tool.name = "f";
+  tool.description = "d";
+  tool.parameters =
+      Json::parse(R"({"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"required":["a"],)"
+                  R"("$defs":{"A":{"type":["string","null"],"const":"x"}},"additionalProperties":false})");
+  Tool search;
+  search.native = {{"googleSearch", Json::object()}};
+  search.native_of = Protocol::gemini_generate;
+  in.tools = {tool, search};
+  in.tool_choice = {.kind = ToolChoice::Kind::named, .name = "f", .parallel = {}};
+  const Json body = encoded(rig);
+  EXPECT_EQ(body["tools"][0].dump(), R"({"googleSearch":{}})");
+  EXPECT_EQ(body["tools"][1]["functionDeclarations"][0]["parametersJsonSchema"], tool.parameters);
+  EXPECT_EQ(body["toolConfig"].dump(), R"({"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f"]}})");
+  EXPECT_EQ(encoded(rig, "gemini-2.0-flash")["tools"][1]["functionDeclarations"][0]["parameters"].dump(),
+            R"({"type":"OBJECT","properties":{"a":{"nullable":true,"type":"STRING","enum":["x"]}},"required":["a"]})");
+  in.tool_choice = {};
+  in.tools = {tool};
+  in.tools[0].strict = true;
+  EXPECT_EQ(encoded(rig)["toolConfig"]["functionCallingConfig"]["mode"], "VALIDATED");
+  in.tools[0].parameters["not"] = Json::object();
+  EXPECT_THAT(encode(*codec(), rig, "gemini-2.0-flash").error->detail, HasSubstr("not"));
+  in.tools[0].parameters = Json::parse(R"({"$ref":"#/$defs/A","$defs":{"A":{"items":{"$ref":"#/$defs/A"}}}})");
+  EXPECT_THAT(encode(*codec(), rig, "gemini-2.0-flash").error->detail, HasSubstr("$ref"));
+}
+
+TEST(GeminiCodec, Thinking) {
+  struct Row {
+    const char* model;
+    const char* effort;
+    const char* expected;  // "refused", or thinkingConfig
+  };
+  for (const Row& row : {
+           Row{"gemini-2.5-flash", "low", R"({"includeThoughts":true,"thinkingBudget":2048})"},
+           Row{"gemini-2.5-flash", "none", R"({"thinkingBudget":0})"},
+           Row{"gemini-2.5-flash", "max", R"({"includeThoughts":true,"thinkingBudget":24576})"},
+           Row{"gemini-2.5-pro", "max", R"({"includeThoughts":true,"thinkingBudget":32768})"},
+           Row{"gemini-2.5-pro", "none", "refused"},
+           Row{"gemini-3-flash-preview", "none", R"({"thinkingLevel":"minimal"})"},
+           Row{"gemini-3-flash-preview", "medium", R"({"includeThoughts":true,"thinkingLevel":"medium"})"},
+           Row{"gemini-3-pro-preview", "medium", R"({"includeThoughts":true,"thinkingLevel":"high"})"},
+           Row{"gemini-3.1-pro-preview", "minimal", R"({"includeThoughts":true,"thinkingLevel":"low"})"},
+           Row{"gemini-3.1-pro-preview", "none", "refused"},
+           Row{"gemini-flash-latest", "high", R"({"includeThoughts":true,"thinkingLevel":"high"})"},
+           Row{"gemini-2.0-flash", "none", "null"},
+           Row{"gemini-2.0-flash", "low", "refused"},
+       }) {
+    SCOPED_TRACE(std::string(row.model) + " " + row.effort);
+    GeminiRig rig;
+    rig.request.messages = {message(Role::user, "hi")};
+    rig.request.reasoning.effort = row.effort;
+    const Encoded out = encode(*codec(), rig, row.model);
+    if (out.error) {
+      EXPECT_STREQ(row.expected, "refused");
+      continue;
+    }
+    Json json = out.json();
+    EXPECT_EQ(json["generationConfig"]["thinkingConfig"].dump(), row.expected);
+  }
+  GeminiRig rig;
+  rig.request.messages = {message(Role::user, "hi")};
+  rig.request.reasoning.budget_tokens = 5000;
+  rig.request.reasoning.show = false;
+  EXPECT_EQ(encoded(rig)["generationConfig"].dump(), R"({"thinkingConfig":{"thinkingBudget":5000}})");
+  EXPECT_EQ(encoded(rig, "gemini-3-flash")["generationConfig"].dump(),
+            R"({"thinkingConfig":{"thinkingLevel":"medium"}})");
+}
+
+TEST(GeminiCodec, AddressesAndPassThrough) {
+  GeminiRig rig(Protocol::gemini_generate, R"({ "contents" : [ ] , "x":1.50 })", true);
+  Encoded out = encode(*codec(), rig, "gemini-2.5-flash");
+  EXPECT_EQ(out.target, "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
+  EXPECT_EQ(out.body, rig.json);
+  EXPECT_THAT(out.headers, HasSubstr("x-goog-api-key: key\r\n"));
+  rig.body.sse = false;
+  EXPECT_EQ(encode(*codec("/p/v1"), rig, "tunedModels/a b").target, "/p/v1/tunedModels/a%20b:streamGenerateContent");
+  rig.body.stream = false;
+  rig.cap = 9;
+  out = encode(*codec("/p"), rig, "m");
+  EXPECT_EQ(out.target, "/p/v1beta/models/m:generateContent");
+  EXPECT_EQ(out.body, R"({"generationConfig":{"maxOutputTokens":9}, "contents" : [ ] , "x":1.50 })");
+  const auto capped = [](std::string json) {
+    GeminiRig call(Protocol::gemini_generate, std::move(json));
+    call.cap = 9;
+    return encode(*codec(), call, "m").body;
+  };
+  EXPECT_EQ(capped(R"({"contents":[],"generationConfig":{"topK":1}})"),
+            R"({"contents":[],"generationConfig":{"maxOutputTokens":9,"topK":1}})");
+  EXPECT_EQ(capped(R"({"generation_config": { } ,"contents":[]})"),
+            R"({"generation_config": {"maxOutputTokens":9 } ,"contents":[]})");
+  GeminiRig images(Protocol::openai_images);
+  EXPECT_EQ(encode(*codec(), images, "m").error->code, "unsupported_operation");
+}
+
+TEST(GeminiCodec, EmbeddingsAndCounts) {
+  GeminiRig rig(Protocol::openai_embeddings,
+                R"({"model":"public","input":["a","b"],"dimensions":2,"encoding_format":"base64"})");
+  const Encoded out = encode(*codec(), rig, "gemini-embedding-001");
+  EXPECT_EQ(out.target, "/v1beta/models/gemini-embedding-001:batchEmbedContents");
+  EXPECT_EQ(out.body,
+            R"({"requests":[{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"a"}]},)"
+            R"("outputDimensionality":2},{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"b"}]},)"
+            R"("outputDimensionality":2}]})");
+  const char* answer = R"({"embeddings":[{"values":[1,0.5]},{"values":[-1,0.25]}]})";
+  const Decoded binary = decode_whole(*codec(), rig, "m", answer);
+  EXPECT_THAT(binary.bytes, HasSubstr(R"("index":0,"embedding":"AACAPwAAAD8="})"));
+  EXPECT_THAT(binary.bytes, HasSubstr(R"("model":"public","usage":{"prompt_tokens":)"));
+  EXPECT_FALSE(binary.reported);
+  GeminiRig plain(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
+  EXPECT_THAT(decode_whole(*codec(), plain, "m", answer).bytes, HasSubstr(R"("embedding":[-1,0.25]})"));
+  GeminiRig tokens(Protocol::openai_embeddings, R"({"model":"public","input":[[1,2]]})");
+  EXPECT_EQ(encode(*codec(), tokens, "m").error->param, "input");
+  GeminiRig wrong(Protocol::openai_embeddings, R"({"model":"public","input":[]})");
+  EXPECT_EQ(encode(*codec(), wrong, "m").error->param, "input");
+
+  GeminiRig count(Protocol::anthropic_count);
+  count.request.messages = {message(Role::user, "hi")};
+  EXPECT_EQ(encode(*codec(), count, "m").body,
+            R"({"generateContentRequest":{"model":"models/m","contents":[{"role":"user","parts":[{"text":"hi"}]}]}})");
+  EXPECT_EQ(decode_whole(*codec(), count, "m", R"({"totalTokens": 12})").bytes, R"({"input_tokens":12})");
+}
+
+TEST(GeminiCodec, EventsOfAnAnswer) {
+  GeminiRig rig;
+  const Decoded out = decode_whole(*codec(), rig, "m", R"({"candidates":[{"content":{"parts":[
+      {"text":"plan","thought":true},{"text":"I look","thoughtSignature":"c2ln"},
+      {"functionCall":{"name":"f","args":{"a":[1,2.5]}},"thoughtSignature":"Zg=="},{"functionCall":{"name":"g","id":"own"}},
+      {"inlineData":{"mimeType":"image/png","data":"AA=="}},{}]},
+      "finishReason":"STOP","citationMetadata":{"citationSources":[{"startIndex":1,"uri":"u"}]},
+      "groundingMetadata":{"webSearchQueries":["q"]},
+      "logprobsResult":{"chosenCandidates":[{"token":"I","logProbability":-0.5}],
+                        "topCandidates":[{"candidates":[{"token":"I","logProbability":-0.5}]}]}},
+      {"index":1,"content":{"parts":[{"text":"b"}]},"finishReason":"MAX_TOKENS"}],
+      "usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":5,"candidatesTokenCount":7,"thoughtsTokenCount":3,
+        "cachedContentTokenCount":4,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":6}]}})");
+  EXPECT_THAT(out.lines,
+              ElementsAre("reasoning 0 plan", "text 0 I look", "signature 0 c2ln",
+                          R"(call 0 0 call_7_0 f {"a":[1,2.5]})", "signature 0 Zg==", "call 0 1 own g {}",
+                          "text 0 ![image](data:image/png;base64,AA==) +1", R"(citation 0 {"startIndex":1,"uri":"u"})",
+                          R"(citation 0 {"groundingMetadata":{"webSearchQueries":["q"]}})", "text 1 b",
+                          finish_line(StopReason::tool_calls), finish_line(StopReason::length, 1)));
+  config::TokenCounts counts{.input = 15, .cached_input = 4, .output = 10, .reasoning = 3};
+  counts.audio_input = 6;
+  EXPECT_EQ(out.counts, counts);
+  EXPECT_TRUE(out.end && out.reported);
+}
+
+TEST(GeminiCodec, BrokenAnswers) {
+  GeminiRig rig;
+  const auto gemini = codec();
+  const auto whole = [&](std::string_view body) { return decode_whole(*gemini, rig, "m", body); };
+  EXPECT_THAT(whole("nonsense").error, HasSubstr("not JSON"));
+  EXPECT_THAT(whole("").error, HasSubstr("empty"));
+  EXPECT_THAT(whole("[]").error, HasSubstr("no candidates"));
+  EXPECT_THAT(whole("3").error, HasSubstr("not a JSON object"));
+  EXPECT_THAT(whole(R"({"candidates":[{"index":99999}]})").error, HasSubstr("99999"));
+  EXPECT_THAT(whole(R"({"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"no such f"}]})").error,
+              HasSubstr("no such f"));
+  EXPECT_THAT(whole(R"([{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}])").error,
+              HasSubstr("429 RESOURCE_EXHAUSTED slow down"));
+  const auto stream = [&](std::string_view body) { return decode_stream(*gemini, rig, "m", {body}); };
+  EXPECT_THAT(stream("").error, HasSubstr("ended before"));
+  EXPECT_THAT(stream(R"([{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]})").error,
+              HasSubstr("ended before"));
+  EXPECT_THAT(stream(R"([{"candidates":[)").error, HasSubstr("not JSON"));
+  EXPECT_THAT(stream("[nonsense").error, HasSubstr("not a JSON array"));
+  const Decoded cut = stream("data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"some words\"}]}}]}\n\n");
+  EXPECT_THAT(cut.error, HasSubstr("ended before"));
+  EXPECT_GT(cut.counts.output, 0);
+}
+
+/// Streams of the recordings with this API, in both directions.
+TEST(GeminiCodec, RecordingsWholeAndSplitAtEveryByte) {
+  const fs::path folder = shared_wire() / "best/gemini";
+  if (!fs::is_directory(folder)) GTEST_SKIP() << "../shared/data is not there";
+  const auto gemini = codec();
+  int answers = 0;
+  int errors = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool sse = name.ends_with(".response.sse");
+    if (!sse && !name.ends_with(".response.json")) continue;
+    SCOPED_TRACE(name);
+    const std::string text = read_file(entry.path());
+    if (name.starts_with("error")) {
+      const fs::path meta = folder / (name.substr(0, name.find('.')) + ".response.meta.json");
+      const int status = Json::parse(read_file(meta)).value("status", 400);
+      const Error error = classified(*gemini, status, text);
+      EXPECT_EQ(error.kind, name.starts_with("error-1") ? ErrorKind::authentication : ErrorKind::not_found);
+      EXPECT_EQ(error.http_status, status);
+      EXPECT_THAT(error.detail, testing::Not(HasSubstr("answered with status")));
+      ++errors;
+      continue;
+    }
+    ++answers;
+    if (name.starts_with("embed") || name.starts_with("count-tokens")) {
+      const bool embed = name.starts_with("embed");
+      GeminiRig rig(embed ? Protocol::openai_embeddings : Protocol::anthropic_count, R"({"input":"x"})");
+      const Decoded out = decode_whole(*gemini, rig, "m", text);
+      EXPECT_TRUE(out.end);
+      if (embed) {
+        EXPECT_EQ(Json::parse(out.bytes)["data"][0]["embedding"].size(), 768u);
+      } else {
+        EXPECT_EQ(out.bytes, R"({"input_tokens":12})");
+      }
+      continue;
+    }
+    const bool stream = sse || name.starts_with("stream");
+    GeminiRig rig(Protocol::openai_chat, "{}", stream);
+    const Decoded out =
+        stream ? decode_split_everywhere(*gemini, rig, "m", text) : decode_whole(*gemini, rig, "m", text);
+    EXPECT_TRUE(out.end) << out.error;
+    EXPECT_EQ(out.reported, text.find("promptTokenCount") != std::string::npos);
+    if (name.find("tools") != std::string::npos || name.starts_with("stream-array")) {
+      EXPECT_EQ(out.count("call 0 0 "), 1u);
+      EXPECT_EQ(out.lines.back(), finish_line(StopReason::tool_calls));
+    } else if (name.starts_with("blocked")) {
+      EXPECT_THAT(out.lines, ElementsAre(finish_line(StopReason::content_filter)));
+    } else {
+      EXPECT_FALSE(out.text().empty());
+      EXPECT_EQ(out.lines.back(), finish_line(StopReason::stop));
+    }
+    GeminiRig same(Protocol::gemini_generate, "{}", stream);
+    const Decoded native =
+        stream ? decode_split_everywhere(*gemini, same, "m", text) : decode_whole(*gemini, same, "m", text);
+    EXPECT_EQ(native.bytes, text) << "byte for byte";
+    EXPECT_TRUE(native.end && native.counts == out.counts);
+  }
+  std::printf("%d recorded answers, %d errors\n", answers, errors);
+  EXPECT_GE(answers, 14);
+  EXPECT_GE(errors, 5);
+}
+
+TEST(GeminiCodec, NativeErrorsInsideStreams) {
+  const auto gemini = codec();
+  const std::string first = R"({"candidates":[{"content":{"parts":[{"text":"a"}]}}]})";
+  const std::string error = R"({"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}})";
+  GeminiRig rig(Protocol::gemini_generate, "{}", true);
+  const Decoded array = decode_stream(*gemini, rig, "m", {"[" + first + "\n,\n" + error + "\n]"});
+  EXPECT_EQ(array.bytes, "[" + first + "\n,\n" + error + "]");
+  EXPECT_THAT(array.error, HasSubstr("busy"));
+  const Decoded events = decode_stream(*gemini, rig, "m", {"data: " + first + "\r\n\r\n" + error + "\n"});
+  EXPECT_EQ(events.bytes, "data: " + first + "\r\n\r\ndata: " + error + "\r\n\r\n");
+}
+
+}  // namespace
+}  // namespace weir::providers
