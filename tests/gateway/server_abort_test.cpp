@@ -77,6 +77,23 @@ TEST(ServerAbort, AlsoWhenItPipelinedBeforeItLeft) {
   until_empty(rig.server());
 }
 
+TEST(ServerAbort, AlsoWhenMoreThanIsReadAheadCameBefore) {
+  for (const bool before : {true, false}) {
+    Waiting waiting;
+    ServerRig rig(waiting.handler());
+    auto client = rig.connect();
+    const std::string much =
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + std::string(400'000, 'x');
+    client.send(before ? kGet + much : kGet);
+    ASSERT_TRUE(waiting.begun.wait());
+    if (!before) client.send(much);
+    client.close();
+    EXPECT_TRUE(waiting.ended.wait());
+    EXPECT_EQ(waiting.source, "client");
+    until_empty(rig.server());
+  }
+}
+
 TEST(ServerAbort, PipeliningAloneIsNoReasonToAbort) {
   Latch begun;
   Latch go;
