@@ -1,4 +1,5 @@
 #include "providers/anthropic.h"
+#include "providers/bedrock.h"
 #include "providers/codec.h"
 #include "providers/cohere.h"
 #include "providers/gemini.h"
@@ -62,10 +63,28 @@ std::unique_ptr<Provider> make_vertex(Core& core, const config::AccountConfig& a
   return make_remote_provider(core, account, make_vertex_codec, vertex_url(account), std::move(grant));
 }
 
+/// Bedrock's URL hangs on the region, and the signature on the URL.
+std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& account) {
+  const auto broken = [&](std::string what) {
+    return make_broken_provider(
+        {ErrorKind::config, account.name, Retry::other_target, 502, "account " + account.name + ": " + what});
+  };
+  const auto region = account.options.find("region");
+  const std::string name = region == account.options.end() ? "" : region->second;
+  if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
+    return broken("region must be one of AWS's, as us-east-1");
+  const bool keys = account.options.contains("access_key_id") && account.secrets.contains("secret_access_key");
+  if (account.api_key.empty() && !keys) return broken("needs api_key, or access_key_id and secret_access_key");
+  config::AccountConfig whole = account;
+  if (whole.base_url.empty()) whole.base_url = bedrock_base_url(name);
+  return make_remote_provider(core, whole, make_bedrock_codec, "");
+}
+
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
       {"anthropic", kAnthropicUrl, true, make_anthropic}, {"gemini", kGeminiUrl, true, make_gemini},
-      {"vertex", kVertexUrl, true, make_vertex},          {"echo", "", false, make_echo_provider},
+      {"vertex", kVertexUrl, true, make_vertex},          {"bedrock", "", true, make_bedrock},
+      {"echo", "", false, make_echo_provider},
       {"cohere", kCohereUrl, true, make_cohere},
   };
   for (const OpenAiDialect& dialect : openai_dialects())

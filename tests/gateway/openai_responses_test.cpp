@@ -62,7 +62,7 @@ ChatEvent finish(StopReason stop) {
 
 /// An answer encoded both ways.
 struct Answer {
-  explicit Answer(const std::vector<ChatEvent>& events, std::string json = R"({"model":"m","input":"x"})",
+  explicit Answer(const std::vector<ChatEvent>& happened, std::string json = R"({"model":"m","input":"x"})",
                   std::string_view previous = {})
       : json_text(std::move(json)) {
     providers::CallBody body;
@@ -76,10 +76,10 @@ struct Answer {
     usage.counts = {.input = 11, .cached_input = 3, .output = 5, .reasoning = 2};
     auto streaming = make_responses_encoder(context);
     streaming->begin(usage, stream);
-    for (const auto& event : events) streaming->chunk(event, stream);
+    for (const auto& event : happened) streaming->chunk(event, stream);
     streaming->final(usage, NanoUsd{1500}, stream);
     auto collecting = make_responses_encoder(context);
-    for (const auto& event : events) collecting->add(event);
+    for (const auto& event : happened) collecting->add(event);
     whole = Json::parse(collecting->whole(usage, NanoUsd{1500}));
     split();
   }

@@ -41,13 +41,15 @@ struct Rig {
   Result<Json> encoded() {
     call = {};
     const Attempt one = attempt();
-    auto done = make_cohere_codec(account, "/v2")->encode(one, call);
+    codec = make_cohere_codec(account, "/v2");
+    auto done = codec->encode(one, call);
     if (!done) return std::move(done).error();
     std::string text;
     for (const auto piece : call.body) text += piece;
     return Json::parse(text);
   }
   config::AccountConfig account;
+  std::unique_ptr<Codec> codec;  // what `call` points into
   CallBody body;
   ChatRequest request;
   Core core{0};
@@ -221,7 +223,9 @@ Decoded decode_every_way(const std::string& text) {
   const std::string_view view = text;
   std::vector<std::string_view> bytes;
   for (size_t cut = 0; cut < text.size(); ++cut) {
-    if (cut > 0) EXPECT_EQ(decode({view.substr(0, cut), view.substr(cut)}), whole) << cut;
+    if (cut > 0) {
+      EXPECT_EQ(decode({view.substr(0, cut), view.substr(cut)}), whole) << cut;
+    }
     bytes.push_back(view.substr(cut, 1));
   }
   EXPECT_EQ(decode(bytes), whole);

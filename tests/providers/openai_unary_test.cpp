@@ -86,7 +86,9 @@ TEST(OpenAiUnary, RecordedStreamsWholeAndSplitAtEveryByte) {
     EXPECT_TRUE(decoded.done && decoded.end && !decoded.error);
     EXPECT_EQ(decoded.reported, responses);
     EXPECT_GT(decoded.counts.output, 0);
-    if (responses) EXPECT_EQ(decoded.spliced, "\"input_tokens\":");
+    if (responses) {
+      EXPECT_EQ(decoded.spliced, "\"input_tokens\":");
+    }
     ++streams;
   }
   EXPECT_GE(streams, 5);
