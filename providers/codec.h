@@ -59,7 +59,8 @@ class Codec {
   virtual Error classify(int status, const HeaderLookup& header, std::string_view body) const = 0;
   /// Whether a 2xx answer to a streaming call with this content type is a stream (else it is an error in disguise).
   virtual bool is_stream(std::string_view content_type) const {
-    return content_type.find("json") == std::string_view::npos;
+    const auto says = [&](std::string_view what) { return content_type.find(what) != std::string_view::npos; };
+    return !says("json") && !says("html") && !says("xml");
   }
 };
 

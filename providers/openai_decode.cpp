@@ -110,6 +110,7 @@ class OpenAiDecoder final : public ReplyDecoder {
   uint64_t input_estimate_;
   int64_t text_bytes_ = 0;  // of the answer's text, for an estimate where no usage comes
   int64_t text_events_ = 0;
+  bool begun_ = false;  // an event was seen
   bool done_ = false;
   bool finished_ = false;  // a finish_reason was seen
   std::string head_;       // an event of text up to the text, and from its closing quote to its end
@@ -185,6 +186,22 @@ bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
 }
 
 void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
+  if (!begun_ && event.data.empty() && event.type.empty()) {
+    // Comments and blank lines may come first; anything else without a field is no event stream at all.
+    const size_t text = event.raw.find_first_not_of(" \t\r\n");
+    if (text != std::string_view::npos && event.raw[text] != ':' && !event.raw.substr(text).starts_with("id:") &&
+        !event.raw.substr(text).starts_with("retry:")) {
+      batch.error = Error{ErrorKind::upstream,
+                          "upstream",
+                          Retry::other_target,
+                          502,
+                          "the upstream answered a streaming request with something that is no event stream",
+                          "upstream_error"};
+      return;
+    }
+  } else {
+    begun_ = true;
+  }
   if (event.data == "[DONE]") {
     done_ = true;
     batch.segments.push_back({Segment::Kind::done, event.raw});

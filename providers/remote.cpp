@@ -92,14 +92,16 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
     co_return codec_->classify(
         head.status(), [&](std::string_view name) { return head.header(name); }, text);
   }
-  // A server may answer a stream request with a plain JSON body (an error in disguise, or no support for streams).
+  // A server may answer a stream request with a JSON body (an error in disguise, or no support for streams), or a page.
   const auto type = head.header("content-type");
   const bool streamed = attempt.body.stream && (!type || codec_->is_stream(*type));
   if (attempt.body.stream && !streamed) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     Error error = codec_->classify(
         502, [&](std::string_view name) { return head.header(name); }, body ? *body : std::string_view{});
-    error.detail = "the upstream answered a streaming request with a JSON body: " + error.detail;
+    const bool says_why = !error.detail.starts_with("the upstream answered with status");
+    error.detail = "the upstream answered a streaming request with status " + std::to_string(head.status()) + " and " +
+                   std::string(type->substr(0, 64)) + ", no event stream" + (says_why ? ": " + error.detail : "");
     co_return error;
   }
   co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), streamed,

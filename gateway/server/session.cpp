@@ -104,7 +104,8 @@ void Session::pump() {
   }
   do {
     if (ahead_.size() + (in_.size() - raw_end_) >= limits_.pipelined_bytes_max) {
-      paused_ = true;
+      // What is unread hides the client's end from reads: the socket tells of it by itself.
+      if (!std::exchange(paused_, true)) transport_->socket().watch_hangup({&Session::hung_up, this});
       return;
     }
     const IoResult result = transport_->read(ahead_.prepare(kReadSpaceMin));

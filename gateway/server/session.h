@@ -69,6 +69,10 @@ class Session final : public Exchange, private providers::WheelTimer {
   void wake();
   auto input();
   Task<void> linger();
+  static void hung_up(void* self) noexcept {
+    auto* session = static_cast<Session*>(self);
+    if (session->busy_ && session->paused_) session->lost();
+  }
   static void readable(void* self) noexcept { static_cast<Session*>(self)->on_readable(); }
 
   // Writing (exchange.cpp)

@@ -35,6 +35,7 @@ struct Socket::State final : Loop::Watched {
     if ((events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) side(Direction::read).ready = true;
     if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) side(Direction::write).ready = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) more_behind_short_reads = true;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up = true;
     on_turn();
   }
   void on_turn() noexcept override {
@@ -44,12 +45,18 @@ struct Socket::State final : Loop::Watched {
       side.armed = false;
       if (const Wakeup wakeup = std::exchange(side.wakeup, {}); wakeup.call != nullptr) wakeup.call(wakeup.context);
     }
+    if (hung_up && hangup.call != nullptr) {
+      const Wakeup wakeup = std::exchange(hangup, {});
+      wakeup.call(wakeup.context);
+    }
     release();
   }
 
   std::array<Side, 2> sides;
+  Wakeup hangup;
   bool registered = false;
   bool closed = false;
+  bool hung_up = false;
   /// The peer's end, an error or an urgent mark came with the last edge: no edge follows the bytes before it.
   bool more_behind_short_reads = false;
 };
@@ -58,6 +65,7 @@ Socket::Socket(Core& core, int fd) : core_(core), fd_(fd), state_(new State(core
 
 Socket::~Socket() {
   for (auto& side : state_->sides) side = {};
+  state_->hangup = {};
   close();
   state_->release();
 }
@@ -128,6 +136,11 @@ void Socket::watch(Direction direction, Wakeup wakeup) {
 
 void Socket::unwatch(Direction direction) {
   state_->side(direction).wakeup = {};
+}
+
+void Socket::watch_hangup(Wakeup wakeup) {
+  state_->hangup = wakeup;
+  if (state_->hung_up && wakeup.call != nullptr) state_->loop().schedule(*state_);
 }
 
 bool Socket::fired(Direction direction) const {

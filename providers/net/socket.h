@@ -58,6 +58,9 @@ class Socket {
   void unwatch(Direction direction);
   /// A call of the owner's own on fd() (accept, say) would have blocked: the next watch waits for a change.
   void exhausted(Direction direction);
+  /// Calls `wakeup` once, from the loop, when the other end has closed, half-closed or reset, also before what it sent
+  /// was read: for an owner that leaves bytes unread. REQUIRES: a direction was watched before. None: forgets.
+  void watch_hangup(Wakeup wakeup);
   /// Became ready since it was last watched, and nobody was told or the wakeup was called.
   bool fired(Direction direction) const;
 

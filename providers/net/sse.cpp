@@ -19,19 +19,27 @@ void SseScanner::feed(std::string_view bytes) {
   position_ = 0;
 }
 
+/// Offset behind the line end at `at`, or npos: there is none, or it is a CR whose LF may still come.
+size_t SseScanner::line_end(size_t at) const {
+  if (at >= input_.size()) return std::string_view::npos;
+  if (input_[at] == '\n') return at + 1;
+  if (input_[at] != '\r' || at + 1 == input_.size()) return std::string_view::npos;
+  return input_[at + 1] == '\n' ? at + 2 : at + 1;
+}
+
 /// Offset behind the blank line that closes the event at position_, or npos.
 size_t SseScanner::find_end() {
-  size_t i = std::max(position_, scanned_);
-  if (i == position_) {  // a blank line of its own
-    if (input_.substr(i, 1) == "\n") return i + 1;
-    if (input_.substr(i, 2) == "\r\n") return i + 2;
-  }
-  while ((i = input_.find('\n', i)) != std::string_view::npos) {
-    if (input_.substr(i + 1, 1) == "\n") return i + 2;
-    if (input_.substr(i + 1, 2) == "\r\n") return i + 3;
-    ++i;
-  }
-  return std::string_view::npos;
+  const size_t from = std::max(position_, scanned_);
+  if (from == position_)  // a blank line of its own
+    if (const size_t end = line_end(from); end != std::string_view::npos) return end;
+  size_t end = std::string_view::npos;
+  for (size_t i = from; (i = input_.find('\n', i)) != std::string_view::npos; ++i)
+    if (end = line_end(i + 1); end != std::string_view::npos) break;
+  // Two CRs end an event at once: an LF behind them would be a line of its own, and waiting for it would hold the
+  // event.
+  const std::string_view before = input_.substr(from, end == std::string_view::npos ? end : end - from);
+  const size_t returns = before.find("\r\r");
+  return returns == std::string_view::npos ? end : from + returns + 2;
 }
 
 bool SseScanner::next(SseEvent& event) {
@@ -71,7 +79,7 @@ bool SseScanner::next_like(std::string_view head, std::string_view tail, std::st
   if (end == std::string_view::npos || !rest.substr(end).starts_with(tail)) return false;
   inside = rest.substr(head.size(), end - head.size());
   // A line end inside would end the event: such bytes are no JSON string, and the parser has the say.
-  if (inside.find('\n') != std::string_view::npos) return false;
+  if (inside.find('\n') != std::string_view::npos || inside.find('\r') != std::string_view::npos) return false;
   raw = rest.substr(0, end + tail.size());
   position_ += raw.size();
   scanned_ = position_;
@@ -86,7 +94,10 @@ void SseScanner::parse(std::string_view raw, SseEvent& event) {
     if (end == std::string_view::npos) end = raw.size();
     std::string_view line = raw.substr(at, end - at);
     at = end + 1;
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (const size_t cr = line.find('\r'); cr != std::string_view::npos) {
+      if (cr + 1 < line.size()) at = end - line.size() + cr + 1;  // a line end without LF
+      line = line.substr(0, cr);
+    }
     const size_t colon = line.find(':');
     if (line.empty() || colon == 0) continue;  // blank, or a comment
     std::string_view value = colon == std::string_view::npos ? std::string_view{} : line.substr(colon + 1);

@@ -1,5 +1,6 @@
 // Server-sent events, incrementally: bytes in as they arrive, whole events out as views (WHATWG HTML, section 9.2.6).
-// The raw bytes of an event are kept, so that it can be forwarded untouched. Lines end with LF or CRLF.
+// The raw bytes of an event are kept, so that it can be forwarded untouched. Lines end with LF,
+// CRLF or CR.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +35,7 @@ class SseScanner {
   bool too_large() const { return too_large_; }
 
  private:
+  size_t line_end(size_t at) const;
   size_t find_end();
   void parse(std::string_view raw, SseEvent& event);
 

@@ -33,11 +33,12 @@ struct Waiting {
     self.source = exchange.abort().reason().source;
     EXPECT_EQ(exchange.abort().reason().kind, ErrorKind::cancelled);
     const ResponseHead head;
-    EXPECT_FALSE(co_await exchange.respond(head, "too late"));
+    const bool there = self.source == "shutdown";  // the client, who may be told
+    EXPECT_EQ(co_await exchange.respond(head, "too late"), there);
     EXPECT_FALSE(co_await exchange.begin_stream(head));
     EXPECT_FALSE(co_await exchange.write("too late"));
     EXPECT_FALSE(co_await exchange.end_stream("too late"));
-    EXPECT_FALSE(exchange.started());
+    EXPECT_EQ(exchange.started(), there);
     self.ended.set();
   }
 };
@@ -74,6 +75,23 @@ TEST(ServerAbort, AlsoWhenItPipelinedBeforeItLeft) {
   client.close();
   EXPECT_TRUE(waiting.ended.wait());
   until_empty(rig.server());
+}
+
+TEST(ServerAbort, AlsoWhenMoreThanIsReadAheadCameBefore) {
+  for (const bool before : {true, false}) {
+    Waiting waiting;
+    ServerRig rig(waiting.handler());
+    auto client = rig.connect();
+    const std::string much =
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + std::string(400'000, 'x');
+    client.send(before ? kGet + much : kGet);
+    ASSERT_TRUE(waiting.begun.wait());
+    if (!before) client.send(much);
+    client.close();
+    EXPECT_TRUE(waiting.ended.wait());
+    EXPECT_EQ(waiting.source, "client");
+    until_empty(rig.server());
+  }
 }
 
 TEST(ServerAbort, PipeliningAloneIsNoReasonToAbort) {
@@ -214,7 +232,22 @@ TEST(ServerDrain, WhatIsLeftAtTheDeadlineIsAborted) {
   EXPECT_TRUE(waiting.ended.is_set());
   EXPECT_EQ(waiting.source, "shutdown");
   EXPECT_EQ(rig.server().connections(), 0);
-  client.read_to_end();
+  EXPECT_TRUE(client.read_to_end().ends_with("too late"));
+}
+
+TEST(ServerDrain, AClientThatDoesNotReadIsLeftAfterTheGrace) {
+  Latch begun;
+  const std::string big(50'000'000, 'x');
+  ServerRig rig([&](const Request&, Exchange& exchange) -> Task<void> {
+    begun.set();
+    const ResponseHead head;
+    EXPECT_FALSE(co_await exchange.respond(head, big));
+  });
+  auto client = RawSocket::connect(rig.server().port(), 4096);
+  client.send(kGet);
+  ASSERT_TRUE(begun.wait());
+  rig.server().drain(now());
+  EXPECT_EQ(rig.server().connections(), 0);
 }
 
 // A worker thread of its own answers through Core::post, as the engine does.

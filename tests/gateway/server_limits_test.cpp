@@ -5,6 +5,7 @@
 namespace weir::gateway {
 namespace {
 
+using namespace std::string_literals;
 using std::chrono::milliseconds;
 using testing::RawSocket;
 
@@ -202,6 +203,76 @@ TEST(ServerLimits, Connections) {
   auto third = rig.connect();
   EXPECT_EQ(third.read_message().substr(0, 12), "HTTP/1.1 503");
   EXPECT_EQ(third.read_to_end(), "");
+}
+
+TEST(ServerLimits, ABodyThatNobodyWantsIsNotRead) {
+  ServerHooks hooks;
+  hooks.wants_body = [](const Request& head, Core&) {
+    EXPECT_EQ(head.body, "");
+    return head.header("x-key") == "good";
+  };
+  ServerRig rig([](const Request& request, Exchange& exchange) -> Task<void> { return ok(request, exchange); }, small(),
+                1, {}, std::move(hooks));
+  const std::string start = "POST / HTTP/1.1\r\nHost: x\r\n";
+  for (const std::string& body :
+       {"Content-Length: 900\r\nExpect: 100-continue\r\n\r\n"s, "Content-Length: 900\r\n\r\n" + std::string(100, 'x'),
+        "Transfer-Encoding: chunked\r\n\r\n40\r\n" + std::string(30, 'x')}) {
+    auto stranger = rig.connect();
+    stranger.send(start + body);
+    const std::string answer = stranger.read_message();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200")) << "the handler's own answer, and no 100: " << answer;
+    EXPECT_NE(answer.find("Connection: close\r\n"), std::string::npos);
+    EXPECT_TRUE(answer.ends_with("\r\n\r\n")) << "the handler saw no body";
+    EXPECT_EQ(stranger.read_to_end(), "");
+  }
+  auto known = rig.connect();
+  known.send(start + "X-Key: good\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_TRUE(known.read_until("\r\n\r\n").starts_with("HTTP/1.1 100"));
+  known.send("body");
+  EXPECT_TRUE(known.read_message().ends_with("\r\n\r\nbody"));
+}
+
+TEST(ServerLimits, AllBodiesTogether) {
+  auto limits = small();
+  limits.body_bytes_max = 80'000;
+  limits.bodies_bytes_max = 50'000;
+  ServerHooks hooks;
+  hooks.refusal_fields = [](Core&) { return std::string("x-id: 7\r\n"); };
+  ServerRig rig(ok, limits, 1, {}, std::move(hooks));
+  for (int i = 0; i < 3; ++i) {
+    const std::string head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ";
+    auto greedy = rig.connect();
+    greedy.send(head + "80000\r\n\r\n" + std::string(79'999, 'x'));
+    const std::string answer = greedy.read_message();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 503")) << answer;
+    EXPECT_NE(answer.find("retry-after: 1\r\n"), std::string::npos);
+    EXPECT_NE(answer.find("x-id: 7\r\n"), std::string::npos);
+    EXPECT_NE(answer.find("\"code\":\"overloaded\""), std::string::npos);
+    greedy.read_to_end();
+    auto modest = rig.connect();  // what the other held was given back, and what this one holds will be
+    modest.send(head + "45000\r\n\r\n" + std::string(45'000, 'y'));
+    EXPECT_TRUE(modest.read_message().starts_with("HTTP/1.1 200"));
+  }
+}
+
+TEST(ServerLimits, TheUploadIsTheClients) {
+  TimePoint accepted;
+  TimePoint received;
+  ServerRig rig(
+      [&](const Request& request, Exchange& exchange) -> Task<void> {
+        accepted = request.accepted;
+        received = request.received;
+        return ok(request, exchange);
+      },
+      small());
+  auto client = rig.connect();
+  client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  client.read_until("\r\n\r\n");
+  const TimePoint between = now();
+  client.send("body");
+  EXPECT_TRUE(client.read_message().ends_with("body"));
+  EXPECT_LE(accepted, between);
+  EXPECT_GE(received, between);
 }
 
 TEST(ServerLimits, PipelinedBytesAreReadAheadOnlySoFar) {

@@ -13,7 +13,7 @@ namespace weir::gateway {
 class ServerRig {
  public:
   explicit ServerRig(Handler handler, config::ServerLimits limits = {}, int cores = 1,
-                     std::optional<config::TlsConfig> tls = {})
+                     std::optional<config::TlsConfig> tls = {}, ServerHooks hooks = {})
       : config_(std::make_shared<config::Config>()) {
     config_->server.limits = limits;
     config_->server.tls = tls;
@@ -23,7 +23,8 @@ class ServerRig {
       pointers.push_back(&**cores_.back());
     }
     auto started = start_server(
-        pointers, "127.0.0.1", 0, tls.has_value(), [config = config_] { return config; }, std::move(handler));
+        pointers, "127.0.0.1", 0, tls.has_value(), [config = config_] { return config; }, std::move(handler),
+        std::move(hooks));
     if (!started) {
       ADD_FAILURE() << started.error().detail;
       std::abort();

@@ -46,6 +46,23 @@ TEST(Sse, SplitAtEveryByteGivesTheSameEvents) {
   EXPECT_EQ(scan(bytes), whole);
 }
 
+TEST(Sse, LinesMayEndWithCarriageReturnsAlone) {
+  const std::string text = "data: one\r\rdata: two\rdata: lines\r\r: c\revent: x\rdata: three\r\r";
+  const auto whole = scan({text});
+  ASSERT_EQ(whole.size(), 3U);
+  EXPECT_EQ(whole[0].raw, "data: one\r\r");
+  EXPECT_EQ(whole[0].data, "one");
+  EXPECT_EQ(whole[1].data, "two\nlines");
+  EXPECT_EQ(whole[2].data, "three");
+  EXPECT_EQ(whole[2].type, "x");
+  for (size_t at = 0; at <= text.size(); ++at) EXPECT_EQ(scan({text.substr(0, at), text.substr(at)}), whole) << at;
+  const auto mixed = scan({"data: a\n\rdata: b\r\n\rdata: c\r\n\r\n"});
+  ASSERT_EQ(mixed.size(), 3U);
+  EXPECT_EQ(mixed[0].data, "a");
+  EXPECT_EQ(mixed[1].data, "b");
+  EXPECT_EQ(mixed[2].data, "c");
+}
+
 TEST(Sse, LikeEventsAreTakenAndOthersLeft) {
   const std::string head = "data: {\"c\":\"";
   const std::string tail = "\"}\n\n";
