@@ -60,8 +60,7 @@ Task<void> stored_response(Call call) {
   missing.code = "response_not_found";
   if (store == nullptr) co_return co_await respond_error(call, std::move(missing));
   if (call.request.method == "DELETE") {
-    if (!store->remove(call.rest, name, wall_now()))
-      co_return co_await respond_error(call, std::move(missing));
+    if (!store->remove(call.rest, name, wall_now())) co_return co_await respond_error(call, std::move(missing));
     const std::string body = Json{{"id", call.rest}, {"object", "response"}, {"deleted", true}}.dump();
     co_return co_await respond(call, 200, body);
   }
