@@ -53,21 +53,21 @@ Task<void> model_call(Call call) {
 Task<void> stored_response(Call call) {
   const auto bound = call.context.policy();
   auto key = key_of(call);
-  if (!key) co_return co_await respond_error(call.exchange, std::move(key).error());
+  if (!key) co_return co_await respond_error(call, std::move(key).error());
   ResponseStore* store = call.context.services().responses;
   const std::string& name = (*key)->config->name;
   Error missing = not_found("there is no response \"" + std::string(call.rest.substr(0, 128)) + "\" of this key");
   missing.code = "response_not_found";
-  if (store == nullptr) co_return co_await respond_error(call.exchange, std::move(missing));
+  if (store == nullptr) co_return co_await respond_error(call, std::move(missing));
   if (call.request.method == "DELETE") {
     if (!store->remove(call.rest, name, wall_now()))
-      co_return co_await respond_error(call.exchange, std::move(missing));
+      co_return co_await respond_error(call, std::move(missing));
     const std::string body = Json{{"id", call.rest}, {"object", "response"}, {"deleted", true}}.dump();
-    co_return co_await respond(call.exchange, 200, body);
+    co_return co_await respond(call, 200, body);
   }
   auto text = store->response(call.rest, name, wall_now());
-  if (!text) co_return co_await respond_error(call.exchange, std::move(text).error());
-  co_await respond(call.exchange, 200, *text);
+  if (!text) co_return co_await respond_error(call, std::move(text).error());
+  co_await respond(call, 200, *text);
 }
 
 Json model_json(const std::string& name, int64_t created) {
