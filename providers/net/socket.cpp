@@ -121,16 +121,19 @@ void Socket::exhausted(Direction direction) {
   state_->side(direction).ready = false;
 }
 
+/// Registered no sooner than at the first watch: a socket that is not connected yet would count as hung up.
+void Socket::enlist() {
+  if (closed() || state_->registered) return;
+  state_->registered = state_->loop().add(fd_, *state_);
+  if (!state_->registered) close();  // the system has no room for another watch; the watcher learns it as a close
+}
+
 void Socket::watch(Direction direction, Wakeup wakeup) {
   auto& side = state_->side(direction);
   side.wakeup = wakeup;
   if (side.armed) return;
   side.armed = true;
-  // Registered no sooner than now: a socket that is not connected yet would count as hung up.
-  if (!closed() && !state_->registered) {
-    state_->registered = state_->loop().add(fd_, *state_);
-    if (!state_->registered) close();  // the system has no room for another watch; the watcher learns it as a close
-  }
+  enlist();
   if (side.ready) state_->loop().schedule(*state_);
 }
 
@@ -140,6 +143,7 @@ void Socket::unwatch(Direction direction) {
 
 void Socket::watch_hangup(Wakeup wakeup) {
   state_->hangup = wakeup;
+  enlist();
   if (state_->hung_up && wakeup.call != nullptr) state_->loop().schedule(*state_);
 }
 

@@ -59,7 +59,7 @@ class Socket {
   /// A call of the owner's own on fd() (accept, say) would have blocked: the next watch waits for a change.
   void exhausted(Direction direction);
   /// Calls `wakeup` once, from the loop, when the other end has closed, half-closed or reset, also before what it sent
-  /// was read: for an owner that leaves bytes unread. REQUIRES: a direction was watched before. None: forgets.
+  /// was read: for an owner that leaves bytes unread. None: forgets.
   void watch_hangup(Wakeup wakeup);
   /// Became ready since it was last watched, and nobody was told or the wakeup was called.
   bool fired(Direction direction) const;
@@ -90,6 +90,8 @@ class Socket {
 
  private:
   struct State;
+
+  void enlist();
 
   Core& core_;
   int fd_;
