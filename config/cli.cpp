@@ -15,12 +15,30 @@ constexpr int64_t kTokensMax = 1'000'000'000'000'000;
 constexpr size_t kSuggestionsMax = 3;
 
 constexpr const char* kPriceUsage =
-    "usage: weir price MODEL --input N --output N [--cached N] [--config FILE]\n"
+    "usage: weir price MODEL --input N --output N [--cached N] [--cache-write N] [--cache-write-1h N]\n"
+    "                  [--audio-input N] [--audio-output N] [--config FILE]\n"
     "What a call costs, in exact dollars.\n"
-    "  --input N      prompt tokens, cached ones included\n"
-    "  --output N     answered tokens, reasoning included\n"
-    "  --cached N     how many of the prompt tokens came from the provider's cache\n"
-    "  --config FILE  its prices: come before the built-in ones\n";
+    "  --input N           prompt tokens, all kinds included; what else a model is priced by: characters, seconds\n"
+    "  --output N          answered tokens, reasoning and audio included\n"
+    "  --cached N          how many of the prompt tokens came from the provider's cache\n"
+    "  --cache-write N     how many of them were written to it for five minutes\n"
+    "  --cache-write-1h N  how many for an hour\n"
+    "  --audio-input N     how many of the prompt tokens are audio\n"
+    "  --audio-output N    how many of the answered tokens are audio\n"
+    "  --config FILE       its prices: come before the built-in ones\n";
+
+/// The options that count tokens.
+struct CountOption {
+  const char* name;
+  int64_t TokenCounts::*count;
+};
+constexpr CountOption kCountOptions[] = {{"--input", &TokenCounts::input},
+                                         {"--output", &TokenCounts::output},
+                                         {"--cached", &TokenCounts::cached_input},
+                                         {"--cache-write", &TokenCounts::cache_write_5m},
+                                         {"--cache-write-1h", &TokenCounts::cache_write_1h},
+                                         {"--audio-input", &TokenCounts::audio_input},
+                                         {"--audio-output", &TokenCounts::audio_output}};
 
 struct PriceRequest {
   std::string model;
@@ -71,13 +89,16 @@ std::optional<PriceRequest> parse_price_request(const std::vector<std::string>& 
       continue;
     }
     const auto number = parse_integer(value);
-    if (name != "--input" && name != "--output" && name != "--cached")
-      return fail("unknown option " + name + did_you_mean(name, {"--input", "--output", "--cached", "--config"}));
+    const auto* option = std::find_if(std::begin(kCountOptions), std::end(kCountOptions),
+                                      [&](const CountOption& one) { return name == one.name; });
+    if (option == std::end(kCountOptions)) {
+      std::vector<std::string> names = {"--config"};
+      for (const CountOption& one : kCountOptions) names.emplace_back(one.name);
+      return fail("unknown option " + name + did_you_mean(name, names));
+    }
     if (!number || *number < 0 || *number > kTokensMax)
       return fail(name + " must be a number of tokens ≥ 0, is \"" + value + '"');
-    (name == "--input"    ? request.counts.input
-     : name == "--output" ? request.counts.output
-                          : request.counts.cached_input) = *number;
+    request.counts.*option->count = *number;
     request.has_input = request.has_input || name == "--input";
     request.has_output = request.has_output || name == "--output";
   }
@@ -85,6 +106,13 @@ std::optional<PriceRequest> parse_price_request(const std::vector<std::string>& 
   if (!request.has_input || !request.has_output) return fail("--input and --output are needed");
   if (request.counts.cached_input > request.counts.input)
     return fail("--cached must be ≤ --input, of which it is a part");
+  const TokenCounts parts = disjoint(request.counts);
+  if (parts.cached_input + parts.cache_write_5m + parts.cache_write_1h + parts.audio_input !=
+      request.counts.cached_input + request.counts.cache_write_5m + request.counts.cache_write_1h +
+          request.counts.audio_input)
+    return fail("--cached, --cache-write, --cache-write-1h and --audio-input are parts of --input, and more than it");
+  if (request.counts.audio_output > request.counts.output)
+    return fail("--audio-output must be ≤ --output, of which it is a part");
   return request;
 }
 
@@ -94,11 +122,18 @@ void print_cost(const PriceRequest& request, const Price& price, std::ostream& o
     const auto cost = static_cast<unsigned __int128>(rate.picos) * static_cast<unsigned __int128>(tokens);
     out << "  " << kind << ' ' << tokens << " × $" << dollars(per_million) << " a million = $" << dollars(cost) << '\n';
   };
-  const auto& counts = request.counts;
-  out << to_decimal_usd(charge(price, counts)) << " USD\n";
-  line("input:       ", counts.input - counts.cached_input, price.input);
-  if (counts.cached_input > 0) line("cached input:", counts.cached_input, price.cached_input.value_or(price.input));
-  line("output:      ", counts.output, price.output);
+  const auto part = [&](const char* kind, int64_t tokens, PicoUsdPerToken rate) {
+    if (tokens > 0) line(kind, tokens, rate);
+  };
+  const TokenCounts parts = disjoint(request.counts);
+  out << to_decimal_usd(charge(price, request.counts)) << " USD\n";
+  line("input:       ", parts.input, price.input);
+  part("cached input:", parts.cached_input, price.of_cached_input());
+  part("cache write: ", parts.cache_write_5m, price.of_cache_write_5m());
+  part("written, 1 h:", parts.cache_write_1h, price.of_cache_write_1h());
+  part("audio input: ", parts.audio_input, price.of_audio_input());
+  line("output:      ", parts.output, price.output);
+  part("audio output:", parts.audio_output, price.of_audio_output());
 }
 
 }  // namespace

@@ -166,8 +166,15 @@ Fields lay_out(const KeyConfig& key) {
 Fields lay_out(const Price& price) {
   Layout out;
   out.add("input", price_text(price.input));
-  out.add("cached_input", price.cached_input ? price_text(*price.cached_input) : "none");
+  const auto optional_rate = [&](const char* key, const std::optional<PicoUsdPerToken>& rate) {
+    out.add(key, rate ? price_text(*rate) : "none");
+  };
+  optional_rate("cached_input", price.cached_input);
+  optional_rate("cache_write", price.cache_write);
+  optional_rate("cache_write_1h", price.cache_write_1h);
+  optional_rate("audio_input", price.audio_input);
   out.add("output", price_text(price.output));
+  optional_rate("audio_output", price.audio_output);
   out.add("max_output_tokens", number_or_none(price.output_tokens_max));
   out.add("context", number_or_none(price.context_tokens));
   return out.take();

@@ -58,13 +58,36 @@ unsigned __int128 cost(int64_t tokens, PicoUsdPerToken price) {
 
 }  // namespace
 
+PicoUsdPerToken Price::dearest_input() const {
+  return std::max({input, of_cached_input(), of_cache_write_5m(), of_cache_write_1h(), of_audio_input()});
+}
+
+TokenCounts disjoint(const TokenCounts& counts) {
+  TokenCounts parts;
+  parts.input = std::max<int64_t>(counts.input, 0);
+  parts.output = std::max<int64_t>(counts.output, 0);
+  const auto take = [](int64_t part, int64_t& whole) {
+    const int64_t taken = std::clamp<int64_t>(part, 0, whole);
+    whole -= taken;
+    return taken;
+  };
+  parts.cached_input = take(counts.cached_input, parts.input);
+  parts.cache_write_1h = take(counts.cache_write_1h, parts.input);
+  parts.cache_write_5m = take(counts.cache_write_5m, parts.input);
+  parts.audio_input = take(counts.audio_input, parts.input);
+  parts.audio_output = take(counts.audio_output, parts.output);
+  parts.reasoning = std::clamp<int64_t>(counts.reasoning, 0, parts.output);
+  return parts;
+}
+
 NanoUsd charge(const Price& price, const TokenCounts& counts) {
-  const int64_t input = std::max<int64_t>(counts.input, 0);
-  const int64_t cached = std::clamp<int64_t>(counts.cached_input, 0, input);
-  // Each product is below 2^126, so the sum of three fits 128 bits.
-  const unsigned __int128 picos = cost(input - cached, price.input) +
-                                  cost(cached, price.cached_input.value_or(price.input)) +
-                                  cost(std::max<int64_t>(counts.output, 0), price.output);
+  const TokenCounts parts = disjoint(counts);
+  // The parts of input add up to at most 2^63 tokens, and so do those of output: the sum is below 2^127.
+  const unsigned __int128 picos = cost(parts.input, price.input) + cost(parts.cached_input, price.of_cached_input()) +
+                                  cost(parts.cache_write_5m, price.of_cache_write_5m()) +
+                                  cost(parts.cache_write_1h, price.of_cache_write_1h()) +
+                                  cost(parts.audio_input, price.of_audio_input()) + cost(parts.output, price.output) +
+                                  cost(parts.audio_output, price.of_audio_output());
   const unsigned __int128 nanos = (picos + 500) / 1000;
   return nanos > static_cast<uint64_t>(kChargeMax.nanos) ? kChargeMax : NanoUsd{static_cast<int64_t>(nanos)};
 }

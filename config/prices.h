@@ -2,6 +2,7 @@
 // (config/prices.yaml, and `prices:` of a config, which wins). Pure values, immutable after load.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -18,7 +19,20 @@ struct Price {
   std::optional<PicoUsdPerToken> cached_input;  // unset: the input price
   std::optional<int64_t> output_tokens_max;     // the model's own maximum, where known
   std::optional<int64_t> context_tokens;
+  std::optional<PicoUsdPerToken> cache_write;     // for five minutes; unset: the input price
+  std::optional<PicoUsdPerToken> cache_write_1h;  // unset: as cache_write
+  std::optional<PicoUsdPerToken> audio_input;     // unset: the input price
+  std::optional<PicoUsdPerToken> audio_output;    // unset: the output price
   friend bool operator==(const Price&, const Price&) = default;
+
+  PicoUsdPerToken of_cached_input() const { return cached_input.value_or(input); }
+  PicoUsdPerToken of_cache_write_5m() const { return cache_write.value_or(input); }
+  PicoUsdPerToken of_cache_write_1h() const { return cache_write_1h.value_or(of_cache_write_5m()); }
+  PicoUsdPerToken of_audio_input() const { return audio_input.value_or(input); }
+  PicoUsdPerToken of_audio_output() const { return audio_output.value_or(output); }
+  /// What one token can cost at most, whichever kind it turns out to be.
+  PicoUsdPerToken dearest_input() const;
+  PicoUsdPerToken dearest_output() const { return std::max(output, of_audio_output()); }
 };
 
 /// Token counts of one request by the kind that is priced. cached_input, the two kinds of cache writes and audio_input
@@ -40,9 +54,13 @@ struct TokenCounts {
 /// rows must still sum to an int64 in the ledger.
 inline constexpr NanoUsd kChargeMax{1'000'000'000'000'000};
 
-/// (input − cached)·p_in + cached·p_cached + output·p_out, rounded half up once, to a nano-dollar, at the end.
-/// cached_input is held to 0 … input, since upstreams report it; reasoning costs nothing of its own. Saturates at
-/// kChargeMax.
+/// The counts of a call as disjoint parts, each with a price of its own: input is split into cached, written for an
+/// hour, written for five minutes, audio and the rest, output into audio and the rest. Upstreams report the parts, so
+/// each is held, in this order, to what is left of its whole.
+TokenCounts disjoint(const TokenCounts& counts);
+
+/// Σ part·price over disjoint(counts), rounded half up once, to a nano-dollar, at the end. Reasoning costs nothing of
+/// its own. Saturates at kChargeMax.
 NanoUsd charge(const Price& price, const TokenCounts& counts);
 
 class PriceTable {

@@ -12,12 +12,17 @@ Policy::Policy(std::shared_ptr<const config::Config> config, Services& services,
       row_bytes_max_(gateway::row_bytes_max(*config_)) {
   for (const Route& route : routes_.all()) {
     config::Price most;
-    most.cached_input = PicoUsdPerToken{0};
+    most.cached_input = most.cache_write = most.cache_write_1h = PicoUsdPerToken{0};
+    most.audio_input = most.audio_output = PicoUsdPerToken{0};
     for (const RouteTarget& target : route.targets) {
       const config::Price one = price(target, route.model->name);
       most.input = std::max(most.input, one.input);
       most.output = std::max(most.output, one.output);
-      most.cached_input = std::max(*most.cached_input, one.cached_input.value_or(one.input));
+      most.cached_input = std::max(*most.cached_input, one.of_cached_input());
+      most.cache_write = std::max(*most.cache_write, one.of_cache_write_5m());
+      most.cache_write_1h = std::max(*most.cache_write_1h, one.of_cache_write_1h());
+      most.audio_input = std::max(*most.audio_input, one.of_audio_input());
+      most.audio_output = std::max(*most.audio_output, one.of_audio_output());
       if (one.output_tokens_max)
         most.output_tokens_max = std::max(most.output_tokens_max.value_or(0), *one.output_tokens_max);
     }

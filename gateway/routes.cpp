@@ -60,8 +60,7 @@ Task<void> stored_response(Call call) {
   missing.code = "response_not_found";
   if (store == nullptr) co_return co_await respond_error(call, std::move(missing));
   if (call.request.method == "DELETE") {
-    if (!store->remove(call.rest, name, wall_now()))
-      co_return co_await respond_error(call, std::move(missing));
+    if (!store->remove(call.rest, name, wall_now())) co_return co_await respond_error(call, std::move(missing));
     const std::string body = Json{{"id", call.rest}, {"object", "response"}, {"deleted", true}}.dump();
     co_return co_await respond(call, 200, body);
   }
@@ -102,6 +101,14 @@ Task<void> model(Call call) {
   }
   const std::string body = model_json(route->model->name, created_of(call.state)).dump();
   co_await respond(call, 200, body);
+}
+
+/// OpenAI's clients ask here about a model, Google's (whose stable version is v1 too) call one.
+Task<void> model_or_gemini(Call call) {
+  if (call.request.method == "POST")
+    co_await serve_model(call, Protocol::gemini_generate);
+  else
+    co_await model(call);
 }
 
 Task<void> live(Call call) {
@@ -193,6 +200,7 @@ struct RouteEntry {
 
 constexpr std::string_view kGet = "GET, HEAD, OPTIONS";
 constexpr std::string_view kPost = "POST, OPTIONS";
+constexpr std::string_view kGetPost = "GET, POST, HEAD, OPTIONS";
 constexpr std::string_view kGetDelete = "GET, DELETE, HEAD, OPTIONS";
 
 constexpr RouteEntry kRoutes[] = {
@@ -220,11 +228,11 @@ constexpr RouteEntry kRoutes[] = {
     {"/messages", kPost, model_call<Protocol::anthropic_messages>},
     {"/v1/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
     {"/messages/count_tokens", kPost, model_call<Protocol::anthropic_count>},
-    {"/v1beta/models/", kPost, model_call<Protocol::gemini_generate>},
+    {"/v1beta/models/", kGetPost, model_or_gemini},
     {"/v1/models", kGet, models},
     {"/models", kGet, models},
-    {"/v1/models/", kGet, model},
-    {"/models/", kGet, model},
+    {"/v1/models/", kGetPost, model_or_gemini},
+    {"/models/", kGetPost, model_or_gemini},
     {"/health", kGet, health},
     {"/health/live", kGet, live},
     {"/health/ready", kGet, ready},

@@ -295,6 +295,9 @@ void Log::request(const RequestLine& r) {
   field(line, R"(,"input_tokens":)", r.input_tokens);
   field(line, R"(,"cached_tokens":)", r.cached_tokens);
   field(line, R"(,"output_tokens":)", r.output_tokens);
+  if (r.cache_write_tokens > 0) field(line, R"(,"cache_write_tokens":)", r.cache_write_tokens);
+  if (r.audio_input_tokens > 0) field(line, R"(,"audio_input_tokens":)", r.audio_input_tokens);
+  if (r.audio_output_tokens > 0) field(line, R"(,"audio_output_tokens":)", r.audio_output_tokens);
   line += ",\"cost_usd\":\"";
   line += to_decimal_usd(r.cost);
   line += "\",\"total_ms\":";

@@ -55,6 +55,9 @@ struct RequestLine {
   int64_t input_tokens = 0;
   int64_t cached_tokens = 0;
   int64_t output_tokens = 0;
+  int64_t cache_write_tokens = 0;  // these three stand in the line only where there are any
+  int64_t audio_input_tokens = 0;
+  int64_t audio_output_tokens = 0;
   NanoUsd cost;
   int64_t total_us = 0;
   int64_t first_token_us = -1;

@@ -7,8 +7,8 @@
 namespace weir::metrics {
 namespace {
 
-/// What a label combination costs of `series_max`: requests, four kinds of tokens, cost, four histograms.
-constexpr uint64_t kSeriesOfCombination = 10;
+/// What a label combination costs of `series_max`: requests, seven kinds of tokens, cost, four histograms.
+constexpr uint64_t kSeriesOfCombination = 13;
 constexpr size_t kEjectionsMax = 10'000;  // targets × reasons; beyond it "other"
 constexpr std::string_view kOther = "other";
 
@@ -75,6 +75,9 @@ void RequestSeries::record(const RequestSample& sample) {
   cells.tokens[1].add(positive(sample.tokens.cached_input));
   cells.tokens[2].add(positive(sample.tokens.output));
   cells.tokens[3].add(positive(sample.tokens.reasoning));
+  cells.tokens[4].add(positive(sample.tokens.cache_write_5m) + positive(sample.tokens.cache_write_1h));
+  cells.tokens[5].add(positive(sample.tokens.audio_input));
+  cells.tokens[6].add(positive(sample.tokens.audio_output));
   if (sample.cost.nanos > 0) cells.cost_nanos.set((NanoUsd{cells.cost_nanos.get()} + sample.cost).nanos);
   LatencyCells& latency = *cells.latency;
   latency.duration.observe(kDurationBounds, seconds(sample.duration));

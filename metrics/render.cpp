@@ -143,7 +143,9 @@ class Families {
 void add_requests(Families& families, const Sums& sums) {
   auto& requests = families.add("weir_requests_total", "Requests settled.", MetricType::Counter);
   auto& tokens =
-      families.add("weir_tokens_total", "Tokens by kind; cached_input is a part of input, reasoning of output.",
+      families.add("weir_tokens_total",
+                   "Tokens by kind; cached_input, cache_write and audio_input are parts of input, reasoning and "
+                   "audio_output of output.",
                    MetricType::Counter);
   auto& cost = families.add("weir_cost_usd_total", "Charges in dollars.", MetricType::Counter);
   for (const auto& [key, sum] : sums.requests) {
@@ -158,7 +160,8 @@ void add_requests(Families& families, const Sums& sums) {
     for (const auto& [status, count] : sum.by_status)
       add_counter(requests, with("status", status > 0 ? std::to_string(status) : "other"), static_cast<double>(count));
     for (size_t i = 0; i < kTokenKinds; ++i)
-      add_counter(tokens, with("kind", kTokenKindNames[i]), static_cast<double>(sum.tokens[i]));
+      if (i < kTokenKindsAlways || sum.tokens[i] > 0)
+        add_counter(tokens, with("kind", kTokenKindNames[i]), static_cast<double>(sum.tokens[i]));
     add_counter(cost, labels, dollars(sum.cost));
   }
 }

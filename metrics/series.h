@@ -66,8 +66,10 @@ struct LatencyCells {
 };
 
 inline constexpr size_t kStatusesMax = 24;  // distinct HTTP statuses of one series; the last slot takes all others
-inline constexpr size_t kTokenKinds = 4;
-inline constexpr std::string_view kTokenKindNames[kTokenKinds] = {"input", "cached_input", "output", "reasoning"};
+inline constexpr size_t kTokenKinds = 7;
+inline constexpr size_t kTokenKindsAlways = 4;  // the others make a series only where there are any
+inline constexpr std::string_view kTokenKindNames[kTokenKinds] = {
+    "input", "cached_input", "output", "reasoning", "cache_write", "audio_input", "audio_output"};
 
 struct StatusCell {
   Cell<int32_t> status;  // 0: free

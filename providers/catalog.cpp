@@ -82,8 +82,10 @@ std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& 
 
 std::vector<CatalogEntry> make_catalog() {
   std::vector<CatalogEntry> entries = {
-      {"anthropic", kAnthropicUrl, true, make_anthropic}, {"gemini", kGeminiUrl, true, make_gemini},
-      {"vertex", kVertexUrl, true, make_vertex},          {"bedrock", "", true, make_bedrock},
+      {"anthropic", kAnthropicUrl, true, make_anthropic},
+      {"gemini", kGeminiUrl, true, make_gemini},
+      {"vertex", kVertexUrl, true, make_vertex},
+      {"bedrock", "", true, make_bedrock},
       {"echo", "", false, make_echo_provider},
       {"cohere", kCohereUrl, true, make_cohere},
   };

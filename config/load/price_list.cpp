@@ -30,7 +30,14 @@ void read_prices(const Cursor& cursor, PriceTable& prices) {
       price.input = read_rate(*input).value_or(PicoUsdPerToken{});
     if (const auto output = map.require("output", "dollars a million output tokens; 0 for an embedding model"))
       price.output = read_rate(*output).value_or(PicoUsdPerToken{});
-    if (const auto cached = map.get("cached_input")) price.cached_input = read_rate(*cached);
+    const auto optional_rate = [&](std::string_view key, std::optional<PicoUsdPerToken>& out) {
+      if (const auto rate = map.get(key)) out = read_rate(*rate);
+    };
+    optional_rate("cached_input", price.cached_input);
+    optional_rate("cache_write", price.cache_write);
+    optional_rate("cache_write_1h", price.cache_write_1h);
+    optional_rate("audio_input", price.audio_input);
+    optional_rate("audio_output", price.audio_output);
     map.integer("max_output_tokens", price.output_tokens_max, 1, kTokensMax);
     map.integer("context", price.context_tokens, 1, kTokensMax);
     map.finish();

@@ -135,11 +135,11 @@ def ask_for_style(rng, question, style):
     return question + ASKED[kind][i].format(k=word), replace(style, kind=kind.split()[0], key=f"{style.key} asked {kind} {i}", word=word)
 
 
-def next_turn(rng, style, told, previous, weights):
+def next_turn(rng, style, told, previous, weights, memory_share):
     """Draws one turn that fits the style. Returns (Turn, question, Style of this turn, what the user has told)."""
     while True:
         now_told = dict(told)
-        turn = F.any_turn(rng, style, now_told, previous, weights)
+        turn = F.any_turn(rng, style, now_told, previous, weights, memory_share)
         if turn.plain and style.kind != "sentence":
             if turn.json_value is None or style.kind not in ("short", "json"):
                 continue
@@ -159,7 +159,7 @@ def draw_turns(rng):
     return rng.randrange(6, 12) if draw < 0.985 else rng.randrange(12, 26)
 
 
-def conversation(rng, want_held_out=False, turns=None, weights=F.WEIGHTS):
+def conversation(rng, want_held_out=False, turns=None, weights=F.WEIGHTS, memory_share=F.MEMORY_SHARE):
     """Draws a conversation. In training no turn is a held-out combination; for evaluation the last one always is."""
     system, style = draw_system(rng)
     turns = turns or draw_turns(rng)
@@ -168,7 +168,7 @@ def conversation(rng, want_held_out=False, turns=None, weights=F.WEIGHTS):
         out.messages.append({"role": "system", "content": system})
     for i in range(turns):
         for attempt in range(2000):
-            turn, question, turn_style, now_told = next_turn(rng, style, told, previous, weights)
+            turn, question, turn_style, now_told = next_turn(rng, style, told, previous, weights, memory_share)
             if held_out(turn, turn_style) == (want_held_out and i == turns - 1):
                 break
         else:

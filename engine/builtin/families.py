@@ -374,13 +374,16 @@ PLAIN_FAMILIES = [
 FUNCTIONS, WEIGHTS = zip(*PLAIN_FAMILIES)
 
 
-def any_turn(rng, style, told, previous, weights):
+MEMORY_SHARE = 0.06
+
+
+def any_turn(rng, style, told, previous, weights, memory_share):
     draw = rng.random()
     if previous in FOLLOWED and draw < 0.3:
         return follow_up(rng, previous)
     if draw < (0.25 if style.name != "Weir Tiny" else 0.06):
         return identity(rng, style.name)
-    if draw < 0.94:
+    if draw < 1 - memory_share:
         source = rng.choices(range(len(FUNCTIONS)), weights)[0]
         turn = FUNCTIONS[source](rng)
         turn.source = source

@@ -52,10 +52,15 @@ class Attention(nn.Module):
     def forward(self, x, cos, sin):
         # x: [rows, tokens, hidden]; cos, sin: [tokens, head_dim]
         rows, tokens, _ = x.shape
-        q, k, v = (p(x).view(rows, tokens, -1, self.s.head_dim).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = (t * cos + torch.cat((-t[..., self.s.head_dim // 2:], t[..., :self.s.head_dim // 2]), -1) * sin for t in (q, k))
-        group = self.s.heads // self.s.kv_heads
-        k, v = (t.repeat_interleave(group, 1) for t in (k, v))
+        heads, kv, half = self.s.heads, self.s.kv_heads, self.s.head_dim // 2
+        qkv = f.linear(x, torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)))
+        qkv = qkv.view(rows, tokens, -1, self.s.head_dim).transpose(1, 2)
+        turned, v = qkv[:, :heads + kv], qkv[:, heads + kv:]
+        turned = turned * cos + torch.cat((-turned[..., half:], turned[..., :half]), -1) * sin
+        q, k = turned[:, :heads], turned[:, heads:]
+        group = heads // kv
+        if group > 1:
+            k, v = (t.repeat_interleave(group, 1) for t in (k, v))
         y = f.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.o_proj(y.transpose(1, 2).reshape(rows, tokens, -1))
 
@@ -67,7 +72,8 @@ class Mlp(nn.Module):
         self.down_proj = nn.Linear(s.inner, s.hidden, bias=False)
 
     def forward(self, x):
-        return self.down_proj(f.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = f.linear(x, torch.cat((self.gate_proj.weight, self.up_proj.weight))).chunk(2, -1)
+        return self.down_proj(f.silu(gate) * up)
 
 
 class Layer(nn.Module):
@@ -102,9 +108,9 @@ class Network(nn.Module):
                 wide = 0.02 if "embed" in name else p.shape[1] ** -0.5
                 nn.init.normal_(p, std=wide * ((2 * s.layers) ** -0.5 if "o_proj" in name or "down_proj" in name else 1))
 
-    def hidden(self, ids):
-        """ids: [rows, tokens] -> final hidden states [rows, tokens, hidden]."""
-        x = self.model.embed_tokens(ids)
+    def hidden(self, ids, embedding=None):
+        """ids: [rows, tokens] -> final hidden states [rows, tokens, hidden]. `embedding` stands in for the network's own."""
+        x = f.embedding(ids, self.model.embed_tokens.weight if embedding is None else embedding)
         cos, sin = self.cos[:ids.shape[1]], self.sin[:ids.shape[1]]
         for layer in self.model.layers:
             x = layer(x, cos, sin)

@@ -26,11 +26,12 @@ import torch.nn.functional as f
 
 import dialogue
 import families
+import features
 import model
 import vocabulary
 
-VOCABULARY_SIZE = 1536
 POOL_CONVERSATIONS = 2048   # drawn at once, sorted by length, cut into batches
+MEMORY_SHARE = 0.12         # twice what evaluation draws: what the user said earlier is the slowest thing to learn
 EVALUATED = 2000
 PRACTICE = 600              # conversations that decide which families to practise
 EVAL_SEED = 20_000_003
@@ -46,17 +47,20 @@ class Muon:
 
     @torch.no_grad()
     def step(self, rate):
+        alike = {}              # matrices of one shape go through the steps together, which costs fewer calls
         for p, v in zip(self.params, self.velocity):
             v.lerp_(p.grad, 1 - self.momentum)
             x = p.grad.lerp(v, self.momentum)
             tall = x.shape[0] > x.shape[1]
             x = x.T if tall else x
-            x = x / (x.norm() + 1e-7)
+            alike.setdefault(x.shape, []).append((p, tall, x / (x.norm() + 1e-7)))
+        for group in alike.values():
+            x = torch.stack([x for _, _, x in group])
             for _ in range(5):
-                a = x @ x.T
+                a = x @ x.mT
                 x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-            x = x.T if tall else x
-            p.mul_(1 - rate * self.decay).add_(x, alpha=-rate * max(1, x.shape[0] / x.shape[1]) ** 0.5)
+            for (p, tall, _), y in zip(group, x):
+                p.mul_(1 - rate * self.decay).add_(y.T if tall else y, alpha=-rate * max(1, p.shape[0] / p.shape[1]) ** 0.5)
 
 
 def batches(framer, seed, tokens_max, weights):
@@ -64,7 +68,7 @@ def batches(framer, seed, tokens_max, weights):
     often each family is drawn; the caller may change it in place."""
     rng = random.Random(seed)
     while True:
-        rows = framer.encode([dialogue.conversation(rng, weights=weights) for _ in range(POOL_CONVERSATIONS)])
+        rows = framer.encode([dialogue.conversation(rng, weights=weights, memory_share=MEMORY_SHARE) for _ in range(POOL_CONVERSATIONS)])
         rows.sort(key=lambda row: len(row[0]))
         cut, groups = [], []
         for row in rows:
@@ -84,9 +88,9 @@ def padded(rows, pad):
     return ids[:, :model.CONTEXT_TOKENS], mask[:, :model.CONTEXT_TOKENS]
 
 
-def loss_of(network, ids, mask):
-    hidden = network.hidden(ids[:, :-1])[mask[:, 1:]]
-    return f.cross_entropy(network.logits(hidden), ids[:, 1:][mask[:, 1:]])
+def loss_of(network, embedding, ids, mask):
+    hidden = network.hidden(ids[:, :-1], embedding)[mask[:, 1:]]
+    return f.cross_entropy(hidden @ embedding.T, ids[:, 1:][mask[:, 1:]])
 
 
 @torch.no_grad()
@@ -205,61 +209,92 @@ def learn(args, framer):
     if args.start_from:
         network = model.load(args.start_from)
     else:
-        network = model.Network(model.Shape(VOCABULARY_SIZE, hidden=args.hidden, layers=args.layers, heads=args.heads, kv_heads=args.kv_heads,
-                                            inner=args.inner))
-    print(f"{sum(p.numel() for p in network.parameters())} parameters", flush=True)
-    inside = [p for n, p in network.named_parameters() if p.dim() == 2 and "embed" not in n]
-    outside = [p for n, p in network.named_parameters() if p.dim() != 2 or "embed" in n]
-    muon, adam = Muon(inside), torch.optim.AdamW(outside, betas=(0.9, 0.98), weight_decay=0.0)
-    average = copy.deepcopy(network)
-    weights = list(families.WEIGHTS)
+        network = model.Network(model.Shape(framer.tokenizer.get_vocab_size(), args.hidden, args.layers, args.heads, args.kv_heads, inner=args.inner))
+    sums = features.Sum(framer.tokenizer, network.s.hidden)
     if args.start_from:
+        sums.start_from(framer.tokenizer, vocabulary.load(args.start_from), network.model.embed_tokens.weight)
+        network.model.embed_tokens = torch.nn.Embedding.from_pretrained(sums().detach())
+        network.s.vocab = sums.vocab
+    print(f"{sum(p.numel() for p in network.parameters())} parameters, {sums.table.shape[0]} features", flush=True)
+    network.model.embed_tokens.requires_grad_(False)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    muon = Muon(p for p in trained if p.dim() == 2)
+    adam = torch.optim.AdamW([*(p for p in trained if p.dim() != 2), sums.table], betas=(0.9, 0.98), weight_decay=0.0)
+    learnt = torch.nn.ModuleList([network, sums])
+    average = copy.deepcopy(learnt)
+    weights = list(families.WEIGHTS)
+    weights[families.FUNCTIONS.index(families.repeat)] *= 3     # copying comes first: much else is built on it
+    step, spent = 0, 0.0
+    if args.state and os.path.exists(args.state):
+        saved = torch.load(args.state)
+        learnt.load_state_dict(saved["learnt"])
+        average.load_state_dict(saved["average"])
+        adam.load_state_dict(saved["adam"])
+        muon.velocity, weights, step = saved["velocity"], saved["weights"], saved["step"]
+    elif args.start_from and not args.new_words:
         practise_the_weak(network, framer, args.seed, weights)
-    began, began_wall, seen, recent, exports = time.process_time(), time.time(), 0, [], 0
-    for step, (ids, mask) in enumerate(batches(framer, args.seed, args.batch_tokens, weights)):
-        progress = step / args.steps if args.steps else (time.process_time() - began) / (60 * args.minutes)
+
+    def finished():
+        average[0].model.embed_tokens.weight.copy_(average[1]())
+        export(args.out, average[0], framer)
+        if args.state:
+            torch.save({"learnt": learnt.state_dict(), "average": average.state_dict(), "adam": adam.state_dict(), "velocity": muon.velocity,
+                        "weights": weights, "step": step}, args.state + ".new")
+            os.replace(args.state + ".new", args.state)
+
+    clock = time.time if args.wall else time.process_time
+    began, began_processor, seen, recent, exports, first = clock(), time.process_time(), 0, [], 0, step
+    for ids, mask in batches(framer, args.seed + step, args.batch_tokens, weights):
+        progress = (step - first) / args.steps if args.steps else (clock() - began) / (60 * args.minutes)
         if progress >= 1:
             break
         # Warm up over 100 steps, hold, then fall in a straight line over the last part of the run.
         rate = min(1, (step + 1) / 100, (1 - progress) / args.fall)
-        loss = loss_of(network, ids, mask)
+        loss = loss_of(network, sums(), ids, mask)
         loss.backward()
         muon.step(args.rate * rate)
         adam.param_groups[0]["lr"] = args.embedding_rate * rate
         adam.step()
-        network.zero_grad(set_to_none=True)
+        learnt.zero_grad(set_to_none=True)
         with torch.no_grad():
-            for a, p in zip(average.parameters(), network.parameters()):
+            for a, p in zip(average.parameters(), learnt.parameters()):
                 a.lerp_(p, 1 - min(0.995, step / (step + 10)))
+        step += 1
         seen += ids.numel()
         recent.append(loss.item())
-        if step % 100 == 0:
-            print(f"step {step} {time.time() - began_wall:.0f}s loss {sum(recent) / len(recent):.4f} rate {rate:.2f} "
-                  f"{seen / (time.process_time() - began):.0f} tokens a CPU second", flush=True)
+        if step % 50 == 0:
+            spent = time.process_time() - began_processor
+            print(f"step {step} {clock() - began:.0f}s ({spent:.0f} processor) loss {sum(recent) / len(recent):.4f} rate {rate:.2f} "
+                  f"{seen / spent:.0f} tokens a CPU second", flush=True)
             recent = []
         if progress * args.exports >= exports + 1:
             exports += 1
-            export(args.out, average, framer)
-            evaluate(average, framer, 400)
-            practise_the_weak(average, framer, args.seed + exports, weights)
-    export(args.out, average, framer)
-    print(f"{step} steps, {seen} tokens, {time.time() - began_wall:.0f}s, {time.process_time() - began:.0f} CPU seconds", flush=True)
+            with torch.no_grad():
+                finished()
+            evaluate(average[0], framer, 300)
+            practise_the_weak(average[0], framer, args.seed + step, weights)
+    with torch.no_grad():
+        finished()
+    print(f"{step} steps, {seen} tokens, {time.process_time() - began_processor:.0f} CPU seconds", flush=True)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True, help="the model folder to write, or to read with --eval-only")
     p.add_argument("--minutes", type=float, default=51, help="training time, in minutes of processor time")
+    p.add_argument("--wall", action="store_true", help="measure those minutes by the clock instead")
+    p.add_argument("--state", help="a file that carries the whole state of a run into the next one, which continues it")
     p.add_argument("--fall", type=float, default=0.7, help="the share of the run over which the learning rate falls")
     p.add_argument("--exports", type=int, default=8, help="how often to export and weigh families anew during the run")
     p.add_argument("--start-from", help="continue from this folder's weights and tokenizer")
+    p.add_argument("--new-words", action="store_true", help="with --start-from: learn a new tokenizer and carry the embedding over to it")
     p.add_argument("--steps", type=int, default=0, help="train this many steps instead, whatever the time")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--batch-tokens", type=int, default=4096)
     p.add_argument("--rate", type=float, default=0.02, help="Muon's learning rate, for the weights inside the layers")
     p.add_argument("--embedding-rate", type=float, default=0.004, help="AdamW's learning rate, for the embedding and the norms")
-    for name, value in (("hidden", 128), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("inner", 384)):
+    for name, value in (("hidden", 128), ("layers", 4), ("heads", 4), ("kv-heads", 4), ("inner", 384)):
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--eval-only", action="store_true", help="evaluate the folder and stop")
     p.add_argument("--check", action="store_true", help="compare with transformers, which has to be installed")
@@ -267,11 +302,11 @@ def main():
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     if not args.eval_only:
-        if args.start_from:
+        if args.start_from and not args.new_words:
             tokenizer = vocabulary.load(args.start_from)
         else:
             rng = random.Random(args.seed)
-            tokenizer = vocabulary.train((m["content"] for _ in range(30_000) for m in dialogue.conversation(rng).messages), VOCABULARY_SIZE)
+            tokenizer = vocabulary.train((m["content"] for _ in range(40_000) for m in dialogue.conversation(rng).messages))
         learn(args, vocabulary.Framer(tokenizer))
     framer, network = vocabulary.Framer(vocabulary.load(args.out)), model.load(args.out)
     evaluate(network, framer)

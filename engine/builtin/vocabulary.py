@@ -1,27 +1,63 @@
 """The tokenizer of builtin:weir-tiny: byte-level BPE in the `tokenizers` format, trained on generated conversations.
 
-All 256 bytes are tokens, so any text can be encoded. Text is split as Qwen2 splits it (each digit alone, a word with its
-leading space), and three special tokens frame a ChatML conversation.
+All 256 bytes are tokens, so any text can be encoded. A word carries the blank or the hyphen before it, a number of up to three
+digits stands alone, and three special tokens frame a ChatML conversation. Every word that the model knows is one token in each
+of its spellings (cat, Cat, CAT, each with and without the blank before it), and so is every number up to KNOWN_NUMBER_MAX;
+`ignore_merges` lets such a word skip the merges, which are there for all other words and know nothing but syllables.
 """
+import collections
 import json
 import os
+import re
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 END_OF_TEXT, START, END = SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[ -]?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 CHAT_TEMPLATE = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
                  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+SYLLABLE_TOKENS = 900       # bytes, special tokens and merged syllables
+KNOWN_AFTER = 24            # a word seen this often is known; made-up words are seen about three times each
+KNOWN_NUMBER_MAX = 101
 
 
-def train(texts, size):
-    tokenizer = Tokenizer(models.BPE())
+def _tokenizer(bpe):
+    tokenizer = Tokenizer(bpe)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=size, special_tokens=SPECIALS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
     return tokenizer
+
+
+def train(texts):
+    """Counts the words of the texts, learns syllables from the letters of the rare ones, and makes the rest tokens."""
+    counts = collections.Counter()
+    split = _tokenizer(models.BPE()).pre_tokenizer
+    for text in texts:
+        counts.update(word for word, _ in split.pre_tokenize_str(text))
+    seen = collections.Counter()
+    for word, n in counts.items():
+        seen[_bare(word)] += n
+    known = [w for w in counts if not re.search(r"\d", w) and seen[_bare(w)] >= KNOWN_AFTER]
+    rare = [w for w in counts if not re.search(r"\d", w) and seen[_bare(w)] < KNOWN_AFTER]
+    learner = _tokenizer(models.BPE())
+    written = decoders.ByteLevel()
+    learner.train_from_iterator((written.decode([w]) for w in rare for _ in range(counts[w])), trainers.BpeTrainer(
+        vocab_size=SYLLABLE_TOKENS, special_tokens=SPECIALS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    model = json.loads(learner.to_str())["model"]
+    vocab = model["vocab"]
+    numbers = [blank + str(n) for n in range(KNOWN_NUMBER_MAX + 1) for blank in ("", "Ġ")]
+    letters = ["-" + chr(c) for base in (65, 97) for c in range(base, base + 26)] + ["Ġ" + chr(c) for base in (65, 97) for c in range(base, base + 26)]
+    for word in sorted(known) + numbers + letters:
+        vocab.setdefault(word, len(vocab))
+    tokenizer = _tokenizer(models.BPE(vocab=vocab, merges=[tuple(m) for m in model["merges"]], ignore_merges=True))
+    tokenizer.add_special_tokens(SPECIALS)
+    return tokenizer
+
+
+def _bare(word):
+    """The word without the blank or hyphen before it and without its capitals."""
+    return word.removeprefix("Ġ").removeprefix("-").lower() or word
 
 
 def save(folder, tokenizer, context):

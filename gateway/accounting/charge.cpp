@@ -74,9 +74,8 @@ int64_t choices(const Ask& ask) {
 
 /// Picos of the ask with that many output tokens a choice.
 Wide picos(const Ask& ask, int64_t output_tokens) {
-  const auto prompt = std::max(ask.price.input, ask.price.cached_input.value_or(ask.price.input));
-  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax)} * prompt.picos +
-         Wide{std::min(output_tokens, kTokensMax)} * choices(ask) * ask.price.output.picos;
+  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax)} * ask.price.dearest_input().picos +
+         Wide{std::min(output_tokens, kTokensMax)} * choices(ask) * ask.price.dearest_output().picos;
 }
 
 /// Rounded up: a hold must never be smaller than config::charge() of the same counts, which rounds half up.
@@ -139,7 +138,7 @@ int64_t output_tokens_for(const Ask& ask, NanoUsd amount) {
   const int64_t all = output_tokens_max(ask);
   const Wide left = Wide{amount.nanos} * 1000 - picos(ask, 0);
   if (left < 0) return 0;
-  const Wide each = Wide{choices(ask)} * ask.price.output.picos;
+  const Wide each = Wide{choices(ask)} * ask.price.dearest_output().picos;
   if (each == 0) return all;
   return std::min(all, clamp64(left / each));
 }

@@ -34,7 +34,7 @@ int64_t estimate_output_tokens(uint64_t text_bytes);
 /// What a request asks for.
 struct Ask {
   config::Price price;
-  int64_t prompt_tokens = 0;                 // known or estimated; all at the dearer of the input prices
+  int64_t prompt_tokens = 0;                 // known or estimated; all at the dearest of the input prices
   std::optional<int64_t> max_tokens;         // as the client set it, a choice
   std::optional<int64_t> output_tokens_max;  // the model's maximum, a choice; unset: price's, else the constant above
   int64_t choices = 1;                       // `n`

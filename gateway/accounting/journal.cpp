@@ -13,7 +13,8 @@ namespace weir::gateway {
 namespace {
 
 constexpr char kMagic[8] = {'W', 'E', 'I', 'R', 'J', 'R', 'N', 'L'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersionReadMin = 1;  // its records have no cache writes and no audio
 
 /// A file descriptor that closes itself.
 class Fd {
@@ -109,8 +110,8 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& path) {
   std::unique_ptr<Journal> journal(new Journal(path));
   if (auto mapped = journal->map(fd.get(), capacity); !mapped) return mapped.error();
   const JournalHeader& header = *journal->header_;
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.version != kVersion ||
-      header.check != check_of(header) || header.capacity != capacity)
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.version < kVersionReadMin ||
+      header.version > kVersion || header.check != check_of(header) || header.capacity != capacity)
     return no_journal;
   return journal;
 }

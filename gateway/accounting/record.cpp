@@ -80,6 +80,11 @@ uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, Record
   fixed.attempts = row.attempts;
   fixed.flags = static_cast<uint16_t>((row.estimated ? kFlagEstimated : 0) | (row.stream ? kFlagStream : 0) |
                                       (row.cancelled ? kFlagCancelled : 0) | (row.fallback ? kFlagFallback : 0));
+  RecordParts parts;
+  parts.cache_write_5m = tokens(row.tokens.cache_write_5m);
+  parts.cache_write_1h = tokens(row.tokens.cache_write_1h);
+  parts.audio_input = tokens(row.tokens.audio_input);
+  parts.audio_output = tokens(row.tokens.audio_output);
   std::byte* end = out + kRecordFixedBytes;
   for (size_t i = 0; i < kTexts; ++i) {
     fixed.text_bytes[i] = static_cast<uint16_t>(texts[i].size());
@@ -89,6 +94,7 @@ uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, Record
   const uint32_t size = round_up(static_cast<uint32_t>(end - out));
   std::memset(end, 0, static_cast<size_t>(out + size - end));
   std::memcpy(out + sizeof(RecordHeader), &fixed, sizeof fixed);
+  std::memcpy(out + sizeof(RecordHeader) + sizeof fixed, &parts, sizeof parts);
   RecordHeader header;
   header.size = size;
   header.check = check_of(out + sizeof header, size - sizeof header, seed_of(place, size, header.kind));
@@ -98,17 +104,21 @@ uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, Record
 
 uint32_t decode(const std::byte* in, uint64_t bytes, RecordPlace place, LedgerRow& row) {
   RecordHeader header;
-  if (bytes < kRecordFixedBytes) return 0;
+  if (bytes < sizeof header) return 0;
   std::memcpy(&header, in, sizeof header);
-  if (header.size < kRecordFixedBytes || header.size > kRecordBytesMax || header.size > bytes || header.size % 8 != 0)
+  const bool old = header.kind == kRecordKindWithoutParts;
+  if (header.kind != kRecordKind && !old) return 0;
+  const uint32_t fixed_bytes = old ? sizeof(RecordHeader) + sizeof(RecordFixed) : kRecordFixedBytes;
+  if (header.size < fixed_bytes || header.size > kRecordBytesMax || header.size > bytes || header.size % 8 != 0)
     return 0;
-  if (header.kind != 1) return 0;
   if (check_of(in + sizeof header, header.size - sizeof header, seed_of(place, header.size, header.kind)) !=
       header.check)
     return 0;
   RecordFixed fixed;
   std::memcpy(&fixed, in + sizeof header, sizeof fixed);
-  const char* at = reinterpret_cast<const char*>(in + kRecordFixedBytes);
+  RecordParts parts;
+  if (!old) std::memcpy(&parts, in + sizeof header + sizeof fixed, sizeof parts);
+  const char* at = reinterpret_cast<const char*>(in + fixed_bytes);
   const char* end = reinterpret_cast<const char*>(in + header.size);
   std::string_view* const texts[kTexts] = {&row.request_id,     &row.key,       &row.team, &row.model, &row.target,
                                            &row.upstream_model, &row.error_code};
@@ -121,7 +131,8 @@ uint32_t decode(const std::byte* in, uint64_t bytes, RecordPlace place, LedgerRo
   row.charge = {fixed.charge_nanos};
   row.total_us = fixed.total_us;
   row.first_token_us = fixed.first_token_us;
-  row.tokens = {fixed.input, fixed.cached_input, fixed.output, fixed.reasoning};
+  row.tokens = {fixed.input,          fixed.cached_input,   fixed.output,      fixed.reasoning,
+                parts.cache_write_5m, parts.cache_write_1h, parts.audio_input, parts.audio_output};
   row.status = fixed.status;
   row.attempts = fixed.attempts;
   row.estimated = (fixed.flags & kFlagEstimated) != 0;

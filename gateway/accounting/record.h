@@ -13,7 +13,7 @@ namespace weir::gateway {
 /// Layout, native byte order (a journal never leaves its machine).
 struct RecordHeader {
   uint32_t size = 0;   // of the whole record, this header included; a multiple of 8
-  uint32_t kind = 1;   // 1: a request
+  uint32_t kind = 2;   // 2: a request; 1: one as Weir wrote it before cache writes and audio were counted
   uint64_t check = 0;  // over generation, position, size, kind and all bytes after this header
 };
 struct RecordFixed {
@@ -28,15 +28,24 @@ struct RecordFixed {
   int32_t status = 0;
   int32_t attempts = 0;
   uint16_t flags = 0;           // kFlag…
-  uint16_t text_bytes[7] = {};  // request_id, key, team, model, target, upstream_model, error_code; then the texts
+  uint16_t text_bytes[7] = {};  // request_id, key, team, model, target, upstream_model, error_code
 };
-static_assert(sizeof(RecordHeader) == 16 && sizeof(RecordFixed) == 88);
+/// Follows RecordFixed in a record of kind 2; the texts come behind it.
+struct RecordParts {
+  int64_t cache_write_5m = 0;
+  int64_t cache_write_1h = 0;
+  int64_t audio_input = 0;
+  int64_t audio_output = 0;
+};
+static_assert(sizeof(RecordHeader) == 16 && sizeof(RecordFixed) == 88 && sizeof(RecordParts) == 32);
 
 inline constexpr uint16_t kFlagEstimated = 1;
 inline constexpr uint16_t kFlagStream = 2;
 inline constexpr uint16_t kFlagCancelled = 4;
 inline constexpr uint16_t kFlagFallback = 8;
-inline constexpr uint32_t kRecordFixedBytes = sizeof(RecordHeader) + sizeof(RecordFixed);
+inline constexpr uint32_t kRecordKind = 2;
+inline constexpr uint32_t kRecordKindWithoutParts = 1;
+inline constexpr uint32_t kRecordFixedBytes = sizeof(RecordHeader) + sizeof(RecordFixed) + sizeof(RecordParts);
 /// The most that any record may take: seven texts of 8 KiB each would be a mistake of a config, not a name.
 inline constexpr uint32_t kRecordBytesMax = 32 * 1024;
 
@@ -50,8 +59,8 @@ struct RecordPlace {
 /// not fit are cut, the longest first.
 uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, RecordPlace place);
 
-/// Reads the record at `in`, of which `bytes` may be read. 0: there is no whole record of this place; else its size,
-/// and `row` holds views into `in`.
+/// Reads the record at `in`, of either kind, of which `bytes` may be read. 0: there is no whole record of this place;
+/// else its size, and `row` holds views into `in`.
 uint32_t decode(const std::byte* in, uint64_t bytes, RecordPlace place, LedgerRow& row);
 
 }  // namespace weir::gateway

@@ -3,50 +3,25 @@
 // here.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <unordered_map>
 
 #include "gateway/accounting/record.h"
 #include "gateway/accounting/sqlite.h"
+#include "gateway/accounting/sqlite_schema.h"
 #include "gateway/accounting/store.h"
 
 namespace weir::gateway {
 namespace {
 
-constexpr int kSchemaVersion = 1;
 constexpr int64_t kHourUs = 3'600'000'000;
 constexpr size_t kRowsOfInsert = 16;              // of the wide insert statement: 25 % cheaper a row than one at a time
-constexpr int kColumns = 14;                      // bound a row; the id is SQLite's to give
+constexpr int kColumns = 18;                      // bound a row; the id is SQLite's to give
 constexpr size_t kDimensionsCachedMax = 100'000;  // more are looked up in the table again
 
-constexpr const char* kSchema = R"sql(
-CREATE TABLE dimension(
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL,
-  upstream_model TEXT NOT NULL, UNIQUE(key, team, model, target, upstream_model));
-CREATE TABLE request(
-  id INTEGER PRIMARY KEY, request_id TEXT, settled_us INTEGER, dimension INTEGER, input INTEGER, cached_input INTEGER,
-  output INTEGER, reasoning INTEGER, charge_nanos INTEGER, status INTEGER, error_code TEXT, flags INTEGER,
-  attempts INTEGER, total_us INTEGER, first_token_us INTEGER);
-CREATE TABLE spend(
-  key TEXT NOT NULL, hour INTEGER NOT NULL, requests INTEGER NOT NULL, charge_nanos INTEGER NOT NULL,
-  input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
-  first_row INTEGER NOT NULL, last_row INTEGER NOT NULL, PRIMARY KEY(key, hour)) WITHOUT ROWID;
-CREATE TABLE journal_position(
-  ring INTEGER NOT NULL, generation INTEGER NOT NULL, position INTEGER NOT NULL,
-  PRIMARY KEY(ring, generation)) WITHOUT ROWID;
-CREATE VIEW requests AS SELECT
-  r.id AS id, r.request_id AS request_id,
-  strftime('%Y-%m-%dT%H:%M:%f', r.settled_us / 1000000.0, 'unixepoch') || 'Z' AS settled_at,
-  d.key AS key, d.team AS team, d.model AS model, d.target AS target, d.upstream_model AS upstream_model,
-  r.input AS input_tokens, r.cached_input AS cached_input_tokens, r.output AS output_tokens,
-  r.reasoning AS reasoning_tokens, r.charge_nanos AS charge_nanos, r.charge_nanos / 1e9 AS charge_usd,
-  r.status AS status, r.error_code AS error_code, r.flags & 1 AS estimated, (r.flags >> 1) & 1 AS stream,
-  (r.flags >> 2) & 1 AS cancelled, (r.flags >> 3) & 1 AS fallback, r.attempts AS attempts, r.total_us AS total_us,
-  r.first_token_us AS first_token_us
-FROM request r JOIN dimension d ON d.id = r.dimension;
-PRAGMA user_version = 1;
-)sql";
+constexpr int64_t kSchemaVersion = std::size(kSchemas);
 
 /// What one batch adds to one row of `spend`.
 struct SpendDelta {
@@ -146,9 +121,11 @@ Result<void> SqliteStore::make_schema(const std::string& path) {
                  path + ": was written by a newer Weir (schema " + std::to_string(found) + ", this one knows " +
                      std::to_string(kSchemaVersion) + "). Run that one, or name another file in store.url."};
   if (found == kSchemaVersion) return {};
+  if (found < 0) return Error{ErrorKind::config, "ledger", Retry::no, 500, path + ": is not a ledger of Weir."};
   if (auto ok = db_.execute("BEGIN IMMEDIATE"); !ok) return ok;
-  auto made = db_.execute(kSchema);
-  if (!made) {
+  for (int64_t next = found; next < kSchemaVersion; ++next) {
+    auto made = db_.execute(kSchemas[next]);
+    if (made) continue;
     Error error = std::move(made).error();
     (void)db_.execute("ROLLBACK");
     return error;
@@ -157,7 +134,7 @@ Result<void> SqliteStore::make_schema(const std::string& path) {
 }
 
 Result<void> SqliteStore::prepare() {
-  const std::string values = "(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+  const std::string values = "(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
   const std::string one = "INSERT INTO request VALUES" + values;
   std::string many = one;
   for (size_t i = 1; i < kRowsOfInsert; ++i) many += "," + values;
@@ -172,11 +149,13 @@ Result<void> SqliteStore::prepare() {
       {&add_dimension_, "INSERT INTO dimension(key,team,model,target,upstream_model) VALUES(?1,?2,?3,?4,?5)"},
       // SQLite turns an integer sum that overflows into a float: money saturates instead.
       {&add_spend_,
-       "INSERT INTO spend VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT(key,hour) DO UPDATE SET "
+       "INSERT INTO spend VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14) ON CONFLICT(key,hour) DO UPDATE SET "
        "requests=requests+excluded.requests, charge_nanos=CASE WHEN charge_nanos>9223372036854775807-"
        "excluded.charge_nanos THEN 9223372036854775807 ELSE charge_nanos+excluded.charge_nanos END, "
        "input=input+excluded.input, cached_input=cached_input+excluded.cached_input, output=output+excluded.output, "
-       "reasoning=reasoning+excluded.reasoning, last_row=max(last_row,excluded.last_row)"},
+       "reasoning=reasoning+excluded.reasoning, cache_write_5m=cache_write_5m+excluded.cache_write_5m, "
+       "cache_write_1h=cache_write_1h+excluded.cache_write_1h, audio_input=audio_input+excluded.audio_input, "
+       "audio_output=audio_output+excluded.audio_output, last_row=max(last_row,excluded.last_row)"},
       {&put_position_, "INSERT OR REPLACE INTO journal_position VALUES(?1,?2,?3)"},
       {&read_positions_, "SELECT ring, generation, position FROM journal_position"},
       {&drop_position_, "DELETE FROM journal_position WHERE ring=?1 AND generation=?2"},
@@ -215,6 +194,10 @@ void SqliteStore::bind(Statement& insert, int first, const LedgerRow& row, int64
   } else {
     insert.bind(first + 13, row.first_token_us);
   }
+  insert.bind(first + 14, row.tokens.cache_write_5m);
+  insert.bind(first + 15, row.tokens.cache_write_1h);
+  insert.bind(first + 16, row.tokens.audio_input);
+  insert.bind(first + 17, row.tokens.audio_output);
 }
 
 /// One run of a statement that takes rows.size() rows.
@@ -286,6 +269,10 @@ Result<void> SqliteStore::write(std::span<const LedgerRow> rows, std::span<const
     last->tokens.cached_input += row.tokens.cached_input;
     last->tokens.output += row.tokens.output;
     last->tokens.reasoning += row.tokens.reasoning;
+    last->tokens.cache_write_5m += row.tokens.cache_write_5m;
+    last->tokens.cache_write_1h += row.tokens.cache_write_1h;
+    last->tokens.audio_input += row.tokens.audio_input;
+    last->tokens.audio_output += row.tokens.audio_output;
   }
   if (auto ok = add_spend(); !ok) return ok;
   for (const auto& position : positions) {
@@ -300,10 +287,12 @@ Result<void> SqliteStore::write(std::span<const LedgerRow> rows, std::span<const
 Result<void> SqliteStore::add_spend() {
   for (const auto& [name, delta] : spend_) {
     add_spend_.bind(1, name.first);
-    const int64_t values[] = {
-        name.second,         delta.requests,         delta.charge.nanos, delta.tokens.input, delta.tokens.cached_input,
-        delta.tokens.output, delta.tokens.reasoning, delta.first_row,    delta.last_row};
-    for (int i = 0; i < 9; ++i) add_spend_.bind(i + 2, values[i]);
+    const config::TokenCounts& tokens = delta.tokens;
+    const int64_t values[] = {name.second,         delta.requests,        delta.charge.nanos,    tokens.input,
+                              tokens.cached_input, tokens.output,         tokens.reasoning,      delta.first_row,
+                              delta.last_row,      tokens.cache_write_5m, tokens.cache_write_1h, tokens.audio_input,
+                              tokens.audio_output};
+    for (size_t i = 0; i < std::size(values); ++i) add_spend_.bind(static_cast<int>(i) + 2, values[i]);
     if (add_spend_.run() != SQLITE_DONE) return db_.error("cannot add to what a key spent");
   }
   return {};
@@ -343,10 +332,14 @@ Result<NanoUsd> SqliteStore::spent_since(std::string_view key, WallTime since) {
 Result<LedgerTotals> SqliteStore::totals() {
   auto sums = db_.prepare(
       "SELECT coalesce(sum(requests),0), coalesce(sum(input),0), coalesce(sum(cached_input),0), "
-      "coalesce(sum(output),0), coalesce(sum(reasoning),0) FROM spend");
+      "coalesce(sum(output),0), coalesce(sum(reasoning),0), coalesce(sum(cache_write_5m),0), "
+      "coalesce(sum(cache_write_1h),0), coalesce(sum(audio_input),0), coalesce(sum(audio_output),0) FROM spend");
   if (!sums) return sums.error();
   if (sums->step() != SQLITE_ROW) return db_.error("cannot sum the ledger");
-  LedgerTotals totals{sums->integer(0), {}, {sums->integer(1), sums->integer(2), sums->integer(3), sums->integer(4)}};
+  LedgerTotals totals{sums->integer(0),
+                      {},
+                      {sums->integer(1), sums->integer(2), sums->integer(3), sums->integer(4), sums->integer(5),
+                       sums->integer(6), sums->integer(7), sums->integer(8)}};
   auto charges = db_.prepare("SELECT charge_nanos FROM spend");
   if (!charges) return charges.error();
   if (!add_up(*charges, totals.charge)) return db_.error("cannot sum the ledger");

@@ -69,6 +69,23 @@ TEST(PriceCommand, ExactDollarsWithTheirParts) {
               HasSubstr("1 × $0.15 a million = $0.00000015\n"));
 }
 
+TEST(PriceCommand, EveryKindOfToken) {
+  const Ran ran = price({"claude-sonnet-4-5", "--input", "1000", "--output", "100", "--cached", "200", "--cache-write",
+                         "300", "--cache-write-1h=400"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out,
+            "0.005385 USD\n"
+            "  input:        100 × $3 a million = $0.0003\n"
+            "  cached input: 200 × $0.3 a million = $0.00006\n"
+            "  cache write:  300 × $3.75 a million = $0.001125\n"
+            "  written, 1 h: 400 × $6 a million = $0.0024\n"
+            "  output:       100 × $15 a million = $0.0015\n");
+  EXPECT_THAT(price({"gpt-audio", "--input", "10", "--audio-input", "9", "--output", "5", "--audio-output", "5"}).out,
+              HasSubstr("  audio input:  9 × $32 a million = $0.000288\n"
+                        "  output:       0 × $10 a million = $0\n"
+                        "  audio output: 5 × $64 a million = $0.00032\n"));
+}
+
 TEST(PriceCommand, PricesOfAConfigComeFirst) {
   const std::string file =
       written("weir-cli-prices.yaml", "admin_key: ${NOT_SET}\nprices: {gpt-4o: {input: 1, output: 1}}\n");
@@ -89,6 +106,8 @@ TEST(PriceCommand, BadUsage) {
       {{"gpt-4o", "--input", "-1", "--output", "1"}, "must be a number of tokens"},
       {{"gpt-4o", "--input", "99999999999999999999", "--output", "1"}, "must be a number of tokens"},
       {{"gpt-4o", "--input", "1", "--output", "1", "--cached", "2"}, "--cached must be ≤ --input"},
+      {{"gpt-4o", "--input", "9", "--output", "1", "--cached", "5", "--cache-write", "5"}, "and more than it"},
+      {{"gpt-4o", "--input", "9", "--output", "1", "--audio-output", "2"}, "--audio-output must be ≤ --output"},
       {{"gpt-4o", "--imput", "1", "--output", "1"}, "unknown option --imput; did you mean \"--input\"?"},
       {{"gpt-4o", "other", "--input", "1", "--output", "1"}, "one model at a time"},
       {{"gpt4o", "--input", "1", "--output", "1"}, "no price for \"gpt4o\"; did you mean \"gpt-4o\"?"},

@@ -25,22 +25,52 @@ TEST(Charge, CachedInputCostsAsInputWhereItHasNoPrice) {
   EXPECT_EQ(charge({{2'000}, {0}, {}, {}, {}}, {10, 10, 0, 0}).nanos, 20);
 }
 
+TEST(Charge, EveryKindHasItsPriceOrItsWholes) {
+  Price price{{2'000}, {10'000}, PicoUsdPerToken{1'000}, {}, {}};
+  TokenCounts counts{100, 10, 50, 5, 20, 30, 15, 25};
+  EXPECT_EQ(charge(price, counts).nanos, 90 * 2 + 10 + 50 * 10) << "kinds without a price cost what their whole does";
+  price.cache_write = PicoUsdPerToken{3'000};
+  EXPECT_EQ(charge(price, counts).nanos, 40 * 2 + 10 + 50 * 3 + 50 * 10) << "an hour costs as five minutes";
+  price.cache_write_1h = PicoUsdPerToken{4'000};
+  price.audio_input = PicoUsdPerToken{5'000};
+  price.audio_output = PicoUsdPerToken{20'000};
+  EXPECT_EQ(charge(price, counts).nanos, 25 * 2 + 10 + 20 * 3 + 30 * 4 + 15 * 5 + 25 * 10 + 25 * 20);
+  EXPECT_EQ(price.dearest_input().picos, 5'000);
+  EXPECT_EQ(price.dearest_output().picos, 20'000);
+  // Parts that are more than their whole are held to it: cached, then written, then audio.
+  EXPECT_EQ(charge(price, {10, 4, 0, 0, 50, 3, 50, 50}).nanos, 4 + 3 * 4 + 3 * 3);
+  EXPECT_EQ(disjoint({10, 4, 7, 9, 50, 3, 50, 50}), (TokenCounts{0, 4, 0, 0, 3, 3, 0, 7}));
+}
+
 TEST(Charge, HoldsBadCountsAndSaturates) {
   EXPECT_EQ(charge(kPrice, {10, 50, 0, 0}), charge(kPrice, {10, 10, 0, 0}));
   EXPECT_EQ(charge(kPrice, {-5, -5, -5, 0}).nanos, 0);
-  const Price most{{INT64_MAX}, {INT64_MAX}, PicoUsdPerToken{INT64_MAX}, std::nullopt, std::nullopt};
+  const PicoUsdPerToken top{INT64_MAX};
+  const Price most{top, top, top, std::nullopt, std::nullopt, top, top, top, top};
   EXPECT_EQ(charge(most, {INT64_MAX, INT64_MAX / 2, INT64_MAX, 0}), kChargeMax);
+  EXPECT_EQ(charge(most, {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX}),
+            kChargeMax);
+  EXPECT_EQ(charge(most, {-1, -1, -1, -1, -1, -1, -1, -1}).nanos, 0);
 }
 
 TEST(Charge, AgreesWithLongDivision) {
   Rng rng(3);
   for (int i = 0; i < 20'000; ++i) {
     const auto below = [&](uint64_t bound) { return static_cast<int64_t>(rng.below(bound)); };
-    const Price price{{below(100'000'000)}, {below(100'000'000)}, PicoUsdPerToken{below(100'000'000)}, {}, {}};
+    const auto rate = [&] { return PicoUsdPerToken{below(100'000'000)}; };
+    const Price price{rate(), rate(), rate(), {}, {}, rate(), rate(), rate(), rate()};
     TokenCounts counts{below(2'000'000), 0, below(200'000), 0};
-    counts.cached_input = below(static_cast<uint64_t>(counts.input) + 1);
-    const int64_t picos = (counts.input - counts.cached_input) * price.input.picos +
-                          counts.cached_input * price.cached_input->picos + counts.output * price.output.picos;
+    int64_t fresh = counts.input;
+    for (int64_t* part : {&counts.cached_input, &counts.cache_write_5m, &counts.cache_write_1h, &counts.audio_input}) {
+      *part = below(static_cast<uint64_t>(fresh) + 1);
+      fresh -= *part;
+    }
+    counts.audio_output = below(static_cast<uint64_t>(counts.output) + 1);
+    const int64_t picos =
+        fresh * price.input.picos + counts.cached_input * price.cached_input->picos +
+        counts.cache_write_5m * price.cache_write->picos + counts.cache_write_1h * price.cache_write_1h->picos +
+        counts.audio_input * price.audio_input->picos + (counts.output - counts.audio_output) * price.output.picos +
+        counts.audio_output * price.audio_output->picos;
     ASSERT_EQ(charge(price, counts).nanos, picos / 1000 + (picos % 1000 >= 500 ? 1 : 0));
   }
 }
@@ -96,9 +126,20 @@ TEST(BuiltinPrices, AreManyAndRight) {
   EXPECT_EQ(prices.find("gpt-4o-mini")->output.picos, 600'000);
   EXPECT_EQ(prices.find("claude-sonnet-4-5-20250929")->output.picos, 15'000'000);
   EXPECT_EQ(prices.find("text-embedding-3-small")->output.picos, 0);
+  EXPECT_EQ(prices.find("claude-sonnet-4-5-20250929")->cache_write->picos, 3'750'000);
+  EXPECT_EQ(prices.find("claude-sonnet-4-5-20250929")->cache_write_1h->picos, 6'000'000);
+  EXPECT_EQ(prices.find("gpt-4o-audio-preview")->audio_output->picos, 80'000'000);
+  // In their own units: a thousand characters, a minute, a thousand searches, an image of 1,056 tokens.
+  EXPECT_EQ(charge(*prices.find("tts-1"), {1'000, 0, 0, 0}).nanos, 15'000'000);
+  EXPECT_EQ(charge(*prices.find("whisper-1"), {60, 0, 0, 0}).nanos, 6'000'000);
+  EXPECT_EQ(charge(*prices.find("rerank-v3.5"), {1'000, 0, 0, 0}).nanos, 2'000'000'000);
+  EXPECT_EQ(charge(*prices.find("gpt-image-1"), {0, 0, 1'056, 0}).nanos, 42'240'000);
+  EXPECT_EQ(prices.find("amazon.titan-embed-text-v2:0")->input.picos, 20'000);
+  EXPECT_EQ(prices.find("us.cohere.embed-v4:0")->input.picos, 120'000);
   for (const auto& [name, price] : prices.all()) {
     EXPECT_LE(price.cached_input.value_or(price.input), price.input) << name;
-    EXPECT_LE(price.input.picos, 1'000'000'000) << name;
+    EXPECT_LE(price.input.picos, 2'000'000'000) << name;
+    EXPECT_LE(price.of_cache_write_5m(), price.of_cache_write_1h()) << name;
     EXPECT_EQ(prices.find(name), &price) << name;
   }
 }

@@ -90,6 +90,10 @@ TEST(Ask, Bounds) {
   EXPECT_EQ(bounds(a).most.nanos, 150'000 + 12'000);
   a.price.cached_input = PicoUsdPerToken{300'000};  // should caching ever be the dearer
   EXPECT_EQ(bounds(a).most.nanos, 300'000 + 12'000);
+  a.price.cache_write = PicoUsdPerToken{187'500};
+  a.price.cache_write_1h = PicoUsdPerToken{400'000};
+  a.price.audio_output = PicoUsdPerToken{1'000'000};
+  EXPECT_EQ(bounds(a).most.nanos, 400'000 + 20'000) << "the dearest kinds: what the tokens will be is not known yet";
 }
 
 TEST(Ask, HugeNumbersSaturate) {

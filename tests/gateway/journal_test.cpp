@@ -30,6 +30,28 @@ TEST(Record, RoundTrip) {
   EXPECT_EQ(decode(bytes, size, {124, 456}, back), 0u);
 }
 
+/// Bytes that Weir wrote before cache writes and audio were counted: generation 7, position 64.
+constexpr std::string_view kKind1 =
+    "88000000010000005236e8896c3d2f0300401e18240a06004d000000000000008813000000000000bc02000000000000e80300000000000090"
+    "01"
+    "0000000000002c010000000000003200000000000000c800000001000000020005000500000006000800060000007265712d31616c70686167"
+    "70"
+    "742d346f612f6770742d346f6770742d346f0000";
+
+TEST(Record, OfTheFirstKindIsRead) {
+  alignas(8) std::byte bytes[1024] = {};
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  for (size_t i = 0; i < kKind1.size(); i += 2)
+    bytes[i / 2] = static_cast<std::byte>(digit(kKind1[i]) * 16 + digit(kKind1[i + 1]));
+  LedgerRow row;
+  ASSERT_EQ(decode(bytes, sizeof bytes, {7, 64}, row), kKind1.size() / 2);
+  EXPECT_EQ(describe(row),
+            "1700000000000000|req-1|alpha||gpt-4o|a/gpt-4o|gpt-4o||1000|400|300|50|0|0|0|0|77|200|1|5000|"
+            "700|0|1|0|0");
+  bytes[4] = std::byte{2};  // its kind is a part of what is checked
+  EXPECT_EQ(decode(bytes, sizeof bytes, {7, 64}, row), 0U);
+}
+
 TEST(Record, AnyFlippedBitIsFound) {
   alignas(8) std::byte bytes[1024];
   const RecordPlace place{99, 8};

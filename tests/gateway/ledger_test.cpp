@@ -102,15 +102,16 @@ TEST_F(LedgerTest, EveryColumn) {
   int i = 0;
   query(
       "SELECT request_id, key, team, model, target, upstream_model, coalesce(error_code, ''), input_tokens, "
-      "cached_input_tokens, output_tokens, reasoning_tokens, charge_nanos, status, attempts, total_us, "
+      "cached_input_tokens, output_tokens, reasoning_tokens, cache_write_5m_tokens, cache_write_1h_tokens, "
+      "audio_input_tokens, audio_output_tokens, charge_nanos, status, attempts, total_us, "
       "coalesce(first_token_us, -1), estimated, stream, cancelled, fallback, "
       "(SELECT settled_us FROM request q WHERE q.id = requests.id), settled_at FROM requests ORDER BY id",
       [&](sqlite3_stmt* row) {
         const auto text = [&](int c) { return reinterpret_cast<const char*>(sqlite3_column_text(row, c)); };
-        std::string found = text(20);
-        for (int c = 0; c < 20; ++c) found.append("|").append(text(c));
+        std::string found = text(24);
+        for (int c = 0; c < 24; ++c) found.append("|").append(text(c));
         EXPECT_EQ(found, describe(sample_row(i)));
-        EXPECT_THAT(text(21), HasSubstr("2023-11-14T22:13:20"));
+        EXPECT_THAT(text(25), HasSubstr("2023-11-14T22:13:20"));
         ++i;
       });
   EXPECT_EQ(i, n);
@@ -144,6 +145,50 @@ TEST_F(LedgerTest, MoneySaturatesAndStaysAnInteger) {
     ASSERT_TRUE(spent.ok());
     EXPECT_EQ(spent->nanos, INT64_MAX);
   }
+}
+
+/// A ledger as schema 1 left it: its rows stay as they are, with zeros for what was not counted then.
+TEST_F(LedgerTest, ASchema1LedgerIsBroughtUp) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(file("w.db").c_str(), &db), SQLITE_OK);
+  const char* old = R"sql(
+    CREATE TABLE dimension(id INTEGER PRIMARY KEY, key TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL,
+      target TEXT NOT NULL, upstream_model TEXT NOT NULL, UNIQUE(key, team, model, target, upstream_model));
+    CREATE TABLE request(id INTEGER PRIMARY KEY, request_id TEXT, settled_us INTEGER, dimension INTEGER, input INTEGER,
+      cached_input INTEGER, output INTEGER, reasoning INTEGER, charge_nanos INTEGER, status INTEGER, error_code TEXT,
+      flags INTEGER, attempts INTEGER, total_us INTEGER, first_token_us INTEGER);
+    CREATE TABLE spend(key TEXT NOT NULL, hour INTEGER NOT NULL, requests INTEGER NOT NULL,
+      charge_nanos INTEGER NOT NULL, input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL,
+      reasoning INTEGER NOT NULL, first_row INTEGER NOT NULL, last_row INTEGER NOT NULL, PRIMARY KEY(key, hour))
+      WITHOUT ROWID;
+    CREATE TABLE journal_position(ring INTEGER NOT NULL, generation INTEGER NOT NULL, position INTEGER NOT NULL,
+      PRIMARY KEY(ring, generation)) WITHOUT ROWID;
+    CREATE VIEW requests AS SELECT r.id AS id, r.request_id AS request_id FROM request r;
+    INSERT INTO dimension VALUES(1, 'alpha', 'research', 'gpt-4o', 'openai-a/gpt-4o', 'gpt-4o');
+    INSERT INTO request VALUES(1, 'before', 1700000000000000, 1, 10, 2, 3, 1, 700, 200, NULL, 2, 1, 5000, NULL);
+    INSERT INTO spend VALUES('alpha', 472222, 1, 700, 10, 2, 3, 1, 1, 1);
+    PRAGMA user_version = 1;)sql";
+  ASSERT_EQ(sqlite3_exec(db, old, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  sqlite3_close(db);
+  for (int opening = 0; opening < 2; ++opening) {
+    auto ledger = open();
+    ASSERT_NE(ledger, nullptr);
+    append(*ledger, sample_row(4 + 4 * opening));  // key alpha, the same hour
+    ASSERT_TRUE(ledger->flush(seconds(10)).ok());
+    EXPECT_EQ(ledger->totals()->rows, 2 + opening);
+    EXPECT_EQ(ledger->spent_since("alpha", WallTime(seconds(1'699'999'200)))->nanos, 700 + 1004 + 1008 * opening);
+  }
+  std::string found;
+  query("SELECT request_id, key, input_tokens, charge_nanos, cache_write_5m_tokens, audio_output_tokens FROM requests",
+        [&](sqlite3_stmt* row) {
+          for (int c = 0; c < 6; ++c)
+            found.append(reinterpret_cast<const char*>(sqlite3_column_text(row, c))).append(c == 5 ? "\n" : " ");
+        });
+  EXPECT_EQ(found, "before alpha 10 700 0 0\nreq-4 alpha 1004 1004 4 4\nreq-8 alpha 1008 1008 8 8\n");
+  query("SELECT cache_write_5m, audio_output FROM spend WHERE key = 'alpha'", [](sqlite3_stmt* row) {
+    EXPECT_EQ(sqlite3_column_int(row, 0), 12);
+    EXPECT_EQ(sqlite3_column_int(row, 1), 12);
+  });
 }
 
 TEST_F(LedgerTest, AppendingIsEnoughAndClosingIngests) {

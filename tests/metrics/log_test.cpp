@@ -109,6 +109,13 @@ TEST(Log, RequestLine) {
             R"("cached_tokens":0,"output_tokens":3,"cost_usd":"0.0000015","total_ms":12.345,"first_token_ms":0.067,)"
             R"("overhead_us":50,"stream":true})"
             "\n");
+  line.cache_write_tokens = 4;
+  line.audio_input_tokens = 5;
+  line.audio_output_tokens = 6;
+  log.request(line);
+  log.flush();
+  EXPECT_THAT(sink.text(), HasSubstr(R"("output_tokens":3,"cache_write_tokens":4,"audio_input_tokens":5,)"
+                                     R"("audio_output_tokens":6,"cost_usd")"));
 }
 
 TEST(Log, DestructorWritesTheRest) {
