@@ -221,6 +221,7 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
 Task<Result<void>> ChatRun::attempt(const Route& route) {
   target_ = &lease_.target();
   price_ = policy_->policy().price(*target_, route.model->name);
+  answer_bytes_ = 0;
   ++attempts_;
   reply_.reset();
   abort_.emplace(exchange_.abort());
@@ -284,9 +285,13 @@ void ChatRun::make_encoder() {
 
 /// A whole answer out of neutral events is complete before its first byte is sent, so a break can still be retried.
 Task<Result<void>> ChatRun::collect() {
-  if (reply_->native()) co_return Result<void>{};
+  if (reply_->native()) {
+    count_answer();
+    co_return Result<void>{};
+  }
   make_encoder();
   while (true) {
+    count_answer();
     for (auto& event : batch_.events) encoder_->add(std::move(event));
     if (batch_.error) co_return std::move(*batch_.error);
     if (batch_.end) co_return Result<void>{};
@@ -342,6 +347,7 @@ bool ChatRun::encode_batch(std::string& out) {
     upstream_said_error = upstream_said_error || segment.kind == Kind::error;
     out.append(segment.bytes);
   }
+  count_answer();
   for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
@@ -423,9 +429,26 @@ Task<void> ChatRun::answer_error(Error error) {
 // --- money ----------------------------------------------------------------------------------------------------------
 
 /// Bounded here once, so that charge, row, log line and metrics have the same counts, whoever said them.
+/// Text of the answer so far; of bytes that pass through, a quarter is taken for text.
+void ChatRun::count_answer() {
+  for (const providers::ChatEvent& event : batch_.events)
+    answer_bytes_ += event.text.size() + event.tool_call.arguments.size();
+  for (const providers::Segment& segment : batch_.segments) answer_bytes_ += segment.bytes.size() / 4;
+}
+
 providers::Usage ChatRun::usage() const {
   providers::Usage usage = raw_usage();
   auto& counts = usage.counts;
+  // What an upstream reports of an answer may make no sense; the answer itself is then the better witness.
+  const auto makes_sense = [](int64_t count) { return count >= 0 && count < providers::kPlausibleTokensMax; };
+  const bool nothing = counts.input == 0 && counts.output == 0;
+  if (reply_ && usage.reported && generates_chat(body_.protocol) &&
+      (nothing || !makes_sense(counts.input) || !makes_sense(counts.output))) {
+    usage.reported = false;
+    counts = {};
+    counts.input = prompt_estimate_;
+    counts.output = estimate_output_tokens(answer_bytes_);
+  }
   for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
                          &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
     *count = std::clamp<int64_t>(*count, 0, providers::kPlausibleTokensMax);

@@ -65,6 +65,7 @@ class ChatRun {
   void keep_answer(std::string_view answer);
   Result<const providers::ChatRequest*> neutral();
   ResponseHead head(int status, std::string_view content_type);
+  void count_answer();
   NanoUsd cost() const;
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
@@ -105,6 +106,7 @@ class ChatRun {
   std::unique_ptr<providers::Reply> reply_;
   providers::ReplyBatch batch_;
   std::unique_ptr<AnswerEncoder> encoder_;
+  uint64_t answer_bytes_ = 0;  // of text, for an estimate where the upstream's usage makes no sense
   int32_t attempts_ = 0;
   uint32_t fallbacks_ = 0;
   bool sent_upstream_ = false;

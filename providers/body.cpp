@@ -56,6 +56,7 @@ class Marker {
   bool other_field(std::string_view key, Value value);
   bool choices(std::string_view key, Value value);
   bool output_limit(std::string_view key, Value value, ByteRange& range);
+  bool prompts(Value value);
   bool spoken(Value value);
   bool list(std::string_view key, Value value, uint32_t& count);
   Result<void> check_required();
@@ -85,7 +86,8 @@ class Marker {
   CallBody body_;
   std::optional<Error> error_;
   const char* start_ = nullptr;
-  uint32_t seen_ = 0;  // which of the fields that policy acts on, a bit each
+  int64_t prompts_ = 1;  // completions: how many
+  uint32_t seen_ = 0;    // which of the fields that policy acts on, a bit each
   bool model_seen_ = false;
   bool messages_seen_ = false;  // or what the protocol has in their place
 };
@@ -292,7 +294,8 @@ bool Marker::output_limit(std::string_view key, Value value, ByteRange& range) {
   std::optional<int64_t> limit;
   const int64_t least = body_.protocol == Protocol::openai_completions ? 0 : 1;
   if (!integer(key, value, least, limit)) return false;
-  if (limit) body_.output_tokens_max = std::min(*limit, body_.output_tokens_max.value_or(INT64_MAX));
+  // Where several are given the upstream may go by any of them: the largest is what can be asked of us.
+  if (limit) body_.output_tokens_max = std::max(*limit, body_.output_tokens_max.value_or(0));
   return true;
 }
 
@@ -353,6 +356,25 @@ bool Marker::list(std::string_view key, Value value, uint32_t& count) {
   return count > 0 || fail(bad(std::string(key), std::string(key) + ": must hold at least one element"));
 }
 
+/// A text, several texts, one prompt of token ids, or several: each is answered `n` times.
+bool Marker::prompts(Value value) {
+  messages_seen_ = true;
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::array) return skip(value, 1);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  int64_t count = 0;
+  for (auto element : array) {
+    Value inner;
+    if (element.get(inner) != SUCCESS || inner.type().get(type) != SUCCESS) return not_json();
+    if (type != od::json_type::number) ++count;
+    if (!skip(inner, 2)) return false;
+  }
+  prompts_ = std::max<int64_t>(count, 1);
+  return true;
+}
+
 /// Speech is priced by the character.
 bool Marker::spoken(Value value) {
   std::string_view text;
@@ -385,6 +407,7 @@ bool Marker::other_field(std::string_view key, Value value) {
     body_.units = documents;
     return true;
   }
+  if (key == "prompt" && protocol == Protocol::openai_completions) return prompts(value);
   if (key == "input" || key == "prompt") {
     messages_seen_ = true;
     return protocol == Protocol::openai_speech ? spoken(value) : skip(value, 1);
@@ -464,6 +487,7 @@ Result<CallBody> Marker::run() {
   if (error_) return std::move(*error_);
   if (!whole) return bad("", "the request body is not valid JSON: something follows the closing brace");
   if (auto whole_call = check_required(); !whole_call) return std::move(whole_call).error();
+  body_.n *= prompts_;
   return std::move(body_);
 }
 

@@ -29,7 +29,7 @@ struct CallBody {
   bool sse = true;                           // Gemini: false where a stream is to be one JSON array (no alt=sse)
   bool include_usage = false;                // chat, completions: stream_options.include_usage
   int64_t n = 1;                             // choices; Gemini's candidateCount
-  std::optional<int64_t> output_tokens_max;  // the smallest of the protocol's fields for it, where given
+  std::optional<int64_t> output_tokens_max;  // the largest of the protocol's fields for it, where given
   uint32_t object_open = 0;                  // offset behind the opening brace
   ByteRange model_value;                     // with its quotes; of a multipart body the bare text. Empty: in the URL
   ByteRange stream_options_value;

@@ -59,6 +59,18 @@ Result<Json> template_messages(const ChatRequest& request) {
   return messages;
 }
 
+/// Tokenizing keeps the core busy, so what cannot fit the context is refused by its bytes already.
+Result<void> check_size(std::string_view text, const engine::Engine& engine) {
+  constexpr uint64_t kBytesOfTokenMax = 64;  // longer tokens are rare, and runs of them no prompt
+  const auto context = static_cast<uint64_t>(engine.context_tokens());
+  if (text.size() <= context * kBytesOfTokenMax) return {};
+  Error error{ErrorKind::context_length, "engine", Retry::other_target, 400, "", "context_length_exceeded"};
+  error.detail = "the prompt has " + std::to_string(text.size()) + " bytes, far more than the " +
+                 std::to_string(context) + " tokens of context that this model has";
+  error.param = "messages";
+  return error;
+}
+
 Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine) {
   if (!engine.chat_template())
     return refused("model", "the model of engine \"" + engine.name() + "\" has no chat template");
@@ -74,6 +86,7 @@ Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& eng
   if (request.template_arguments.is_object()) context.extra = request.template_arguments;
   auto text = engine.chat_template()->render(context);
   if (!text) return std::move(text).error();
+  if (auto fits = check_size(*text, engine); !fits) return std::move(fits).error();
   auto tokens = engine.tokenizer()->encode(*text, {.parse_special = true, .add_special = false});
   if (!tokens) return std::move(tokens).error();
   return std::move(*tokens);
@@ -131,6 +144,7 @@ Result<std::vector<Prompt>> local_prompts(const ChatRequest& request, const engi
   if (!request.prompts.empty() && !engine.tokenizer())
     return refused("prompt", "the model of engine \"" + engine.name() + "\" has no tokenizer");
   for (const std::string& text : request.prompts) {
+    if (auto fits = check_size(text, engine); !fits) return std::move(fits).error();
     auto tokens = engine.tokenizer()->encode(text, {.parse_special = true, .add_special = true});
     if (!tokens) return std::move(tokens).error();
     out.push_back(std::move(*tokens));

@@ -27,7 +27,7 @@ TEST(CallBody, MarksTheFieldsThatPolicyReads) {
   EXPECT_TRUE(body->stream);
   EXPECT_TRUE(body->include_usage);
   EXPECT_EQ(body->n, 2);
-  EXPECT_EQ(body->output_tokens_max, 5);
+  EXPECT_EQ(body->output_tokens_max, 7);  // the larger: an upstream may go by either
   EXPECT_EQ(body->object_open, 1U);
   EXPECT_EQ(body->message_count, 1U);
 }
@@ -81,6 +81,26 @@ TEST(CallBody, EveryTruncationAndDeepNestingIsRefused) {
   auto body = mark_call(Protocol::openai_chat, deep);
   ASSERT_FALSE(body.ok());
   EXPECT_FALSE(mark_call(Protocol::openai_chat, std::string(100'000, '[')).ok());
+}
+
+TEST(CallBody, EveryPromptOfACompletionCounts) {
+  const auto answers = [](const char* prompt) {
+    const std::string json = std::string(R"({"model":"m","n":2,"prompt":)") + prompt + "}";
+    auto body = mark_call(Protocol::openai_completions, json);
+    return body ? body->n : -1;
+  };
+  EXPECT_EQ(answers(R"("a")"), 2);
+  EXPECT_EQ(answers(R"(["a","b","c"])"), 6);
+  EXPECT_EQ(answers("[1,2,3]"), 2);
+  EXPECT_EQ(answers("[[1,2],[3]]"), 4);
+}
+
+TEST(CallBody, TheLargestOfSeveralLimitsCounts) {
+  const std::string json =
+      R"({"contents":[{}],"generationConfig":{"maxOutputTokens":1},"generation_config":{"max_output_tokens":60000}})";
+  auto body = mark_call(Protocol::gemini_generate, json);
+  ASSERT_TRUE(body.ok());
+  EXPECT_EQ(body->output_tokens_max, 60000);
 }
 
 }  // namespace
