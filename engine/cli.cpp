@@ -223,7 +223,7 @@ int generate_command(std::vector<std::string> args, std::ostream& out, std::ostr
   }
   if (options.quantization != "none") {
     err << "weir generate: --quantization " << options.quantization
-        << ": this build of weir has none but none; leave it out\n";
+        << " is not available in this version; leave it out\n";
     return kBadUsage;
   }
   if (options.device == "cuda") {

@@ -210,10 +210,14 @@ TEST(Command, BadUsageIsNamedAndExitsWithTwo) {
   }
 }
 
-TEST(Command, FailuresAtRunTimeExitWithOne) {
+/// What the build lacks is bad usage of it, for the device as for the quantization.
+TEST(Command, WhatTheBuildLacksExitsWithTwo) {
   const Answer cuda = command({"--model", "builtin:weir-tiny", "--prompt", "x", "--device", "cuda"});
-  EXPECT_EQ(cuda.status, 1);
-  EXPECT_THAT(cuda.err, HasSubstr("no CUDA backend"));
+  EXPECT_EQ(cuda.status, 2);
+  EXPECT_THAT(cuda.err, HasSubstr("CUDA"));
+}
+
+TEST(Command, FailuresAtRunTimeExitWithOne) {
   const Answer absent = command({"--model", "/nonexistent", "--prompt", "x"});
   EXPECT_EQ(absent.status, 1);
   EXPECT_THAT(absent.err, HasSubstr("/nonexistent: no such model folder"));
