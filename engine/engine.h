@@ -88,6 +88,8 @@ class Engine {
   /// engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
   virtual EngineStats stats() const = 0;
+  /// Where a long prompt is prepared (TextThread::post). False: too many wait.
+  virtual bool post_text(std::function<void()> job) = 0;
 
   virtual const std::string& name() const = 0;
   /// The least of the model's, the config's and what the KV blocks hold.

@@ -22,6 +22,7 @@
 #include "engine/sched/scheduler.h"
 #include "engine/text/detokenizer.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text_thread.h"
 
 namespace weir::engine {
 
@@ -49,6 +50,7 @@ class EngineThread final : public Engine {
 
   Result<std::unique_ptr<Stream>> submit(GenerateRequest request) override;
   EngineStats stats() const override;
+  bool post_text(std::function<void()> job) override { return text_thread_.post(std::move(job)); }
   const std::string& name() const override { return name_; }
   int32_t context_tokens() const override { return scheduler_config_.context_tokens; }
   const std::shared_ptr<const Tokenizer>& tokenizer() const override { return tokenizer_; }
@@ -101,6 +103,7 @@ class EngineThread final : public Engine {
   mutable std::mutex stats_mutex_;
   EngineStats stats_;
   std::thread thread_;
+  TextThread text_thread_;
 };
 
 }  // namespace weir::engine

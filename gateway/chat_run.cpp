@@ -5,6 +5,7 @@
 
 #include "gateway/accounting/charge.h"
 #include "gateway/api/errors.h"
+#include "providers/net/percent.h"
 
 namespace weir::gateway {
 namespace {
@@ -38,7 +39,13 @@ std::string_view presented_key(const Request& request) {
   for (size_t at = 0; at < request.query.size();) {
     const size_t end = std::min(request.query.find('&', at), request.query.size());
     const std::string_view pair = request.query.substr(at, end - at);
-    if (pair.starts_with(kQueryKey)) return pair.substr(kQueryKey.size());
+    if (pair.starts_with(kQueryKey)) {
+      const std::string_view written = pair.substr(kQueryKey.size());
+      if (written.find('%') == std::string_view::npos) return written;
+      static thread_local std::string decoded;
+      decoded = providers::percent_decoded(written);
+      return decoded;
+    }
     at = end + 1;
   }
   return {};
@@ -115,14 +122,16 @@ Result<void> ChatRun::authenticate() {
 }
 
 Result<void> ChatRun::mark() {
-  Request request = request_;
-  if (api_.protocol() == providers::Protocol::openai_responses) {
-    auto continued = continue_call(context_.services().responses, key_->config->name, request_.body, wall_now());
-    if (!continued) return std::move(continued).error();
-    continued_ = std::move(*continued);
-    if (continued_) request.body = continued_->body;
-  }
-  auto marked = api_.mark(request, rest_);
+  auto marked = api_.mark(request_, rest_);
+  if (!marked) return std::move(marked).error();
+  body_ = std::move(*marked);
+  auto continued = continue_call(context_.services().responses, key_->config->name, body_, wall_now());
+  if (!continued) return std::move(continued).error();
+  continued_ = std::move(*continued);
+  if (!continued_ || continued_->body.empty()) return {};
+  Request longer = request_;
+  longer.body = continued_->body;
+  marked = api_.mark(longer, rest_);
   if (!marked) return std::move(marked).error();
   body_ = std::move(*marked);
   return {};
@@ -133,7 +142,9 @@ void ChatRun::keep_answer(std::string_view answer) {
   ResponseStore* store = context_.services().responses;
   if (store == nullptr || api_.protocol() != providers::Protocol::openai_responses) return;
   const std::string_view previous = continued_ ? std::string_view(continued_->previous_id) : std::string_view{};
-  if (auto turn = stored_turn(key_->config->name, request_.body, previous, answer))
+  const bool upstreams = reply_->native() && target_->account != nullptr;
+  const std::string_view account = upstreams ? std::string_view(target_->account->name) : std::string_view{};
+  if (auto turn = stored_turn(key_->config->name, continued_ ? continued_->call : body_, previous, account, answer))
     store->put(std::move(*turn), wall_now());
 }
 
@@ -191,8 +202,27 @@ Task<Result<void>> ChatRun::reach() {
   co_return result;
 }
 
+/// The targets at other accounts than the one that holds the conversation.
+std::vector<size_t> ChatRun::elsewhere(const Route& route) const {
+  std::vector<size_t> out;
+  if (!continued_ || continued_->account.empty()) return out;
+  for (size_t i = 0; i < route.targets.size(); ++i) {
+    const AccountState* account = route.targets[i].account;
+    if (account == nullptr || account->name != continued_->account) out.push_back(i);
+  }
+  return out;
+}
+
 Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
-  std::vector<size_t> tried;
+  std::vector<size_t> tried = elsewhere(route);
+  if (!tried.empty() && tried.size() == route.targets.size()) {
+    Error error = bad_request("previous_response_id",
+                              "previous_response_id: the account that holds this conversation does not serve the model "
+                              "\"" +
+                                  route.model->name + "\"; ask a model that it serves, or begin a new conversation");
+    error.retry = Retry::other_target;  // a fallback may be there
+    co_return error;
+  }
   std::optional<Error> last;
   if (fallback) ++fallbacks_;
   for (uint32_t i = 0; i <= route.model->retries; ++i) {
@@ -321,6 +351,7 @@ Task<void> ChatRun::answer_whole() {
   ResponseHead out = head(200, reply_->native() ? reply_->content_type() : "application/json");
   out.add("x-weir-cost-usd", to_decimal_usd(cost()));
   if (reply_->native()) {
+    keep_answer(batch_.segments.front().bytes);
     settle(200, "");
     co_await exchange_.respond(out, batch_.segments.front().bytes);
     co_return;
@@ -365,6 +396,9 @@ bool ChatRun::encode_batch(std::string& out) {
     keep_answer(std::string_view(out).substr(before));
   }
   const bool done = batch_.end || (!batch_.segments.empty() && batch_.segments.back().kind == Kind::done);
+  if (done && reply_->native())
+    for (const providers::Segment& segment : batch_.segments)
+      if (segment.kind != Kind::data && !segment.bytes.empty()) keep_answer(segment.bytes);
   if (done) settle(200, "");
   return done;
 }
@@ -424,125 +458,6 @@ Task<void> ChatRun::answer_error(Error error) {
   sent_upstream_ = false;
   settle(error.http_status, error.code);
   co_await exchange_.respond(out, api_.error_body(error));
-}
-
-// --- money ----------------------------------------------------------------------------------------------------------
-
-/// Bounded here once, so that charge, row, log line and metrics have the same counts, whoever said them.
-/// Text of the answer so far; of bytes that pass through, a quarter is taken for text.
-void ChatRun::count_answer() {
-  for (const providers::ChatEvent& event : batch_.events)
-    answer_bytes_ += event.text.size() + event.tool_call.arguments.size();
-  for (const providers::Segment& segment : batch_.segments) answer_bytes_ += segment.bytes.size() / 4;
-}
-
-providers::Usage ChatRun::usage() const {
-  providers::Usage usage = raw_usage();
-  auto& counts = usage.counts;
-  // What an upstream reports of an answer may make no sense; the answer itself is then the better witness.
-  const auto makes_sense = [](int64_t count) { return count >= 0 && count < providers::kPlausibleTokensMax; };
-  const bool nothing = counts.input == 0 && counts.output == 0;
-  if (reply_ && usage.reported && generates_chat(body_.protocol) &&
-      (nothing || !makes_sense(counts.input) || !makes_sense(counts.output))) {
-    usage.reported = false;
-    counts = {};
-    counts.input = prompt_estimate_;
-    counts.output = estimate_output_tokens(answer_bytes_);
-  }
-  for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
-                         &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
-    *count = std::clamp<int64_t>(*count, 0, providers::kPlausibleTokensMax);
-  return usage;
-}
-
-providers::Usage ChatRun::raw_usage() const {
-  if (reply_) return reply_->usage();
-  providers::Usage usage;
-  // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know.
-  if (sent_upstream_ && accepted_) usage.counts.input = prompt_estimate_;
-  usage.reported = !sent_upstream_ || !accepted_;
-  return usage;
-}
-
-NanoUsd ChatRun::cost() const {
-  return config::charge(price_, usage().counts);
-}
-
-void ChatRun::settle(int status, std::string_view error_code) {
-  if (std::exchange(settled_, true)) return;
-  const providers::Usage used = usage();
-  const NanoUsd charge = config::charge(price_, used.counts);
-  record(status, error_code, used, charge);
-  funding_.hold.settle(charge, wall_now());
-  const int64_t tokens = used.counts.input + used.counts.output;
-  admission_.settle(tokens, now());
-  const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;
-  lease_.report(outcome, {}, tokens, now(), policy_->policy().config().health);
-}
-
-void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge) {
-  Services& services = context_.services();
-  const WallTime wall = wall_now();
-  const Duration total = now() - request_.accepted;
-  const auto micros = [](Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); };
-  const int64_t first_us = first_token_ ? micros(*first_token_ - request_.received) : -1;
-  const std::string_view key = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->name);
-  const std::string_view team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team);
-  const std::string_view model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name);
-  const std::string_view target = target_ == nullptr ? std::string_view{} : std::string_view(target_->state->label);
-  if (accepted_ && row_)
-    row_.append(LedgerRow{.settled = wall,
-                          .request_id = id_,
-                          .key = key,
-                          .team = team,
-                          .model = model,
-                          .target = target,
-                          .upstream_model = target_ == nullptr ? std::string_view{} : target_->upstream_model,
-                          .error_code = error_code,
-                          .tokens = used.counts,
-                          .charge = charge,
-                          .status = status,
-                          .attempts = attempts_,
-                          .total_us = micros(total),
-                          .first_token_us = first_us,
-                          .estimated = !used.reported,
-                          .stream = body_.stream,
-                          .cancelled = status == 499,
-                          .fallback = fallbacks_ > 0});
-  metrics::RequestSample sample{.status = status, .tokens = used.counts, .cost = charge, .duration = total};
-  if (first_token_) {
-    sample.first_token = *first_token_ - request_.received;
-    sample.overhead = overhead_;
-    if (body_.stream && used.counts.output > 1)
-      sample.per_output_token = (now() - *first_token_) / (used.counts.output - 1);
-  }
-  sample.retries = static_cast<uint32_t>(std::max(0, attempts_ - 1));
-  sample.fallbacks = fallbacks_;
-  const int core = context_.core().index();
-  services.registry.request(core, {model, target, key, team}, sample);
-  services.registry.in_flight(core, -1);
-  if (policy_->policy().config().log.requests)
-    services.log.request({.time = wall,
-                          .id = id_,
-                          .key = key,
-                          .team = team,
-                          .model = model,
-                          .target = target,
-                          .error_code = error_code,
-                          .status = status,
-                          .attempts = attempts_,
-                          .input_tokens = used.counts.input,
-                          .cached_tokens = used.counts.cached_input,
-                          .output_tokens = used.counts.output,
-                          .cache_write_tokens = used.counts.cache_write_5m + used.counts.cache_write_1h,
-                          .audio_input_tokens = used.counts.audio_input,
-                          .audio_output_tokens = used.counts.audio_output,
-                          .cost = charge,
-                          .total_us = micros(total),
-                          .first_token_us = first_us,
-                          .overhead_us = micros(overhead_),
-                          .stream = body_.stream,
-                          .cancelled = status == 499});
 }
 
 }  // namespace weir::gateway

@@ -20,7 +20,7 @@
 namespace weir::gateway {
 
 /// The credential that the request carries: Authorization: Bearer, x-api-key, api-key, x-goog-api-key, or ?key= as
-/// Google's clients send it; empty: none.
+/// Google's clients send it; empty: none. Valid until the thread's next call, and no longer than the request.
 std::string_view presented_key(const Request& request);
 
 class ChatRun {
@@ -63,6 +63,7 @@ class ChatRun {
   Task<void> answer_count();
   void make_encoder();
   void keep_answer(std::string_view answer);
+  std::vector<size_t> elsewhere(const Route& route) const;
   Result<const providers::ChatRequest*> neutral();
   ResponseHead head(int status, std::string_view content_type);
   void count_answer();
@@ -84,7 +85,7 @@ class ChatRun {
   std::string id_;
   const Key* key_ = nullptr;
   const Route* route_ = nullptr;
-  std::optional<ContinuedCall> continued_;  // Responses: the body with an earlier conversation in it
+  std::optional<ContinuedCall> continued_;  // Responses: what it goes on from
   providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
   std::function<Result<const providers::ChatRequest*>()> decode_;

@@ -7,7 +7,7 @@
 namespace weir::gateway {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr int kApplicationId =
     0x57525370;                    // "WRSp": PRAGMA application_id, so that another program's file is not taken
 constexpr size_t kBatchMax = 256;  // turns in one transaction
@@ -16,14 +16,20 @@ constexpr int kExpiredBatch = 64;  // rows that a transaction clears away, so th
 constexpr const char* kSchema = R"sql(
 CREATE TABLE response(
   id TEXT PRIMARY KEY, key TEXT NOT NULL, previous TEXT NOT NULL, created_us INTEGER NOT NULL,
-  expires_us INTEGER NOT NULL, input TEXT NOT NULL, response TEXT NOT NULL);
+  expires_us INTEGER NOT NULL, input TEXT NOT NULL, response TEXT NOT NULL, account TEXT NOT NULL DEFAULT '');
 CREATE INDEX response_expiry ON response(expires_us);
 PRAGMA application_id = 1465013104;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+)sql";
+/// Version 1 kept no upstream's answers.
+constexpr const char* kFromVersion1 = R"sql(
+ALTER TABLE response ADD COLUMN account TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 2;
 )sql";
 
 uint64_t bytes_of(const StoredResponse& turn) {
-  return turn.id.size() + turn.key.size() + turn.previous.size() + turn.input.size() + turn.response.size();
+  return turn.id.size() + turn.key.size() + turn.previous.size() + turn.input.size() + turn.response.size() +
+         turn.account.size();
 }
 
 /// Rows live this much longer than they must, so that a conversation's rows are rewritten once a day and not each turn.
@@ -81,12 +87,14 @@ Result<void> ResponseStore::Database::make_schema(const std::string& path) {
   };
   const int64_t version = read("PRAGMA user_version");
   if (version < 0) return db.error("cannot be read");
-  if (version == kSchemaVersion && read("PRAGMA application_id") == kApplicationId) return {};
-  if (version != 0 || read("SELECT count(*) FROM sqlite_master") != 0)
+  const bool ours = read("PRAGMA application_id") == kApplicationId;
+  if (version == kSchemaVersion && ours) return {};
+  const bool empty = version == 0 && read("SELECT count(*) FROM sqlite_master") == 0;
+  if (!empty && !(version == 1 && ours))
     return Error{ErrorKind::config, "responses", Retry::no, 500,
                  path + ": is not a file of stored responses of this version; move it away"};
   if (auto ok = db.execute("BEGIN IMMEDIATE"); !ok) return ok;
-  if (auto made = db.execute(kSchema); !made) {
+  if (auto made = db.execute(empty ? kSchema : kFromVersion1); !made) {
     (void)db.execute("ROLLBACK");
     return made;
   }
@@ -98,7 +106,10 @@ Result<void> ResponseStore::Database::prepare() {
       {&begin, "BEGIN IMMEDIATE"},
       {&commit, "COMMIT"},
       {&rollback, "ROLLBACK"},
-      {&insert, "INSERT OR REPLACE INTO response VALUES(?1,?2,?3,?4,?5,?6,?7)"},
+      {&insert,
+       // An upstream that names an answer like one of another key's must not take that one's place.
+       "INSERT INTO response VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(id) DO UPDATE SET previous=?3, created_us=?4, "
+       "expires_us=?5, input=?6, response=?7, account=?8 WHERE key=?2"},
       {&remove, "DELETE FROM response WHERE id=?1 AND key=?2"},
       // A turn keeps those before it alive, or it could not be gone on from.
       {&extend,
@@ -118,10 +129,11 @@ Result<void> ResponseStore::Database::prepare() {
     if (!prepared) return prepared.error();
     *statement = std::move(*prepared);
   }
-  if (sqlite3_prepare_v2(db.get(),
-                         "SELECT previous, created_us, expires_us, input, response FROM response WHERE id=?1 AND "
-                         "key=?2 AND expires_us > ?3",
-                         -1, &find, nullptr) != SQLITE_OK)
+  if (sqlite3_prepare_v2(
+          db.get(),
+          "SELECT previous, created_us, expires_us, input, response, account FROM response WHERE id=?1 AND "
+          "key=?2 AND expires_us > ?3",
+          -1, &find, nullptr) != SQLITE_OK)
     return db.error("does not have the table of responses as it should be");
   return {};
 }
@@ -140,6 +152,7 @@ Result<void> ResponseStore::Database::write_one(const Job& job, const ResponseSt
   insert.bind(5, job.row->expires_us);
   insert.bind(6, turn.input);
   insert.bind(7, turn.response);
+  insert.bind(8, turn.account);
   if (insert.run() != SQLITE_DONE) return db.error("cannot add a response");
   if (turn.previous.empty()) return {};
   extend.bind(1, turn.previous);
@@ -212,6 +225,11 @@ bool ResponseStore::put(StoredResponse turn, WallTime now) {
       ++stats_.refused;
       return false;
     }
+    const auto other = waiting_.find(row->turn.id);
+    if (other != waiting_.end() && other->second->turn.key != row->turn.key) {
+      ++stats_.refused;
+      return false;
+    }
     pending_bytes_ += bytes;
     removing_.erase(row->turn.id);
     waiting_[row->turn.id] = row;
@@ -252,7 +270,8 @@ Result<std::shared_ptr<const ResponseStore::Row>> ResponseStore::turn(std::strin
   const int rc = sqlite3_step(find);
   Row row;
   if (rc == SQLITE_ROW) {
-    row.turn = {std::string(id), std::string(key), column_text(find, 0), column_text(find, 3), column_text(find, 4)};
+    row.turn = {std::string(id),      std::string(key),     column_text(find, 0),
+                column_text(find, 3), column_text(find, 4), column_text(find, 5)};
     row.created_us = sqlite3_column_int64(find, 1);
     row.expires_us = sqlite3_column_int64(find, 2);
   }

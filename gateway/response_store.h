@@ -1,7 +1,8 @@
 // Where answers of /v1/responses live for `previous_response_id`: one table in an SQLite file of its own, beside the
 // ledger's, so that neither waits for the other. Each row holds what one turn said and got; a conversation is the chain
-// of rows behind an id. Only the key that made a row can read it. Any thread may call; put() never waits for the disk:
-// a thread of the store's own writes, and what it has not written yet is read from memory.
+// of rows behind an id, or one row that says which upstream account holds it. Only the key that made a row can read it.
+// Any thread may call; put() never waits for the disk: a thread of the store's own writes, and what it has not written
+// yet is read from memory.
 #pragma once
 
 #include <chrono>
@@ -29,6 +30,7 @@ struct StoredResponse {
   std::string previous;  // id of the turn before; empty: the first
   std::string input;     // JSON array of the items that this turn added
   std::string response;  // JSON: the Response object as the client got it
+  std::string account;   // empty: we hold the conversation; else the upstream account that holds it and made the id
 };
 
 struct ResponseStoreOptions {

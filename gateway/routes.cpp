@@ -65,7 +65,10 @@ Task<void> stored_response(Call call) {
     co_return co_await respond(call, 200, body);
   }
   auto text = store->response(call.rest, name, wall_now());
-  if (!text) co_return co_await respond_error(call, std::move(text).error());
+  if (!text) {
+    if (text.error().kind != ErrorKind::not_found) missing = std::move(text).error();
+    co_return co_await respond_error(call, std::move(missing));
+  }
   co_await respond(call, 200, *text);
 }
 

@@ -407,6 +407,10 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
   }
   const std::string type(text_of(root, "type"));
   if (type == "error") return error_event(root, body, batch);
+  if (const char* needed = counting_ ? "input_tokens" : "content"; root[needed].error() != SUCCESS) {
+    batch.error = hollow_answer(needed);
+    return;
+  }
   dom::object usage;
   if (counting_) {
     usage_.usage.reported = true;  // counting is free

@@ -57,6 +57,7 @@ class Marker {
   bool choices(std::string_view key, Value value);
   bool output_limit(std::string_view key, Value value, ByteRange& range);
   bool prompts(Value value);
+  bool responses_field(std::string_view key, Value value);
   bool spoken(Value value);
   bool list(std::string_view key, Value value, uint32_t& count);
   Result<void> check_required();
@@ -82,8 +83,13 @@ class Marker {
     return {offset(token.data()), offset(token.data() + token.size())};
   }
   ByteRange scalar_range(Value& value) const { return trimmed_range(value.raw_json_token()); }
+  bool null(Value& value) const {
+    bool is_null = false;
+    return value.is_null().get(is_null) == SUCCESS && is_null;
+  }
 
   CallBody body_;
+  od::document document_;
   std::optional<Error> error_;
   const char* start_ = nullptr;
   int64_t prompts_ = 1;  // completions: how many
@@ -136,10 +142,8 @@ bool Marker::skip(Value value, int depth) {
       bool ignored = false;
       return value.get_bool().get(ignored) == SUCCESS || not_json();
     }
-    case od::json_type::null: {
-      bool is_null = false;
-      return (value.is_null().get(is_null) == SUCCESS && is_null) || not_json();
-    }
+    case od::json_type::null:
+      return null(value) || not_json();
   }
   return not_json();
 }
@@ -158,15 +162,13 @@ bool Marker::model(Value value) {
 }
 
 bool Marker::boolean(std::string_view key, Value value, bool& out) {
-  bool is_null = false;
-  if (value.is_null().get(is_null) == SUCCESS && is_null) return true;
+  if (null(value)) return true;
   if (value.get_bool().get(out) != SUCCESS) return wrong(std::string(key), "a boolean", value);
   return true;
 }
 
 bool Marker::integer(std::string_view key, Value value, int64_t least, std::optional<int64_t>& out) {
-  bool is_null = false;
-  if (value.is_null().get(is_null) == SUCCESS && is_null) return true;
+  if (null(value)) return true;
   int64_t number = 0;
   if (value.get_int64().get(number) != SUCCESS) return wrong(std::string(key), "an integer", value);
   if (number < least)
@@ -177,8 +179,7 @@ bool Marker::integer(std::string_view key, Value value, int64_t least, std::opti
 }
 
 bool Marker::number(std::string_view key, Value value, double least, double most) {
-  bool is_null = false;
-  if (value.is_null().get(is_null) == SUCCESS && is_null) return true;
+  if (null(value)) return true;
   double number = 0;
   if (value.get_double().get(number) != SUCCESS) return wrong(std::string(key), "a number", value);
   if (!(number >= least && number <= most))
@@ -189,9 +190,8 @@ bool Marker::number(std::string_view key, Value value, double least, double most
 }
 
 bool Marker::stream_options(Value value) {
-  bool is_null = false;
   const ByteRange opening = scalar_range(value);
-  if (value.is_null().get(is_null) == SUCCESS && is_null) {
+  if (null(value)) {
     body_.stream_options_value = opening;
     return true;
   }
@@ -383,6 +383,40 @@ bool Marker::spoken(Value value) {
   return true;
 }
 
+/// What an upstream would keep or do behind our back, where neither keys nor budgets reach, is refused.
+bool Marker::responses_field(std::string_view key, Value value) {
+  if (key == "max_output_tokens") return output_limit(key, value, body_.max_tokens_value);
+  if (key == "store") return boolean(key, value, body_.store);
+  if (key == "background") {
+    bool background = false;
+    if (!boolean(key, value, background)) return false;
+    return !background || fail(bad("background",
+                                   "background: true is not supported: what it costs could not be charged; leave it "
+                                   "out, and stream"));
+  }
+  if (key == "conversation")
+    return null(value) || fail(bad("conversation",
+                                   "conversation: is not supported: conversations belong to an upstream account and "
+                                   "not to a key; use previous_response_id"));
+  if (key == "previous_response_id") {
+    body_.previous_response_value = scalar_range(value);
+    if (null(value)) return true;
+    std::string_view id;
+    if (value.get_string().get(id) != SUCCESS) return wrong(std::string(key), "a string", value);
+    body_.previous_response_id = std::string(id);
+    return true;
+  }
+  if (key != "input") return skip(value, 1);
+  const uint32_t begin = scalar_range(value).begin;
+  messages_seen_ = true;
+  if (!skip(value, 1)) return false;
+  // simdjson stands behind the value now, at the comma or brace that follows it.
+  const char* next = nullptr;
+  if (document_.current_location().get(next) != SUCCESS) return not_json();
+  body_.input_value = trimmed_range({start_ + begin, static_cast<size_t>(next - start_) - begin});
+  return true;
+}
+
 /// The protocols that are forwarded or decoded elsewhere: only what policy acts on is looked at.
 bool Marker::other_field(std::string_view key, Value value) {
   const Protocol protocol = body_.protocol;
@@ -390,8 +424,7 @@ bool Marker::other_field(std::string_view key, Value value) {
     return output_limit(key, value, body_.max_tokens_value);
   if (key == "max_tokens" && protocol == Protocol::anthropic_messages)
     return output_limit(key, value, body_.max_tokens_value);
-  if (key == "max_output_tokens" && protocol == Protocol::openai_responses)
-    return output_limit(key, value, body_.max_tokens_value);
+  if (protocol == Protocol::openai_responses) return responses_field(key, value);
   if (key == "stream_options" && protocol == Protocol::openai_completions) return stream_options(value);
   if ((key == "n" && (protocol == Protocol::openai_completions || protocol == Protocol::openai_images)) ||
       (key == "best_of" && protocol == Protocol::openai_completions))
@@ -418,9 +451,9 @@ bool Marker::other_field(std::string_view key, Value value) {
 /// Of two members with one name some parsers take the first and some the last: what policy was decided by must be what
 /// the upstream reads.
 bool Marker::once(std::string_view key) {
-  constexpr std::array<std::string_view, 12> kActedOn = {
-      "model", "stream",  "stream_options", "max_tokens",       "max_completion_tokens", "max_output_tokens",
-      "n",     "best_of", "messages",       "generationConfig", "generation_config",     "input"};
+  constexpr auto kActedOn = std::to_array<std::string_view>(
+      {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
+       "messages", "generationConfig", "generation_config", "input", "previous_response_id", "store"});
   const auto found = std::find(kActedOn.begin(), kActedOn.end(), key);
   if (found == kActedOn.end()) return true;
   const uint32_t bit = 1U << static_cast<uint32_t>(found - kActedOn.begin());
@@ -462,7 +495,7 @@ Result<CallBody> Marker::run() {
   static thread_local od::parser parser;
   padded.reserve(body_.json.size() + simdjson::SIMDJSON_PADDING);
   padded.assign(body_.json);
-  od::document document;
+  od::document& document = document_;
   od::object object;
   if (parser.iterate(padded.data(), padded.size(), padded.capacity()).get(document) != SUCCESS)
     return bad("", "the request body is not valid JSON");

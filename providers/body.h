@@ -35,9 +35,13 @@ struct CallBody {
   ByteRange stream_options_value;
   ByteRange max_tokens_value;  // max_tokens; Responses: max_output_tokens; Gemini: generationConfig.maxOutputTokens
   ByteRange max_completion_tokens_value;
-  uint32_t message_count = 0;  // of the protocols that have messages
-  uint32_t image_parts = 0;    // parts whose tokens cannot be told from their bytes
-  uint64_t units = 0;          // speech: characters to be spoken; rerank: documents
+  ByteRange input_value;              // Responses
+  ByteRange previous_response_value;  // Responses: previous_response_id
+  std::string previous_response_id;   // empty: none
+  bool store = true;                  // Responses: whether the answer may be gone on from
+  uint32_t message_count = 0;         // of the protocols that have messages
+  uint32_t image_parts = 0;           // parts whose tokens cannot be told from their bytes
+  uint64_t units = 0;                 // speech: characters to be spoken; rerank: documents
 };
 
 /// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on,

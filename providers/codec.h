@@ -57,11 +57,6 @@ class Codec {
   virtual std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const = 0;
   /// A status that is not 2xx, and its body. What all providers share is in classify.h.
   virtual Error classify(int status, const HeaderLookup& header, std::string_view body) const = 0;
-  /// Whether a 2xx answer to a streaming call with this content type is a stream (else it is an error in disguise).
-  virtual bool is_stream(std::string_view content_type) const {
-    const auto says = [&](std::string_view what) { return content_type.find(what) != std::string_view::npos; };
-    return !says("json") && !says("html") && !says("xml");
-  }
 };
 
 using MakeCodec = std::unique_ptr<Codec> (*)(const config::AccountConfig& account, const std::string& base_path);

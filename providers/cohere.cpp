@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "providers/classify.h"
-#include "providers/json_scan.h"
+#include "providers/json_text.h"
 #include "providers/openai_unary.h"
 
 namespace weir::providers {

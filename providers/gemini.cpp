@@ -26,8 +26,6 @@ class GeminiCodec final : public Codec {
   Error classify(int status, const HeaderLookup& header, std::string_view body) const override {
     return classify_google(status, header, body);
   }
-  /// A stream without alt=sse is a JSON array; errors have a status of their own.
-  bool is_stream(std::string_view) const override { return true; }
 
  private:
   Result<void> generate(const Attempt& attempt, EncodedCall& out) const;

@@ -6,7 +6,7 @@
 #include "providers/base64.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
-#include "providers/json_scan.h"
+#include "providers/json_text.h"
 
 namespace weir::providers {
 namespace {

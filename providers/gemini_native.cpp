@@ -1,5 +1,6 @@
 // Answers of generateContent on their way to a client of the same protocol: the bytes as they came, in whole pieces, so
 // that an error can still follow; only usage and the end are read.
+#include "providers/classify.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_scan.h"
@@ -105,6 +106,10 @@ void GeminiNativeDecoder::whole(std::string_view body, ReplyBatch& batch) {
     return;
   }
   if (!read(body, batch)) return;
+  if (root["candidates"].error() != SUCCESS && root["promptFeedback"].error() != SUCCESS) {
+    batch.error = hollow_answer("candidates");
+    return;
+  }
   batch.segments.push_back({Segment::Kind::data, body});
   complete_ = batch.end = true;
 }

@@ -97,6 +97,10 @@ size_t skip_value(std::string_view json, size_t at) {
 
 }  // namespace
 
+std::string json_text(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 bool append_unescaped(std::string_view inside, std::string& out) {
   for (size_t at = 0; at < inside.size();) {
     const size_t slash = inside.find('\\', at);
@@ -163,6 +167,13 @@ void append_quoted(std::string_view text, std::string& out) {
     }
   }
   out.append(text.substr(from)).push_back('"');
+}
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + 2);
+  append_quoted(text, out);
+  return out;
 }
 
 MemberRange find_member(std::string_view json, std::string_view key) {

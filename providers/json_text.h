@@ -1,10 +1,14 @@
-// JSON strings without a JSON tree: what the pieces of a stream are made of. Pure.
+// JSON text: of a tree, and strings without a tree, which the pieces of a stream are made of. Pure.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 namespace weir::providers {
+
+/// Compact JSON text; invalid UTF-8 becomes U+FFFD.
+std::string json_text(const nlohmann::ordered_json& json);
 
 /// Appends what the inside of a JSON string (`inside`, without its quotes, as written) stands for, as UTF-8. A lone
 /// surrogate becomes U+FFFD. False: not the inside of a JSON string (RFC 8259 §7); then `out` holds what came before.
@@ -12,6 +16,9 @@ bool append_unescaped(std::string_view inside, std::string& out);
 
 /// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD.
 void append_quoted(std::string_view text, std::string& out);
+
+/// The same as a text of its own.
+std::string quoted(std::string_view text);
 
 /// The range [begin, end) of the outermost object's member `key` in `json`, with the comma that goes with it, so that
 /// the rest is an object again when it is cut out; both 0 if there is none. Keys written with escapes are not found.

@@ -200,33 +200,56 @@ class LocalProvider final : public Provider {
                       "unsupported_operation"};
     auto request = attempt.neutral();
     if (!request) co_return std::move(request).error();
-    if (protocol == Protocol::anthropic_count) co_return count(**request);
-    co_return start_sequences(**request, attempt);
+    if (protocol != Protocol::anthropic_count)
+      if (auto supported = check_local_request(**request, engine_); !supported) co_return std::move(supported).error();
+    auto prompts = co_await prepare(**request, attempt);
+    if (!prompts) co_return std::move(prompts).error();
+    if (attempt.abort.fired()) co_return attempt.abort.reason();
+    if (protocol == Protocol::anthropic_count) co_return count(*prompts);
+    co_return start_sequences(**request, *prompts, attempt);
   }
 
  private:
-  Result<std::unique_ptr<Reply>> start_sequences(const ChatRequest& request, const Attempt& attempt) const;
-  Result<std::unique_ptr<Reply>> count(const ChatRequest& request) const;
+  Task<Result<LocalPrompts>> prepare(const ChatRequest& request, const Attempt& attempt) const;
+  Result<std::unique_ptr<Reply>> start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
+                                                 const Attempt& attempt) const;
+  static Result<std::unique_ptr<Reply>> count(const LocalPrompts& prompts);
 
   engine::Engine& engine_;
 };
 
+/// A short prompt here, a long one on the engine's text thread, so that this core's other connections go on.
+Task<Result<LocalPrompts>> LocalProvider::prepare(const ChatRequest& request, const Attempt& attempt) const {
+  constexpr size_t kShortBytes = 64 * 1024;
+  if (attempt.body.json.size() <= kShortBytes) co_return local_prompts(request, engine_);
+  Event done(attempt.core);
+  Result<LocalPrompts> prompts = LocalPrompts();
+  const bool posted = engine_.post_text([&] {
+    prompts = local_prompts(request, engine_);
+    attempt.core.post([&done] { done.set(); });
+  });
+  if (!posted)
+    co_return Error{ErrorKind::overloaded,
+                    "engine",
+                    Retry::other_target,
+                    429,
+                    "too many long prompts wait at engine \"" + engine_.name() + "\"; try again in a moment",
+                    "engine_overloaded"};
+  co_await done.wait();  // also where the client has left: the job reads the request
+  co_return prompts;
+}
+
 /// How long the prompt is, as Anthropic's count_tokens answers it.
-Result<std::unique_ptr<Reply>> LocalProvider::count(const ChatRequest& request) const {
-  auto prompts = local_prompts(request, engine_);
-  if (!prompts) return std::move(prompts).error();
-  std::string body = "{\"input_tokens\":" + std::to_string(prompts->front().size()) + "}";
+Result<std::unique_ptr<Reply>> LocalProvider::count(const LocalPrompts& prompts) {
+  std::string body = "{\"input_tokens\":" + std::to_string(prompts.front().size()) + "}";
   return std::unique_ptr<Reply>(std::make_unique<WholeReply>(std::move(body)));
 }
 
-Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request,
+Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
                                                               const Attempt& attempt) const {
-  if (auto supported = check_local_request(request, engine_); !supported) return std::move(supported).error();
-  auto prompts = local_prompts(request, engine_);
-  if (!prompts) return std::move(prompts).error();
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
   std::vector<LocalReply::Choice> choices;
-  for (const auto& prompt : *prompts)
+  for (const auto& prompt : prompts)
     for (int32_t i = 0; i < request.n; ++i) {
       auto generate = local_generate_request(request, attempt, engine_, static_cast<int32_t>(choices.size()));
       generate.prompt = prompt;

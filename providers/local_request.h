@@ -13,9 +13,10 @@ namespace weir::providers {
 /// What the engine cannot do is refused, never ignored. Errors: bad_request with `param`.
 Result<void> check_local_request(const ChatRequest& request, const engine::Engine& engine);
 
+using LocalPrompts = std::vector<std::vector<engine::TokenId>>;
+
 /// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
-Result<std::vector<std::vector<engine::TokenId>>> local_prompts(const ChatRequest& request,
-                                                                const engine::Engine& engine);
+Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Engine& engine);
 
 /// All but the prompt. `choice` counts over all prompts: it parts the seeds.
 engine::GenerateRequest local_generate_request(const ChatRequest& request, const Attempt& attempt,

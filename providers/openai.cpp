@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "providers/classify.h"
-#include "providers/json_scan.h"
+#include "providers/json_text.h"
 #include "providers/net/percent.h"
 #include "providers/openai_unary.h"
 

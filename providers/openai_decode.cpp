@@ -291,6 +291,11 @@ void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
               "upstream_error"};
     return;
   }
+  od::array choices;
+  if (root.find_field_unordered("choices").get_array().get(choices) != SUCCESS) {
+    batch.error = hollow_answer("choices");
+    return;
+  }
   od::object usage;
   if (root.find_field_unordered("usage").get_object().get(usage) == SUCCESS) {
     if (const auto counts = read_usage(usage)) {

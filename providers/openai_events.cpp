@@ -330,12 +330,16 @@ void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
     return;
   }
   if (!common(root, batch)) return;
-  if (const Json* choices = member(root, "choices"); choices != nullptr && choices->is_array())
-    for (const Json& choice : *choices) {
-      const Json* message = choice.is_object() ? member(choice, "message") : nullptr;
-      if (message != nullptr && message->is_object()) read_choice(choice, *message, batch);
-      if (batch.error) return;
-    }
+  const Json* choices = member(root, "choices");
+  if (choices == nullptr || !choices->is_array()) {
+    batch.error = hollow_answer("choices");
+    return;
+  }
+  for (const Json& choice : *choices) {
+    const Json* message = choice.is_object() ? member(choice, "message") : nullptr;
+    if (message != nullptr && message->is_object()) read_choice(choice, *message, batch);
+    if (batch.error) return;
+  }
   batch.end = true;
 }
 

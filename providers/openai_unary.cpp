@@ -40,6 +40,7 @@ Counts read_counts(od::object& usage) {
   }
   out.input = std::max(count_of(usage, "input_tokens"), count_of(usage, "prompt_tokens"));
   out.output = std::max(count_of(usage, "output_tokens"), count_of(usage, "completion_tokens"));
+  if (out.input == 0 && out.output == 0) out.input = count_of(usage, "total_tokens");
   for (const char* details : {"input_tokens_details", "prompt_tokens_details", "input_token_details"}) {
     out.cached_input = std::max(out.cached_input, nested_count(usage, details, "cached_tokens"));
     out.cache_write_5m = std::max(out.cache_write_5m, nested_count(usage, details, "cache_write_tokens"));
@@ -172,6 +173,8 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
   Usage out;
   if (call.protocol == Protocol::rerank) {
     out.counts.input = search_units(body);
+    const auto tokens = out.counts.input == 0 ? find_openai_usage(body) : std::nullopt;  // Jina, Voyage, vLLM
+    if (tokens) out.counts = tokens->counts;
     if (out.counts.input == 0)
       out.counts.input = static_cast<int64_t>((call.units + 99) / 100);  // 100 documents a search
     out.reported = true;
@@ -250,6 +253,24 @@ OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
 }
 
 namespace {
+
+/// What an answer of the protocol holds at least, in quotes; empty: it may be anything.
+std::string_view needed_member(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::openai_completions:
+      return "\"choices\"";
+    case Protocol::openai_responses:
+      return "\"output\"";
+    case Protocol::openai_embeddings:
+    case Protocol::openai_images:
+      return "\"data\"";
+    case Protocol::openai_moderations:
+    case Protocol::rerank:
+      return "\"results\"";
+    default:
+      return {};
+  }
+}
 
 class UnaryDecoder final : public ReplyDecoder {
  public:
@@ -358,6 +379,11 @@ void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
     batch.error =
         Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's answer is not a JSON object",
               "upstream_error"};
+    return;
+  }
+  if (const std::string_view needed = needed_member(call_.protocol);
+      !needed.empty() && find_key(body, needed) == std::string_view::npos) {
+    batch.error = hollow_answer(needed.substr(1, needed.size() - 2));
     return;
   }
   usage_ = usage_of_openai_answer(call_, json ? "application/json" : "", body);

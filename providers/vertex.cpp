@@ -61,7 +61,6 @@ class VertexCodec final : public Codec {
   Error classify(int status, const HeaderLookup& header, std::string_view body) const override {
     return classify_google(status, header, body);
   }
-  bool is_stream(std::string_view) const override { return true; }
 
  private:
   Result<void> gemini(const Attempt& attempt, const Named& model, EncodedCall& out) const;

@@ -13,13 +13,10 @@ namespace {
 using providers::append_quoted;
 using providers::ChatEvent;
 using providers::Json;
+using providers::json_text;
 using providers::Protocol;
 using providers::Signer;
 using providers::StopReason;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::string_view stop_name(StopReason stop) {
   switch (stop) {
@@ -93,7 +90,7 @@ void MessagesEncoder::begin(const providers::Usage& known, std::string& out) {
   message["stop_reason"] = nullptr;
   message["stop_sequence"] = nullptr;
   message["usage"] = usage_json(known);
-  out.append("event: message_start\ndata: {\"type\":\"message_start\",\"message\":").append(dump(message));
+  out.append("event: message_start\ndata: {\"type\":\"message_start\",\"message\":").append(json_text(message));
   out.append("}\n\n");
 }
 
@@ -128,7 +125,7 @@ void MessagesEncoder::tool_call(const ChatEvent& event, std::string& out) {
     block["id"] = event.tool_call.id;
     block["name"] = event.tool_call.name;
     block["input"] = Json::object();
-    open(Open::tool, dump(block), out);
+    open(Open::tool, json_text(block), out);
     known = tool_block_.emplace(event.tool_index, index_).first;
     open_tool_ = event.tool_index;
   }
@@ -154,7 +151,7 @@ void MessagesEncoder::citation(const ChatEvent& event, std::string& out) {
   if (open_ != Open::text) open(Open::text, R"({"type":"text","text":""})", out);
   out.append("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":");
   out.append(std::to_string(index_)).append(R"(,"delta":{"type":"citations_delta","citation":)");
-  out.append(dump(citation_json(event))).append("}}\n\n");
+  out.append(json_text(citation_json(event))).append("}}\n\n");
 }
 
 void MessagesEncoder::chunk(const ChatEvent& event, std::string& out) {
@@ -190,7 +187,7 @@ void MessagesEncoder::final(const providers::Usage& usage, NanoUsd cost, std::st
     append_quoted(stop_sequence_, out);
   else
     out.append("null");
-  std::string counts = dump(usage_json(usage));
+  std::string counts = json_text(usage_json(usage));
   counts.pop_back();
   out.append("},\"usage\":").append(counts).append(",\"cost_usd\":").append(to_decimal_usd(cost)).append("}}\n\n");
   out.append("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
@@ -287,7 +284,7 @@ std::string MessagesEncoder::whole(const providers::Usage& usage, NanoUsd) {
   out["stop_reason"] = stop_name(stop_);
   out["stop_sequence"] = sequence ? Json(stop_sequence_) : Json(nullptr);
   out["usage"] = usage_json(usage);
-  return dump(out);
+  return json_text(out);
 }
 
 std::string messages_error(const Error& error) {
@@ -314,7 +311,7 @@ std::string messages_error(const Error& error) {
   body["error"]["message"] = error.detail;
   if (!error.code.empty()) body["error"]["code"] = error.code;
   if (!error.param.empty()) body["error"]["param"] = error.param;
-  return dump(body);
+  return json_text(body);
 }
 
 namespace {

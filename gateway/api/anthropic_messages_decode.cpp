@@ -4,6 +4,7 @@
 #include "gateway/api/anthropic_messages.h"
 #include "gateway/api/errors.h"
 #include "providers/base64.h"
+#include "providers/json_text.h"
 #include "providers/media.h"
 #include "providers/reasoning.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 using providers::ChatRequest;
 using providers::Json;
+using providers::json_text;
 using providers::Media;
 using providers::Message;
 using providers::Part;
@@ -260,7 +262,7 @@ void Decoder::block(const Json& in, const std::string& where, Message& out) {
     const Json* input = find(in, "input");
     if (input != nullptr && !input->is_object()) return fail(where + ".input", "an object");
     Part part = Part::of_call({text(in, "id", where), text(in, "name", where), "{}"});
-    if (input != nullptr) part.call.arguments = input->dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (input != nullptr) part.call.arguments = json_text(*input);
     if (const Json* cache = find(in, "cache_control")) part.cache = *cache;
     out.parts.push_back(std::move(part));
     return;

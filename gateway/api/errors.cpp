@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "providers/json_text.h"
+
 namespace weir::gateway {
 namespace {
 
@@ -35,7 +37,7 @@ std::string error_body(const Error& error) {
                        {"type", type_of(error)},
                        {"param", text_or_null(error.param)},
                        {"code", text_or_null(error.code)}}}};
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return providers::json_text(body);
 }
 
 Error for_client(Error error) {
@@ -56,6 +58,10 @@ Error for_client(Error error) {
       // An error of our own engine or of a decoder carries CONTRACT's code already; an upstream's own code is text
       // that a client could mistake for ours.
       if (error.source == "upstream") {
+        // The credential is the gateway's and none of the client's business, and some upstreams repeat it.
+        if (error.kind == ErrorKind::authentication)
+          error.detail = "the upstream refused the gateway's own credential with status " +
+                         std::to_string(error.http_status) + "; tell those who run the gateway";
         if (error.http_status < 400 || error.http_status >= 500) error.http_status = 502;
         error.code = "upstream_error";
       }

@@ -12,7 +12,7 @@ namespace weir::gateway {
 std::string error_body(const Error& error);
 
 /// What an upstream's last error becomes for the client: its 4xx or 502 with code upstream_error, 504 upstream_timeout
-/// for a deadline; context_length_exceeded keeps its code.
+/// for a deadline; context_length_exceeded keeps its code. What an upstream says of our credential is not repeated.
 Error for_client(Error error);
 
 Error bad_request(std::string param, std::string detail);

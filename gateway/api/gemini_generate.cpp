@@ -3,6 +3,7 @@
 #include <map>
 
 #include "gateway/api/errors.h"
+#include "providers/json_text.h"
 #include "providers/net/percent.h"
 
 namespace weir::gateway {
@@ -11,15 +12,12 @@ namespace {
 using providers::CallBody;
 using providers::ChatEvent;
 using providers::Json;
+using providers::json_text;
 using providers::Protocol;
 using providers::StopReason;
 using providers::ToolCall;
 using providers::Usage;
 using Kind = ChatEvent::Kind;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 /// https://ai.google.dev/api/generate-content#FinishReason has no word for calls: those end with STOP.
 std::string_view finish_name(StopReason stop) {
@@ -226,10 +224,10 @@ Json GeminiEncoder::take(int32_t index, Choice& choice) {
 void GeminiEncoder::write(Json answer, std::string& out) {
   answer.update(tail_);
   if (sse_) {
-    out.append("data: ").append(dump(answer)).append("\r\n\r\n");
+    out.append("data: ").append(json_text(answer)).append("\r\n\r\n");
     return;
   }
-  out.append(opened_ ? ",\r\n" : "[").append(dump(answer));
+  out.append(opened_ ? ",\r\n" : "[").append(json_text(answer));
   opened_ = true;
 }
 
@@ -267,7 +265,7 @@ std::string GeminiEncoder::whole(const Usage& usage, NanoUsd) {
   }
   answer["usageMetadata"] = usage_json(usage);
   answer.update(tail_);
-  return dump(answer);
+  return json_text(answer);
 }
 
 /// google.rpc.Code for an HTTP status: https://cloud.google.com/apis/design/errors#handling_errors.
@@ -358,11 +356,13 @@ class GeminiGenerateApi final : public ClientApi {
   std::unique_ptr<AnswerEncoder> encoder(const AnswerContext& context) const override {
     return std::make_unique<GeminiEncoder>(context);
   }
-  std::string error_body(const Error& error) const override { return dump(error_json(error)); }
-  std::string error_event(const Error& error) const override { return "data: " + dump(error_json(error)) + "\r\n\r\n"; }
+  std::string error_body(const Error& error) const override { return json_text(error_json(error)); }
+  std::string error_event(const Error& error) const override {
+    return "data: " + json_text(error_json(error)) + "\r\n\r\n";
+  }
   /// The array's last element: an error only follows where at least one was sent.
   std::string stream_error(const Error& error, const CallBody& body) const override {
-    return body.sse ? error_event(error) : ",\r\n" + dump(error_json(error)) + "]";
+    return body.sse ? error_event(error) : ",\r\n" + json_text(error_json(error)) + "]";
   }
   std::string_view stream_type(const CallBody& body) const override {
     return body.sse ? "text/event-stream" : "application/json; charset=UTF-8";

@@ -4,6 +4,7 @@
 #include "gateway/api/gemini_fields.h"
 #include "gateway/api/gemini_generate.h"
 #include "providers/base64.h"
+#include "providers/json_text.h"
 #include "providers/media.h"
 
 namespace weir::gateway {
@@ -85,7 +86,7 @@ void Decoder::call(const Json& in, const Json& whole, const std::string& where, 
   ++calls_;
   const Json* arguments = find_field(in, "args");
   if (arguments != nullptr && !arguments->is_object()) fail(where + ".args", "an object");
-  call.arguments = arguments == nullptr ? "{}" : arguments->dump(-1, ' ', false, Json::error_handler_t::replace);
+  call.arguments = arguments == nullptr ? "{}" : json_text(*arguments);
   open_calls_.emplace_back(call.id, call.name);
   Part part = Part::of_call(std::move(call));
   sign(whole, part);
@@ -116,7 +117,7 @@ void Decoder::result(const Json& in, const std::string& where) {
     const std::string key = only == nullptr ? std::string() : response->begin().key();
     message.tool_failed = key == "error";
     const bool wrapped = only != nullptr && only->is_string() && (key == "result" || key == "output" || key == "error");
-    words = wrapped ? only->get<std::string>() : response->dump(-1, ' ', false, Json::error_handler_t::replace);
+    words = wrapped ? only->get<std::string>() : json_text(*response);
   }
   message.parts.push_back(Part::of_text(std::move(words)));
   if (const Json* parts = find_field(in, "parts"))

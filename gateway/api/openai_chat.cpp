@@ -3,19 +3,17 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/api/errors.h"
-#include "providers/json_scan.h"
+#include "gateway/api/openai_fields.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
 
 using providers::ChatEvent;
 using providers::Json;
+using providers::json_text;
 using providers::Signer;
 using providers::StopReason;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::string_view stop_name(StopReason stop) {
   switch (stop) {
@@ -32,12 +30,6 @@ std::string_view stop_name(StopReason stop) {
       return "stop";
   }
   return "stop";
-}
-
-Json bytes_json(const std::string& bytes) {
-  Json array = Json::array();
-  for (const char c : bytes) array.push_back(static_cast<unsigned char>(c));
-  return array;
 }
 
 /// Google's own OpenAI endpoint carries thought signatures in this place of a tool call.
@@ -82,8 +74,8 @@ Json openai_usage(const providers::Usage& usage) {
 
 ChatEncoder::ChatEncoder(std::string id, int64_t created_unix_s, std::string model, bool include_usage)
     : id_(std::move(id)), created_(created_unix_s), model_(std::move(model)), include_usage_(include_usage) {
-  prefix_ = R"(data: {"id":)" + dump(id_) + R"(,"object":"chat.completion.chunk","created":)" +
-            std::to_string(created_) + R"(,"model":)" + dump(model_) + R"(,"choices":)";
+  prefix_ = R"(data: {"id":)" + json_text(id_) + R"(,"object":"chat.completion.chunk","created":)" +
+            std::to_string(created_) + R"(,"model":)" + json_text(model_) + R"(,"choices":)";
 }
 
 void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
@@ -146,12 +138,12 @@ void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
   Json entry = {{"index", event.index}, {"delta", std::move(piece)}};
   entry["logprobs"] = event.logprobs.empty() ? Json(nullptr) : openai_logprobs(event.logprobs);
   entry["finish_reason"] = event.kind == ChatEvent::Kind::finish ? Json(stop_name(event.stop)) : Json(nullptr);
-  out.append(prefix_).append("[").append(dump(entry)).append("]}\n\n");
+  out.append(prefix_).append("[").append(json_text(entry)).append("]}\n\n");
 }
 
 void ChatEncoder::final(const providers::Usage& usage, NanoUsd cost, std::string& out) {
   if (include_usage_) {
-    std::string object = dump(openai_usage(usage));
+    std::string object = json_text(openai_usage(usage));
     object.pop_back();
     out.append(prefix_).append(R"([],"usage":)").append(object).append(R"(,"cost_usd":)");
     out.append(to_decimal_usd(cost)).append("}}\n\n");
@@ -224,12 +216,12 @@ std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {
     entry["finish_reason"] = stop_name(choice.stop);
     choices.push_back(std::move(entry));
   }
-  return dump({{"id", id_},
-               {"object", "chat.completion"},
-               {"created", created_},
-               {"model", model_},
-               {"choices", std::move(choices)},
-               {"usage", openai_usage(usage)}});
+  return json_text({{"id", id_},
+                    {"object", "chat.completion"},
+                    {"created", created_},
+                    {"model", model_},
+                    {"choices", std::move(choices)},
+                    {"usage", openai_usage(usage)}});
 }
 
 namespace {

@@ -5,14 +5,17 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_fields.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
 
+using providers::append_quoted;
 using providers::CallBody;
 using providers::ChatEvent;
 using providers::ChatRequest;
 using providers::Json;
+using providers::json_text;
 using providers::Message;
 using providers::Part;
 using providers::Protocol;
@@ -114,9 +117,9 @@ class CompletionsEncoder final : public AnswerEncoder {
  public:
   explicit CompletionsEncoder(const AnswerContext& context) : request_(context.request) {
     head_ = R"({"id":)";
-    append_json_string(head_, "cmpl-" + std::string(id_tail(context.request_id)));
+    append_quoted("cmpl-" + std::string(id_tail(context.request_id)), head_);
     head_ += R"(,"object":"text_completion","created":)" + std::to_string(context.created_unix_s) + R"(,"model":)";
-    append_json_string(head_, context.model);
+    append_quoted(context.model, head_);
     head_ += R"(,"choices":)";
     include_usage_ = context.body.include_usage;
   }
@@ -173,13 +176,13 @@ void CompletionsEncoder::chunk(const ChatEvent& event, std::string& out) {
   if (says) text += event.text;
   if (!says && !thinks && finish.is_null() && text.empty()) return;
   out.append("data: ").append(head_).append(R"([{"text":)");
-  append_json_string(out, text);
+  append_quoted(text, out);
   out.append(R"(,"index":)").append(std::to_string(event.index)).append(R"(,"logprobs":)");
   out.append(event.logprobs.empty() ? "null" : json_text(legacy_logprobs(event.logprobs, to.offset)));
   out.append(R"(,"finish_reason":)").append(json_text(finish));
   if (thinks) {
     out.append(R"(,"reasoning_content":)");
-    append_json_string(out, event.text);
+    append_quoted(event.text, out);
   }
   out.append("}]}\n\n");
 }

@@ -4,12 +4,14 @@
 #include <charconv>
 
 #include "gateway/api/errors.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
 
 using providers::ChatRequest;
 using providers::Json;
+using providers::json_text;
 
 constexpr size_t kStopStringsMax = 16;
 constexpr size_t kStopBytesMax = 256;
@@ -131,21 +133,6 @@ void keep_extensions(const FieldReader& reader, std::span<const std::string_view
     if (std::find(std::begin(kSamplingFields), std::end(kSamplingFields), name) != std::end(kSamplingFields)) continue;
     out.extensions[name] = value;
   }
-}
-
-std::string json_text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// Most pieces of an answer are plain ASCII: one look and one copy.
-void append_json_string(std::string& out, std::string_view text) {
-  const bool plain =
-      std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127 && c != '"' && c != '\\'; });
-  if (!plain) {
-    out += json_text(Json(text));
-    return;
-  }
-  out.append("\"").append(text).append("\"");
 }
 
 Json bytes_json(const std::string& bytes) {

@@ -1,5 +1,5 @@
-// What OpenAI's legacy completions and Responses have in common as client protocols: reading a body's fields one by one
-// with the first mistake kept, the sampling fields, and a few pieces of their answers. Pure; values of one request.
+// What OpenAI's client protocols have in common: reading a body's fields one by one with the first mistake kept
+// (completions, Responses), the sampling fields, and a few pieces of their answers. Pure; values of one request.
 #pragma once
 
 #include <cstdint>
@@ -49,10 +49,6 @@ void read_sampling(FieldReader& reader, providers::ChatRequest& out);
 /// Puts every field into `extensions` that is neither one of `known` nor read by read_sampling.
 void keep_extensions(const FieldReader& reader, std::span<const std::string_view> known, providers::ChatRequest& out);
 
-/// Compact JSON text; invalid UTF-8 becomes U+FFFD.
-std::string json_text(const providers::Json& json);
-/// A JSON string, quotes included; invalid UTF-8 becomes U+FFFD.
-void append_json_string(std::string& out, std::string_view text);
 /// [1,2,…] of the raw bytes.
 providers::Json bytes_json(const std::string& bytes);
 /// `object` (JSON text of an object with members) with "cost_usd" added at its end, exact.

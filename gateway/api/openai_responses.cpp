@@ -2,6 +2,7 @@
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 using providers::CallBody;
 using providers::ChatRequest;
 using providers::Json;
+using providers::json_text;
 using providers::Protocol;
 
 class OpenAiResponses final : public ClientApi {

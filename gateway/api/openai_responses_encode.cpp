@@ -3,13 +3,16 @@
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
 #include "gateway/api/openai_responses_object.h"
+#include "providers/json_text.h"
 #include "providers/media.h"
 
 namespace weir::gateway {
 namespace {
 
+using providers::append_quoted;
 using providers::ChatEvent;
 using providers::Json;
+using providers::json_text;
 using providers::Signer;
 using providers::StopReason;
 using Kind = ResponseItem::Kind;
@@ -188,7 +191,7 @@ void ResponsesEncoder::text(const ChatEvent& event_in, bool refusal) {
   event(refusal ? "response.refusal.delta" : "response.output_text.delta");
   place(true);
   out_->append(",\"delta\":");
-  append_json_string(*out_, event_in.text);
+  append_quoted(event_in.text, *out_);
   if (logprobs.empty() && !refusal)
     out_->append(",\"logprobs\":[]");
   else if (!refusal)
@@ -214,7 +217,7 @@ void ResponsesEncoder::reasoning(const ChatEvent& event_in) {
   event("response.reasoning_summary_text.delta");
   place(true);
   out_->append(",\"delta\":");
-  append_json_string(*out_, event_in.text);
+  append_quoted(event_in.text, *out_);
   done_event();
 }
 
@@ -251,7 +254,7 @@ void ResponsesEncoder::arguments(std::string_view piece) {
   event("response.function_call_arguments.delta");
   place(false);
   out_->append(",\"delta\":");
-  append_json_string(*out_, piece);
+  append_quoted(piece, *out_);
   done_event();
 }
 

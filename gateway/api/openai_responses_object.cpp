@@ -5,11 +5,14 @@
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
 #include "providers/json_scan.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
 
+using providers::append_quoted;
 using providers::Json;
+using providers::json_text;
 using providers::Protocol;
 
 constexpr std::string_view kEchoed[] = {"instructions",
@@ -216,7 +219,7 @@ ResponseObject::ResponseObject(const AnswerContext& context)
     : id_(std::string(kResponseIdPrefix) + std::string(id_tail(context.request_id))) {
   Json asked = echoed_fields(context.body.json);
   head_ = R"({"id":)";
-  append_json_string(head_, id_);
+  append_quoted(id_, head_);
   head_ += R"(,"object":"response","created_at":)" + std::to_string(context.created_unix_s);
   append_member(echo_a_, "instructions", take(asked, "instructions", nullptr));
   append_member(echo_a_, "max_output_tokens", take(asked, "max_output_tokens", nullptr));

@@ -6,59 +6,17 @@
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
 #include "providers/json_scan.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
 
 using providers::Json;
+using providers::json_text;
 using simdjson::SUCCESS;
 
-/// A member's value as it stands in a JSON text. Of a key that is there twice the last counts, as in JSON.parse.
-struct Place {
-  size_t begin = 0;
-  size_t end = 0;
-  bool found() const { return end > begin; }
-  std::string_view in(std::string_view json) const { return json.substr(begin, end - begin); }
-};
-
-struct Places {
-  Place input;
-  Place previous;
-  Place store;
-  size_t open = 0;  // behind the object's brace
-};
-
-std::optional<Places> find_places(std::string_view body) {
-  providers::PaddedJson& json = providers::padded_json();
-  providers::od::object root;
-  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) return {};
-  Places out;
-  out.open = body.find('{') + 1;
-  for (auto member : root) {
-    std::string_view key;
-    std::string_view raw;
-    providers::od::value value;
-    if (member.unescaped_key().get(key) != SUCCESS) return {};
-    Place* place = key == "input"                  ? &out.input
-                   : key == "previous_response_id" ? &out.previous
-                   : key == "store"                ? &out.store
-                                                   : nullptr;
-    if (member.value().get(value) != SUCCESS) return {};
-    if (place == nullptr) continue;
-    if (simdjson::to_json_string(value).get(raw) != SUCCESS) return {};
-    place->begin = static_cast<size_t>(raw.data() - json.text.data());
-    place->end = place->begin + raw.size();
-    while (place->found() && std::string_view(" \t\r\n").find(body[place->end - 1]) != std::string_view::npos)
-      --place->end;
-  }
-  return out;
-}
-
-/// The string at a place; empty where it is no string.
-std::string string_at(std::string_view body, const Place& place) {
-  if (!place.found()) return {};
-  const Json value = Json::parse(place.in(body), nullptr, false);
-  return value.is_string() ? value.get<std::string>() : std::string();
+std::string_view text_in(std::string_view json, const providers::ByteRange& range) {
+  return json.substr(range.begin, range.end - range.begin);
 }
 
 /// An input as the text of its items, without brackets.
@@ -77,87 +35,114 @@ void append_items(std::string& list, std::string_view items) {
   list += items;
 }
 
-/// The whole Response object of an answer: the body itself, or the data of a stream's last event.
-Json response_of(std::string_view answer) {
-  constexpr std::string_view kData = "data: ";
+/// The JSON text of an answer: the body itself, or the data of a stream's last event.
+std::string_view answer_json(std::string_view answer) {
+  if (answer.starts_with("{")) return answer;
+  constexpr std::string_view kData = "data:";
+  const size_t line = answer.rfind("\ndata:");
+  if (line == std::string_view::npos && !answer.starts_with(kData)) return {};
+  answer.remove_prefix(line == std::string_view::npos ? kData.size() : line + 1 + kData.size());
+  return answer.substr(0, answer.find_first_of("\r\n"));
+}
+
+/// Id and text of the Response object in an answer; empty: there is none.
+struct Answered {
+  std::string id;
+  std::string response;
+};
+
+Answered read_answer(std::string_view answer) {
+  providers::PaddedJson& json = providers::padded_json();
+  providers::od::object root;
+  std::string_view id;
+  std::string_view raw;
+  if (!json.parse(answer_json(answer)) || json.document.get_object().get(root) != SUCCESS) return {};
   if (!answer.starts_with("{")) {
-    // The last data line that tells of the end; an event's own name stands in the line before.
-    size_t at = std::string_view::npos;
-    for (const char* type : {"event: response.completed\n", "event: response.incomplete\n"})
-      if (const size_t found = answer.rfind(type); found != std::string_view::npos) at = found;
-    if (at == std::string_view::npos) return nullptr;
-    at = answer.find(kData, at);
-    if (at == std::string_view::npos) return nullptr;
-    answer.remove_prefix(at + kData.size());
-    answer = answer.substr(0, answer.find('\n'));
-    Json event = Json::parse(answer, nullptr, false);
-    return event.is_object() && event.contains("response") ? std::move(event["response"]) : Json(nullptr);
+    std::string_view type;
+    providers::od::object response;
+    if (root.find_field_unordered("type").get_string().get(type) != SUCCESS ||
+        (type != "response.completed" && type != "response.incomplete") ||
+        root.find_field_unordered("response").get_object().get(response) != SUCCESS)
+      return {};
+    root = response;
   }
-  return Json::parse(answer, nullptr, false);
+  if (root.find_field_unordered("id").get_string().get(id) != SUCCESS) return {};
+  Answered out{std::string(id), {}};
+  if (root.reset().error() != SUCCESS || root.raw_json().get(raw) != SUCCESS) return {};
+  out.response = std::string(raw);
+  return out;
 }
 
-}  // namespace
-
-bool is_own_response_id(std::string_view id) {
-  return id.starts_with(kResponseIdPrefix);
+Error no_previous(std::string_view id) {
+  Error error = bad_request("previous_response_id",
+                            "Previous response with id '" + std::string(id.substr(0, 128)) + "' not found.");
+  error.code = "previous_response_not_found";
+  return error;
 }
 
-Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::string_view key, std::string_view body,
-                                                   WallTime now) {
-  using Nothing = std::optional<ContinuedCall>;
-  if (providers::find_key(body, "\"previous_response_id\"") == std::string_view::npos) return Nothing();
-  const auto places = find_places(body);
-  if (!places) return Nothing();
-  ContinuedCall out;
-  out.previous_id = string_at(body, places->previous);
-  if (!is_own_response_id(out.previous_id)) return Nothing();
-  if (store == nullptr) {
-    Error error = bad_request("previous_response_id",
-                              "Previous response with id '" + out.previous_id.substr(0, 128) + "' not found.");
-    error.code = "previous_response_not_found";
-    return error;
-  }
-  auto turns = store->conversation(out.previous_id, key, now);
-  if (!turns) return std::move(turns).error();
+/// The conversation and the call's own input as one JSON array.
+std::string whole_input(const std::vector<StoredResponse>& turns, std::string_view input) {
   std::string items;
-  for (const StoredResponse& turn : *turns) {
+  for (const StoredResponse& turn : turns) {
     append_items(items, items_of(turn.input));
     const Json response = Json::parse(turn.response, nullptr, false);
     if (!response.is_object()) continue;
     if (const auto output = response.find("output"); output != response.end())
       append_items(items, items_of(json_text(*output)));
   }
-  append_items(items, items_of(places->input.in(body)));
-  const std::string list = "[" + items + "]";
-  // Two places change, in the order in which they stand.
-  const bool input_first = places->input.found() && places->input.begin < places->previous.begin;
-  out.body.reserve(body.size() + list.size() + 16);
-  const Place& first = input_first ? places->input : places->previous;
-  const Place& second = input_first ? places->previous : places->input;
-  out.body.append(body.substr(0, first.begin)).append(input_first ? list : "null");
-  if (second.found()) {
-    out.body.append(body.substr(first.end, second.begin - first.end)).append(input_first ? "null" : list);
-    out.body.append(body.substr(second.end));
-  } else {
-    out.body.append(body.substr(first.end));
-    out.body.insert(places->open, "\"input\":" + list + ",");
+  append_items(items, items_of(input));
+  return "[" + items + "]";
+}
+
+/// The call's bytes with `list` as its input and no previous_response_id: two places change, in the order in which they
+/// stand.
+std::string with_input(const providers::CallBody& call, const std::string& list) {
+  const std::string_view json = call.json;
+  const providers::ByteRange& input = call.input_value;
+  const providers::ByteRange& previous = call.previous_response_value;
+  std::string out;
+  out.reserve(json.size() + list.size() + 16);
+  if (input.empty()) {
+    out.append(json.substr(0, call.object_open)).append("\"input\":").append(list).append(",");
+    out.append(json.substr(call.object_open, previous.begin - call.object_open)).append("null");
+    return out.append(json.substr(previous.end));
   }
+  const bool input_first = input.begin < previous.begin;
+  const providers::ByteRange& first = input_first ? input : previous;
+  const providers::ByteRange& second = input_first ? previous : input;
+  out.append(json.substr(0, first.begin)).append(input_first ? list : "null");
+  out.append(json.substr(first.end, second.begin - first.end)).append(input_first ? "null" : list);
+  return out.append(json.substr(second.end));
+}
+
+}  // namespace
+
+Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::string_view key,
+                                                   const providers::CallBody& call, WallTime now) {
+  if (call.previous_response_id.empty()) return std::optional<ContinuedCall>();
+  if (store == nullptr) return no_previous(call.previous_response_id);
+  auto turns = store->conversation(call.previous_response_id, key, now);
+  if (!turns) return std::move(turns).error();
+  ContinuedCall out{
+      .call = call, .previous_id = call.previous_response_id, .body = {}, .account = turns->back().account};
+  if (out.account.empty()) out.body = with_input(call, whole_input(*turns, text_in(call.json, call.input_value)));
   return std::optional<ContinuedCall>(std::move(out));
 }
 
-std::optional<StoredResponse> stored_turn(std::string_view key, std::string_view body, std::string_view previous_id,
+std::optional<StoredResponse> stored_turn(std::string_view key, const providers::CallBody& call,
+                                          std::string_view previous_id, std::string_view account,
                                           std::string_view answer) {
-  const auto places = find_places(body);
-  if (!places || places->store.in(body) == "false") return {};
-  const Json response = response_of(answer);
-  if (!response.is_object()) return {};
+  if (!call.store) return {};
+  Answered read = read_answer(answer);
+  if (read.id.empty()) return {};
   StoredResponse out;
-  out.id = response.value("id", Json()).is_string() ? response["id"].get<std::string>() : std::string();
-  if (!is_own_response_id(out.id)) return {};
+  out.id = std::move(read.id);
   out.key = key;
+  out.response = std::move(read.response);
+  out.account = account;
+  if (!account.empty()) return out;  // it holds what was said before
   out.previous = previous_id;
-  out.input = "[" + items_of(places->input.in(body)) + "]";
-  out.response = json_text(response);
+  out.input = "[" + items_of(text_in(call.json, call.input_value)) + "]";
   return out;
 }
 

@@ -1,8 +1,8 @@
-// `previous_response_id` and `store` of /v1/responses, between a call's bytes and the store. An id that begins with
-// "resp_weir_" is an answer of ours: the conversation behind it is written out into the call's `input` before anything
-// else looks at it, so that pass-through, translation, estimates and limits see an ordinary call. Any other id is some
-// upstream's own and stays in the body: an upstream that speaks Responses resolves it, any other refuses it. Pure but
-// for the store; the request's core.
+// `previous_response_id` and `store` of /v1/responses, between a call and the store. An answer that we encoded is ours:
+// the conversation behind its id is written out into the call's `input` before anything else looks at it, so that
+// pass-through, translation, estimates and limits see an ordinary call. An answer that passed through belongs to the
+// upstream account that made it: its id stays in the body, and the call goes to that account and no other. Either way a
+// key can go on only from its own answers. Pure but for the store; the request's core.
 #pragma once
 
 #include <optional>
@@ -10,26 +10,28 @@
 #include <string_view>
 
 #include "gateway/response_store.h"
+#include "providers/body.h"
 
 namespace weir::gateway {
 
-bool is_own_response_id(std::string_view id);
-
 /// A call that goes on from a stored answer.
 struct ContinuedCall {
-  std::string body;         // the client's, with the conversation in its `input` and previous_response_id null
-  std::string previous_id;  // for AnswerContext::previous_id and stored_turn()
+  providers::CallBody call;  // the client's own
+  std::string previous_id;   // for AnswerContext::previous_id and stored_turn()
+  std::string body;  // with the conversation in its `input` and previous_response_id null. Empty: the client's as it is
+  std::string account;  // the upstream account that holds the conversation; empty: `body` does
 };
 
-/// Before mark(): nothing where `body` names no answer of ours (or is not JSON, which mark() will say). `store` may be
-/// null: then none is found. Errors: previous_response_not_found (400), request_too_large (413), the database's.
-Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::string_view key, std::string_view body,
-                                                   WallTime now);
+/// Nothing where the call names no answer. `store` may be null: then none is found. Errors: previous_response_not_found
+/// (400), request_too_large (413), the database's.
+Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::string_view key,
+                                                   const providers::CallBody& call, WallTime now);
 
-/// What put() takes once an answer was encoded by us: `answer` is the whole body, or the text that
-/// AnswerEncoder::final() wrote. `body` is the client's own, before continue_call(). Nothing where the client said
-/// store: false, or the answer is not one of ours.
-std::optional<StoredResponse> stored_turn(std::string_view key, std::string_view body, std::string_view previous_id,
+/// What put() takes once an answer is complete: `answer` is the whole body, or the last events of a stream. `call` is
+/// the client's own, `account` the upstream's whose answer passed through, empty where we encoded it. Nothing where the
+/// client said store: false, or the answer has no id or did not come to its end.
+std::optional<StoredResponse> stored_turn(std::string_view key, const providers::CallBody& call,
+                                          std::string_view previous_id, std::string_view account,
                                           std::string_view answer);
 
 }  // namespace weir::gateway

@@ -135,7 +135,7 @@ bool fits(const Rule& rule, od::value value) {
   return items > 0 && (rule.items_max == 0 || items <= rule.items_max);
 }
 
-class UnaryApi final : public ClientApi {
+class UnaryApi : public ClientApi {
  public:
   explicit UnaryApi(Protocol protocol) : protocol_(protocol) {}
   Protocol protocol() const override { return protocol_; }
@@ -155,24 +155,16 @@ class UnaryApi final : public ClientApi {
     return "event: error\ndata: " + gateway::error_body(error) + "\n\n";
   }
 
- protected:
+ private:
   Protocol protocol_;
 };
 
-class TranscriptionsApi final : public ClientApi {
+/// The one whose body is a form.
+class TranscriptionsApi final : public UnaryApi {
  public:
-  Protocol protocol() const override { return Protocol::openai_transcriptions; }
+  TranscriptionsApi() : UnaryApi(Protocol::openai_transcriptions) {}
   Result<CallBody> mark(const Request& request, std::string_view) const override {
-    return providers::mark_multipart_call(Protocol::openai_transcriptions, request.header("content-type"),
-                                          request.body);
-  }
-  Result<ChatRequest> decode(const CallBody&) const override {
-    return bad_request("", "this route's calls have no neutral form");
-  }
-  std::unique_ptr<AnswerEncoder> encoder(const AnswerContext&) const override { return nullptr; }
-  std::string error_body(const Error& error) const override { return gateway::error_body(error); }
-  std::string error_event(const Error& error) const override {
-    return "event: error\ndata: " + gateway::error_body(error) + "\n\n";
+    return providers::mark_multipart_call(protocol(), request.header("content-type"), request.body);
   }
 };
 

@@ -152,3 +152,43 @@ def test_generate_refuses_what_the_build_lacks():
     for option in (("--device", "cuda"), ("--quantization", "fp8")):
         result = subprocess.run([BINARY, "generate", "--model", "builtin:weir-tiny", "--prompt", "x", *option], capture_output=True, text=True)
         assert result.returncode == 2 and option[0] in result.stderr
+
+
+def test_an_answer_that_says_nothing_is_no_success(weir, standard, upstream):
+    gateway = weir(standard)
+    ask = {"model": "m-replay", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+    calls = {"/v1/chat/completions": ask, "/v1/messages": ask, "/v1/completions": {"model": "m-replay", "prompt": "x"},
+             "/v1/responses": {"model": "m-replay", "input": "x"}, "/v1/embeddings": {"model": "m-replay", "input": "x"},
+             "/v1/moderations": {"model": "m-replay", "input": "x"}, "/v1/images/generations": {"model": "m-replay", "prompt": "x"},
+             "/v1/rerank": {"model": "m-replay", "query": "x", "documents": ["y"]}}
+    for answer in (b"{}", b"[]", b"<html>busy</html>", b""):
+        upstream.replay["replay"] = (200, "application/json", answer)
+        for path, body in calls.items():
+            status, _, said = gateway.request("POST", path, body)
+            # After some of these the target cools down, and that is said.
+            assert status in (502, 503), (path, answer, said)
+    assert all(row["charge_nanos"] == 0 and row["status"] >= 500 for row in gateway.rows())
+
+
+def test_a_page_is_no_stream(weir, standard, upstream):
+    gateway = weir(standard.replace("provider: openai, base_url: \"" + upstream.url("replay") + "\"",
+                                    "provider: gemini, base_url: \"" + upstream.url("replay") + "\""))
+    body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    for kind, text in (("text/html", b"<html>busy</html>"), ("application/json", b'{"candidates":[]}')):
+        upstream.replay["replay"] = (200, kind, text)
+        status, _, said = gateway.request("POST", "/v1beta/models/m-replay:streamGenerateContent?alt=sse", body)
+        assert status in (502, 503) and b"<html>" not in said, said
+    assert all(row["charge_nanos"] == 0 for row in gateway.rows())
+
+
+def test_what_an_upstream_says_of_our_credential_stays_here(weir, standard, upstream):
+    gateway = weir(standard)
+    secret = b'{"error":{"message":"Incorrect API key provided: sk-upstream-replay","code":"invalid_api_key"}}'
+    upstream.replay["replay"] = (401, "application/json", secret)
+    status, _, body = gateway.chat("m-replay")
+    assert status == 401 and b"sk-upstream" not in body and "credential" in error_of(body)["message"]
+
+
+def test_a_key_in_the_address_may_be_percent_encoded(weir, standard):
+    gateway = weir(standard)
+    assert gateway.request("GET", "/v1/models?key=" + KEY.replace("-", "%2D"), key=None)[0] == 200

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "gateway/accounting/sqlite.h"
 #include "gateway/api/openai_responses.h"
 #include "gateway/api/openai_responses_state.h"
 
@@ -151,14 +152,55 @@ TEST_F(ResponseStoreTest, RefusesAFileThatIsNotItsOwn) {
   EXPECT_EQ(store.error().kind, ErrorKind::config);
 }
 
+TEST_F(ResponseStoreTest, OneKeysAnswerDoesNotTakeAnothersPlace) {
+  auto store = open();
+  for (const bool flushed : {false, true}) {
+    const std::string id = flushed ? "b" : "a";
+    store->put(turn(id), kNow);
+    if (flushed) store->flush();
+    store->put(turn(id, {}, "thief"), kNow);
+    if (flushed) store->flush();
+    EXPECT_TRUE(store->response(id, "k", kNow).ok());
+  }
+  store->flush();
+  EXPECT_TRUE(store->response("a", "k", kNow).ok());
+  EXPECT_TRUE(store->response("b", "k", kNow).ok());
+  EXPECT_FALSE(store->response("b", "thief", kNow).ok());
+}
+
+TEST_F(ResponseStoreTest, TakesOverAFileOfVersion1) {
+  Connection old;
+  ASSERT_TRUE(old.open(path()).ok());
+  ASSERT_TRUE(old.execute("CREATE TABLE response(id TEXT PRIMARY KEY, key TEXT NOT NULL, previous TEXT NOT NULL, "
+                          "created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL, input TEXT NOT NULL, response "
+                          "TEXT NOT NULL); INSERT INTO response VALUES('a','k','',0,9e18,'[1]','{}'); "
+                          "PRAGMA application_id = 1465013104; PRAGMA user_version = 1;")
+                  .ok());
+  auto store = open();
+  auto turns = store->conversation("a", "k", kNow);
+  ASSERT_TRUE(turns.ok());
+  EXPECT_EQ(turns->front().account, "");
+  StoredResponse bound = turn("b");
+  bound.account = "openai-a";
+  store->put(bound, kNow);
+  store->flush();
+  EXPECT_EQ(store->conversation("b", "k", kNow)->front().account, "openai-a");
+}
+
 // --- calls that go on -----------------------------------------------------------------------------------------------
+
+providers::CallBody call_of(std::string_view json) {
+  auto marked = providers::mark_call(providers::Protocol::openai_responses, json);
+  EXPECT_TRUE(marked.ok()) << json << ": " << (marked.ok() ? "" : marked.error().detail);
+  return marked.ok() ? std::move(*marked) : providers::CallBody{};
+}
 
 const char* kAnswer =
     R"({"id":"resp_weir_1","object":"response","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"b"}]}]})";
 
 TEST_F(ResponseStoreTest, ACallGoesOnFromAStoredAnswer) {
   auto store = open();
-  auto first = stored_turn("k", R"({"model":"m","input":"a","instructions":"i"})", "", kAnswer);
+  auto first = stored_turn("k", call_of(R"({"model":"m","input":"a","instructions":"i"})"), "", "", kAnswer);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->id, "resp_weir_1");
   ASSERT_TRUE(store->put(*first, kNow));
@@ -169,7 +211,7 @@ TEST_F(ResponseStoreTest, ACallGoesOnFromAStoredAnswer) {
       R"({"previous_response_id":"resp_weir_1","model":"m","x":1.50})"};
   for (size_t i = 0; i < std::size(bodies); ++i) {
     SCOPED_TRACE(bodies[i]);
-    auto call = continue_call(store.get(), "k", bodies[i], kNow);
+    auto call = continue_call(store.get(), "k", call_of(bodies[i]), kNow);
     ASSERT_TRUE(call.ok()) << call.error().detail;
     ASSERT_TRUE(call->has_value());
     EXPECT_EQ((*call)->previous_id, "resp_weir_1");
@@ -182,44 +224,75 @@ TEST_F(ResponseStoreTest, ACallGoesOnFromAStoredAnswer) {
     EXPECT_TRUE(decode_responses((*call)->body).ok());
   }
   // The second turn's own input alone is stored; the chain gives the rest.
-  auto second = stored_turn("k", bodies[0], "resp_weir_1",
+  auto second = stored_turn("k", call_of(bodies[0]), "resp_weir_1", "",
                             "event: x\ndata: {}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\","
                             "\"response\":{\"id\":\"resp_weir_2\",\"output\":[]}}\n\n");
   ASSERT_TRUE(second);
   EXPECT_EQ(second->previous, "resp_weir_1");
   EXPECT_EQ(Json::parse(second->input).size(), 1U);
   store->put(*second, kNow);
-  auto third = continue_call(store.get(), "k", R"({"input":"d","previous_response_id":"resp_weir_2"})", kNow);
+  auto third = continue_call(store.get(), "k",
+                             call_of(R"({"model":"m","input":"d","previous_response_id":"resp_weir_2"})"), kNow);
   ASSERT_TRUE(third.ok());
   EXPECT_EQ(Json::parse((*third)->body)["input"].size(), 4U);
 }
 
-TEST_F(ResponseStoreTest, WhoseIdItIsDecides) {
+TEST_F(ResponseStoreTest, OnlyFromAnswersOfItsOwn) {
   auto store = open();
-  const auto go_on = [&](ResponseStore* with, const std::string& id) {
-    return continue_call(with, "k", R"({"input":"x","previous_response_id":)" + id + "}", kNow);
-  };
-  for (const char* id : {"null", "\"resp_abc\"", "7", "\"\""}) {
-    auto upstreams = go_on(store.get(), id);
-    ASSERT_TRUE(upstreams.ok());
-    EXPECT_FALSE(upstreams->has_value()) << "an upstream's own id passes";
+  for (const char* body : {R"({"model":"m","input":"x"})", R"({"model":"m","input":"x","previous_response_id":null})",
+                           R"({"model":"m","input":"x","previous_response_id":""})"}) {
+    auto fresh = continue_call(store.get(), "k", call_of(body), kNow);
+    ASSERT_TRUE(fresh.ok());
+    EXPECT_FALSE(fresh->has_value());
   }
-  for (ResponseStore* with : {store.get(), static_cast<ResponseStore*>(nullptr)}) {
-    auto unknown = go_on(with, "\"resp_weir_none\"");
-    ASSERT_FALSE(unknown.ok());
-    EXPECT_EQ(unknown.error().code, "previous_response_not_found");
+  // The name of the field can be written in other ways.
+  for (const char* body : {R"({"model":"m","input":"x","previous_response_id":"resp_weir_none"})",
+                           R"({"model":"m","input":"x","previous_response_id":"resp_abc"})",
+                           R"({"model":"m","input":"x","previous_response\u005fid":"resp_abc"})"})
+    for (ResponseStore* with : {store.get(), static_cast<ResponseStore*>(nullptr)}) {
+      auto unknown = continue_call(with, "k", call_of(body), kNow);
+      ASSERT_FALSE(unknown.ok());
+      EXPECT_EQ(unknown.error().code, "previous_response_not_found");
+      EXPECT_EQ(unknown.error().http_status, 400);
+    }
+}
+
+TEST_F(ResponseStoreTest, AnUpstreamsAnswerTiesTheCallToItsAccount) {
+  auto store = open();
+  const auto asked = call_of(R"({"model":"m","input":"a"})");
+  for (const char* answer :
+       {R"({"object":"response","output":[],"id":"resp_abc"})",
+        "event: "
+        "response.completed\r\ndata:{\"response\":{\"id\":\"resp_abc\"},\"type\":\"response.completed\"}\r\n\r\n"}) {
+    SCOPED_TRACE(answer);
+    auto turn = stored_turn("k", asked, "", "openai-a", answer);
+    ASSERT_TRUE(turn);
+    EXPECT_EQ(turn->id, "resp_abc");
+    EXPECT_EQ(Json::parse(turn->response)["id"], "resp_abc");
+    store->put(*turn, kNow);
+    const char* next = R"({"model":"m","input":"b","previous_response_id":"resp_abc"})";
+    auto call = continue_call(store.get(), "k", call_of(next), kNow);
+    ASSERT_TRUE(call.ok());
+    ASSERT_TRUE(call->has_value());
+    EXPECT_EQ((*call)->account, "openai-a");
+    EXPECT_EQ((*call)->body, "") << "it goes as it is";
+    EXPECT_FALSE(continue_call(store.get(), "other", call_of(next), kNow).ok());
   }
-  auto broken = continue_call(store.get(), "k", R"({"previous_response_id":"resp_weir_1")", kNow);
-  EXPECT_TRUE(broken.ok()) << "what is no JSON is said elsewhere";
 }
 
 TEST_F(ResponseStoreTest, NotEveryAnswerIsStored) {
-  EXPECT_FALSE(stored_turn("k", R"({"input":"a","store":false})", "", kAnswer));
-  EXPECT_TRUE(stored_turn("k", R"({"input":"a","store":null})", "", kAnswer));
-  EXPECT_FALSE(stored_turn("k", R"({"input":"a"})", "", R"({"id":"resp_abc","output":[]})")) << "the upstream has it";
-  EXPECT_FALSE(stored_turn("k", R"({"input":"a"})", "", "event: response.failed\ndata: {}\n\n"));
-  EXPECT_FALSE(stored_turn("k", R"({"input":"a"})", "", ""));
-  EXPECT_FALSE(stored_turn("k", "[", "", kAnswer));
+  const auto stored = [](const char* body, std::string_view answer) {
+    return stored_turn("k", call_of(body), "", "", answer).has_value();
+  };
+  EXPECT_FALSE(stored(R"({"model":"m","input":"a","store":false})", kAnswer));
+  EXPECT_TRUE(stored(R"({"model":"m","input":"a","store":null})", kAnswer));
+  const char* body = R"({"model":"m","input":"a"})";
+  EXPECT_FALSE(
+      stored(body, "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":\"x\"}}\n\n"));
+  EXPECT_FALSE(stored(body, "event: response.failed\ndata: {}\n\n"));
+  EXPECT_FALSE(stored(body, ""));
+  EXPECT_FALSE(stored(body, "{"));
+  EXPECT_FALSE(stored(body, R"({"id":7})"));
 }
 
 }  // namespace

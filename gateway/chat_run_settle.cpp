@@ -1,0 +1,127 @@
+// What a request used, what it costs, and the one place where it is settled.
+#include <algorithm>
+#include <utility>
+
+#include "gateway/accounting/charge.h"
+#include "gateway/chat_run.h"
+
+namespace weir::gateway {
+
+/// Text of the answer so far; of bytes that pass through, a quarter is taken for text.
+void ChatRun::count_answer() {
+  for (const providers::ChatEvent& event : batch_.events)
+    answer_bytes_ += event.text.size() + event.tool_call.arguments.size();
+  for (const providers::Segment& segment : batch_.segments) answer_bytes_ += segment.bytes.size() / 4;
+}
+
+/// Bounded here once, so that charge, row, log line and metrics have the same counts, whoever said them.
+providers::Usage ChatRun::usage() const {
+  providers::Usage usage = raw_usage();
+  auto& counts = usage.counts;
+  // What an upstream reports of an answer may make no sense; the answer itself is then the better witness.
+  const auto makes_sense = [](int64_t count) { return count >= 0 && count < providers::kPlausibleTokensMax; };
+  const bool nothing = counts.input == 0 && counts.output == 0;
+  if (reply_ && usage.reported && generates_chat(body_.protocol) &&
+      (nothing || !makes_sense(counts.input) || !makes_sense(counts.output))) {
+    usage.reported = false;
+    counts = {};
+    counts.input = prompt_estimate_;
+    counts.output = estimate_output_tokens(answer_bytes_);
+  }
+  for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
+                         &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
+    *count = std::clamp<int64_t>(*count, 0, providers::kPlausibleTokensMax);
+  return usage;
+}
+
+providers::Usage ChatRun::raw_usage() const {
+  if (reply_) return reply_->usage();
+  providers::Usage usage;
+  // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know.
+  if (sent_upstream_ && accepted_) usage.counts.input = prompt_estimate_;
+  usage.reported = !sent_upstream_ || !accepted_;
+  return usage;
+}
+
+NanoUsd ChatRun::cost() const {
+  return config::charge(price_, usage().counts);
+}
+
+void ChatRun::settle(int status, std::string_view error_code) {
+  if (std::exchange(settled_, true)) return;
+  const providers::Usage used = usage();
+  const NanoUsd charge = config::charge(price_, used.counts);
+  record(status, error_code, used, charge);
+  funding_.hold.settle(charge, wall_now());
+  const int64_t tokens = used.counts.input + used.counts.output;
+  admission_.settle(tokens, now());
+  const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;
+  lease_.report(outcome, {}, tokens, now(), policy_->policy().config().health);
+}
+
+void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge) {
+  Services& services = context_.services();
+  const WallTime wall = wall_now();
+  const Duration total = now() - request_.accepted;
+  const auto micros = [](Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); };
+  const int64_t first_us = first_token_ ? micros(*first_token_ - request_.received) : -1;
+  const std::string_view key = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->name);
+  const std::string_view team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team);
+  const std::string_view model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name);
+  const std::string_view target = target_ == nullptr ? std::string_view{} : std::string_view(target_->state->label);
+  if (accepted_ && row_)
+    row_.append(LedgerRow{.settled = wall,
+                          .request_id = id_,
+                          .key = key,
+                          .team = team,
+                          .model = model,
+                          .target = target,
+                          .upstream_model = target_ == nullptr ? std::string_view{} : target_->upstream_model,
+                          .error_code = error_code,
+                          .tokens = used.counts,
+                          .charge = charge,
+                          .status = status,
+                          .attempts = attempts_,
+                          .total_us = micros(total),
+                          .first_token_us = first_us,
+                          .estimated = !used.reported,
+                          .stream = body_.stream,
+                          .cancelled = status == 499,
+                          .fallback = fallbacks_ > 0});
+  metrics::RequestSample sample{.status = status, .tokens = used.counts, .cost = charge, .duration = total};
+  if (first_token_) {
+    sample.first_token = *first_token_ - request_.received;
+    sample.overhead = overhead_;
+    if (body_.stream && used.counts.output > 1)
+      sample.per_output_token = (now() - *first_token_) / (used.counts.output - 1);
+  }
+  sample.retries = static_cast<uint32_t>(std::max(0, attempts_ - 1));
+  sample.fallbacks = fallbacks_;
+  const int core = context_.core().index();
+  services.registry.request(core, {model, target, key, team}, sample);
+  services.registry.in_flight(core, -1);
+  if (policy_->policy().config().log.requests)
+    services.log.request({.time = wall,
+                          .id = id_,
+                          .key = key,
+                          .team = team,
+                          .model = model,
+                          .target = target,
+                          .error_code = error_code,
+                          .status = status,
+                          .attempts = attempts_,
+                          .input_tokens = used.counts.input,
+                          .cached_tokens = used.counts.cached_input,
+                          .output_tokens = used.counts.output,
+                          .cache_write_tokens = used.counts.cache_write_5m + used.counts.cache_write_1h,
+                          .audio_input_tokens = used.counts.audio_input,
+                          .audio_output_tokens = used.counts.audio_output,
+                          .cost = charge,
+                          .total_us = micros(total),
+                          .first_token_us = first_us,
+                          .overhead_us = micros(overhead_),
+                          .stream = body_.stream,
+                          .cancelled = status == 499});
+}
+
+}  // namespace weir::gateway
