@@ -168,8 +168,8 @@ void add_requests(Families& families, const Sums& sums) {
 
 void add_latencies(Families& families, const Sums& sums) {
   auto& duration = families.add("weir_request_duration_seconds", "Accept to settlement.", MetricType::Histogram);
-  auto& first =
-      families.add("weir_time_to_first_token_seconds", "Accept to the first byte of output.", MetricType::Histogram);
+  auto& first = families.add("weir_time_to_first_token_seconds", "The request read whole to the first byte of output.",
+                             MetricType::Histogram);
   auto& each = families.add("weir_time_per_output_token_seconds", "Mean time between the output tokens of a stream.",
                             MetricType::Histogram);
   auto& overhead =
