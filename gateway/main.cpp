@@ -5,6 +5,7 @@
 
 #include "config/cli.h"
 #include "engine/cli.h"
+#include "gateway/bench/command.h"
 #include "gateway/serve.h"
 
 namespace {
@@ -16,6 +17,7 @@ constexpr std::string_view kUsage =
     "  check FILE                                 report every mistake of a configuration\n"
     "  generate --model DIR --prompt TEXT         run a local model once\n"
     "  price MODEL --input N --output N           what a call costs\n"
+    "  bench http|gateway                         load a server, or measure this one\n"
     "  --version, --help; COMMAND --help\n";
 
 int check(const std::vector<std::string>& args) {
@@ -45,6 +47,7 @@ int main(int argc, char** argv) {
   if (command == "check") return check(args);
   if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
   if (command == "price") return weir::config::price_command(args, std::cout, std::cerr);
+  if (command == "bench") return weir::gateway::bench_command(args, std::cout, std::cerr);
   if (command == "--version") {
     std::cout << "weir " << WEIR_VERSION << "\n";
     return 0;

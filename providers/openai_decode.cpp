@@ -141,9 +141,10 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
     usage_.raise(*counts);
     usage_.reported = true;
   }
-  json.document.rewind();
   od::array choices;
   bool empty = true;
+  if (!json.document.is_alive()) return false;  // what follows the usage is no JSON: it goes on as it is
+  json.document.rewind();
   if (json.document.get_object().get(root) == SUCCESS &&
       root.find_field_unordered("choices").get_array().get(choices) == SUCCESS &&
       choices.is_empty().get(empty) != SUCCESS)

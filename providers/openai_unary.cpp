@@ -151,6 +151,7 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   if (find_key(text, "\"usage\"") == std::string_view::npos) return {};
   if (!json.parse(text) || json.document.get_object().get(root) != SUCCESS) return {};
   if (root.find_field_unordered("usage").get_object().get(usage) != SUCCESS) {
+    if (!json.document.is_alive()) return {};  // no JSON: there is nothing left to go back in
     json.document.rewind();
     od::object response;
     if (json.document.get_object().get(root) != SUCCESS ||
@@ -282,6 +283,7 @@ class UnaryDecoder final : public ReplyDecoder {
   Usage usage() const override;
 
  private:
+  std::string_view begin(std::string_view bytes);
   void event(const SseEvent& event, ReplyBatch& batch);
   void raw(std::string_view bytes, ReplyBatch& batch);
 
@@ -293,6 +295,7 @@ class UnaryDecoder final : public ReplyDecoder {
   bool done_ = false;
   bool audio_ = false;  // the body is no event stream: speech as it is made
   bool began_ = false;
+  std::string opening_;  // the first bytes, until it is known which
 };
 
 void UnaryDecoder::raw(std::string_view bytes, ReplyBatch& batch) {
@@ -336,12 +339,23 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   batch.segments.push_back({.kind = Segment::Kind::done, .bytes = told ? std::string_view() : event.raw});
 }
 
+/// Speech comes as events or as the sound itself, and its first bytes, which may arrive one by one, tell which. What is
+/// held back goes with the next bytes.
+std::string_view UnaryDecoder::begin(std::string_view bytes) {
+  opening_.append(bytes);
+  constexpr std::string_view kFields[] = {"event:", "data:", ":"};
+  const auto begins = [&](std::string_view field) { return std::string_view(opening_).starts_with(field); };
+  const auto may_begin = [&](std::string_view field) { return field.starts_with(opening_); };
+  const bool events =
+      call_.protocol != Protocol::openai_speech || std::any_of(std::begin(kFields), std::end(kFields), begins);
+  if (!events && std::any_of(std::begin(kFields), std::end(kFields), may_begin)) return {};
+  began_ = true;
+  audio_ = !events;
+  return opening_;
+}
+
 void UnaryDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
-  if (!began_) {
-    began_ = true;
-    audio_ = call_.protocol == Protocol::openai_speech && !bytes.starts_with("event:") && !bytes.starts_with("data:") &&
-             !bytes.starts_with(":");
-  }
+  if (!began_ && (bytes = begin(bytes)).empty()) return;
   if (audio_) return raw(bytes, batch);
   scanner_.feed(bytes);
   SseEvent next;
@@ -357,6 +371,10 @@ void UnaryDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
 
 void UnaryDecoder::finish(ReplyBatch& batch) {
   SseEvent last;
+  if (!began_ && !opening_.empty()) {
+    audio_ = true;
+    raw(opening_, batch);
+  }
   if (!audio_ && scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
   // Images end with their body: how many a stream will have is not said in it.

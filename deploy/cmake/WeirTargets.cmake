@@ -20,6 +20,10 @@ if(WEIR_SANITIZE)
   endif()
 endif()
 
+if(WEIR_FUZZ)
+  target_compile_options(weir_flags INTERFACE -fsanitize=fuzzer-no-link)  # coverage of what is fuzzed, not of the targets alone
+endif()
+
 function(weir_library name)
   cmake_parse_arguments(ARG "" "" "PUBLIC;PRIVATE;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)

@@ -96,6 +96,53 @@ void add_citation(const ChatEvent& event, Json& candidate) {
   if (!source.empty()) candidate["citationMetadata"]["citationSources"].push_back(std::move(source));
 }
 
+/// google.rpc.Code for an HTTP status: https://cloud.google.com/apis/design/errors#handling_errors.
+std::string_view status_name(const Error& error) {
+  switch (error.http_status) {
+    case 401:
+      return "UNAUTHENTICATED";
+    case 402:
+    case 429:
+      return "RESOURCE_EXHAUSTED";
+    case 403:
+      return "PERMISSION_DENIED";
+    case 404:
+      return "NOT_FOUND";
+    case 499:
+      return "CANCELLED";
+    case 501:
+      return "UNIMPLEMENTED";
+    case 502:
+    case 503:
+    case 529:
+      return "UNAVAILABLE";
+    case 408:
+    case 504:
+      return "DEADLINE_EXCEEDED";
+    default:
+      return error.http_status >= 500 ? "INTERNAL" : "INVALID_ARGUMENT";
+  }
+}
+
+Json error_json(const Error& error) {
+  Json inner = {{"code", error.http_status}, {"message", error.detail}, {"status", status_name(error)}};
+  Json list = Json::array();
+  if (!error.code.empty()) {
+    Json info = {{"@type", "type.googleapis.com/google.rpc.ErrorInfo"}, {"reason", error.code}, {"domain", "weir"}};
+    if (!error.param.empty()) info["metadata"]["field"] = error.param;
+    list.push_back(std::move(info));
+  }
+  if (error.retry_after) {
+    const auto ms = error.retry_after->count();
+    std::string seconds = std::to_string(ms / 1000);
+    if (ms % 1000 != 0) seconds += "." + std::to_string(1000 + ms % 1000).substr(1);
+    list.push_back({{"@type", "type.googleapis.com/google.rpc.RetryInfo"}, {"retryDelay", seconds + "s"}});
+  }
+  if (!list.empty()) inner["details"] = std::move(list);
+  Json out = {{"error", std::move(inner)}};
+  return out;
+}
+
 class GeminiEncoder final : public AnswerEncoder {
  public:
   explicit GeminiEncoder(const AnswerContext& context) : sse_(context.body.sse) {
@@ -108,6 +155,7 @@ class GeminiEncoder final : public AnswerEncoder {
   void begin(const Usage&, std::string&) override {}
   void chunk(const ChatEvent& event, std::string& out) override;
   void final(const Usage& usage, NanoUsd cost, std::string& out) override;
+  bool broken(const Error& error, std::string& out) override;
   void add(ChatEvent event) override;
   std::string whole(const Usage& usage, NanoUsd cost) override;
 
@@ -253,6 +301,13 @@ void GeminiEncoder::final(const Usage& usage, NanoUsd, std::string& out) {
   if (!sse_) out.append("]");
 }
 
+/// The array's last element, or its only one: a call whose arguments were still coming is no piece of it.
+bool GeminiEncoder::broken(const Error& error, std::string& out) {
+  if (sse_) return false;
+  out.append(opened_ ? ",\r\n" : "[").append(json_text(error_json(error))).append("]");
+  return true;
+}
+
 void GeminiEncoder::add(ChatEvent event) {
   collect(event, choices_[event.index], true);
 }
@@ -266,53 +321,6 @@ std::string GeminiEncoder::whole(const Usage& usage, NanoUsd) {
   answer["usageMetadata"] = usage_json(usage);
   answer.update(tail_);
   return json_text(answer);
-}
-
-/// google.rpc.Code for an HTTP status: https://cloud.google.com/apis/design/errors#handling_errors.
-std::string_view status_name(const Error& error) {
-  switch (error.http_status) {
-    case 401:
-      return "UNAUTHENTICATED";
-    case 402:
-    case 429:
-      return "RESOURCE_EXHAUSTED";
-    case 403:
-      return "PERMISSION_DENIED";
-    case 404:
-      return "NOT_FOUND";
-    case 499:
-      return "CANCELLED";
-    case 501:
-      return "UNIMPLEMENTED";
-    case 502:
-    case 503:
-    case 529:
-      return "UNAVAILABLE";
-    case 408:
-    case 504:
-      return "DEADLINE_EXCEEDED";
-    default:
-      return error.http_status >= 500 ? "INTERNAL" : "INVALID_ARGUMENT";
-  }
-}
-
-Json error_json(const Error& error) {
-  Json inner = {{"code", error.http_status}, {"message", error.detail}, {"status", status_name(error)}};
-  Json list = Json::array();
-  if (!error.code.empty()) {
-    Json info = {{"@type", "type.googleapis.com/google.rpc.ErrorInfo"}, {"reason", error.code}, {"domain", "weir"}};
-    if (!error.param.empty()) info["metadata"]["field"] = error.param;
-    list.push_back(std::move(info));
-  }
-  if (error.retry_after) {
-    const auto ms = error.retry_after->count();
-    std::string seconds = std::to_string(ms / 1000);
-    if (ms % 1000 != 0) seconds += "." + std::to_string(1000 + ms % 1000).substr(1);
-    list.push_back({{"@type", "type.googleapis.com/google.rpc.RetryInfo"}, {"retryDelay", seconds + "s"}});
-  }
-  if (!list.empty()) inner["details"] = std::move(list);
-  Json out = {{"error", std::move(inner)}};
-  return out;
 }
 
 /// alt=sse among the query's parameters; "$alt" is the same.
@@ -360,7 +368,7 @@ class GeminiGenerateApi final : public ClientApi {
   std::string error_event(const Error& error) const override {
     return "data: " + json_text(error_json(error)) + "\r\n\r\n";
   }
-  /// The array's last element: an error only follows where at least one was sent.
+  /// The array's last element, of an upstream's own array that was passed through and broke off between two elements.
   std::string stream_error(const Error& error, const CallBody& body) const override {
     return body.sse ? error_event(error) : ",\r\n" + json_text(error_json(error)) + "]";
   }

@@ -195,6 +195,27 @@ TEST(GeminiGenerate, Streams) {
   EXPECT_FALSE(array[0].contains("usageMetadata"));
 }
 
+/// An array that breaks off stays one, also where nothing of it was written: the arguments of a call may still come.
+TEST(GeminiGenerate, AnArrayThatBreaksOffIsWhole) {
+  CallBody body;
+  body.stream = true;
+  body.sse = false;
+  const Error error{ErrorKind::upstream, "a", Retry::no, 502, "broke", "upstream_error"};
+  ChatEvent call{.kind = ChatEvent::Kind::tool_call};
+  call.tool_call = {"id1", "f", "{\"x\":"};
+  const ChatEvent text{.text = "a"};
+  for (const auto& events : {std::vector{call}, std::vector{text, call}}) {
+    auto encoder = gemini_generate_api().encoder({.request_id = "req-7", .model = "m", .body = body});
+    std::string out;
+    for (const ChatEvent& event : events) encoder->chunk(event, out);
+    ASSERT_TRUE(encoder->broken(error, out));
+    const Json array = Json::parse(out, nullptr, false);
+    ASSERT_TRUE(array.is_array()) << out;
+    EXPECT_EQ(array.size(), events.size());
+    EXPECT_EQ(array.back()["error"]["message"], "broke");
+  }
+}
+
 TEST(GeminiGenerate, Errors) {
   Error error{ErrorKind::rate_limit, "gateway", Retry::no, 429, "slow down", "rate_limit_exceeded"};
   error.retry_after = std::chrono::milliseconds(1500);

@@ -103,5 +103,16 @@ TEST(CallBody, TheLargestOfSeveralLimitsCounts) {
   EXPECT_EQ(body->output_tokens_max, 60000);
 }
 
+TEST(MarkCall, EscapesOfWhatIsOnlyPassedOnAreChecked) {
+  const auto marked = [](const std::string& inside) {
+    const std::string json = R"({"model":"m","messages":[{"role":"user","content":")" + inside + R"(","k)" + inside +
+                             R"(":{"x)" + inside + R"(":1}}],")" + "y\":[\"" + inside + "\"]}";
+    return mark_call(Protocol::openai_chat, json).ok();
+  };
+  for (const char* fine : {"", R"(\"\\\/\b\f\n\r\t\u00e9)", R"(\ud83d\ude00)", R"(\udc00)"})
+    EXPECT_TRUE(marked(fine)) << fine;
+  for (const char* bad : {R"(\q)", R"(\u12g4)", R"(\u12)", R"(\x41)"}) EXPECT_FALSE(marked(bad)) << bad;
+}
+
 }  // namespace
 }  // namespace weir::providers

@@ -197,5 +197,39 @@ TEST(OpenAiUnary, ReasoningOfOthersStaysAtHome) {
   EXPECT_EQ(nlohmann::json::parse(*body)["input"].size(), 1U);
 }
 
+TEST(OpenAiUnary, UsageOfWhatIsNoJsonIsNone) {
+  EXPECT_FALSE(find_openai_usage(R"({"id":"c"("objectN","y","object":"x","usage":{"prompt_tokens":1}})"));
+  EXPECT_FALSE(find_openai_usage(R"({"usage")"));
+}
+
+TEST(OpenAiUnary, SpeechIsToldByItsFirstBytesHoweverTheyArrive) {
+  CallBody call;
+  call.protocol = Protocol::openai_speech;
+  const auto streamed = [&](std::string_view body, bool bytewise) {
+    const auto decoder = make_openai_unary_decoder(call);
+    ReplyBatch batch;
+    std::string out;
+    const auto take = [&] {
+      for (const Segment& segment : batch.segments) {
+        out += segment.bytes;
+        if (segment.kind == Segment::Kind::done) out += "|done";
+      }
+      batch.clear();
+    };
+    for (size_t at = 0; at < body.size(); at += bytewise ? 1 : body.size()) {
+      const std::string piece(body.substr(at, bytewise ? 1 : body.size()));
+      decoder->feed(piece, batch);
+      take();
+    }
+    decoder->finish(batch);
+    take();
+    return out;
+  };
+  for (const std::string body : {"data: {\"type\":\"speech.audio.done\"}\n\n", "RIFFxxxx", "date", "da"}) {
+    EXPECT_EQ(streamed(body, true), streamed(body, false));
+    EXPECT_TRUE(streamed(body, true).starts_with(body));
+  }
+}
+
 }  // namespace
 }  // namespace weir::providers

@@ -1,0 +1,31 @@
+#include "gateway/bench/command.h"
+
+#include "gateway/bench/http.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr std::string_view kUsage =
+    "usage: weir bench http --url URL --model NAME [options]   load a server on this machine\n"
+    "       weir bench gateway [options]                       translated streams beside those that pass through\n"
+    "Each has a --help of its own, and --json.\n";
+
+}  // namespace
+
+int bench_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  if (args.empty()) {
+    err << kUsage;
+    return 2;
+  }
+  const std::vector<std::string> rest(args.begin() + 1, args.end());
+  if (args[0] == "http") return bench::http_command(rest, out, err);
+  if (args[0] == "gateway") return bench::gateway_command(rest, out, err);
+  if (args[0] == "--help") {
+    out << kUsage;
+    return 0;
+  }
+  err << "weir bench: there is no \"" << args[0] << "\"\n" << kUsage;
+  return 2;
+}
+
+}  // namespace weir::gateway
