@@ -54,6 +54,10 @@ TEST(VertexCodec, Addresses) {
   config::AccountConfig fixed = account();
   fixed.secrets.insert_or_assign("access_token", Secret("fixed"));
   EXPECT_THAT(encode(*make_vertex_codec(fixed, ""), rig, "gemini-2.5-pro").headers, HasSubstr("Bearer fixed\r\n"));
+  fixed.options["quota_project"] = "payer-1";
+  EXPECT_THAT(encode(*make_vertex_codec(fixed, ""), rig, "gemini-2.5-pro").headers,
+              HasSubstr("\r\nx-goog-user-project: payer-1\r\n"));
+  EXPECT_THAT(out.headers, Not(HasSubstr("x-goog-user-project")));
   config::AccountConfig express;
   express.api_key = Secret("AIza");
   const Encoded keyed = encode(*make_vertex_codec(express, ""), rig, "gemini-2.5-pro");
