@@ -11,7 +11,9 @@
 #include <string_view>
 #include <utility>
 
+#include "config/base/clock.h"
 #include "engine/generate.h"
+#include "engine/model/quantize.h"
 #include "engine/text/tokenizer.h"
 
 namespace weir::engine {
@@ -33,7 +35,7 @@ constexpr std::string_view kHelp =
     "                       draw only from the most likely tokens (default: all)\n"
     "  --seed N             makes the draw repeatable (default: a new one each time)\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
-    "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --quantization Q     none or int8 (8-bit weights and activations; default none)\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --json               one JSON object at the end instead of text as it comes\n";
 
@@ -139,6 +141,7 @@ config::EngineConfig engine_config(const Options& options) {
   config.name = "generate";
   config.model = options.model;
   config.device = options.device;
+  config.quantization = options.quantization;
   config.max_sequences = 1;
   config.queue_max = 1;
   config.threads = static_cast<uint32_t>(options.threads);
@@ -180,8 +183,18 @@ int fail(const Error& error, std::ostream& err) {
   return error.kind == ErrorKind::bad_request ? kBadUsage : kFailed;
 }
 
+/// A line at every tenth, once the work has taken a second: who waits should know for what.
+std::function<void(uint64_t, uint64_t)> progress_to(std::ostream& err) {
+  const TimePoint began = now();
+  return [&err, began, tenth = uint64_t{0}](uint64_t done, uint64_t total) mutable {
+    if (done * 10 / total == tenth || now() - began < std::chrono::seconds(1)) return;
+    tenth = done * 10 / total;
+    err << "weir generate: quantizing: " << done * 100 / total << "%\n" << std::flush;
+  };
+}
+
 int run(const Options& options, std::ostream& out, std::ostream& err) {
-  auto engine = make_engine(engine_config(options));
+  auto engine = make_engine(engine_config(options), progress_to(err));
   if (!engine) return fail(engine.error(), err);
   const uint64_t seed = options.seed ? *options.seed : std::random_device{}();
   auto request = request_of(**engine, options, seed);
@@ -221,7 +234,7 @@ int generate_command(std::vector<std::string> args, std::ostream& out, std::ostr
     out << kHelp;
     return 0;
   }
-  if (options.quantization != "none") {
+  if (!quantization_of(options.quantization)) {
     err << "weir generate: --quantization " << options.quantization
         << " is not available in this version; leave it out\n";
     return kBadUsage;

@@ -101,8 +101,10 @@ class Engine {
   virtual void on_step(std::function<void(double seconds)> observer) = 0;
 };
 
-/// Loads the model that the config names ("builtin:weir-tiny" or a folder) and starts its thread. Slow.
-Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config);
+/// Loads the model that the config names ("builtin:weir-tiny" or a folder) and starts its thread. Slow; `progress` is
+/// told on this thread how much of the quantizing is done, in parameters, where the config asks for it.
+Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config,
+                                            const std::function<void(uint64_t done, uint64_t total)>& progress = {});
 
 /// An engine over any backend: for tests (Sim) and for backends made elsewhere. Without a tokenizer, outputs carry
 /// tokens and no text, and no stop string is ever found. Errors: config.

@@ -75,9 +75,9 @@ Error config_error(const config::EngineConfig& config, const std::string& key, c
 }
 
 Result<void> check_device(const config::EngineConfig& config) {
-  if (config.quantization != "none") {
+  if (!quantization_of(config.quantization)) {
     return config_error(config, "quantization",
-                        "'" + config.quantization + "' is not available in this version; must be none");
+                        "'" + config.quantization + "' is not available in this version; must be none or int8");
   }
   if (config.device == "auto" || config.device == "cpu") return {};
   if (config.device == "cuda") {
@@ -88,11 +88,11 @@ Result<void> check_device(const config::EngineConfig& config) {
 
 }  // namespace
 
-Result<LoadedModel> load_model(const std::string& model) {
+Result<LoadedModel> load_model(const std::string& model, Quantization quantization, const LoadProgress& progress) {
   auto files = open_files(model);
   if (!files) return std::move(files).error();
   LoadedModel loaded{.source = model, .model = nullptr, .tokenizer = nullptr, .chat_template = nullptr, .eos_ids = {}};
-  auto weights = load_weights(**files);
+  auto weights = load_weights(**files, quantization, progress);
   if (!weights) return std::move(weights).error();
   loaded.model = *std::move(weights);
   auto tokenizer = load_tokenizer(**files);
@@ -111,9 +111,9 @@ Result<LoadedModel> load_model(const std::string& model) {
   return loaded;
 }
 
-Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config) {
+Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, const LoadProgress& progress) {
   if (auto checked = check_device(config); !checked) return std::move(checked).error();
-  auto loaded = load_model(config.model);
+  auto loaded = load_model(config.model, *quantization_of(config.quantization), progress);
   if (!loaded) return std::move(loaded).error();
   auto backend = make_cpu_backend(loaded->model, config);
   if (!backend) return std::move(backend).error();

@@ -23,7 +23,8 @@ struct LoadedModel {
 };
 
 /// `model` is a folder or "builtin:NAME". Errors: not_found (no such folder, file or built-in model), config (what is
-/// wrong in which file).
-Result<LoadedModel> load_model(const std::string& model);
+/// wrong in which file, or a weight that cannot be quantized).
+Result<LoadedModel> load_model(const std::string& model, Quantization quantization = Quantization::none,
+                               const LoadProgress& progress = {});
 
 }  // namespace weir::engine

@@ -64,7 +64,13 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
       continue;
     }
     const TimePoint began = now();
-    auto made = engine::make_engine(wanted);
+    const auto progress = [&services, &wanted, tenth = uint64_t{0}](uint64_t done, uint64_t total) mutable {
+      if (done * 10 / total == tenth) return;
+      tenth = done * 10 / total;
+      services.log.event(metrics::Level::info, "engine_quantizing",
+                         {{"engine", wanted.name}, {"percent", done * 100 / total}});
+    };
+    auto made = engine::make_engine(wanted, progress);
     if (!made) {
       Error error = std::move(made).error();
       error.detail = "engines." + wanted.name + ": " + error.detail;

@@ -6,16 +6,19 @@
 
 namespace weir::engine {
 
-/// Element types that kernels read. Everything that is computed is float32.
-enum class DType { f32, bf16 };
+/// Element types that kernels read. Sums and what passes between kernels are float32, but for the rows that an i8
+/// product is given (ops/quantized.h).
+enum class DType { f32, bf16, f16, i8 };
 
-/// A row-major matrix [rows, cols]; a vector has rows == 1. `data` is null for a tensor that the model does not have
-/// (a bias, say). Aligned to the element.
+/// A matrix [rows, cols], row-major but for i8, which lies in the panels of ops/quantized.h; a vector has rows == 1.
+/// `data` is null for a tensor that the model does not have (a bias, say). Aligned to the element, i8 to 64 bytes.
 struct Tensor {
   const void* data = nullptr;
   DType dtype = DType::f32;
   int64_t rows = 0;
   int64_t cols = 0;
+  const float* scales = nullptr;  // i8 only: [rows up to whole panels] what a step of 1 is worth
+  const int32_t* sums = nullptr;  // i8 only: [rows up to whole panels] Σ of the row's integers
 
   explicit operator bool() const { return data != nullptr; }
 };

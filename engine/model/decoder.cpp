@@ -1,19 +1,46 @@
 #include "engine/model/decoder.h"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
 namespace weir::engine {
 namespace {
 
-void linear(DecoderPass& pass, const std::vector<float>& x, const Tensor& w, const float* bias, std::vector<float>& y,
-            int64_t rows, bool accumulate = false) {
-  pass.ops.linear(pass.pool, {x.data(), w, bias, y.data(), rows, accumulate});
+/// What a projection reads: rows in float32 and, where the weights are in 8 bits, the same rows quantized.
+struct Input {
+  const float* x = nullptr;
+  QuantizedRows quantized;
+};
+
+/// Where the rows that a weight will read are to be quantized by the kernel that makes them; nowhere for float weights.
+QuantizedRows rows_for(DecoderPass& pass, const Tensor& w) {
+  return w.dtype == DType::i8 ? pass.scratch.rows_of_width(w.cols) : QuantizedRows{};
 }
 
-void norm(DecoderPass& pass, const std::vector<float>& x, const float* weight, std::vector<float>& y, int64_t rows) {
-  pass.ops.rms_norm(pass.pool, {x.data(), weight, y.data(), rows, pass.spec.hidden, pass.spec.rms_epsilon});
+/// y = x Wᵀ + b for up to three weights of one type that share x.
+void project(DecoderPass& pass, const Input& input, int64_t rows, std::initializer_list<LinearInt8Args::Part> parts,
+             bool accumulate = false) {
+  if (parts.begin()->w.dtype != DType::i8) {
+    for (const auto& part : parts) {
+      pass.ops.linear(pass.pool, {input.x, part.w, part.bias, part.y, rows, accumulate});
+    }
+    return;
+  }
+  LinearInt8Args args{.x = input.quantized, .part_count = 0, .rows = rows, .accumulate = accumulate};
+  for (const auto& part : parts) args.parts[args.part_count++] = part;
+  pass.ops.linear_int8(pass.pool, args);
+}
+
+/// norm(x), ready for `w`.
+Input norm(DecoderPass& pass, const std::vector<float>& x, const float* weight, std::vector<float>& y, int64_t rows,
+           const Tensor& w) {
+  const Input input{y.data(), rows_for(pass, w)};
+  pass.ops.rms_norm(pass.pool,
+                    {x.data(), weight, y.data(), rows, pass.spec.hidden, pass.spec.rms_epsilon, input.quantized});
+  return input;
 }
 
 /// h += O · attention(rope(Q x), rope(K x), V x),  x = norm(h)
@@ -22,31 +49,37 @@ void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index
   const ModelSpec& spec = pass.spec;
   const int64_t tokens = pass.tokens;
   float* kv = pass.kv + index * pass.layer_floats;
-  norm(pass, s.hidden, layer.input_norm, s.normed, tokens);
-  linear(pass, s.normed, layer.q, layer.q_bias, s.q, tokens);
-  linear(pass, s.normed, layer.k, layer.k_bias, s.k, tokens);
-  linear(pass, s.normed, layer.v, layer.v_bias, s.v, tokens);
+  const Input x = norm(pass, s.hidden, layer.input_norm, s.normed, tokens, layer.q);
+  project(
+      pass, x, tokens,
+      {{layer.q, layer.q_bias, s.q.data()}, {layer.k, layer.k_bias, s.k.data()}, {layer.v, layer.v_bias, s.v.data()}});
   pass.ops.rope(pass.pool, {s.q.data(), s.cosines.data(), s.sines.data(), tokens, spec.heads, spec.head_dim});
   pass.ops.rope(pass.pool, {s.k.data(), s.cosines.data(), s.sines.data(), tokens, spec.kv_heads, spec.head_dim});
   pass.ops.store_kv(pass.pool, {s.k.data(), s.v.data(), pass.slots, kv, pass.layout, tokens});
   const float scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
   pass.ops.attention(pass.pool, {s.q.data(), kv, s.attended.data(), pass.row_of_token, pass.attends, pass.block_table,
                                  pass.block_table_begin, pass.layout, tokens, spec.heads, scale});
-  linear(pass, s.attended, layer.o, layer.o_bias, s.hidden, tokens, true);
+  const Input attended{s.attended.data(), rows_for(pass, layer.o)};
+  if (attended.quantized.values != nullptr) {
+    pass.ops.quantize_rows(pass.pool, {attended.x, attended.quantized, tokens, spec.q_width()});
+  }
+  project(pass, attended, tokens, {{layer.o, layer.o_bias, s.hidden.data()}}, true);
 }
 
 /// h += D (silu(G x) ∘ U x),  x = norm(h)
 void mlp_block(const DecoderLayer& layer, DecoderPass& pass) {
   DecoderScratch& s = pass.scratch;
   const int64_t tokens = pass.tokens;
-  norm(pass, s.hidden, layer.attention_norm, s.normed, tokens);
-  linear(pass, s.normed, layer.gate, layer.gate_bias, s.gate, tokens);
-  linear(pass, s.normed, layer.up, layer.up_bias, s.up, tokens);
-  pass.ops.silu_mul(pass.pool, {s.gate.data(), s.up.data(), s.gate.data(), tokens * pass.spec.intermediate});
-  linear(pass, s.gate, layer.down, layer.down_bias, s.hidden, tokens, true);
+  const Input x = norm(pass, s.hidden, layer.attention_norm, s.normed, tokens, layer.gate);
+  project(pass, x, tokens, {{layer.gate, layer.gate_bias, s.gate.data()}, {layer.up, layer.up_bias, s.up.data()}});
+  const Input gated{s.gate.data(), rows_for(pass, layer.down)};
+  pass.ops.silu_mul(pass.pool,
+                    {s.gate.data(), s.up.data(), s.gate.data(), tokens, pass.spec.intermediate, gated.quantized});
+  project(pass, gated, tokens, {{layer.down, layer.down_bias, s.hidden.data()}}, true);
 }
 
-void grow(std::vector<float>& buffer, int64_t size) {
+template <class T>
+void grow(std::vector<T>& buffer, int64_t size) {
   if (buffer.size() < static_cast<size_t>(size)) buffer.resize(static_cast<size_t>(size));
 }
 
@@ -89,6 +122,13 @@ void DecoderScratch::reserve(const ModelSpec& spec, int64_t tokens, int64_t samp
   grow(sines, tokens * spec.head_dim / 2);
   grow(last, samples * spec.hidden);
   grow(logits, samples * spec.vocab);
+  const int64_t widest = std::max({spec.hidden, spec.q_width(), spec.intermediate});
+  grow(quantized, std::max(tokens, samples) * quantized_stride(widest));
+  grow(scales, std::max(tokens, samples));
+}
+
+QuantizedRows DecoderScratch::rows_of_width(int64_t width) {
+  return {quantized.data(), scales.data(), quantized_stride(width)};
 }
 
 void decoder_forward(const DecoderWeights& weights, DecoderPass& pass) {
@@ -104,8 +144,8 @@ void decoder_forward(const DecoderWeights& weights, DecoderPass& pass) {
   // Only tokens that sample need the vocabulary: it is the widest product of all.
   const Tensor hidden{s.hidden.data(), DType::f32, pass.tokens, pass.spec.hidden};
   pass.ops.gather_rows(pass.pool, {hidden, pass.sample_tokens, s.last.data(), pass.samples});
-  norm(pass, s.last, weights.norm, s.last, pass.samples);
-  linear(pass, s.last, weights.lm_head, nullptr, s.logits, pass.samples);
+  const Input last = norm(pass, s.last, weights.norm, s.last, pass.samples, weights.lm_head);
+  project(pass, last, pass.samples, {{weights.lm_head, nullptr, s.logits.data()}});
 }
 
 Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store) {

@@ -36,8 +36,9 @@ struct DecoderWeights {
   const float* norm = nullptr;           // [hidden]
   Tensor lm_head;                        // [vocab, hidden]; the embedding where they are tied
   std::vector<float> inverse_frequency;  // [head_dim / 2]
-  std::shared_ptr<const WeightMemory> memory;
-  uint64_t bytes = 0;
+  std::shared_ptr<WeightMemory> memory;  // what the tensors above point into, with `packed`
+  std::vector<PackedWeight> packed;      // the matrices of a quantized model
+  uint64_t bytes = 0;                    // of all tensors, as kept
 };
 
 /// Buffers of one step, grown to the largest step met. Row-major f32.
@@ -50,8 +51,11 @@ struct DecoderScratch {
   std::vector<float> cosines, sines;  // [tokens, head_dim / 2]
   std::vector<float> last;            // [samples, hidden]
   std::vector<float> logits;          // [samples, vocab]
+  std::vector<uint8_t> quantized;     // [tokens, stride of the widest] input of the 8-bit product under way
+  std::vector<float> scales;          // [tokens]
 
   void reserve(const ModelSpec& spec, int64_t tokens, int64_t samples);
+  QuantizedRows rows_of_width(int64_t width);  // REQUIRES: reserve()
 };
 
 /// One step over a flat batch, as StepPlan describes it.

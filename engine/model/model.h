@@ -6,6 +6,7 @@
 #include "config/base/result.h"
 #include "engine/model/decoder.h"
 #include "engine/model/model_files.h"
+#include "engine/model/quantize.h"
 #include "engine/model/spec.h"
 
 namespace weir::engine {
@@ -15,7 +16,10 @@ struct Model {
   DecoderWeights weights;
 };
 
-/// Reads config.json and the safetensors; every tensor is checked by name, type and shape. Slow (F16 is widened).
-Result<std::shared_ptr<const Model>> load_weights(const ModelFiles& files);
+/// Reads config.json and the safetensors; every tensor is checked by name, type and shape, then quantized if so asked
+/// (slow: every weight is read).
+Result<std::shared_ptr<const Model>> load_weights(const ModelFiles& files,
+                                                  Quantization quantization = Quantization::none,
+                                                  const LoadProgress& progress = {});
 
 }  // namespace weir::engine

@@ -5,6 +5,7 @@
 
 #include "engine/model/json_fields.h"
 #include "engine/model/model_error.h"
+#include "engine/ops/half.h"
 
 namespace weir::engine {
 namespace {
@@ -27,25 +28,6 @@ uint16_t half_at(std::string_view bytes, size_t index) {
   return half;
 }
 
-float from_bits(uint32_t bits) {
-  float value = 0;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-/// IEEE 754 binary16 to binary32, exact.
-float widen_f16(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1fU;
-  const uint32_t fraction = half & 0x3ffU;
-  if (exponent == 0) {  // zero or subnormal: fraction · 2^-24
-    const float magnitude = static_cast<float>(fraction) * 0x1.0p-24F;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  if (exponent == 31) return from_bits(sign | 0x7f800000U | fraction << 13);
-  return from_bits(sign | (exponent + 112U) << 23 | fraction << 13);
-}
-
 size_t elements(const StoredTensor& tensor) {
   return tensor.bytes.size() / (tensor.dtype == "F32" ? 4 : 2);
 }
@@ -56,7 +38,7 @@ std::unique_ptr<float[]> to_floats(const StoredTensor& tensor) {
   if (tensor.dtype == "F32") {
     std::memcpy(floats.get(), tensor.bytes.data(), tensor.bytes.size());
   } else if (tensor.dtype == "BF16") {
-    for (size_t i = 0; i < count; ++i) floats[i] = from_bits(static_cast<uint32_t>(half_at(tensor.bytes, i)) << 16);
+    for (size_t i = 0; i < count; ++i) floats[i] = widen_bf16(half_at(tensor.bytes, i));
   } else {
     for (size_t i = 0; i < count; ++i) floats[i] = widen_f16(half_at(tensor.bytes, i));
   }
@@ -153,8 +135,8 @@ Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   if (located == nullptr) return {};
   const StoredTensor& stored = located->tensor;
   Tensor tensor{.data = stored.bytes.data(), .dtype = DType::f32, .rows = rows, .cols = cols};
-  if (stored.dtype == "BF16") {
-    tensor.dtype = DType::bf16;
+  if (stored.dtype != "F32") {
+    tensor.dtype = stored.dtype == "BF16" ? DType::bf16 : DType::f16;
     bytes_ += stored.bytes.size();
     if (!aligned<uint16_t>(stored.bytes)) {
       memory_->halves.push_back(std::make_unique<uint16_t[]>(elements(stored)));
@@ -164,7 +146,7 @@ Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
     return tensor;
   }
   bytes_ += elements(stored) * sizeof(float);
-  if (stored.dtype == "F32" && aligned<float>(stored.bytes)) return tensor;
+  if (aligned<float>(stored.bytes)) return tensor;
   memory_->floats.push_back(to_floats(stored));
   tensor.data = memory_->floats.back().get();
   return tensor;
@@ -178,14 +160,14 @@ const float* WeightStore::vector(const std::string& name, int64_t size) {
   return memory_->floats.back().get();
 }
 
-Result<std::shared_ptr<const WeightMemory>> WeightStore::finish() {
+Result<std::shared_ptr<WeightMemory>> WeightStore::finish() {
   if (error_) return *error_;
   for (const auto& [name, located] : tensors_) {
     if (taken_.count(name) == 0 && !ends_with(name, ".rotary_emb.inv_freq")) {
       return model_error(located.file, name, "is not a tensor of the model that config.json describes");
     }
   }
-  return std::shared_ptr<const WeightMemory>(memory_);
+  return memory_;
 }
 
 }  // namespace weir::engine

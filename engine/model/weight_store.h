@@ -34,7 +34,7 @@ class WeightStore {
   /// Opens model.safetensors, else the shards of model.safetensors.index.json.
   static Result<WeightStore> open(const ModelFiles& files);
 
-  /// A matrix [rows, cols] in F32, F16 or BF16. F32 is used in place where it is aligned, BF16 too, F16 is widened.
+  /// A matrix [rows, cols] in F32, F16 or BF16. It is used in place where it is aligned to its element.
   /// A mistake (absent, other shape, other type) is kept for finish(); the result is then empty.
   Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
   /// A vector [size], always float32.
@@ -45,7 +45,7 @@ class WeightStore {
 
   /// The first mistake, or a tensor that nobody took ("….rotary_emb.inv_freq", which old checkpoints carry, is
   /// nothing). On success the memory of every tensor taken, to be kept as long as they are used.
-  Result<std::shared_ptr<const WeightMemory>> finish();
+  Result<std::shared_ptr<WeightMemory>> finish();
 
   uint64_t bytes() const { return bytes_; }  // of the tensors taken, as kept in memory
 

@@ -3,8 +3,9 @@
 // https://arxiv.org/abs/1805.02867, algorithm 3), query heads in groups that share a key-value head (Ainslie et al.
 // 2023, https://arxiv.org/abs/2305.13245). Called by the thread that owns the pool; all memory is the caller's.
 //
-// A layer's KV memory is [blocks][2][block_tokens][kv_heads][head_dim] f32: keys, then values, of each block. Slot s is
-// token s % block_tokens of block s / block_tokens.
+// A layer's KV memory is [blocks][kv_heads][keys, values] f32, a head's keys as [head_dim][block_tokens] and its values
+// as [block_tokens][head_dim]: a vector then holds one number of many keys, and scores need no sum across its lanes.
+// Slot s is token s % block_tokens of block s / block_tokens.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,10 @@ struct KvLayout {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
 
-  int64_t token_floats() const { return kv_heads * head_dim; }             // from one token's keys to the next's
-  int64_t values_offset() const { return block_tokens * token_floats(); }  // from a block's keys to its values
-  int64_t block_floats() const { return 2 * values_offset(); }
+  int64_t token_floats() const { return kv_heads * head_dim; }       // of one token's keys
+  int64_t values_offset() const { return block_tokens * head_dim; }  // from a head's keys to its values
+  int64_t head_floats() const { return 2 * values_offset(); }        // from one head of a block to the next
+  int64_t block_floats() const { return kv_heads * head_floats(); }
 };
 
 struct StoreKvArgs {
@@ -50,8 +52,9 @@ struct AttentionArgs {
   float scale = 1.0F;  // on q·k: 1/√head_dim
 };
 
-/// out = softmax(scale · q Kᵀ) V for each token and head. Keys are taken block by block in sequence order, so that the
-/// order of every sum depends on the token's position alone. Error against exact arithmetic: ≤ 2e-6 · max|V|.
+/// out = softmax(scale · q Kᵀ) V for each token and head. Neighbouring tokens of a row, with the heads that share a
+/// key-value head, read each key once. Keys are taken in runs that begin at fixed positions of the sequence, so that
+/// the order of every sum depends on the token's position alone. Error against exact arithmetic: ≤ 2e-6 · max|V|.
 void attention_cpu(ThreadPool& pool, const AttentionArgs& args);
 void attention_cpu(ThreadPool& pool, const AttentionArgs& args, Isa isa);  // REQUIRES: the machine has it
 

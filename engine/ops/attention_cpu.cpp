@@ -4,141 +4,313 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "engine/ops/simd.h"
 
 namespace weir::engine {
 namespace {
 
-constexpr int64_t kRun = 16;  // keys whose scores are held at once; a longer block is taken in several runs
+constexpr int64_t kRun = 64;      // keys whose scores are held at once
+constexpr int64_t kQueries = 16;  // queries, token × head, that share one reading of a run
+constexpr int64_t kTogether = 8;  // of them, those whose scores are summed side by side in registers
+constexpr int64_t kLanesMax = 16;
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
 
-/// Softmax state of one query head: out holds Σ e^(s−m) v so far.
-struct Online {
-  float max = -std::numeric_limits<float>::infinity();
-  float sum = 0.0F;
+/// Neighbouring tokens of one row.
+struct Tile {
+  int64_t token = 0;
+  int64_t count = 0;
 };
 
-/// Scores of `count` ≤ kRun keys; the lanes behind them hold −infinity, which counts for nothing.
-template <int L>
-WEIR_INLINE void scores_of_run(const AttentionArgs& a, const float* q, const float* keys, int64_t count,
-                               float (&scores)[kRun]) {
-  const int64_t stride = a.layout.token_floats();
-  int64_t j = 0;
-  for (; j + 4 <= count; j += 4) {
-    float four[1][4];
-    simd::dot_tile<L, 1, 4>(q, 0, keys + j * stride, stride, a.layout.head_dim, four);
-    for (int n = 0; n < 4; ++n) scores[j + n] = four[0][n] * a.scale;
-  }
-  for (; j < count; ++j) {
-    float one[1][1];
-    simd::dot_tile<L, 1, 1>(q, 0, keys + j * stride, stride, a.layout.head_dim, one);
-    scores[j] = one[0][0] * a.scale;
-  }
-  for (; j < kRun; ++j) scores[j] = -std::numeric_limits<float>::infinity();
-}
+/// The part of a run that lies in one block.
+struct Segment {
+  const float* keys = nullptr;  // of the segment's first token: [head_dim] with stride block_tokens
+  const float* values = nullptr;
+  int64_t count = 0;
+  int64_t room = 0;  // floats that may be read from `keys` on within the block's row
+};
 
-template <int L>
-WEIR_INLINE void exp_of_run(float (&scores)[kRun], float max) {
-  using F = typename simd::Lanes<L>::F;
-  for (int64_t j = 0; j < kRun; j += L) {
-    F s;
-    std::memcpy(&s, scores + j, sizeof s);
-    s = s - max;
-    simd::exp_lanes<L>(s);
-    std::memcpy(scores + j, &s, sizeof s);
-  }
-}
+/// What one (tile, kv head) needs while it walks the keys. Scores have room for a vector behind the last.
+struct Work {
+  const AttentionArgs& a;
+  int64_t queries = 0;
+  float* q = nullptr;  // [head_dim][kQueries], times the scale
+  float* out[kQueries];
+  int64_t context[kQueries];
+  float max[kQueries];
+  float sum[kQueries];
+  Segment segments[kRun];
+  int segment_count = 0;
+  alignas(64) float scores[kQueries][kRun + kLanesMax];
+};
 
-/// Rescales what `out` holds and adds the run's weighted values.
-template <int L>
-WEIR_INLINE void add_run(const AttentionArgs& a, const float* values, int64_t count, const float (&weights)[kRun],
-                         float rescale, float* out) {
+/// scores[query .. query + R) of L keys from `keys` on.
+template <int L, int R, bool Whole>
+WEIR_INLINE void score_keys(Work& w, int64_t query, const float* keys, int64_t lanes, int64_t at) {
   using F = typename simd::Lanes<L>::F;
-  const int64_t stride = a.layout.token_floats();
-  for (int64_t d = 0; d < a.layout.head_dim; d += L) {
-    const int64_t lanes = std::min<int64_t>(L, a.layout.head_dim - d);
-    F sum;
-    F v;
-    if (lanes == L) {
-      simd::load<L>(sum, out + d);
-      sum = sum * rescale;
-      for (int64_t j = 0; j < count; ++j) {
-        simd::load<L>(v, values + j * stride + d);
-        sum += weights[j] * v;
-      }
-      std::memcpy(out + d, &sum, sizeof sum);
+  F sum[R] = {};
+  F k;
+  const float* q = w.q + query;
+  for (int64_t d = 0; d < w.a.layout.head_dim; ++d, q += kQueries, keys += w.a.layout.block_tokens) {
+    if constexpr (Whole) {
+      simd::load<L>(k, keys);
     } else {
-      simd::load_tail<L>(sum, out + d, lanes);
-      sum = sum * rescale;
-      for (int64_t j = 0; j < count; ++j) {
-        simd::load_tail<L>(v, values + j * stride + d, lanes);
-        sum += weights[j] * v;
+      simd::load_tail<L>(k, keys, lanes);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sum[r] += q[r] * k;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) std::memcpy(w.scores[query + r] + at, &sum[r], sizeof(F));
+}
+
+template <int L, int R>
+WEIR_INLINE void score_run(Work& w, int64_t query) {
+  int64_t at = 0;
+  for (int s = 0; s < w.segment_count; ++s) {
+    const Segment& segment = w.segments[s];
+    for (int64_t j = 0; j < segment.count; j += L) {
+      const int64_t lanes = std::min<int64_t>(L, segment.room - j);
+      if (lanes == L) {
+        score_keys<L, R, true>(w, query, segment.keys + j, lanes, at + j);
+      } else {
+        score_keys<L, R, false>(w, query, segment.keys + j, lanes, at + j);
       }
-      std::memcpy(out + d, &sum, static_cast<size_t>(lanes) * sizeof(float));
     }
+    at += segment.count;
   }
 }
 
 template <int L>
-WEIR_INLINE void attend(const AttentionArgs& a, int64_t token, int64_t head) {
-  const int64_t kv_head = head / (a.heads / a.layout.kv_heads);
-  const int64_t at = (token * a.heads + head) * a.layout.head_dim;
-  const int32_t* blocks = a.block_table + a.block_table_begin[a.row_of_token[token]];
-  const int64_t context = a.attends[token];
-  float* out = a.out + at;
-  std::memset(out, 0, static_cast<size_t>(a.layout.head_dim) * sizeof(float));
-  Online state;
-  float scores[kRun];
-  for (int64_t begin = 0; begin < context; begin += a.layout.block_tokens) {
-    const float* keys =
-        a.kv + blocks[begin / a.layout.block_tokens] * a.layout.block_floats() + kv_head * a.layout.head_dim;
-    const int64_t in_block = std::min(a.layout.block_tokens, context - begin);
-    for (int64_t j = 0; j < in_block; j += kRun) {
-      const int64_t count = std::min(kRun, in_block - j);
-      scores_of_run<L>(a, a.q + at, keys + j * a.layout.token_floats(), count, scores);
-      float max = state.max;
-      for (int64_t i = 0; i < count; ++i) max = scores[i] > max ? scores[i] : max;
-      exp_of_run<L>(scores, max);
-      const float rescale = begin + j == 0 ? 0.0F : std::exp(state.max - max);
-      float sum = 0.0F;
-      for (int64_t i = 0; i < count; ++i) sum += scores[i];
-      add_run<L>(a, keys + a.layout.values_offset() + j * a.layout.token_floats(), count, scores, rescale, out);
-      state.sum = state.sum * rescale + sum;
-      state.max = max;
+WEIR_INLINE void scores_of_run(Work& w) {
+  const int64_t chunks = (w.queries + kTogether - 1) / kTogether;
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t from = w.queries * c / chunks;
+    switch (w.queries * (c + 1) / chunks - from) {
+      case 1:
+        score_run<L, 1>(w, from);
+        break;
+      case 2:
+        score_run<L, 2>(w, from);
+        break;
+      case 3:
+        score_run<L, 3>(w, from);
+        break;
+      case 4:
+        score_run<L, 4>(w, from);
+        break;
+      case 5:
+        score_run<L, 5>(w, from);
+        break;
+      case 6:
+        score_run<L, 6>(w, from);
+        break;
+      case 7:
+        score_run<L, 7>(w, from);
+        break;
+      default:
+        score_run<L, 8>(w, from);
+        break;
     }
   }
-  const float inverse = 1.0F / state.sum;
-  for (int64_t d = 0; d < a.layout.head_dim; ++d) out[d] *= inverse;
+}
+
+/// Turns a query's scores into weights, e^(score − max) with nothing for keys it does not see, and gives the factor by
+/// which what it has so far must shrink. Weights of nothing leave every sum as it is, bit for bit.
+template <int L>
+WEIR_INLINE float softmax_run(Work& w, int64_t query, int64_t begin, int64_t count) {
+  using F = typename simd::Lanes<L>::F;
+  float* scores = w.scores[query];
+  const int64_t seen = std::clamp<int64_t>(w.context[query] - begin, 0, count);
+  const int64_t end = (count + L - 1) / L * L;
+  for (int64_t j = seen; j < end; ++j) scores[j] = kMasked;
+  F s;
+  F max = F{} + w.max[query];
+  for (int64_t j = 0; j < end; j += L) {
+    simd::load<L>(s, scores + j);
+    max = s > max ? s : max;
+  }
+  float top = max[0];
+  for (int lane = 1; lane < L; ++lane) top = max[lane] > top ? max[lane] : top;
+  F total{};
+  for (int64_t j = 0; j < end; j += L) {
+    simd::load<L>(s, scores + j);
+    F e = s - top;
+    simd::exp_lanes<L>(e);
+    e = s == kMasked ? F{} : e;
+    total += e;
+    std::memcpy(scores + j, &e, sizeof e);
+  }
+  const float shrink = begin == 0 ? 0.0F : std::exp(w.max[query] - top);
+  w.sum[query] = w.sum[query] * shrink + simd::sum_lanes<L>(total);
+  w.max[query] = top;
+  return shrink;
+}
+
+/// out[query .. query + R)[d .. d + V · L) = that · shrink + Σ_j weight[j] · value[j]
+template <int L, int R, int V>
+WEIR_INLINE void add_values(Work& w, int64_t query, int64_t d, const float* shrink) {
+  using F = typename simd::Lanes<L>::F;
+  F sum[R][V];
+  F v[V];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int n = 0; n < V; ++n) {
+      simd::load<L>(sum[r][n], w.out[query + r] + d + n * L);
+      sum[r][n] = sum[r][n] * shrink[query + r];
+    }
+  }
+  int64_t at = 0;
+  for (int s = 0; s < w.segment_count; ++s) {
+    const float* values = w.segments[s].values + d;
+    for (int64_t j = 0; j < w.segments[s].count; ++j, ++at, values += w.a.layout.head_dim) {
+#pragma GCC unroll 4
+      for (int n = 0; n < V; ++n) simd::load<L>(v[n], values + n * L);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const float weight = w.scores[query + r][at];
+#pragma GCC unroll 4
+        for (int n = 0; n < V; ++n) sum[r][n] += weight * v[n];
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int n = 0; n < V; ++n) std::memcpy(w.out[query + r] + d + n * L, &sum[r][n], sizeof(F));
+  }
+}
+
+template <int L, int R>
+WEIR_INLINE void values_of(Work& w, int64_t query, const float* shrink) {
+  const int64_t width = w.a.layout.head_dim;
+  int64_t d = 0;
+  for (; d + 4 * L <= width; d += 4 * L) add_values<L, R, 4>(w, query, d, shrink);
+  for (; d + L <= width; d += L) add_values<L, R, 1>(w, query, d, shrink);
+  for (; d < width; ++d) add_values<1, R, 1>(w, query, d, shrink);
 }
 
 template <int L>
-WEIR_INLINE void items(const AttentionArgs& a, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) attend<L>(a, i / a.heads, i % a.heads);
+WEIR_INLINE void values_of_run(Work& w, const float* shrink) {
+  constexpr int kRows = L == 16 ? 4 : 2;  // sums that fit in the registers
+  int64_t query = 0;
+  for (; query + kRows <= w.queries; query += kRows) values_of<L, kRows>(w, query, shrink);
+  for (; query < w.queries; ++query) values_of<L, 1>(w, query, shrink);
 }
 
-void items_base(const AttentionArgs& a, int64_t begin, int64_t end) {
-  items<4>(a, begin, end);
+/// The keys from `begin` to the end of its run: whole blocks, or parts of one that is longer than a run. Where a run
+/// begins depends on the position alone.
+WEIR_INLINE int64_t gather_run(Work& w, const int32_t* blocks, int64_t kv_head, int64_t begin, int64_t context) {
+  const KvLayout& layout = w.a.layout;
+  const int64_t block_tokens = layout.block_tokens;
+  w.segment_count = 0;
+  int64_t taken = 0;
+  while (begin + taken < context) {
+    const int64_t position = begin + taken;
+    const int64_t in_block = position % block_tokens;
+    const int64_t run_left = kRun - taken;
+    if (taken > 0 && block_tokens - in_block > run_left) break;
+    const float* head =
+        w.a.kv + blocks[position / block_tokens] * layout.block_floats() + kv_head * layout.head_floats();
+    Segment& segment = w.segments[w.segment_count++];
+    segment.keys = head + in_block;
+    segment.values = head + layout.values_offset() + in_block * layout.head_dim;
+    segment.room = block_tokens - in_block;
+    segment.count = std::min({segment.room, run_left, context - position});
+    taken += segment.count;
+    if (taken == kRun) break;
+  }
+  return taken;
+}
+
+/// The queries [first, first + w.queries) of a tile, token by token and head by head within a group.
+template <int L>
+WEIR_INLINE void attend(Work& w, const Tile& tile, int64_t kv_head, int64_t first) {
+  const AttentionArgs& a = w.a;
+  const int64_t width = a.layout.head_dim;
+  const int64_t group = a.heads / a.layout.kv_heads;
+  int64_t longest = 0;
+  for (int64_t i = 0; i < w.queries; ++i) {
+    const int64_t token = tile.token + (first + i) / group;
+    const int64_t at = (token * a.heads + kv_head * group + (first + i) % group) * width;
+    w.out[i] = a.out + at;
+    std::memset(w.out[i], 0, static_cast<size_t>(width) * sizeof(float));
+    for (int64_t d = 0; d < width; ++d) w.q[d * kQueries + i] = a.q[at + d] * a.scale;
+    w.context[i] = a.attends[token];
+    longest = std::max(longest, w.context[i]);
+    w.max[i] = kMasked;
+    w.sum[i] = 0.0F;
+  }
+  const int32_t* blocks = a.block_table + a.block_table_begin[a.row_of_token[tile.token]];
+  float shrink[kQueries];
+  for (int64_t begin = 0; begin < longest;) {
+    const int64_t count = gather_run(w, blocks, kv_head, begin, longest);
+    scores_of_run<L>(w);
+    for (int64_t i = 0; i < w.queries; ++i) shrink[i] = softmax_run<L>(w, i, begin, count);
+    values_of_run<L>(w, shrink);
+    begin += count;
+  }
+  for (int64_t i = 0; i < w.queries; ++i) {
+    const float inverse = 1.0F / w.sum[i];
+    for (int64_t d = 0; d < width; ++d) w.out[i][d] *= inverse;
+  }
+}
+
+template <int L>
+WEIR_INLINE void items(const AttentionArgs& a, const Tile* tiles, float* q, int64_t begin, int64_t end) {
+  Work work{.a = a, .q = q};
+  const int64_t group = a.heads / a.layout.kv_heads;
+  for (int64_t i = begin; i < end; ++i) {
+    const Tile& tile = tiles[i / a.layout.kv_heads];
+    for (int64_t first = 0; first < tile.count * group; first += kQueries) {
+      work.queries = std::min(kQueries, tile.count * group - first);
+      attend<L>(work, tile, i % a.layout.kv_heads, first);
+    }
+  }
+}
+
+void items_base(const AttentionArgs& a, const Tile* tiles, float* q, int64_t begin, int64_t end) {
+  items<4>(a, tiles, q, begin, end);
 }
 #if defined(__x86_64__)
-WEIR_TARGET_AVX2 void items_avx2(const AttentionArgs& a, int64_t begin, int64_t end) {
-  items<8>(a, begin, end);
+WEIR_TARGET_AVX2 void items_avx2(const AttentionArgs& a, const Tile* tiles, float* q, int64_t begin, int64_t end) {
+  items<8>(a, tiles, q, begin, end);
 }
-WEIR_TARGET_AVX512 void items_avx512(const AttentionArgs& a, int64_t begin, int64_t end) {
-  items<16>(a, begin, end);
+WEIR_TARGET_AVX512 void items_avx512(const AttentionArgs& a, const Tile* tiles, float* q, int64_t begin, int64_t end) {
+  items<16>(a, tiles, q, begin, end);
 }
 #endif
+
+std::vector<Tile> tiles_of(const AttentionArgs& a) {
+  const int64_t tokens_max = std::max<int64_t>(1, kQueries / (a.heads / a.layout.kv_heads));
+  std::vector<Tile> tiles;
+  for (int64_t t = 0; t < a.tokens; ++t) {
+    const bool joins = !tiles.empty() && tiles.back().count < tokens_max && a.row_of_token[t] == a.row_of_token[t - 1];
+    if (joins) {
+      ++tiles.back().count;
+    } else {
+      tiles.push_back({t, 1});
+    }
+  }
+  return tiles;
+}
 
 }  // namespace
 
 void store_kv_cpu(ThreadPool& pool, const StoreKvArgs& args) {
   const KvLayout& layout = args.layout;
-  const auto bytes = static_cast<size_t>(layout.token_floats()) * sizeof(float);
   pool.run(args.tokens, 64, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      float* keys = args.kv + args.slots[t] / layout.block_tokens * layout.block_floats() +
-                    args.slots[t] % layout.block_tokens * layout.token_floats();
-      std::memcpy(keys, args.keys + t * layout.token_floats(), bytes);
-      std::memcpy(keys + layout.values_offset(), args.values + t * layout.token_floats(), bytes);
+      const int64_t in_block = args.slots[t] % layout.block_tokens;
+      float* to = args.kv + args.slots[t] / layout.block_tokens * layout.block_floats();
+      for (int64_t h = 0; h < layout.kv_heads; ++h, to += layout.head_floats()) {
+        const int64_t at = t * layout.token_floats() + h * layout.head_dim;
+        for (int64_t d = 0; d < layout.head_dim; ++d) to[d * layout.block_tokens + in_block] = args.keys[at + d];
+        std::memcpy(to + layout.values_offset() + in_block * layout.head_dim, args.values + at,
+                    static_cast<size_t>(layout.head_dim) * sizeof(float));
+      }
     }
   });
 }
@@ -151,14 +323,19 @@ void attention_cpu(ThreadPool& pool, const AttentionArgs& args, [[maybe_unused]]
   auto* kernel = &items_base;
 #if defined(__x86_64__)
   if (isa == Isa::avx2) kernel = &items_avx2;
-  if (isa == Isa::avx512) kernel = &items_avx512;
+  if (isa >= Isa::avx512) kernel = &items_avx512;
 #endif
+  const std::vector<Tile> tiles = tiles_of(args);
   // Context lengths differ, so ranges are small and claimed as threads come free; but a range should still be worth it.
   int64_t work = 1;
   for (int64_t t = 0; t < args.tokens; ++t) work += args.attends[t];
-  const int64_t per_item = work / std::max<int64_t>(args.tokens, 1) * args.layout.head_dim + 1;
-  const int64_t grain = std::max<int64_t>(1, 256 * 1024 / per_item);
-  pool.run(args.tokens * args.heads, grain, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const int64_t items = static_cast<int64_t>(tiles.size()) * args.layout.kv_heads;
+  const int64_t per_item = work * args.heads * args.layout.head_dim / std::max<int64_t>(items, 1) + 1;
+  const int64_t grain = std::max<int64_t>(1, 512 * 1024 / per_item);
+  pool.run(items, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> q(static_cast<size_t>(args.layout.head_dim * kQueries));
+    kernel(args, tiles.data(), q.data(), begin, end);
+  });
 }
 
 }  // namespace weir::engine

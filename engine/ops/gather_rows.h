@@ -10,13 +10,13 @@
 namespace weir::engine {
 
 struct GatherRowsArgs {
-  Tensor table;                    // [table.rows, width] f32 or bf16
+  Tensor table;                    // [table.rows, width] any type
   const int32_t* index = nullptr;  // [rows] each in [0, table.rows)
   float* y = nullptr;              // [rows, width] f32
   int64_t rows = 0;
 };
 
-/// Exact: a copy, bf16 widened.
+/// Exact: a copy, bf16 and f16 widened, i8 times its scale.
 void gather_rows_cpu(ThreadPool& pool, const GatherRowsArgs& args);
 
 }  // namespace weir::engine

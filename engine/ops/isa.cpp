@@ -11,11 +11,26 @@ const std::vector<Isa>& machine_isas() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
       found.push_back(Isa::avx512);
+      if (__builtin_cpu_supports("avx512vnni")) found.push_back(Isa::avx512_vnni);
     }
 #endif
     return found;
   }();
   return kFound;
+}
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::base:
+      return "base";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx512_vnni:
+      return "avx512_vnni";
+  }
+  return "base";
 }
 
 }  // namespace weir::engine

@@ -61,6 +61,8 @@ template <int L, int N>
 WEIR_INLINE void outputs_of_type(const LinearArgs& a, int64_t begin, int64_t end) {
   if (a.w.dtype == DType::bf16) {
     outputs_of_all<L, N, uint16_t>(a, begin, end);
+  } else if (a.w.dtype == DType::f16) {
+    outputs_of_all<L, N, simd::Half>(a, begin, end);
   } else {
     outputs_of_all<L, N, float>(a, begin, end);
   }
@@ -88,7 +90,7 @@ void linear_cpu(ThreadPool& pool, const LinearArgs& args, [[maybe_unused]] Isa i
   auto* outputs = &outputs_base;
 #if defined(__x86_64__)
   if (isa == Isa::avx2) outputs = &outputs_avx2;
-  if (isa == Isa::avx512) outputs = &outputs_avx512;
+  if (isa >= Isa::avx512) outputs = &outputs_avx512;
 #endif
   if (args.rows <= 0) return;
   // A multiple of 4 outputs a range keeps tiles whole; enough ranges for balance, none too small to be worth a thread.

@@ -8,6 +8,8 @@
 #include "engine/ops/attention.h"
 #include "engine/ops/gather_rows.h"
 #include "engine/ops/linear.h"
+#include "engine/ops/linear_int8.h"
+#include "engine/ops/quantized.h"
 #include "engine/ops/rms_norm.h"
 #include "engine/ops/rope.h"
 #include "engine/ops/silu_mul.h"
@@ -18,6 +20,8 @@ struct Ops {
   std::string_view name;
   void (*gather_rows)(ThreadPool&, const GatherRowsArgs&) = nullptr;
   void (*linear)(ThreadPool&, const LinearArgs&) = nullptr;
+  void (*linear_int8)(ThreadPool&, const LinearInt8Args&) = nullptr;
+  void (*quantize_rows)(ThreadPool&, const QuantizeRowsArgs&) = nullptr;
   void (*rms_norm)(ThreadPool&, const RmsNormArgs&) = nullptr;
   void (*rope_table)(ThreadPool&, const RopeTableArgs&) = nullptr;
   void (*rope)(ThreadPool&, const RopeArgs&) = nullptr;
@@ -28,8 +32,9 @@ struct Ops {
 
 /// Every op on the CPU, vectorised for this machine's instruction set.
 inline const Ops& cpu_ops() {
-  static constexpr Ops kCpu{"cpu",    gather_rows_cpu, linear_cpu,    rms_norm_cpu, rope_table_cpu,
-                            rope_cpu, store_kv_cpu,    attention_cpu, silu_mul_cpu};
+  static constexpr Ops kCpu{"cpu",        gather_rows_cpu, linear_cpu, linear_int8_cpu, quantize_rows_cpu,
+                            rms_norm_cpu, rope_table_cpu,  rope_cpu,   store_kv_cpu,    attention_cpu,
+                            silu_mul_cpu};
   return kCpu;
 }
 

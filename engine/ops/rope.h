@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "engine/ops/isa.h"
 #include "engine/ops/thread_pool.h"
 
 namespace weir::engine {
@@ -34,5 +35,6 @@ struct RopeArgs {
 
 /// Absolute error of an element: ≤ 3e-7 · (|x[i]| + |x[i+half]|).
 void rope_cpu(ThreadPool& pool, const RopeArgs& args);
+void rope_cpu(ThreadPool& pool, const RopeArgs& args, Isa isa);  // REQUIRES: the machine has it
 
 }  // namespace weir::engine

@@ -14,6 +14,7 @@
 #if defined(__x86_64__)
 #define WEIR_TARGET_AVX2 [[gnu::target("avx2,fma")]]
 #define WEIR_TARGET_AVX512 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]]
+#define WEIR_TARGET_VNNI [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]]
 #endif
 
 namespace weir::engine::simd {
@@ -37,6 +38,34 @@ WEIR_INLINE void load(typename Lanes<L>::F& v, const uint16_t* p) {
   std::memcpy(&half, p, sizeof half);
   const typename Lanes<L>::U wide = __builtin_convertvector(half, typename Lanes<L>::U) << 16;
   std::memcpy(&v, &wide, sizeof v);
+}
+
+/// IEEE 754 binary16, as it lies in memory.
+struct Half {
+  uint16_t bits;
+};
+
+/// Exact, infinities, NaN and subnormals too, without the machine's own conversion: the exponent is moved from bias 15
+/// to 127; a subnormal gets the hidden bit it has not, which a subtraction takes away again.
+template <int L>
+WEIR_INLINE void load(typename Lanes<L>::F& v, const Half* p) {
+  using F = typename Lanes<L>::F;
+  using U = typename Lanes<L>::U;
+  typename Lanes<L>::H half;
+  std::memcpy(&half, p, sizeof half);
+  const U wide = __builtin_convertvector(half, U);
+  const U magnitude = (wide & 0x7fffU) << 13;
+  const U exponent = magnitude & 0x0f800000U;
+  const U normal = magnitude + 0x38000000U;
+  const U hidden = magnitude + 0x38800000U;
+  F small;
+  std::memcpy(&small, &hidden, sizeof small);
+  small = small - 6.103515625e-5F;  // 2^-14
+  U subnormal;
+  std::memcpy(&subnormal, &small, sizeof subnormal);
+  const U finite = exponent == 0U ? subnormal : normal;
+  const U bits = (exponent == 0x0f800000U ? normal + 0x38000000U : finite) | (wide & 0x8000U) << 16;
+  std::memcpy(&v, &bits, sizeof v);
 }
 
 /// The first `count` < L elements, zeros behind them: zeros add nothing to a dot product.

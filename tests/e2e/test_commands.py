@@ -72,4 +72,6 @@ def test_generate_with_the_builtin_model():
     result = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0")
     assert result.returncode == 0 and "Paris" in result.stdout
     assert weir("generate", "--model", "/nonexistent", "--prompt", "x").returncode == 1
-    assert weir("generate", "--model", "builtin:weir-tiny", "--prompt", "x", "--quantization", "int8").returncode == 2
+    assert weir("generate", "--model", "builtin:weir-tiny", "--prompt", "x", "--quantization", "fp8").returncode == 2
+    int8 = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0", "--quantization", "int8")
+    assert int8.returncode == 0 and "Paris" in int8.stdout

@@ -17,6 +17,7 @@ namespace weir::engine {
 namespace {
 
 constexpr int kExactMin = 141;  // one less than torch: float32 sums in another order may turn one close call
+constexpr int kExactMinInt8 = 130;
 
 struct Item {
   nlohmann::ordered_json messages;
@@ -46,13 +47,16 @@ std::string answer(Engine& engine, const nlohmann::ordered_json& messages) {
   return generated.ok() ? generated->text : generated.error().detail;
 }
 
-TEST(BuiltinQuality, HeldOutConversationsAreAnsweredAsInTorch) {
+class BuiltinQuality : public testing::TestWithParam<const char*> {};
+
+TEST_P(BuiltinQuality, HeldOutConversationsAreAnsweredAsInTorch) {
   auto items = read_items();
   if (embedded_models().empty() || items.empty()) GTEST_SKIP() << "built without engine/builtin/weir-tiny";
   config::EngineConfig config;
   config.name = "tiny";
   config.model = "builtin:weir-tiny";
   config.max_sequences = 16;
+  config.quantization = GetParam();
   auto engine = make_engine(config);
   ASSERT_TRUE(engine.ok()) << engine.error().detail;
   constexpr size_t kClients = 16;
@@ -65,12 +69,15 @@ TEST(BuiltinQuality, HeldOutConversationsAreAnsweredAsInTorch) {
   for (std::thread& client : clients) client.join();
   int exact = 0;
   for (const Item& item : items) exact += item.got == item.expected;
-  std::printf("%d of %zu answered exactly\n", exact, items.size());
-  EXPECT_GE(exact, kExactMin);
+  std::printf("%d of %zu answered exactly, quantization %s\n", exact, items.size(), GetParam());
+  EXPECT_GE(exact, std::string(GetParam()) == "none" ? kExactMin : kExactMinInt8);
   const EngineStats stats = (*engine)->stats();
   EXPECT_EQ(stats.running + stats.waiting + stats.blocks_active, 0);
   EXPECT_GT(stats.prefix_hit_tokens, 0U);
 }
+
+INSTANTIATE_TEST_SUITE_P(Quantization, BuiltinQuality, testing::Values("none", "int8"),
+                         [](const auto& param_info) { return std::string(param_info.param); });
 
 }  // namespace
 }  // namespace weir::engine

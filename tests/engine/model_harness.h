@@ -29,10 +29,11 @@ inline nlohmann::json read_json(const std::string& path) {
   return nlohmann::json::parse(file, nullptr, false);
 }
 
-inline std::shared_ptr<const Model> load_folder(const std::string& folder) {
+inline std::shared_ptr<const Model> load_folder(const std::string& folder,
+                                                Quantization quantization = Quantization::none) {
   auto files = folder_files(folder);
   if (!files.ok()) return nullptr;
-  auto model = load_weights(**files);
+  auto model = load_weights(**files, quantization);
   return model.ok() ? *model : nullptr;
 }
 

@@ -213,13 +213,13 @@ TEST(SiluMul, EqualsTheDoubleReference) {
       gate[0] = -200.0F;
       const auto up = random_floats(rng, count);
       std::vector<float> y(gate.size());
-      silu_mul_cpu(pool, {gate.data(), up.data(), y.data(), count}, isa);
+      silu_mul_cpu(pool, {gate.data(), up.data(), y.data(), 1, count}, isa);
       for (size_t i = 0; i < y.size(); ++i) {
         const auto g = static_cast<double>(gate[i]);
         const double expected = g / (1.0 + std::exp(-g)) * static_cast<double>(up[i]);
         ASSERT_NEAR(y[i], expected, 1e-6 * std::fabs(expected) + 1e-35) << gate[i];
       }
-      silu_mul_cpu(pool, {gate.data(), up.data(), gate.data(), count}, isa);  // in place
+      silu_mul_cpu(pool, {gate.data(), up.data(), gate.data(), 1, count}, isa);  // in place
       EXPECT_EQ(gate, y);
     }
 }

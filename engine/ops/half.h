@@ -1,0 +1,33 @@
+// The two 16-bit float formats, one number at a time: what conversions at load and tests are written with. Pure.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace weir::engine {
+
+inline float float_from_bits(uint32_t bits) {
+  float value = 0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/// bfloat16 is the upper half of a binary32.
+inline float widen_bf16(uint16_t half) {
+  return float_from_bits(static_cast<uint32_t>(half) << 16);
+}
+
+/// IEEE 754 binary16 to binary32, exact.
+inline float widen_f16(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
+  const uint32_t exponent = (half >> 10) & 0x1fU;
+  const uint32_t fraction = half & 0x3ffU;
+  if (exponent == 0) {  // zero or subnormal: fraction · 2^-24
+    const float magnitude = static_cast<float>(fraction) * 0x1.0p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  if (exponent == 31) return float_from_bits(sign | 0x7f800000U | fraction << 13);
+  return float_from_bits(sign | (exponent + 112U) << 23 | fraction << 13);
+}
+
+}  // namespace weir::engine
