@@ -7,6 +7,7 @@
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_scan.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 namespace weir::providers {
 
@@ -39,17 +38,6 @@ std::string_view string_after(std::string_view text, std::string_view quoted_key
   size_t end = at + 1;
   while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
   return text.substr(at + 1, std::min(end, text.size()) - at - 1);
-}
-
-// Names without anything to escape, which is all of them in practice, cost one copy.
-std::string quoted(std::string_view text) {
-  const bool plain =
-      std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127 && c != '"' && c != '\\'; });
-  if (!plain) return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  std::string out;
-  out.reserve(text.size() + 2);
-  out.append("\"").append(text).append("\"");
-  return out;
 }
 
 }  // namespace weir::providers

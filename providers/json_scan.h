@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "providers/json_text.h"
+
 namespace weir::providers {
 
 namespace od = simdjson::ondemand;
@@ -27,8 +29,5 @@ size_t find_key(std::string_view text, std::string_view quoted_key);
 
 /// The inside of the JSON string that follows `"key":`, as written; empty if there is none.
 std::string_view string_after(std::string_view text, std::string_view quoted_key);
-
-/// The text as a JSON string, quotes included.
-std::string quoted(std::string_view text);
 
 }  // namespace weir::providers

@@ -12,6 +12,11 @@ bool append_unescaped(std::string_view inside, std::string& out);
 
 /// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD.
 void append_quoted(std::string_view text, std::string& out);
+inline std::string quoted(std::string_view text) {
+  std::string out;
+  append_quoted(text, out);
+  return out;
+}
 
 /// The range [begin, end) of the outermost object's member `key` in `json`, with the comma that goes with it, so that
 /// the rest is an object again when it is cut out; both 0 if there is none. Keys written with escapes are not found.
