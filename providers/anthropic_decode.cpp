@@ -7,10 +7,10 @@
 
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
-#include "providers/classify.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
 #include "providers/net/sse.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -40,22 +40,18 @@ std::string_view text_of(dom::object& object, std::string_view key) {
   return object[key].get_string().get(text) == SUCCESS ? text : std::string_view{};
 }
 
-Error broken(std::string detail) {
-  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
-
 /// Sums Anthropic's disjoint input counts and keeps what the last events leave out: the split of the cache writes comes
 /// only at the beginning.
 class UsageReader {
  public:
-  void read(dom::object& usage);
-  Usage usage;
+  /// `last`: nothing more is to be told.
+  void read(dom::object& usage, bool last, UsageMeter& meter);
 
  private:
   int64_t write_1h_ = 0;
 };
 
-void UsageReader::read(dom::object& object) {
+void UsageReader::read(dom::object& object, bool last, UsageMeter& meter) {
   config::TokenCounts counts;
   const int64_t fresh = count_of(object, "input_tokens");
   const int64_t written = count_of(object, "cache_creation_input_tokens");
@@ -70,7 +66,7 @@ void UsageReader::read(dom::object& object) {
   counts.input = std::min(fresh, kMost) + std::min(written, kMost) + std::min(counts.cached_input, kMost);
   counts.cache_write_1h = std::min(write_1h_, written);
   counts.cache_write_5m = written - counts.cache_write_1h;
-  usage.raise(counts);
+  last ? meter.report(counts) : meter.raise(counts);
 }
 
 class Decoder final : public AnthropicDecoder {
@@ -78,14 +74,15 @@ class Decoder final : public AnthropicDecoder {
   explicit Decoder(const Attempt& attempt)
       : native_(speaks_anthropic(attempt.body.protocol)),
         counting_(attempt.body.protocol == Protocol::anthropic_count),
-        input_estimate_(static_cast<int64_t>(attempt.body.json.size() / 4) + 1) {}
+        usage_(attempt.body.json.size()) {}
 
   bool native() const override { return native_; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void event(std::string_view json, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
   void whole(std::string_view body, ReplyBatch& batch) override;
-  Usage usage() const override;
+  /// The counts of message_start are whole for the input only; until message_delta the output is what could be seen.
+  Usage usage() const override { return usage_.usage(); }
 
  private:
   /// A block of the answer while it is open.
@@ -109,20 +106,14 @@ class Decoder final : public AnthropicDecoder {
     if (!native_) batch.events.push_back(std::move(event));
   }
   void text(Kind kind, std::string text, const Block& block, ReplyBatch& batch);
-  void count(size_t bytes) {
-    text_bytes_ += static_cast<int64_t>(bytes);
-    ++text_events_;
-  }
 
   bool native_;
   bool counting_;
-  int64_t input_estimate_;
+  UsageMeter usage_;
+  UsageReader reader_;
   SseScanner scanner_;
-  UsageReader usage_;
   std::map<int64_t, Block> blocks_;
   int32_t tools_ = 0;
-  int64_t text_bytes_ = 0;  // of the answer, for an estimate where the stream breaks before its usage
-  int64_t text_events_ = 0;
   bool stopped_ = false;  // a stop_reason was seen
   bool done_ = false;     // message_stop
   // The last delta up to its text: one that begins like it has the same meaning.
@@ -132,25 +123,8 @@ class Decoder final : public AnthropicDecoder {
   std::deque<std::string> frames_;  // server-sent events made of bare ones
 };
 
-/// The counts of message_start are whole for the input only; until message_delta the output is what could be seen.
-Usage Decoder::usage() const {
-  Usage known = usage_.usage;
-  if (known.reported) return known;
-  if (known.counts.input == 0) known.counts.input = input_estimate_;
-  known.counts.output = std::max({known.counts.output, text_events_, (text_bytes_ + 3) / 4});
-  return known;
-}
-
 void Decoder::pass(std::string_view raw, ReplyBatch& batch) {
-  if (!native_) return;
-  if (!batch.segments.empty()) {
-    Segment& last = batch.segments.back();
-    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == raw.data()) {
-      last.bytes = {last.bytes.data(), last.bytes.size() + raw.size()};
-      return;
-    }
-  }
-  batch.segments.push_back({Segment::Kind::data, raw});
+  if (native_) pass_data(raw, batch);
 }
 
 void Decoder::text(Kind kind, std::string text, const Block& block, ReplyBatch& batch) {
@@ -195,7 +169,7 @@ bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch&
     text(head_kind_, std::move(piece), *head_block_, batch);
   }
   head_block_->arguments = head_block_->arguments || !inside.empty();
-  count(inside.size());
+  usage_.saw(inside.size());
   pass(raw, batch);
   return true;
 }
@@ -211,7 +185,7 @@ void Decoder::message_start(dom::object& root) {
   dom::object message;
   dom::object usage;
   if (root["message"].get_object().get(message) == SUCCESS && message["usage"].get_object().get(usage) == SUCCESS)
-    usage_.read(usage);
+    reader_.read(usage, false, usage_);
 }
 
 void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
@@ -260,7 +234,7 @@ void Decoder::block_delta(dom::object& root, std::string_view data, ReplyBatch& 
     const std::string_view inside = string_after(data, quoted_key);
     std::string plain;
     if (!append_unescaped(inside, plain)) return;
-    count(inside.size());
+    usage_.saw(inside.size());
     block.arguments = block.arguments || !inside.empty();
     text(kind, std::move(plain), block, batch);
     if (!inside.empty()) learn(data, inside, kind, block);
@@ -316,8 +290,7 @@ void Decoder::message_delta(dom::object& root, std::string_view raw, std::string
   }
   dom::object usage;
   if (root["usage"].get_object().get(usage) != SUCCESS) return pass(raw, batch);
-  usage_.read(usage);
-  usage_.usage.reported = true;
+  reader_.read(usage, true, usage_);
   if (!native_) return;
   const size_t value = find_key(data, "\"usage\"");
   const size_t open = value == std::string_view::npos ? value : data.find('{', value);
@@ -333,14 +306,13 @@ void Decoder::message_delta(dom::object& root, std::string_view raw, std::string
 
 void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& batch) {
   std::string type = "api_error";
-  std::string message = "the upstream reported an error inside its stream";
+  std::string message;
   dom::object error;
   if (root["error"].get_object().get(error) == SUCCESS) {
     if (const auto text = text_of(error, "type"); !text.empty()) type = std::string(text);
-    if (const auto text = text_of(error, "message"); !text.empty()) message = std::string(text.substr(0, 2048));
+    if (const auto text = text_of(error, "message"); !text.empty()) message = std::string(text);
   }
-  const ErrorKind kind = classify_code(0, type, message);
-  batch.error = Error{kind, "upstream", retry_of(kind), 502, std::move(message), std::move(type)};
+  batch.error = stream_error(std::move(type), std::move(message));
   if (native_) batch.segments.push_back({Segment::Kind::error, raw});
 }
 
@@ -367,7 +339,7 @@ void Decoder::feed(std::string_view bytes, ReplyBatch& batch) {
   scanner_.feed(bytes);
   SseEvent next;
   while (!batch.error && !done_ && scanner_.next(next)) one(next.raw, next.data, batch);
-  if (scanner_.too_large() && !batch.error) batch.error = broken("the upstream sent a stream event larger than 16 MiB");
+  if (scanner_.too_large() && !batch.error) batch.error = stream_event_too_large();
 }
 
 void Decoder::event(std::string_view json, ReplyBatch& batch) {
@@ -396,13 +368,13 @@ void Decoder::finish(ReplyBatch& batch) {
   if (done_ || stopped_)
     batch.end = true;
   else
-    batch.error = broken("the upstream's stream ended before its end mark");
+    batch.error = stream_cut_off();
 }
 
 void Decoder::whole(std::string_view body, ReplyBatch& batch) {
   dom::object root;
   if (!parse_object(body, root)) {
-    batch.error = broken("the upstream's answer is not a JSON object");
+    batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }
   const std::string type(text_of(root, "type"));
@@ -413,19 +385,18 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
   }
   dom::object usage;
   if (counting_) {
-    usage_.usage.reported = true;  // counting is free
+    usage_.report({});  // counting is free
   } else if (root["usage"].get_object().get(usage) == SUCCESS) {
-    usage_.read(usage);
-    usage_.usage.reported = true;
+    reader_.read(usage, true, usage_);
   } else {
-    count(string_after(body, "\"text\"").size());
+    usage_.saw(string_after(body, "\"text\"").size());
   }
   if (native_) {
     batch.segments.push_back({Segment::Kind::data, body});
   } else {
     const Json tree = Json::parse(body, nullptr, false);
     if (!tree.is_object()) {
-      batch.error = broken("the upstream's answer is not JSON");
+      batch.error = upstream_fault("the upstream's answer is not JSON");
       return;
     }
     anthropic_events(tree, batch.events);

@@ -146,19 +146,7 @@ void Builder::sampling() {
     else
       body_["top_k"] = *request_.top_k;
   }
-  const auto none = [&](const char* name, bool given) {
-    if (given) refusals_.cannot_say(name);
-  };
-  none("min_p", request_.min_p.value_or(0) != 0);
-  none("presence_penalty", request_.presence_penalty.value_or(0) != 0);
-  none("frequency_penalty", request_.frequency_penalty.value_or(0) != 0);
-  none("repetition_penalty", request_.repetition_penalty.value_or(1) != 1);
-  none("seed", request_.seed.has_value());
-  none("logit_bias", !request_.logit_bias.empty());
-  none("logprobs", request_.logprobs);
-  none("n", request_.n > 1);
-  none("ignore_eos", request_.ignore_eos);
-  none("chat_template_kwargs", !request_.template_arguments.is_null() && !request_.template_arguments.empty());
+  refusals_.sampling_extras(request_);
 }
 
 void Builder::tools() {
@@ -236,9 +224,7 @@ void Builder::rest() {
     body_["service_tier"] = "standard_only";
   else if (!tier.empty())
     refusals_.cannot_say("service_tier");
-  if (request_.prompts.size() > 1) refusals_.must_say("prompt", "Claude answers one prompt at a time");
-  if (!request_.token_prompts.empty()) refusals_.must_say("prompt", "Claude takes text, not token numbers");
-  if (request_.echo_prompt) refusals_.cannot_say("echo");
+  refusals_.prompts(request_, "Claude");
   if (!speaks_anthropic(request_.protocol)) refusals_.unmodelled(request_);
   const auto add = [&](const Json& members) {
     if (!members.is_object()) return;

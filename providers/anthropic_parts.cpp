@@ -6,6 +6,7 @@
 
 #include "providers/anthropic.h"
 #include "providers/base64.h"
+#include "providers/block_turns.h"
 
 namespace weir::providers {
 namespace {
@@ -19,53 +20,24 @@ Json text_block(std::string_view text) {
   return block;
 }
 
-/// Tool ids are letters, digits, '_' and '-' here; others' may hold more.
-std::string tool_id(const std::string& id) {
-  std::string out = id;
-  for (char& c : out) {
-    const bool fine =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-    if (!fine) c = '_';
-  }
-  return out;
-}
-
-class Turns {
+class Turns final : public BlockTurns {
  public:
-  Turns(const ChatRequest& request, Refusals& refusals) : request_(request), refusals_(refusals) {}
+  Turns(const ChatRequest& request, Refusals& refusals) : BlockTurns(request, refusals, "Claude") {}
   AnthropicMessages run();
 
  private:
-  void system(const Message& message);
-  void user(const Message& message);
-  void assistant(const Message& message);
-  void tool(const Message& message);
+  void system(const Message& message) override;
+  void user(const Message& message) override;
+  void assistant(const Message& message) override;
+  void tool(const Message& message) override;
   /// Null where the part has no block of its own.
   Json block(const Part& part, const std::string& where);
   Json media_block(const Part& part, const std::string& where);
   Json reasoning_block(const Part& part);
   Json call_block(const ToolCall& call, const std::string& where);
-  void add(std::string_view role, Json block);
-  std::string where(size_t part) const {
-    return "messages[" + std::to_string(at_) + "].content[" + std::to_string(part) + "]";
-  }
 
-  const ChatRequest& request_;
-  Refusals& refusals_;
   AnthropicMessages out_;
-  size_t at_ = 0;
 };
-
-void Turns::add(std::string_view role, Json block) {
-  Json& messages = out_.messages;
-  if (messages.empty() || messages.back()["role"] != role) {
-    Json turn;
-    turn["role"] = role;
-    turn["content"] = Json::array();
-    messages.push_back(std::move(turn));
-  }
-  messages.back()["content"].push_back(std::move(block));
-}
 
 Json Turns::media_block(const Part& part, const std::string& where) {
   const Media& media = part.media;
@@ -119,14 +91,11 @@ Json Turns::reasoning_block(const Part& part) {
 }
 
 Json Turns::call_block(const ToolCall& call, const std::string& where) {
-  Json input = call.arguments.empty() ? Json::object() : Json::parse(call.arguments, nullptr, false);
-  if (!input.is_object()) {
-    refusals_.must_say(where, "Claude takes a tool's arguments only as a JSON object");
-    return nullptr;
-  }
+  Json input = arguments_of(call, where);
+  if (input.is_null()) return nullptr;
   Json block;
   block["type"] = "tool_use";
-  block["id"] = tool_id(call.id);
+  block["id"] = block_tool_id(call.id);
   block["name"] = call.name;
   block["input"] = std::move(input);
   return block;
@@ -160,7 +129,9 @@ Json Turns::block(const Part& part, const std::string& where) {
 }
 
 void Turns::system(const Message& message) {
-  for (const Part& part : message.parts) {
+  for (size_t i = 0; i < message.parts.size(); ++i) {
+    const Part& part = message.parts[i];
+    if (part.kind != Part::Kind::text) refusals_.must_say(where(i), "Claude's system prompt is text");
     if (part.kind != Part::Kind::text || part.text.empty()) continue;
     Json text = text_block(part.text);
     if (!part.cache.is_null()) text["cache_control"] = part.cache;
@@ -170,7 +141,7 @@ void Turns::system(const Message& message) {
 }
 
 void Turns::user(const Message& message) {
-  if (!message.name.empty()) refusals_.cannot_say("messages[" + std::to_string(at_) + "].name");
+  refuse_name(message);
   for (size_t i = 0; i < message.parts.size(); ++i)
     if (Json one = block(message.parts[i], where(i)); !one.is_null()) add("user", std::move(one));
 }
@@ -189,7 +160,7 @@ void Turns::assistant(const Message& message) {
 void Turns::tool(const Message& message) {
   Json result;
   result["type"] = "tool_result";
-  result["tool_use_id"] = tool_id(message.tool_call_id);
+  result["tool_use_id"] = block_tool_id(message.tool_call_id);
   Json content = Json::array();
   Json cache;
   for (size_t i = 0; i < message.parts.size(); ++i) {
@@ -208,24 +179,8 @@ void Turns::tool(const Message& message) {
 }
 
 AnthropicMessages Turns::run() {
-  for (const Message& message : request_.messages) {
-    switch (message.role) {
-      case Role::system:
-      case Role::developer:
-        system(message);
-        break;
-      case Role::user:
-        user(message);
-        break;
-      case Role::assistant:
-        assistant(message);
-        break;
-      case Role::tool:
-        tool(message);
-        break;
-    }
-    ++at_;
-  }
+  walk();
+  out_.messages = std::move(turns_);
   return std::move(out_);
 }
 
@@ -239,10 +194,7 @@ Json anthropic_tool(const Tool& tool) {
   Json out;
   out["name"] = tool.name;
   if (!tool.description.empty()) out["description"] = tool.description;
-  Json schema = tool.parameters.is_object() ? tool.parameters : Json::object();
-  if (!schema.contains("type")) schema["type"] = "object";
-  if (schema.size() == 1) schema["properties"] = Json::object();
-  out["input_schema"] = std::move(schema);
+  out["input_schema"] = block_tool_schema(tool);
   if (tool.strict) out["strict"] = *tool.strict;
   if (!tool.cache.is_null()) out["cache_control"] = tool.cache;
   return out;

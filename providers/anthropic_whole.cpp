@@ -1,15 +1,11 @@
 // A whole answer of Claude as neutral events. https://docs.anthropic.com/en/api/messages#response.
 #include "providers/anthropic_parts.h"
+#include "providers/json_fields.h"
 
 namespace weir::providers {
 namespace {
 
 using Kind = ChatEvent::Kind;
-
-std::string string_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string{};
-}
 
 ChatEvent& add(Kind kind, std::vector<ChatEvent>& out) {
   ChatEvent& event = out.emplace_back();
@@ -22,7 +18,7 @@ void add_text(Kind kind, std::string text, std::vector<ChatEvent>& out) {
 }
 
 void text_block(const Json& block, std::vector<ChatEvent>& out) {
-  add_text(Kind::text, string_of(block, "text"), out);
+  add_text(Kind::text, text_of(block, "text"), out);
   const auto citations = block.find("citations");
   if (citations == block.end() || !citations->is_array()) return;
   for (const Json& citation : *citations) {
@@ -33,9 +29,9 @@ void text_block(const Json& block, std::vector<ChatEvent>& out) {
 }
 
 void thinking_block(const Json& block, std::vector<ChatEvent>& out) {
-  add_text(Kind::reasoning, string_of(block, "thinking"), out);
-  std::string signature = string_of(block, "signature");
-  std::string redacted = string_of(block, "data");
+  add_text(Kind::reasoning, text_of(block, "thinking"), out);
+  std::string signature = text_of(block, "signature");
+  std::string redacted = text_of(block, "data");
   if (signature.empty() && redacted.empty()) return;
   ChatEvent& event = add(Kind::signature, out);
   event.signature = std::move(signature);
@@ -60,24 +56,24 @@ void anthropic_events(const Json& body, std::vector<ChatEvent>& out) {
   if (content != body.end() && content->is_array()) {
     for (const Json& block : *content) {
       if (!block.is_object()) continue;
-      const std::string type = string_of(block, "type");
+      const std::string type = text_of(block, "type");
       if (type == "text") text_block(block, out);
       if (type == "thinking" || type == "redacted_thinking") thinking_block(block, out);
       if (type != "tool_use") continue;
       ChatEvent& event = add(Kind::tool_call, out);
       event.tool_index = tools++;
-      event.tool_call.id = string_of(block, "id");
-      event.tool_call.name = string_of(block, "name");
+      event.tool_call.id = text_of(block, "id");
+      event.tool_call.name = text_of(block, "name");
       const auto input = block.find("input");
       event.tool_call.arguments =
           input == block.end() ? "{}" : input->dump(-1, ' ', false, Json::error_handler_t::replace);
     }
   }
   if (const auto details = body.find("stop_details"); details != body.end() && details->is_object())
-    add_text(Kind::refusal, string_of(*details, "explanation"), out);
+    add_text(Kind::refusal, text_of(*details, "explanation"), out);
   ChatEvent& finish = add(Kind::finish, out);
-  finish.stop = anthropic_stop(string_of(body, "stop_reason"));
-  finish.stop_sequence = string_of(body, "stop_sequence");
+  finish.stop = anthropic_stop(text_of(body, "stop_reason"));
+  finish.stop_sequence = text_of(body, "stop_sequence");
 }
 
 }  // namespace weir::providers

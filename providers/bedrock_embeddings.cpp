@@ -7,7 +7,9 @@
 
 #include "providers/base64.h"
 #include "providers/bedrock.h"
+#include "providers/json_fields.h"
 #include "providers/json_scan.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -16,20 +18,6 @@ Error bad_input(std::string param, std::string detail) {
   Error error{ErrorKind::bad_request, "gateway", Retry::no, 400, std::move(detail), "invalid_request_error"};
   error.param = std::move(param);
   return error;
-}
-
-Error broken(std::string detail) {
-  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
-
-std::string text_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string{};
-}
-
-const Json* member(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
 }
 
 /// The texts of `input`: one or a list.
@@ -104,8 +92,10 @@ class EmbeddingDecoder final : public ReplyDecoder {
     base64_ = string_after(attempt.body.json, "\"encoding_format\"") == "base64";
   }
   bool native() const override { return true; }
-  void feed(std::string_view, ReplyBatch& batch) override { batch.error = broken("embeddings came as a stream"); }
-  void finish(ReplyBatch& batch) override { batch.error = broken("embeddings came as a stream"); }
+  void feed(std::string_view, ReplyBatch& batch) override {
+    batch.error = upstream_fault("embeddings came as a stream");
+  }
+  void finish(ReplyBatch& batch) override { batch.error = upstream_fault("embeddings came as a stream"); }
   void whole(std::string_view body, ReplyBatch& batch) override;
   Usage usage() const override {
     Usage usage = usage_;
@@ -135,12 +125,11 @@ void EmbeddingDecoder::whole(std::string_view body, ReplyBatch& batch) {
   const Json answer = bedrock_json(body);
   Json data = Json::array();
   if (answer.is_object()) {
-    const Json* list = member(answer, "embeddings");
-    if (list != nullptr && list->is_object()) list = member(*list, "float");
-    const Json* single = member(answer, "embedding");
-    if (single != nullptr && single->is_array())
+    const Json* typed = object_of(answer, "embeddings");
+    const Json* list = typed != nullptr ? array_of(*typed, "float") : array_of(answer, "embeddings");
+    if (const Json* single = array_of(answer, "embedding"))
       add(*single, data);
-    else if (list != nullptr && list->is_array())
+    else if (list != nullptr)
       for (const Json& vector : *list)
         if (vector.is_array()) add(vector, data);
     const auto tokens = answer.find("inputTextTokenCount");
@@ -151,7 +140,7 @@ void EmbeddingDecoder::whole(std::string_view body, ReplyBatch& batch) {
     }
   }
   if (data.empty()) {
-    batch.error = broken("the upstream's answer has no embeddings");
+    batch.error = upstream_fault("the upstream's answer has no embeddings");
     return;
   }
   Json out;

@@ -8,6 +8,7 @@
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
 #include "providers/bedrock.h"
+#include "providers/block_turns.h"
 #include "providers/reasoning.h"
 
 namespace weir::providers {
@@ -49,7 +50,6 @@ class Builder {
  private:
   Result<void> claude_settings();
   void settings();
-  void unsayable();
   void top_k();
   void reasoning();
   void tools(bool used_before);
@@ -96,25 +96,6 @@ Result<void> Builder::claude_settings() {
   move_member(body, "top_p", inference_, "topP");
   own_ = std::move(body);
   return {};
-}
-
-void Builder::unsayable() {
-  const auto none = [&](const char* name, bool given) {
-    if (given) refusals_.cannot_say(name);
-  };
-  none("min_p", request_.min_p.value_or(0) != 0);
-  none("presence_penalty", request_.presence_penalty.value_or(0) != 0);
-  none("frequency_penalty", request_.frequency_penalty.value_or(0) != 0);
-  none("repetition_penalty", request_.repetition_penalty.value_or(1) != 1);
-  none("seed", request_.seed.has_value());
-  none("logit_bias", !request_.logit_bias.empty());
-  none("logprobs", request_.logprobs);
-  none("n", request_.n > 1);
-  none("ignore_eos", request_.ignore_eos);
-  none("chat_template_kwargs", !request_.template_arguments.is_null() && !request_.template_arguments.empty());
-  none("echo", request_.echo_prompt);
-  if (request_.prompts.size() > 1) refusals_.must_say("prompt", "Bedrock answers one prompt at a time");
-  if (!request_.token_prompts.empty()) refusals_.must_say("prompt", "Bedrock takes text, not token numbers");
 }
 
 void Builder::top_k() {
@@ -171,7 +152,8 @@ void Builder::settings() {
   number("topP", "top_p", request_.top_p);
   top_k();
   reasoning();
-  unsayable();
+  refusals_.sampling_extras(request_);
+  refusals_.prompts(request_, "Bedrock");
 }
 
 Json Builder::tool_spec(const Tool& tool) const {
@@ -179,10 +161,7 @@ Json Builder::tool_spec(const Tool& tool) const {
   Json& spec = out["toolSpec"];
   spec["name"] = tool.name;
   if (!tool.description.empty()) spec["description"] = tool.description;
-  Json schema = tool.parameters.is_object() ? tool.parameters : Json::object();
-  if (!schema.contains("type")) schema["type"] = "object";
-  if (schema.size() == 1) schema["properties"] = Json::object();
-  spec["inputSchema"]["json"] = std::move(schema);
+  spec["inputSchema"]["json"] = block_tool_schema(tool);
   if (tool.strict.value_or(false)) spec["strict"] = true;
   return out;
 }

@@ -7,17 +7,14 @@
 #include "providers/anthropic.h"
 #include "providers/base64.h"
 #include "providers/bedrock.h"
+#include "providers/bedrock_frames.h"
 #include "providers/json_scan.h"
-#include "providers/net/aws_eventstream.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
 
 using simdjson::SUCCESS;
-
-Error broken(std::string detail) {
-  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
 
 class ClaudeDecoder final : public ReplyDecoder {
  public:
@@ -38,12 +35,6 @@ class ClaudeDecoder final : public ReplyDecoder {
 };
 
 void ClaudeDecoder::message(const EventStreamMessage& message, ReplyBatch& batch) {
-  const std::string_view kind = message.text(":message-type");
-  if (kind == "exception" || kind == "error") {
-    const auto type = message.text(kind == "exception" ? ":exception-type" : ":error-code");
-    batch.error = bedrock_stream_error(type, message.payload);
-    return;
-  }
   if (message.text(":event-type") != "chunk") return;
   PaddedJson& json = padded_json();
   simdjson::ondemand::object root;
@@ -52,24 +43,14 @@ void ClaudeDecoder::message(const EventStreamMessage& message, ReplyBatch& batch
                     root.find_field_unordered("bytes").get_string().get(bytes) == SUCCESS &&
                     decode_base64(bytes, chunk_);
   if (!good) {
-    batch.error = broken("the upstream sent a chunk without bytes in base64");
+    batch.error = upstream_fault("the upstream sent a chunk without bytes in base64");
     return;
   }
   events_->event(chunk_, batch);
 }
 
 void ClaudeDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
-  frames_.feed(bytes);
-  EventStreamMessage next;
-  while (!batch.error) {
-    auto more = frames_.next(next);
-    if (!more)
-      batch.error = std::move(more).error();
-    else if (*more)
-      message(next, batch);
-    else
-      break;
-  }
+  feed_bedrock(frames_, bytes, batch, [&](const EventStreamMessage& next) { message(next, batch); });
 }
 
 void ClaudeDecoder::finish(ReplyBatch& batch) {
@@ -84,13 +65,13 @@ class CountDecoder final : public ReplyDecoder {
   bool native() const override { return true; }
   /// Counting is free.
   Usage usage() const override { return {.counts = {}, .reported = true}; }
-  void feed(std::string_view, ReplyBatch& batch) override { batch.error = broken("a count came as a stream"); }
-  void finish(ReplyBatch& batch) override { batch.error = broken("a count came as a stream"); }
+  void feed(std::string_view, ReplyBatch& batch) override { batch.error = upstream_fault("a count came as a stream"); }
+  void finish(ReplyBatch& batch) override { batch.error = upstream_fault("a count came as a stream"); }
   void whole(std::string_view body, ReplyBatch& batch) override {
     const Json answer = bedrock_json(body);
     const auto count = answer.is_object() ? answer.find("inputTokens") : answer.end();
     if (!answer.is_object() || count == answer.end() || !count->is_number_integer()) {
-      batch.error = broken("the upstream's answer has no inputTokens");
+      batch.error = upstream_fault("the upstream's answer has no inputTokens");
       return;
     }
     text_ = "{\"input_tokens\":" + count->dump() + "}";

@@ -9,6 +9,7 @@
 #include "config/base/secret.h"
 #include "providers/base64.h"
 #include "providers/bedrock.h"
+#include "providers/block_turns.h"
 
 namespace weir::providers {
 namespace {
@@ -78,12 +79,9 @@ bool blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-/// Tool ids are letters, digits, '_' and '-' here, at most 64; others' may hold more. Longer ones end in a hash, so
-/// that a call and its result still meet.
+/// At most 64 bytes. Longer ones end in a hash, so that a call and its result still meet.
 std::string tool_id(const std::string& id) {
-  std::string out = id;
-  for (char& c : out)
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '-') c = '_';
+  std::string out = block_tool_id(id);
   if (out.size() <= kToolIdBytesMax) return out;
   constexpr std::string_view kDigits = "0123456789abcdef";
   out.resize(kToolIdBytesMax - 16);
@@ -106,16 +104,18 @@ bool source_of(const Media& media, Json& source) {
   return true;
 }
 
-class Turns {
+class Turns final : public BlockTurns {
  public:
   Turns(const ChatRequest& request, BedrockFamily family, Refusals& refusals)
-      : request_(request), family_(family), refusals_(refusals) {}
+      : BlockTurns(request, refusals, "Bedrock"), family_(family) {}
   ConverseMessages run();
 
  private:
-  void system(const Message& message);
+  void system(const Message& message) override;
+  void user(const Message& message) override { turn(message, "user"); }
+  void assistant(const Message& message) override { turn(message, "assistant"); }
+  void tool(const Message& message) override;
   void turn(const Message& message, std::string_view role);
-  void tool(const Message& message);
   /// Null where the part has no block of its own.
   Json block(const Part& part, const std::string& where);
   Json image(const Media& media, const std::string& where);
@@ -124,30 +124,12 @@ class Turns {
   Json reasoning(const Part& part) const;
   Json call(const ToolCall& call, const std::string& where);
   std::string document_name(const Media& media);
-  void add(std::string_view role, Json block);
   void add_cache_point(std::string_view role, const Json& cache);
-  std::string where(size_t part) const {
-    return "messages[" + std::to_string(at_) + "].content[" + std::to_string(part) + "]";
-  }
 
-  const ChatRequest& request_;
   BedrockFamily family_;
-  Refusals& refusals_;
   ConverseMessages out_;
   std::set<std::string> document_names_;
-  size_t at_ = 0;
 };
-
-void Turns::add(std::string_view role, Json block) {
-  Json& messages = out_.messages;
-  if (messages.empty() || messages.back()["role"] != role) {
-    Json turn;
-    turn["role"] = role;
-    turn["content"] = Json::array();
-    messages.push_back(std::move(turn));
-  }
-  messages.back()["content"].push_back(std::move(block));
-}
 
 void Turns::add_cache_point(std::string_view role, const Json& cache) {
   if (Json point = converse_cache_point(cache, family_); !point.is_null()) add(role, std::move(point));
@@ -230,11 +212,8 @@ Json Turns::reasoning(const Part& part) const {
 }
 
 Json Turns::call(const ToolCall& call, const std::string& where) {
-  Json input = call.arguments.empty() ? Json::object() : Json::parse(call.arguments, nullptr, false);
-  if (!input.is_object()) {
-    refusals_.must_say(where, "Bedrock takes a tool's arguments only as a JSON object");
-    return nullptr;
-  }
+  Json input = arguments_of(call, where);
+  if (input.is_null()) return nullptr;
   out_.uses_tools = true;
   Json block;
   block["toolUse"]["toolUseId"] = tool_id(call.id);
@@ -283,7 +262,7 @@ void Turns::system(const Message& message) {
 }
 
 void Turns::turn(const Message& message, std::string_view role) {
-  if (!message.name.empty()) refusals_.cannot_say("messages[" + std::to_string(at_) + "].name");
+  refuse_name(message);
   for (size_t i = 0; i < message.parts.size(); ++i) {
     Json one = block(message.parts[i], where(i));
     if (one.is_null()) continue;
@@ -310,24 +289,8 @@ void Turns::tool(const Message& message) {
 }
 
 ConverseMessages Turns::run() {
-  for (const Message& message : request_.messages) {
-    switch (message.role) {
-      case Role::system:
-      case Role::developer:
-        system(message);
-        break;
-      case Role::user:
-        turn(message, "user");
-        break;
-      case Role::assistant:
-        turn(message, "assistant");
-        break;
-      case Role::tool:
-        tool(message);
-        break;
-    }
-    ++at_;
-  }
+  walk();
+  out_.messages = std::move(turns_);
   return std::move(out_);
 }
 

@@ -208,15 +208,6 @@ ErrorKind classify_code(int status, std::string_view code, std::string_view mess
   return row == kCodes.end() ? kind_of_status(status) : row->kind;
 }
 
-Error hollow_answer(std::string_view member) {
-  return {ErrorKind::upstream,
-          "upstream",
-          Retry::other_target,
-          502,
-          "the upstream's answer has no \"" + std::string(member) + "\"",
-          "upstream_error"};
-}
-
 Retry retry_of(ErrorKind kind) {
   const bool callers_fault = kind == ErrorKind::bad_request || kind == ErrorKind::too_large ||
                              kind == ErrorKind::context_length || kind == ErrorKind::content_policy;

@@ -24,9 +24,6 @@ ErrorKind classify_code(int status, std::string_view code, std::string_view mess
 /// retry-after-ms, Retry-After in seconds or as an HTTP date (RFC 9110 §10.2.3), read against the answer's own Date.
 std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& header);
 
-/// A whole answer of 2xx that lacks the member without which it says nothing.
-Error hollow_answer(std::string_view member);
-
 /// A request that is wrong is wrong everywhere; everything else may be this account's trouble alone.
 Retry retry_of(ErrorKind kind);
 

@@ -3,15 +3,13 @@
 #include <nlohmann/json.hpp>
 
 #include "providers/classify.h"
+#include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/openai_unary.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
-
-Error wrong_answer(std::string detail) {
-  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
 
 class CohereCodec final : public Codec {
  public:
@@ -88,10 +86,10 @@ class EmbedDecoder final : public ReplyDecoder {
   explicit EmbedDecoder(const CallBody& call) : call_(call) {}
   bool native() const override { return true; }
   void feed(std::string_view, ReplyBatch& batch) override {
-    batch.error = wrong_answer("the upstream streamed an answer that has no stream");
+    batch.error = upstream_fault("the upstream streamed an answer that has no stream");
   }
   void finish(ReplyBatch& batch) override {
-    if (!batch.end) batch.error = wrong_answer("the upstream's answer broke off");
+    if (!batch.end) batch.error = upstream_fault("the upstream's answer broke off");
   }
   void whole(std::string_view body, ReplyBatch& batch) override;
   Usage usage() const override { return usage_; }
@@ -107,7 +105,7 @@ void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
   Json answer = Json::parse(body, nullptr, false);
   const auto embeddings = answer.is_object() ? answer.find("embeddings") : answer.end();
   if (!answer.is_object() || embeddings == answer.end() || !embeddings->is_object()) {
-    batch.error = wrong_answer("the upstream's answer holds no embeddings");
+    batch.error = upstream_fault("the upstream's answer holds no embeddings");
     return;
   }
   Json data = Json::array();
@@ -122,13 +120,11 @@ void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
     break;
   }
   int64_t tokens = 0;
-  if (const auto meta = answer.find("meta"); meta != answer.end() && meta->is_object())
-    if (const auto billed = meta->find("billed_units"); billed != meta->end() && billed->is_object())
-      if (const auto count = billed->find("input_tokens"); count != billed->end() && count->is_number()) {
-        const double value = count->get<double>();
-        if (value >= 0 && value < 1e15) tokens = static_cast<int64_t>(value);
-        usage_.reported = true;
-      }
+  if (const Json* meta = object_of(answer, "meta"))
+    if (const Json* billed = object_of(*meta, "billed_units"); billed != nullptr && billed->contains("input_tokens")) {
+      tokens = count_of(*billed, "input_tokens");
+      usage_.reported = true;
+    }
   if (!usage_.reported) tokens = static_cast<int64_t>(call_.json.size() / 4) + 1;
   usage_.counts.input = tokens;
   const Json usage = {{"prompt_tokens", tokens}, {"total_tokens", tokens}};

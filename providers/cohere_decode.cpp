@@ -3,35 +3,19 @@
 
 #include "providers/classify.h"
 #include "providers/cohere.h"
-#include "providers/net/sse.h"
+#include "providers/json_fields.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
 
 using Kind = ChatEvent::Kind;
 
-Error upstream(std::string detail) {
-  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
-
 /// The object behind a member, or an empty one.
 const Json& member(const Json& object, const char* key) {
   static const Json kNothing = Json::object();
-  if (!object.is_object()) return kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? kNothing : *found;
-}
-
-std::string text_of(const Json& object, const char* key) {
-  const Json& value = member(object, key);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
-int64_t count_of(const Json& object, const char* key) {
-  const Json& value = member(object, key);
-  if (!value.is_number()) return 0;
-  const double number = value.get<double>();
-  return number > 0 && number < 1e15 ? static_cast<int64_t>(number) : 0;
+  const Json* found = member_of(object, key);
+  return found == nullptr ? kNothing : *found;
 }
 
 StopReason stop_of(std::string_view reason) {
@@ -43,12 +27,12 @@ StopReason stop_of(std::string_view reason) {
 
 class ChatDecoder final : public ReplyDecoder {
  public:
-  explicit ChatDecoder(const CallBody& call) : input_estimate_(static_cast<int64_t>(call.json.size() / 4) + 1) {}
+  explicit ChatDecoder(const CallBody& call) : usage_(call.json.size()) {}
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
   void whole(std::string_view body, ReplyBatch& batch) override;
-  Usage usage() const override;
+  Usage usage() const override { return usage_.usage(); }
 
  private:
   void event(const SseEvent& event, ReplyBatch& batch);
@@ -59,18 +43,14 @@ class ChatDecoder final : public ReplyDecoder {
   void say(Kind kind, std::string text, ReplyBatch& batch);
 
   SseScanner scanner_;
-  Usage usage_;
-  int64_t input_estimate_;
-  int64_t text_bytes_ = 0;
-  int64_t text_events_ = 0;
+  UsageMeter usage_;
   bool finished_ = false;
   bool ended_ = false;
 };
 
 void ChatDecoder::say(Kind kind, std::string text, ReplyBatch& batch) {
   if (text.empty()) return;
-  text_bytes_ += static_cast<int64_t>(text.size());
-  ++text_events_;
+  usage_.saw(text.size());
   ChatEvent& out = batch.events.emplace_back();
   out.kind = kind;
   out.text = std::move(text);
@@ -88,8 +68,7 @@ void ChatDecoder::call(const Json& call, int32_t index, ReplyBatch& batch) {
   out.tool_index = index;
   out.tool_call = {text_of(call, "id"), text_of(function, "name"), text_of(function, "arguments")};
   if (out.tool_call.id.empty() && out.tool_call.name.empty() && out.tool_call.arguments.empty()) return;
-  text_bytes_ += static_cast<int64_t>(out.tool_call.arguments.size());
-  ++text_events_;
+  usage_.saw(out.tool_call.arguments.size());
   batch.events.push_back(std::move(out));
 }
 
@@ -110,14 +89,11 @@ void ChatDecoder::end(const Json& reason, const Json& usage, const std::string& 
     config::TokenCounts counts;
     counts.input = count_of(counted, "input_tokens");
     counts.output = count_of(counted, "output_tokens");
-    if (counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax) {
-      usage_.raise(counts);
-      usage_.reported = true;
-    }
+    if (counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax) usage_.report(counts);
   }
   const std::string word = reason.is_string() ? reason.get<std::string>() : std::string();
   if (word == "ERROR" || word == "TIMEOUT" || word == "ERROR_LIMIT") {
-    Error error = upstream(said.empty() ? "the upstream ended its answer with " + word : said);
+    Error error = upstream_fault(said.empty() ? "the upstream ended its answer with " + word : said);
     if (word == "TIMEOUT") error.kind = ErrorKind::timeout;
     batch.error = std::move(error);
     return;
@@ -130,7 +106,7 @@ void ChatDecoder::end(const Json& reason, const Json& usage, const std::string& 
 }
 
 void ChatDecoder::event(const SseEvent& event, ReplyBatch& batch) {
-  if (ended_) return;
+  if (ended_ || event.data.empty()) return;  // empty: a comment
   if (event.data == "[DONE]") {
     ended_ = finished_;
     batch.end = finished_;
@@ -138,7 +114,7 @@ void ChatDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   }
   const Json json = Json::parse(event.data, nullptr, false);
   if (!json.is_object()) {
-    batch.error = upstream("the upstream sent a stream event that is not a JSON object");
+    batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;
   }
   const std::string type = text_of(json, "type");
@@ -161,11 +137,7 @@ void ChatDecoder::event(const SseEvent& event, ReplyBatch& batch) {
 }
 
 void ChatDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
-  scanner_.feed(bytes);
-  SseEvent next;
-  while (!batch.error && scanner_.next(next)) event(next, batch);
-  if (scanner_.too_large() && !batch.error)
-    batch.error = upstream("the upstream sent a stream event larger than 16 MiB");
+  feed_events(scanner_, bytes, batch, [&](const SseEvent& next) { event(next, batch); });
 }
 
 void ChatDecoder::finish(ReplyBatch& batch) {
@@ -175,14 +147,14 @@ void ChatDecoder::finish(ReplyBatch& batch) {
   if (finished_)
     batch.end = true;
   else
-    batch.error = upstream("the upstream's stream ended before its end mark");
+    batch.error = stream_cut_off();
 }
 
 void ChatDecoder::whole(std::string_view body, ReplyBatch& batch) {
   const Json json = Json::parse(body, nullptr, false);
   const Json& message = member(json, "message");
   if (!json.is_object() || !message.is_object() || !json.contains("message")) {
-    batch.error = upstream("the upstream's answer holds no message");
+    batch.error = upstream_fault("the upstream's answer holds no message");
     return;
   }
   say(Kind::reasoning, text_of(message, "tool_plan"), batch);
@@ -195,14 +167,6 @@ void ChatDecoder::whole(std::string_view body, ReplyBatch& batch) {
     for (const Json& one : calls) call(one, index++, batch);
   end(member(json, "finish_reason"), member(json, "usage"), "", batch);
   batch.end = !batch.error;
-}
-
-Usage ChatDecoder::usage() const {
-  Usage out = usage_;
-  if (out.reported) return out;
-  out.counts.input = input_estimate_;
-  out.counts.output = std::max(text_events_, (text_bytes_ + 3) / 4);
-  return out;
 }
 
 }  // namespace

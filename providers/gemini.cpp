@@ -96,16 +96,7 @@ Result<void> GeminiCodec::encode(const Attempt& attempt, EncodedCall& out) const
 }
 
 std::unique_ptr<ReplyDecoder> GeminiCodec::decoder(const Attempt& attempt) const {
-  switch (attempt.body.protocol) {
-    case Protocol::gemini_generate:
-      return make_gemini_native_decoder(attempt);
-    case Protocol::openai_embeddings:
-      return make_gemini_embedding_decoder(attempt);
-    case Protocol::anthropic_count:
-      return make_gemini_count_decoder(attempt);
-    default:
-      return make_gemini_decoder(attempt);
-  }
+  return make_gemini_reply_decoder(attempt);
 }
 
 /// Offset behind the brace that opens generationConfig, or npos.
@@ -126,6 +117,19 @@ size_t generation_config_open(std::string_view json) {
 }
 
 }  // namespace
+
+std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt) {
+  switch (attempt.body.protocol) {
+    case Protocol::gemini_generate:
+      return make_gemini_native_decoder(attempt);
+    case Protocol::openai_embeddings:
+      return make_gemini_embedding_decoder(attempt);
+    case Protocol::anthropic_count:
+      return make_gemini_count_decoder(attempt);
+    default:
+      return make_gemini_decoder(attempt);
+  }
+}
 
 void pass_gemini(const CallBody& body, std::optional<int64_t> cap, EncodedCall& out) {
   const std::string_view json = body.json;

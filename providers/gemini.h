@@ -58,6 +58,8 @@ Result<std::string> encode_gemini_embedding(const Attempt& attempt, GeminiEmbedd
 std::unique_ptr<ReplyDecoder> make_gemini_embedding_decoder(const Attempt& attempt);
 /// The answer of countTokens in the shape of Anthropic's count_tokens; native.
 std::unique_ptr<ReplyDecoder> make_gemini_count_decoder(const Attempt& attempt);
+/// The one of these that the client's protocol asks for.
+std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt);
 
 /// Google's error bodies, also as the one event of a stream.
 Error classify_google(int status, const HeaderLookup& header, std::string_view body);

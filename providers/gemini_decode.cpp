@@ -4,6 +4,7 @@
 #include "providers/classify.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -301,7 +302,7 @@ void GeminiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   GeminiPiece next;
   while (!batch.error && stream_.next(next)) piece(next.json, batch);
   if (batch.error) return;
-  if (stream_.too_large()) batch.error = upstream_fault("the upstream sent a stream event larger than 16 MiB");
+  if (stream_.too_large()) batch.error = stream_event_too_large();
   if (stream_.garbage()) batch.error = upstream_fault("the upstream's stream is not a JSON array");
 }
 
@@ -309,12 +310,11 @@ void GeminiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
 std::optional<Error> GeminiDecoder::broken(bool framed) const {
   if (choices_.empty()) {
     if (blocked_) return blocked_;
-    return upstream_fault(framed ? "the upstream's answer has no candidates"
-                                 : "the upstream's stream ended before its end mark");
+    return framed ? upstream_fault("the upstream's answer has no candidates") : stream_cut_off();
   }
   std::string failure;
   for (const auto& [index, choice] : choices_) {
-    if (choice.reason.empty() && !framed) return upstream_fault("the upstream's stream ended before its end mark");
+    if (choice.reason.empty() && !framed) return stream_cut_off();
     const bool failed = ending_of(choice.reason) == Ending::failed && (!choice.content || spoils(choice.reason));
     if (!failed) return {};
     failure = choice.reason.empty() ? "the upstream's answer has neither content nor a finish reason"
@@ -351,7 +351,7 @@ void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
 void GeminiDecoder::finish(ReplyBatch& batch) {
   GeminiPiece last;
   if (stream_.flush(last)) piece(last.json, batch);
-  if (!batch.error && stream_.open()) batch.error = upstream_fault("the upstream's stream ended before its end mark");
+  if (!batch.error && stream_.open()) batch.error = stream_cut_off();
   if (!batch.error) end(false, batch);
 }
 

@@ -6,7 +6,9 @@
 #include "providers/base64.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
+#include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {

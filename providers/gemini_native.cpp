@@ -1,9 +1,9 @@
 // Answers of generateContent on their way to a client of the same protocol: the bytes as they came, in whole pieces, so
 // that an error can still follow; only usage and the end are read.
-#include "providers/classify.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_scan.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -68,14 +68,7 @@ void GeminiNativeDecoder::piece(const GeminiPiece& piece, ReplyBatch& batch) {
     if (batch.error->code != "upstream_error") error_event(piece, batch);
     return;
   }
-  if (!batch.segments.empty()) {
-    Segment& last = batch.segments.back();
-    if (last.bytes.data() + last.bytes.size() == piece.raw.data()) {
-      last.bytes = {last.bytes.data(), last.bytes.size() + piece.raw.size()};
-      return;
-    }
-  }
-  batch.segments.push_back({Segment::Kind::data, piece.raw});
+  pass_data(piece.raw, batch);
 }
 
 void GeminiNativeDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
@@ -83,7 +76,7 @@ void GeminiNativeDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   GeminiPiece next;
   while (!batch.error && stream_.next(next)) piece(next, batch);
   if (batch.error) return;
-  if (stream_.too_large()) batch.error = upstream_fault("the upstream sent a stream event larger than 16 MiB");
+  if (stream_.too_large()) batch.error = stream_event_too_large();
   if (stream_.garbage()) batch.error = upstream_fault("the upstream's stream is not a JSON array");
 }
 
@@ -92,7 +85,7 @@ void GeminiNativeDecoder::finish(ReplyBatch& batch) {
   if (stream_.flush(last)) piece(last, batch);
   if (batch.error) return;
   if (!finished_ || stream_.open()) {
-    batch.error = upstream_fault("the upstream's stream ended before its end mark");
+    batch.error = stream_cut_off();
     return;
   }
   complete_ = batch.end = true;

@@ -197,11 +197,6 @@ std::optional<Error> gemini_error(dom::object answer) {
   return result;
 }
 
-Error upstream_fault(std::string detail) {
-  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
-}
-
-// The numbers are those of google.cloud.aiplatform.v1.Candidate.FinishReason, the only ones seen in that form.
 std::string_view finish_reason_of(dom::object candidate) {
   constexpr auto kNames =
       std::to_array<std::string_view>({"", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER", "BLOCKLIST",

@@ -82,8 +82,6 @@ class GeminiUsage {
 /// Of {"error":{…}}: the classified error; empty: the answer is none.
 std::optional<Error> gemini_error(dom::object answer);
 
-Error upstream_fault(std::string detail);
-
 /// The name of an enum's value, which a server may send as its number (enum-encoding=int).
 std::string_view finish_reason_of(dom::object candidate);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 namespace weir::providers {
 
@@ -41,5 +40,4 @@ std::string_view string_after(std::string_view text, std::string_view quoted_key
   return text.substr(at + 1, std::min(end, text.size()) - at - 1);
 }
 
-// Names without anything to escape, which is all of them in practice, cost one copy.
 }  // namespace weir::providers

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "providers/json_text.h"
+
 namespace weir::providers {
 
 namespace od = simdjson::ondemand;

@@ -16,6 +16,11 @@ bool append_unescaped(std::string_view inside, std::string& out);
 
 /// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD.
 void append_quoted(std::string_view text, std::string& out);
+inline std::string quoted(std::string_view text) {
+  std::string out;
+  append_quoted(text, out);
+  return out;
+}
 
 /// The same as a text of its own.
 std::string quoted(std::string_view text);

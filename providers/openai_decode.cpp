@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "providers/classify.h"
 #include "providers/json_scan.h"
 #include "providers/net/sse.h"
 #include "providers/openai.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -89,41 +89,31 @@ std::optional<config::TokenCounts> read_usage(od::object& usage) {
 
 class OpenAiDecoder final : public ReplyDecoder {
  public:
-  explicit OpenAiDecoder(const Attempt& attempt) : input_estimate_(attempt.body.json.size() / 4) {}
+  explicit OpenAiDecoder(const Attempt& attempt) : usage_(attempt.body.json.size()) {}
 
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
   void whole(std::string_view body, ReplyBatch& batch) override;
-  Usage usage() const override;
+  Usage usage() const override { return usage_.usage(); }
 
  private:
   void event(const SseEvent& event, ReplyBatch& batch);
   void add_data(std::string_view raw, std::string_view text, ReplyBatch& batch);
-  void learn(const SseEvent& event, std::string_view text);
-  void count(std::string_view text);
+  void learn_usage(od::object& object);
   bool usage_event(const SseEvent& event, ReplyBatch& batch);
   bool error_event(const SseEvent& event, ReplyBatch& batch);
 
   SseScanner scanner_;
-  Usage usage_;
-  uint64_t input_estimate_;
-  int64_t text_bytes_ = 0;  // of the answer's text, for an estimate where no usage comes
-  int64_t text_events_ = 0;
+  UsageMeter usage_;
   bool begun_ = false;  // an event was seen
   bool done_ = false;
   bool finished_ = false;  // a finish_reason was seen
-  std::string head_;       // an event of text up to the text, and from its closing quote to its end
-  std::string tail_;
+  AlikeEvents alike_;      // to the last event of text
 };
 
-/// Where no usage came: about four bytes a token, and upstreams send at least one token an event.
-Usage OpenAiDecoder::usage() const {
-  Usage usage = usage_;
-  if (usage.reported) return usage;
-  usage.counts.input = static_cast<int64_t>(input_estimate_) + 1;
-  usage.counts.output = std::max(text_events_, (text_bytes_ + 3) / 4);
-  return usage;
+void OpenAiDecoder::learn_usage(od::object& object) {
+  if (const auto counts = read_usage(object)) usage_.report(*counts);
 }
 
 bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
@@ -134,13 +124,19 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
   PaddedJson& json = padded_json();
   od::object root;
   od::object object;
-  if (!json.parse(event.data) || json.document.get_object().get(root) != SUCCESS ||
-      root.find_field_unordered("usage").get_object().get(object) != SUCCESS)
+  if (!json.parse(event.data) || json.document.get_object().get(root) != SUCCESS) return false;
+  if (root.find_field_unordered("usage").get_object().get(object) != SUCCESS) {
+    // Groq tells a stream's usage within a member of its own, which has no place for a cost.
+    if (!json.document.is_alive()) return false;
+    json.document.rewind();
+    od::object groq;
+    if (json.document.get_object().get(root) == SUCCESS &&
+        root.find_field_unordered("x_groq").get_object().get(groq) == SUCCESS &&
+        groq.find_field_unordered("usage").get_object().get(object) == SUCCESS)
+      learn_usage(object);
     return false;
-  if (const auto counts = read_usage(object)) {
-    usage_.raise(*counts);
-    usage_.reported = true;
   }
+  learn_usage(object);
   od::array choices;
   bool empty = true;
   if (!json.document.is_alive()) return false;  // what follows the usage is no JSON: it goes on as it is
@@ -162,26 +158,34 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
   return true;
 }
 
-bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
-  if (find_key(event.data, "\"error\"") == std::string_view::npos) return false;
+/// The outermost "error" that is not null: of an event, or of a whole body.
+std::optional<Error> error_in(std::string_view text) {
+  if (find_key(text, "\"error\"") == std::string_view::npos) return {};
   PaddedJson& json = padded_json();
   od::object root;
-  if (!json.parse(event.data) || json.document.get_object().get(root) != SUCCESS) return false;
+  if (!json.parse(text) || json.document.get_object().get(root) != SUCCESS) return {};
   od::value value;
   bool is_null = true;
   if (root.find_field_unordered("error").get(value) != SUCCESS || value.is_null().get(is_null) != SUCCESS || is_null)
-    return false;
+    return {};
   od::object object;
-  std::string message = "the upstream reported an error inside its stream";
+  std::string message;
   std::string code;
   if (value.get_object().get(object) == SUCCESS) {
     Members members(object);
-    if (const std::string_view text = members.text("message"); !text.empty()) message = text;
+    message = members.text("message");
     code = members.text("code");
     if (code.empty()) code = members.text("type");
   }
-  const ErrorKind kind = classify_code(0, code, message);
-  batch.error = Error{kind, "upstream", retry_of(kind), 502, std::move(message), "upstream_error"};
+  Error error = stream_error(std::move(code), std::move(message));
+  error.code = "upstream_error";
+  return error;
+}
+
+bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
+  auto error = error_in(event.data);
+  if (!error) return false;
+  batch.error = std::move(error);
   batch.segments.push_back({Segment::Kind::error, event.raw});
   return true;
 }
@@ -192,12 +196,7 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     const size_t text = event.raw.find_first_not_of(" \t\r\n");
     if (text != std::string_view::npos && event.raw[text] != ':' && !event.raw.substr(text).starts_with("id:") &&
         !event.raw.substr(text).starts_with("retry:")) {
-      batch.error = Error{ErrorKind::upstream,
-                          "upstream",
-                          Retry::other_target,
-                          502,
-                          "the upstream answered a streaming request with something that is no event stream",
-                          "upstream_error"};
+      batch.error = upstream_fault("the upstream answered a streaming request with something that is no event stream");
       return;
     }
   } else {
@@ -215,58 +214,22 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   const bool finish = !string_after(event.data, "\"finish_reason\"").empty();
   finished_ = finished_ || finish;
   if (usage_event(event, batch)) {
-    count(text);
+    usage_.saw_text(text);
     return;
   }
-  if (!text.empty() && !finish) learn(event, text);
+  if (!text.empty() && !finish) alike_.learn(event, text);
   add_data(event.raw, text, batch);
 }
 
-void OpenAiDecoder::count(std::string_view text) {
-  text_bytes_ += static_cast<int64_t>(text.size());
-  text_events_ += text.empty() ? 0 : 1;
-}
-
 void OpenAiDecoder::add_data(std::string_view raw, std::string_view text, ReplyBatch& batch) {
-  count(text);
-  if (!batch.segments.empty()) {
-    Segment& last = batch.segments.back();
-    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == raw.data()) {
-      last.bytes = {last.bytes.data(), last.bytes.size() + raw.size()};
-      return;
-    }
-  }
-  batch.segments.push_back({Segment::Kind::data, raw});
-}
-
-/// The events of a stream mostly differ in nothing but their text: what stands before and after it is kept, and an
-/// event with the same surroundings has the same meaning without another look.
-void OpenAiDecoder::learn(const SseEvent& event, std::string_view text) {
-  if (text.data() < event.raw.data() || text.data() + text.size() > event.raw.data() + event.raw.size()) return;
-  head_.assign(event.raw.data(), text.data());
-  tail_.assign(text.data() + text.size(), event.raw.data() + event.raw.size());
+  usage_.saw_text(text);
+  pass_data(raw, batch);
 }
 
 void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
-  scanner_.feed(bytes);
-  SseEvent next;
-  std::string_view raw;
-  std::string_view text;
-  while (!batch.error) {
-    if (!head_.empty() && scanner_.next_like(head_, tail_, raw, text))
-      add_data(raw, text, batch);
-    else if (scanner_.next(next))
-      event(next, batch);
-    else
-      break;
-  }
-  if (scanner_.too_large() && !batch.error)
-    batch.error = Error{ErrorKind::upstream,
-                        "upstream",
-                        Retry::other_target,
-                        502,
-                        "the upstream sent a stream event larger than 16 MiB",
-                        "upstream_error"};
+  alike_.feed(
+      scanner_, bytes, batch, [&](std::string_view raw, std::string_view text) { add_data(raw, text, batch); },
+      [&](const SseEvent& next) { event(next, batch); });
 }
 
 void OpenAiDecoder::finish(ReplyBatch& batch) {
@@ -274,39 +237,32 @@ void OpenAiDecoder::finish(ReplyBatch& batch) {
   SseEvent last;
   if (scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
-  if (done_ || finished_) {
+  if (done_ || finished_)
     batch.end = true;
-    return;
-  }
-  batch.error = Error{
-      ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's stream ended before its end mark",
-      "upstream_error"};
+  else
+    batch.error = stream_cut_off();
 }
 
 void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
   PaddedJson& json = padded_json();
   od::object root;
   if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) {
-    batch.error =
-        Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's answer is not a JSON object",
-              "upstream_error"};
+    batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }
   od::array choices;
   if (root.find_field_unordered("choices").get_array().get(choices) != SUCCESS) {
-    batch.error = hollow_answer("choices");
+    // Azure's content filter and OpenRouter put an error into a good answer's place.
+    batch.error = error_in(body);
+    if (!batch.error) batch.error = hollow_answer("choices");
     return;
   }
   od::object usage;
-  if (root.find_field_unordered("usage").get_object().get(usage) == SUCCESS) {
-    if (const auto counts = read_usage(usage)) {
-      usage_.raise(*counts);
-      usage_.reported = true;
-    }
-  }
-  if (!usage_.reported) {
-    text_bytes_ = static_cast<int64_t>(string_after(body, "\"content\"").size());
-    text_events_ = text_bytes_ > 0 ? 1 : 0;
+  if (root.find_field_unordered("usage").get_object().get(usage) == SUCCESS) learn_usage(usage);
+  if (!usage_.reported()) {
+    batch.error = error_in(body);
+    if (batch.error) return;
+    usage_.saw_text(string_after(body, "\"content\""));
   }
   batch.segments.push_back({Segment::Kind::data, body});
   batch.end = true;

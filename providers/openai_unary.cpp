@@ -5,8 +5,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "providers/classify.h"
+#include "providers/json_fields.h"
 #include "providers/json_scan.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -113,32 +114,31 @@ int64_t search_units(std::string_view body) {
   return nested_count(meta, "billed_units", "search_units");
 }
 
+/// The outermost "type": first of its object in OpenAI's own events, anywhere in others'. Valid until the next parse.
+std::string_view type_of(std::string_view data) {
+  if (data.starts_with(R"({"type":)")) return string_after(data, "\"type\"");
+  PaddedJson& json = padded_json();
+  od::object root;
+  std::string_view type;
+  const bool found = json.parse(data) && json.document.get_object().get(root) == SUCCESS &&
+                     root.find_field_unordered("type").get_string().get(type) == SUCCESS;
+  return found ? type : std::string_view{};
+}
+
 bool is_json(std::string_view content_type) {
   return content_type.find("json") != std::string_view::npos;
 }
 
-Error stream_error(std::string_view data) {
-  Error error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "", "upstream_error"};
+/// {"error":{…}}, {"response":{"error":{…}}}, or the event itself.
+Error error_of(std::string_view data) {
   const nlohmann::json root = nlohmann::json::parse(data, nullptr, false);
-  const auto text = [](const nlohmann::json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-  };
   const nlohmann::json* object = &root;
-  for (const char* inner : {"response", "error"}) {
-    if (!object->is_object()) break;
-    const auto found = object->find(inner);
-    if (found != object->end() && found->is_object()) object = &*found;
-  }
-  if (object->is_object()) {
-    error.detail = text(*object, "message");
-    std::string code = text(*object, "code");
-    if (code.empty()) code = text(*object, "type");
-    error.kind = classify_code(0, code, error.detail);
-    error.retry = retry_of(error.kind);
-  }
-  if (error.detail.empty()) error.detail = "the upstream reported an error inside its stream";
-  if (error.detail.size() > 2048) error.detail.resize(2048);
+  for (const char* inner : {"response", "error"})
+    if (const auto* within = object_of(*object, inner)) object = within;
+  std::string code = text_of(*object, "code");
+  if (code.empty()) code = text_of(*object, "type");
+  Error error = stream_error(std::move(code), text_of(*object, "message"));
+  error.code = "upstream_error";
   return error;
 }
 
@@ -221,10 +221,10 @@ OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
     return out;
   }
   // The type stands in the event line, or, where that is missing, in the object.
-  std::string_view type = event.type.empty() ? string_after(event.data, "\"type\"") : event.type;
+  const std::string type(event.type.empty() ? type_of(event.data) : event.type);
   if (type == "error" || type == "response.failed") {
     out.kind = Kind::error;
-    out.error = stream_error(event.data);
+    out.error = error_of(event.data);
     return out;
   }
   if (protocol == Protocol::openai_completions) {
@@ -232,7 +232,7 @@ OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
       const size_t value = event.data.find_first_not_of(" \t", at);
       if (value != std::string_view::npos && event.data[value] == '{') {
         out.kind = Kind::error;
-        out.error = stream_error(event.data);
+        out.error = error_of(event.data);
         return out;
       }
     }
@@ -275,7 +275,7 @@ std::string_view needed_member(Protocol protocol) {
 
 class UnaryDecoder final : public ReplyDecoder {
  public:
-  explicit UnaryDecoder(const CallBody& call) : call_(call) {}
+  explicit UnaryDecoder(const CallBody& call) : call_(call), usage_(call.json.size()) {}
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
@@ -285,43 +285,26 @@ class UnaryDecoder final : public ReplyDecoder {
  private:
   std::string_view begin(std::string_view bytes);
   void event(const SseEvent& event, ReplyBatch& batch);
-  void raw(std::string_view bytes, ReplyBatch& batch);
 
   const CallBody& call_;
   SseScanner scanner_;
-  Usage usage_;
-  int64_t text_bytes_ = 0;
-  int64_t text_events_ = 0;
+  UsageMeter usage_;
+  std::optional<Usage> whole_;  // of an answer that came in one piece
   bool done_ = false;
   bool audio_ = false;  // the body is no event stream: speech as it is made
   bool began_ = false;
   std::string opening_;  // the first bytes, until it is known which
 };
 
-void UnaryDecoder::raw(std::string_view bytes, ReplyBatch& batch) {
-  if (!batch.segments.empty()) {
-    Segment& last = batch.segments.back();
-    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == bytes.data()) {
-      last.bytes = {last.bytes.data(), last.bytes.size() + bytes.size()};
-      return;
-    }
-  }
-  batch.segments.push_back({.kind = Segment::Kind::data, .bytes = bytes});
-}
-
 void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   OpenAiStreamEvent read = read_openai_event(call_.protocol, event);
-  text_bytes_ += static_cast<int64_t>(read.text.size());
-  text_events_ += read.text.empty() ? 0 : 1;
+  usage_.saw_text(read.text);
   if (read.error) {
     batch.error = std::move(read.error);
     batch.segments.push_back({.kind = Segment::Kind::error, .bytes = event.raw});
     return;
   }
-  if (read.usage) {
-    usage_.raise(read.usage->counts);
-    usage_.reported = true;
-  }
+  if (read.usage) usage_.report(read.usage->counts);
   const bool in_place =
       event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
   if (read.usage && in_place) {
@@ -331,7 +314,7 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     segment.usage_only = read.usage_only;
     batch.segments.push_back(segment);
   } else if (read.kind != OpenAiStreamEvent::Kind::end) {
-    raw(event.raw, batch);
+    pass_data(event.raw, batch);
   }
   if (read.kind != OpenAiStreamEvent::Kind::end) return;
   done_ = true;
@@ -356,17 +339,8 @@ std::string_view UnaryDecoder::begin(std::string_view bytes) {
 
 void UnaryDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   if (!began_ && (bytes = begin(bytes)).empty()) return;
-  if (audio_) return raw(bytes, batch);
-  scanner_.feed(bytes);
-  SseEvent next;
-  while (!batch.error && scanner_.next(next)) event(next, batch);
-  if (scanner_.too_large() && !batch.error)
-    batch.error = Error{ErrorKind::upstream,
-                        "upstream",
-                        Retry::other_target,
-                        502,
-                        "the upstream sent a stream event larger than 16 MiB",
-                        "upstream_error"};
+  if (audio_) return pass_data(bytes, batch);
+  feed_events(scanner_, bytes, batch, [&](const SseEvent& next) { event(next, batch); });
 }
 
 void UnaryDecoder::finish(ReplyBatch& batch) {
@@ -378,14 +352,11 @@ void UnaryDecoder::finish(ReplyBatch& batch) {
   if (!audio_ && scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
   // Images end with their body: how many a stream will have is not said in it.
-  const bool complete = done_ || audio_ || (call_.protocol == Protocol::openai_images && usage_.reported);
-  if (complete) {
+  const bool complete = done_ || audio_ || (call_.protocol == Protocol::openai_images && usage_.reported());
+  if (complete)
     batch.end = true;
-    return;
-  }
-  batch.error = Error{
-      ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's stream ended before its end mark",
-      "upstream_error"};
+  else
+    batch.error = stream_cut_off();
 }
 
 void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
@@ -394,9 +365,7 @@ void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
   const bool text_is_fine =
       call_.protocol == Protocol::openai_speech || call_.protocol == Protocol::openai_transcriptions;
   if (!json && !text_is_fine) {
-    batch.error =
-        Error{ErrorKind::upstream, "upstream", Retry::other_target, 502, "the upstream's answer is not a JSON object",
-              "upstream_error"};
+    batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }
   if (const std::string_view needed = needed_member(call_.protocol);
@@ -404,22 +373,21 @@ void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
     batch.error = hollow_answer(needed.substr(1, needed.size() - 2));
     return;
   }
-  usage_ = usage_of_openai_answer(call_, json ? "application/json" : "", body);
-  raw(body, batch);
+  whole_ = usage_of_openai_answer(call_, json ? "application/json" : "", body);
+  pass_data(body, batch);
   batch.end = true;
 }
 
 Usage UnaryDecoder::usage() const {
-  Usage out = usage_;
+  if (whole_) return *whole_;
+  Usage out = usage_.usage();
   if (out.reported) return out;
   if (call_.protocol == Protocol::openai_speech) {
-    out.counts.input = static_cast<int64_t>(call_.units);
+    out.counts = {.input = static_cast<int64_t>(call_.units)};
     out.reported = true;
-    return out;
+  } else if (!generates_chat(call_.protocol)) {
+    out.counts.input = 0;  // its body is no text
   }
-  if (out.counts.input == 0 && generates_chat(call_.protocol))
-    out.counts.input = static_cast<int64_t>(call_.json.size() / 4) + 1;
-  out.counts.output = std::max({out.counts.output, text_events_, (text_bytes_ + 3) / 4});
   return out;
 }
 

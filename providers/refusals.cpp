@@ -25,6 +25,28 @@ void Refusals::unmodelled(const ChatRequest& request) {
   for (const auto& [name, value] : request.unmodelled.items()) cannot_say(name);
 }
 
+void Refusals::sampling_extras(const ChatRequest& request) {
+  const auto none = [&](const char* name, bool given) {
+    if (given) cannot_say(name);
+  };
+  none("min_p", request.min_p.value_or(0) != 0);
+  none("presence_penalty", request.presence_penalty.value_or(0) != 0);
+  none("frequency_penalty", request.frequency_penalty.value_or(0) != 0);
+  none("repetition_penalty", request.repetition_penalty.value_or(1) != 1);
+  none("seed", request.seed.has_value());
+  none("logit_bias", !request.logit_bias.empty());
+  none("logprobs", request.logprobs);
+  none("n", request.n > 1);
+  none("ignore_eos", request.ignore_eos);
+  none("chat_template_kwargs", !request.template_arguments.is_null() && !request.template_arguments.empty());
+  none("echo", request.echo_prompt);
+}
+
+void Refusals::prompts(const ChatRequest& request, std::string_view upstream) {
+  if (request.prompts.size() > 1) must_say("prompt", std::string(upstream) + " answers one prompt at a time");
+  if (!request.token_prompts.empty()) must_say("prompt", std::string(upstream) + " takes text, not token numbers");
+}
+
 Result<void> Refusals::finish(std::string_view upstream, EncodedCall& out) {
   if (refused_.empty()) {
     out.dropped = std::move(dropped_);

@@ -21,6 +21,11 @@ class Refusals {
   void must_say(std::string_view field, std::string_view why);
   /// Every field of request.unmodelled, unless the codec speaks the client's protocol.
   void unmodelled(const ChatRequest& request);
+  /// The settings of sampling that only OpenAI's API and its compatibles know, where the client gave them: min_p,
+  /// penalties, seed, logit_bias, logprobs, n, ignore_eos, chat_template_kwargs, echo.
+  void sampling_extras(const ChatRequest& request);
+  /// A completion of several prompts, or of token numbers: `upstream` answers one text at a time.
+  void prompts(const ChatRequest& request, std::string_view upstream);
   /// The error, if anything was refused; else writes what was dropped to `out`.
   Result<void> finish(std::string_view upstream, EncodedCall& out);
 

@@ -184,16 +184,7 @@ Result<void> VertexCodec::encode(const Attempt& attempt, EncodedCall& out) const
 
 std::unique_ptr<ReplyDecoder> VertexCodec::decoder(const Attempt& attempt) const {
   if (named(attempt.model).publisher == Publisher::anthropic) return make_anthropic_decoder(attempt);
-  switch (attempt.body.protocol) {
-    case Protocol::gemini_generate:
-      return make_gemini_native_decoder(attempt);
-    case Protocol::openai_embeddings:
-      return make_gemini_embedding_decoder(attempt);
-    case Protocol::anthropic_count:
-      return make_gemini_count_decoder(attempt);
-    default:
-      return make_gemini_decoder(attempt);
-  }
+  return make_gemini_reply_decoder(attempt);
 }
 
 }  // namespace

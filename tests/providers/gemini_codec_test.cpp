@@ -1,10 +1,12 @@
-// The gemini codec: what a neutral request becomes, and recorded answers in each of their forms, whole and split at
-// every byte.
+// The gemini codec: what a neutral request becomes, and what answers mean, broken ones too. Recorded traffic is in
+// wire_corpus_test.cpp.
 #include "providers/gemini.h"
 
 #include <gmock/gmock.h>
 
-#include "tests/providers/gemini_rig.h"
+#include <gtest/gtest.h>
+
+#include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
 namespace {
@@ -19,39 +21,24 @@ std::unique_ptr<Codec> codec(const std::string& base_path = "", bool drop = fals
   return make_gemini_codec(account, base_path);
 }
 
-Message message(Role role, std::string text) {
-  Message out;
-  out.role = role;
-  if (!text.empty()) out.parts.push_back(Part::of_text(std::move(text)));
-  return out;
-}
-
-Message tool_result(std::string id, std::string text) {
-  Message out = message(Role::tool, std::move(text));
-  out.tool_call_id = std::move(id);
-  return out;
-}
-
-Json encoded(GeminiRig& rig, std::string_view model = "gemini-2.5-flash") {
+Json encoded(CodecRig& rig, std::string_view model = "gemini-2.5-flash") {
   const Encoded out = encode(*codec(), rig, model);
   EXPECT_FALSE(out.error) << (out.error ? out.error->detail : "");
   return out.json();
 }
 
 TEST(GeminiCodec, Conversation) {
-  GeminiRig rig;
-  rig.request.messages = {message(Role::system, "be brief"), message(Role::user, "hi"),
-                          message(Role::assistant, ""),      tool_result("a", R"({"t":21})"),
-                          tool_result("b", "rain"),          message(Role::developer, "and kind")};
-  Message& calls = rig.request.messages[2];
-  Part thought{.kind = Part::Kind::reasoning, .text = "hm"};
-  thought.signer = Signer::anthropic;
-  thought.signature = "foreign";
+  CodecRig rig;
+  rig.say(Role::system, "be brief");
+  rig.say(Role::user, "hi");
+  const Part thought = thinking_part("hm", "foreign", Signer::anthropic);
   Part call = Part::of_call({"a", "temp", R"({"city":"Rome"})"});
   call.signer = Signer::gemini;
   call.signature = "c2ln";
-  calls.parts = {thought, call, Part::of_call({"b", "sky", ""})};
-  rig.request.messages[4].tool_failed = true;
+  rig.say(Role::assistant, {thought, call, Part::of_call({"b", "sky", ""})});
+  rig.answer("a", R"({"t":21})");
+  rig.answer("b", "rain").tool_failed = true;
+  rig.say(Role::developer, "and kind");
   const Json body = encoded(rig);
   EXPECT_EQ(body.dump(),
             R"({"systemInstruction":{"parts":[{"text":"be brief"},{"text":"and kind"}]},"contents":[)"
@@ -61,7 +48,7 @@ TEST(GeminiCodec, Conversation) {
             R"({"functionCall":{"name":"sky","id":"b","args":{}}}]},)"
             R"({"role":"user","parts":[{"functionResponse":{"name":"temp","id":"a","response":{"t":21}}},)"
             R"({"functionResponse":{"name":"sky","id":"b","response":{"error":"rain"}}}]}]})");
-  calls.parts[1].signature.clear();
+  rig.request.messages[2].parts[1].signature.clear();
   EXPECT_EQ(encoded(rig, "gemini-3-flash-preview")["contents"][1]["parts"][1]["thoughtSignature"],
             "skip_thought_signature_validator");
   rig.request.messages[3].tool_call_id = "unknown";
@@ -69,31 +56,30 @@ TEST(GeminiCodec, Conversation) {
 }
 
 TEST(GeminiCodec, EmptyConversationsAndGemma) {
-  GeminiRig rig;
-  rig.request.messages = {message(Role::system, "only this")};
+  CodecRig rig;
+  rig.say(Role::system, "only this");
   EXPECT_EQ(encoded(rig)["contents"].dump(), R"([{"role":"user","parts":[{"text":"only this"}]}])");
   EXPECT_FALSE(encoded(rig).contains("systemInstruction"));
-  rig.request.messages = {message(Role::user, "")};
+  rig.request.messages = {Message{}};
   EXPECT_EQ(encoded(rig)["contents"].size(), 1u);
-  rig.request.messages = {message(Role::user, "hi"), message(Role::system, "s")};
+  rig.request.messages.clear();
+  rig.say(Role::user, "hi");
+  rig.say(Role::system, "s");
   EXPECT_EQ(encoded(rig, "gemma-3-27b-it")["contents"][0]["parts"][0]["text"], "s");
 }
 
 TEST(GeminiCodec, Media) {
-  GeminiRig rig;
-  Message user = message(Role::user, "look");
+  CodecRig rig;
+  Message& user = rig.say(Role::user, "look");
   Part image{.kind = Part::Kind::image};
   image.media.data = "iVBORw0KGgo=";
   image.media.detail = "low";
   Part url{.kind = Part::Kind::image};
   url.media.url = "https://example.com/a.webp?size=1";
-  Part audio{.kind = Part::Kind::audio};
-  audio.media.mime = "audio/mpeg";
-  audio.media.data = "SUQz";
+  const Part audio = media_part(Part::Kind::audio, "audio/mpeg", "SUQz");
   Part file{.kind = Part::Kind::file};
   file.media.file_id = "files/abc";
   user.parts.insert(user.parts.end(), {image, url, audio, file});
-  rig.request.messages = {user};
   const Json body = encoded(rig);
   EXPECT_EQ(body["contents"][0]["parts"].dump(),
             R"([{"text":"look"},{"inlineData":{"mimeType":"image/png","data":"iVBORw0KGgo="}},)"
@@ -104,11 +90,10 @@ TEST(GeminiCodec, Media) {
   rig.request.messages[0].parts[4].media.file_id = "file-openai";
   EXPECT_EQ(encode(*codec("", true), rig, "gemini-2.5-flash").error->param, "messages[0].content[4]");
 
-  Message calls = message(Role::assistant, "");
-  calls.parts = {Part::of_call({"a", "shot", "{}"})};
-  Message result = tool_result("a", "done");
-  result.parts.push_back(image);
-  rig.request.messages = {message(Role::user, "x"), calls, result};
+  rig.request.messages.clear();
+  rig.say(Role::user, "x");
+  rig.say(Role::assistant, std::vector<Part>{Part::of_call({"a", "shot", "{}"})});
+  rig.answer("a", "done").parts.push_back(image);
   const Json beside = encoded(rig)["contents"][2]["parts"];
   EXPECT_TRUE(beside.size() == 2 && beside[1].contains("inlineData"));
   const Json within = encoded(rig, "gemini-3.1-pro-preview")["contents"][2]["parts"];
@@ -117,9 +102,9 @@ TEST(GeminiCodec, Media) {
 }
 
 TEST(GeminiCodec, Configuration) {
-  GeminiRig rig;
+  CodecRig rig;
   ChatRequest& in = rig.request;
-  in.messages = {message(Role::user, "hi")};
+  rig.say(Role::user, "hi");
   in.temperature = 0.5;
   in.top_p = 0.9;
   in.top_k = 40;
@@ -145,9 +130,9 @@ TEST(GeminiCodec, Configuration) {
 }
 
 TEST(GeminiCodec, WhatCannotBeSaid) {
-  GeminiRig rig;
+  CodecRig rig;
   ChatRequest& in = rig.request;
-  in.messages = {message(Role::user, "hi")};
+  rig.say(Role::user, "hi");
   in.logit_bias = {{5, 1.0}};
   in.user = "u";
   in.seed = int64_t{1} << 40;
@@ -161,14 +146,14 @@ TEST(GeminiCodec, WhatCannotBeSaid) {
   EXPECT_EQ(dropped.dropped, "seed,logit_bias,user,store");
   in = {};
   in.prompts = {"a", "b"};
-  in.messages = {message(Role::user, "a")};
+  rig.say(Role::user, "a");
   EXPECT_EQ(encode(*codec("", true), rig, "gemini-2.5-flash").error->param, "prompt");
 }
 
 TEST(GeminiCodec, Tools) {
-  GeminiRig rig;
+  CodecRig rig;
   ChatRequest& in = rig.request;
-  in.messages = {message(Role::user, "hi")};
+  rig.say(Role::user, "hi");
   Tool tool;
   tool.name = "f";
   tool.description = "d";
@@ -218,8 +203,8 @@ TEST(GeminiCodec, Thinking) {
            Row{"gemini-2.0-flash", "low", "refused"},
        }) {
     SCOPED_TRACE(std::string(row.model) + " " + row.effort);
-    GeminiRig rig;
-    rig.request.messages = {message(Role::user, "hi")};
+    CodecRig rig;
+    rig.say(Role::user, "hi");
     rig.request.reasoning.effort = row.effort;
     const Encoded out = encode(*codec(), rig, row.model);
     if (out.error) {
@@ -229,8 +214,8 @@ TEST(GeminiCodec, Thinking) {
     Json json = out.json();
     EXPECT_EQ(json["generationConfig"]["thinkingConfig"].dump(), row.expected);
   }
-  GeminiRig rig;
-  rig.request.messages = {message(Role::user, "hi")};
+  CodecRig rig;
+  rig.say(Role::user, "hi");
   rig.request.reasoning.budget_tokens = 5000;
   rig.request.reasoning.show = false;
   EXPECT_EQ(encoded(rig)["generationConfig"].dump(), R"({"thinkingConfig":{"thinkingBudget":5000}})");
@@ -239,7 +224,7 @@ TEST(GeminiCodec, Thinking) {
 }
 
 TEST(GeminiCodec, AddressesAndPassThrough) {
-  GeminiRig rig(Protocol::gemini_generate, R"({ "contents" : [ ] , "x":1.50 })", true);
+  CodecRig rig(Protocol::gemini_generate, R"({ "contents" : [ {"parts":[{"text":"x"}]} ] , "x":1.50 })", true);
   Encoded out = encode(*codec(), rig, "gemini-2.5-flash");
   EXPECT_EQ(out.target, "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
   EXPECT_EQ(out.body, rig.json);
@@ -250,23 +235,24 @@ TEST(GeminiCodec, AddressesAndPassThrough) {
   rig.cap = 9;
   out = encode(*codec("/p"), rig, "m");
   EXPECT_EQ(out.target, "/p/v1beta/models/m:generateContent");
-  EXPECT_EQ(out.body, R"({"generationConfig":{"maxOutputTokens":9}, "contents" : [ ] , "x":1.50 })");
+  EXPECT_EQ(out.body,
+            R"({"generationConfig":{"maxOutputTokens":9}, "contents" : [ {"parts":[{"text":"x"}]} ] , "x":1.50 })");
   const auto capped = [](std::string json) {
-    GeminiRig call(Protocol::gemini_generate, std::move(json));
+    CodecRig call(Protocol::gemini_generate, std::move(json));
     call.cap = 9;
     return encode(*codec(), call, "m").body;
   };
-  EXPECT_EQ(capped(R"({"contents":[],"generationConfig":{"topK":1}})"),
-            R"({"contents":[],"generationConfig":{"maxOutputTokens":9,"topK":1}})");
-  EXPECT_EQ(capped(R"({"generation_config": { } ,"contents":[]})"),
-            R"({"generation_config": {"maxOutputTokens":9 } ,"contents":[]})");
-  GeminiRig images(Protocol::openai_images);
+  EXPECT_EQ(capped(R"({"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"topK":1}})"),
+            R"({"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":9,"topK":1}})");
+  EXPECT_EQ(capped(R"({"generation_config": { } ,"contents":[{"parts":[{"text":"x"}]}]})"),
+            R"({"generation_config": {"maxOutputTokens":9 } ,"contents":[{"parts":[{"text":"x"}]}]})");
+  CodecRig images(Protocol::openai_images);
   EXPECT_EQ(encode(*codec(), images, "m").error->code, "unsupported_operation");
 }
 
 TEST(GeminiCodec, EmbeddingsAndCounts) {
-  GeminiRig rig(Protocol::openai_embeddings,
-                R"({"model":"public","input":["a","b"],"dimensions":2,"encoding_format":"base64"})");
+  CodecRig rig(Protocol::openai_embeddings,
+               R"({"model":"public","input":["a","b"],"dimensions":2,"encoding_format":"base64"})");
   const Encoded out = encode(*codec(), rig, "gemini-embedding-001");
   EXPECT_EQ(out.target, "/v1beta/models/gemini-embedding-001:batchEmbedContents");
   EXPECT_EQ(out.body,
@@ -278,22 +264,22 @@ TEST(GeminiCodec, EmbeddingsAndCounts) {
   EXPECT_THAT(binary.bytes, HasSubstr(R"("index":0,"embedding":"AACAPwAAAD8="})"));
   EXPECT_THAT(binary.bytes, HasSubstr(R"("model":"public","usage":{"prompt_tokens":)"));
   EXPECT_FALSE(binary.reported);
-  GeminiRig plain(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
+  CodecRig plain(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
   EXPECT_THAT(decode_whole(*codec(), plain, "m", answer).bytes, HasSubstr(R"("embedding":[-1,0.25]})"));
-  GeminiRig tokens(Protocol::openai_embeddings, R"({"model":"public","input":[[1,2]]})");
+  CodecRig tokens(Protocol::openai_embeddings, R"({"model":"public","input":[[1,2]]})");
   EXPECT_EQ(encode(*codec(), tokens, "m").error->param, "input");
-  GeminiRig wrong(Protocol::openai_embeddings, R"({"model":"public","input":[]})");
+  CodecRig wrong(Protocol::openai_embeddings, R"({"model":"public","input":[]})");
   EXPECT_EQ(encode(*codec(), wrong, "m").error->param, "input");
 
-  GeminiRig count(Protocol::anthropic_count);
-  count.request.messages = {message(Role::user, "hi")};
+  CodecRig count(Protocol::anthropic_count);
+  count.say(Role::user, "hi");
   EXPECT_EQ(encode(*codec(), count, "m").body,
             R"({"generateContentRequest":{"model":"models/m","contents":[{"role":"user","parts":[{"text":"hi"}]}]}})");
   EXPECT_EQ(decode_whole(*codec(), count, "m", R"({"totalTokens": 12})").bytes, R"({"input_tokens":12})");
 }
 
 TEST(GeminiCodec, EventsOfAnAnswer) {
-  GeminiRig rig;
+  CodecRig rig;
   const Decoded out = decode_whole(*codec(), rig, "m", R"({"candidates":[{"content":{"parts":[
       {"text":"plan","thought":true},{"text":"I look","thoughtSignature":"c2ln"},
       {"functionCall":{"name":"f","args":{"a":[1,2.5]}},"thoughtSignature":"Zg=="},{"functionCall":{"name":"g","id":"own"}},
@@ -305,7 +291,7 @@ TEST(GeminiCodec, EventsOfAnAnswer) {
       {"index":1,"content":{"parts":[{"text":"b"}]},"finishReason":"MAX_TOKENS"}],
       "usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":5,"candidatesTokenCount":7,"thoughtsTokenCount":3,
         "cachedContentTokenCount":4,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":6}]}})");
-  EXPECT_THAT(out.lines,
+  EXPECT_THAT(out.lines(),
               ElementsAre("reasoning 0 plan", "text 0 I look", "signature 0 c2ln",
                           R"(call 0 0 call_7_0 f {"a":[1,2.5]})", "signature 0 Zg==", "call 0 1 own g {}",
                           "text 0 ![image](data:image/png;base64,AA==) +1", R"(citation 0 {"startIndex":1,"uri":"u"})",
@@ -318,100 +304,39 @@ TEST(GeminiCodec, EventsOfAnAnswer) {
 }
 
 TEST(GeminiCodec, BrokenAnswers) {
-  GeminiRig rig;
+  CodecRig rig;
   const auto gemini = codec();
   const auto whole = [&](std::string_view body) { return decode_whole(*gemini, rig, "m", body); };
-  EXPECT_THAT(whole("nonsense").error, HasSubstr("not JSON"));
-  EXPECT_THAT(whole("").error, HasSubstr("empty"));
-  EXPECT_THAT(whole("[]").error, HasSubstr("no candidates"));
-  EXPECT_THAT(whole("3").error, HasSubstr("not a JSON object"));
-  EXPECT_THAT(whole(R"({"candidates":[{"index":99999}]})").error, HasSubstr("99999"));
-  EXPECT_THAT(whole(R"({"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"no such f"}]})").error,
-              HasSubstr("no such f"));
-  EXPECT_THAT(whole(R"([{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}])").error,
+  EXPECT_THAT(whole("nonsense").error_line(), HasSubstr("not JSON"));
+  EXPECT_THAT(whole("").error_line(), HasSubstr("empty"));
+  EXPECT_THAT(whole("[]").error_line(), HasSubstr("no candidates"));
+  EXPECT_THAT(whole("3").error_line(), HasSubstr("not a JSON object"));
+  EXPECT_THAT(whole(R"({"candidates":[{"index":99999}]})").error_line(), HasSubstr("99999"));
+  EXPECT_THAT(
+      whole(R"({"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"no such f"}]})").error_line(),
+      HasSubstr("no such f"));
+  EXPECT_THAT(whole(R"([{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}])").error_line(),
               HasSubstr("429 RESOURCE_EXHAUSTED slow down"));
-  const auto stream = [&](std::string_view body) { return decode_stream(*gemini, rig, "m", {body}); };
-  EXPECT_THAT(stream("").error, HasSubstr("ended before"));
-  EXPECT_THAT(stream(R"([{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]})").error,
+  const auto stream = [&](std::string_view body) { return decode_pieces(*gemini, rig, "m", {body}); };
+  EXPECT_THAT(stream("").error_line(), HasSubstr("ended before"));
+  EXPECT_THAT(stream(R"([{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]})").error_line(),
               HasSubstr("ended before"));
-  EXPECT_THAT(stream(R"([{"candidates":[)").error, HasSubstr("not JSON"));
-  EXPECT_THAT(stream("[nonsense").error, HasSubstr("not a JSON array"));
+  EXPECT_THAT(stream(R"([{"candidates":[)").error_line(), HasSubstr("not JSON"));
+  EXPECT_THAT(stream("[nonsense").error_line(), HasSubstr("not a JSON array"));
   const Decoded cut = stream("data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"some words\"}]}}]}\n\n");
-  EXPECT_THAT(cut.error, HasSubstr("ended before"));
+  EXPECT_THAT(cut.error_line(), HasSubstr("ended before"));
   EXPECT_GT(cut.counts.output, 0);
-}
-
-/// Streams of the recordings with this API, in both directions.
-TEST(GeminiCodec, RecordingsWholeAndSplitAtEveryByte) {
-  const fs::path folder = shared_wire() / "best/gemini";
-  if (!fs::is_directory(folder)) GTEST_SKIP() << "../shared/data is not there";
-  const auto gemini = codec();
-  int answers = 0;
-  int errors = 0;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    const bool sse = name.ends_with(".response.sse");
-    if (!sse && !name.ends_with(".response.json")) continue;
-    SCOPED_TRACE(name);
-    const std::string text = read_file(entry.path());
-    if (name.starts_with("error")) {
-      const fs::path meta = folder / (name.substr(0, name.find('.')) + ".response.meta.json");
-      const int status = Json::parse(read_file(meta)).value("status", 400);
-      const Error error = classified(*gemini, status, text);
-      EXPECT_EQ(error.kind, name.starts_with("error-1") ? ErrorKind::authentication : ErrorKind::not_found);
-      EXPECT_EQ(error.http_status, status);
-      EXPECT_THAT(error.detail, testing::Not(HasSubstr("answered with status")));
-      ++errors;
-      continue;
-    }
-    ++answers;
-    if (name.starts_with("embed") || name.starts_with("count-tokens")) {
-      const bool embed = name.starts_with("embed");
-      GeminiRig rig(embed ? Protocol::openai_embeddings : Protocol::anthropic_count, R"({"input":"x"})");
-      const Decoded out = decode_whole(*gemini, rig, "m", text);
-      EXPECT_TRUE(out.end);
-      if (embed) {
-        EXPECT_EQ(Json::parse(out.bytes)["data"][0]["embedding"].size(), 768u);
-      } else {
-        EXPECT_EQ(out.bytes, R"({"input_tokens":12})");
-      }
-      continue;
-    }
-    const bool stream = sse || name.starts_with("stream");
-    GeminiRig rig(Protocol::openai_chat, "{}", stream);
-    const Decoded out =
-        stream ? decode_split_everywhere(*gemini, rig, "m", text) : decode_whole(*gemini, rig, "m", text);
-    EXPECT_TRUE(out.end) << out.error;
-    EXPECT_EQ(out.reported, text.find("promptTokenCount") != std::string::npos);
-    if (name.find("tools") != std::string::npos || name.starts_with("stream-array")) {
-      EXPECT_EQ(out.count("call 0 0 "), 1u);
-      EXPECT_EQ(out.lines.back(), finish_line(StopReason::tool_calls));
-    } else if (name.starts_with("blocked")) {
-      EXPECT_THAT(out.lines, ElementsAre(finish_line(StopReason::content_filter)));
-    } else {
-      EXPECT_FALSE(out.text().empty());
-      EXPECT_EQ(out.lines.back(), finish_line(StopReason::stop));
-    }
-    GeminiRig same(Protocol::gemini_generate, "{}", stream);
-    const Decoded native =
-        stream ? decode_split_everywhere(*gemini, same, "m", text) : decode_whole(*gemini, same, "m", text);
-    EXPECT_EQ(native.bytes, text) << "byte for byte";
-    EXPECT_TRUE(native.end && native.counts == out.counts);
-  }
-  std::printf("%d recorded answers, %d errors\n", answers, errors);
-  EXPECT_GE(answers, 14);
-  EXPECT_GE(errors, 5);
 }
 
 TEST(GeminiCodec, NativeErrorsInsideStreams) {
   const auto gemini = codec();
   const std::string first = R"({"candidates":[{"content":{"parts":[{"text":"a"}]}}]})";
   const std::string error = R"({"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}})";
-  GeminiRig rig(Protocol::gemini_generate, "{}", true);
-  const Decoded array = decode_stream(*gemini, rig, "m", {"[" + first + "\n,\n" + error + "\n]"});
+  CodecRig rig(Protocol::gemini_generate, "", true);
+  const Decoded array = decode_pieces(*gemini, rig, "m", {"[" + first + "\n,\n" + error + "\n]"});
   EXPECT_EQ(array.bytes, "[" + first + "\n,\n" + error + "]");
-  EXPECT_THAT(array.error, HasSubstr("busy"));
-  const Decoded events = decode_stream(*gemini, rig, "m", {"data: " + first + "\r\n\r\n" + error + "\n"});
+  EXPECT_THAT(array.error_line(), HasSubstr("busy"));
+  const Decoded events = decode_pieces(*gemini, rig, "m", {"data: " + first + "\r\n\r\n" + error + "\n"});
   EXPECT_EQ(events.bytes, "data: " + first + "\r\n\r\ndata: " + error + "\r\n\r\n");
 }
 

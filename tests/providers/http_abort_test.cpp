@@ -35,31 +35,27 @@ TEST(HttpAbort, WhileConnecting) {
   HttpClientOptions options;
   options.connect_timeout = milliseconds(50);
   // A backlog of one that is already full leaves the connect unanswered.
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  RawListener server(0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  ASSERT_EQ(::listen(fd, 0), 0);
-  socklen_t size = sizeof address;
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  address.sin_port = htons(server.port());
   std::vector<RawSocket> fillers;
   for (int i = 0; i < 3; ++i) {
     const int filler = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     ::connect(filler, reinterpret_cast<sockaddr*>(&address), sizeof address);
     fillers.emplace_back(filler);
   }
-  ClientRig timed(ntohs(address.sin_port), options);
+  ClientRig timed(server.port(), options);
   const Outcome late = wait(timed.get());
   ASSERT_TRUE(late.error);
   EXPECT_EQ(late.error->kind, ErrorKind::timeout);
   EXPECT_EQ(late.error->http_status, 504);
   EXPECT_EQ(late.error->detail, "no connection within 50 ms");
 
-  ClientRig rig(ntohs(address.sin_port));
+  ClientRig rig(server.port());
   auto call = rig.get();
   expect_aborted(rig, std::move(call));
-  ::close(fd);
 }
 
 TEST(HttpAbort, WhileSending) {
@@ -68,30 +64,30 @@ TEST(HttpAbort, WhileSending) {
   const std::string big(50'000'000, 'x');
   const std::string_view body[] = {big};
   auto call = rig.start({"POST", "/", "", body});
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");  // it is sending now, and will not end as nobody reads on
+  auto peer = server.accept_request();  // it is sending now, and will not end as nobody reads on
   expect_aborted(rig, std::move(call));
 }
 
+/// A call whose answer has come this far is aborted. `pieces`: the body is read piece by piece.
+void abort_after(const char* answer, bool pieces) {
+  RawListener server;
+  ClientRig rig(server.port());
+  auto call = rig.get(pieces);
+  auto peer = server.accept_request();
+  peer.send(answer);
+  expect_aborted(rig, std::move(call));
+  EXPECT_EQ(peer.read_to_end(), "");
+}
+
 TEST(HttpAbort, WhileWaitingForTheHeader) {
-  for (const char* begun : {"", "HTTP/1.1 200 OK\r\nX:"}) {
-    RawListener server;
-    ClientRig rig(server.port());
-    auto call = rig.get();
-    auto peer = server.accept();
-    peer.read_until("\r\n\r\n");
-    peer.send(begun);
-    expect_aborted(rig, std::move(call));
-    EXPECT_EQ(peer.read_to_end(), "");
-  }
+  for (const char* begun : {"", "HTTP/1.1 200 OK\r\nX:"}) abort_after(begun, false);
 }
 
 TEST(HttpAbort, WhileWaitingOnAReusedConnection) {
   RawListener server;
   ClientRig rig(server.port());
   auto first = rig.get();
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   wait(std::move(first));
   auto call = rig.get();
@@ -101,20 +97,10 @@ TEST(HttpAbort, WhileWaitingOnAReusedConnection) {
 }
 
 TEST(HttpAbort, WhileWaitingForTheBody) {
-  for (const bool pieces : {false, true}) {
-    for (const char* answer :
-         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\nhe",
-          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n", "HTTP/1.1 200 OK\r\n\r\nhe"}) {
-      RawListener server;
-      ClientRig rig(server.port());
-      auto call = rig.get(pieces);
-      auto peer = server.accept();
-      peer.read_until("\r\n\r\n");
-      peer.send(answer);
-      expect_aborted(rig, std::move(call));
-      EXPECT_EQ(peer.read_to_end(), "");
-    }
-  }
+  for (const char* answer :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\nhe",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n", "HTTP/1.1 200 OK\r\n\r\nhe"})
+    for (const bool pieces : {false, true}) abort_after(answer, pieces);
 }
 
 TEST(HttpAbort, ADeadlineIsAnAbortToo) {

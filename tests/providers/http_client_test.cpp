@@ -84,8 +84,7 @@ TEST(HttpClient, ReadsEveryFramingWholeAndByteByByte) {
         RawListener server;
         ClientRig rig(server.port());
         auto answer = rig.get(pieces);
-        auto peer = server.accept();
-        peer.read_until("\r\n\r\n");
+        auto peer = server.accept_request();
         if (slow) {
           for (const char byte : c.answer) peer.send({&byte, 1});
         } else {
@@ -105,8 +104,7 @@ TEST(HttpClient, HeadHasNoBody) {
   RawListener server;
   ClientRig rig(server.port());
   auto answer = rig.start({"HEAD", "/", "", {}});
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n");
   EXPECT_EQ(wait(std::move(answer)).status, 200);
   EXPECT_EQ(rig.idle(), 1u);
@@ -124,8 +122,7 @@ TEST(HttpClient, ReturnsAnEventWhenItArrived) {
       for (int i = 0; i < 3; ++i) out[i].set_value(std::string(*co_await (*response)->read_some()));
     }(rig, pieces));
   });
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (int i = 0; i < 2; ++i) {
     peer.send("9\r\ndata: " + std::to_string(i) + "\n\n\r\n");
@@ -145,8 +142,7 @@ TEST(HttpClient, ReadsLargeBodies) {
       RawListener server;
       ClientRig rig(server.port());
       auto answer = rig.get(pieces);
-      auto peer = server.accept();
-      peer.read_until("\r\n\r\n");
+      auto peer = server.accept_request();
       if (chunked)
         peer.send("HTTP/1.1 200 OK\r\nX-Test: c\r\nTransfer-Encoding: chunked\r\n\r\n4c4b40\r\n" + big +
                   "\r\n0\r\n\r\n");
@@ -170,8 +166,7 @@ TEST(HttpClient, LimitsTheBodyAndTheHeader) {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(101, 'x') + "\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\n" + std::string(101, 'x')}) {
     auto call = rig.start({"GET", "/", "", {}}, false, 100);
-    auto peer = server.accept();
-    peer.read_until("\r\n\r\n");
+    auto peer = server.accept_request();
     peer.send(answer);
     const Outcome outcome = wait(std::move(call));
     ASSERT_TRUE(outcome.error);
@@ -194,8 +189,7 @@ TEST(HttpClient, RefusesAnswersThatMakeNoSense) {
     RawListener server;
     ClientRig rig(server.port());
     auto call = rig.get();
-    auto peer = server.accept();
-    peer.read_until("\r\n\r\n");
+    auto peer = server.accept_request();
     peer.send(answer);
     const Outcome outcome = wait(std::move(call));
     ASSERT_TRUE(outcome.error) << answer;
@@ -214,8 +208,7 @@ TEST(HttpClient, ABrokenAnswerIsAnError) {
         RawListener server;
         ClientRig rig(server.port());
         auto call = rig.get(pieces);
-        auto peer = server.accept();
-        peer.read_until("\r\n\r\n");
+        auto peer = server.accept_request();
         peer.send(answer);
         if (reset)
           peer.reset();
@@ -265,8 +258,7 @@ TEST(HttpClient, NoticesThatAnIdleConnectionWasClosed) {
   RawListener server;
   ClientRig rig(server.port());
   auto call = rig.get();
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send(kOk);
   wait(std::move(call));
   peer.close();
@@ -281,8 +273,7 @@ TEST(HttpClient, ReadsTheAnswerOfAServerThatDoesNotReadOn) {
   const std::string big(50'000'000, 'x');
   const std::string_view body[] = {big};
   auto call = rig.start({"POST", "/", "", body});
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
   const Outcome outcome = wait(std::move(call));
   EXPECT_EQ(outcome.status, 413);
@@ -296,8 +287,7 @@ TEST(HttpClient, SendsMoreThanTheSocketTakes) {
   const std::string big(30'000'000, 'x');
   const std::string_view body[] = {big, "", "end"};
   auto call = rig.start({"POST", "/", "", body});
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   const std::string got = peer.read_bytes(big.size() + 3);
   EXPECT_TRUE(got.ends_with("xend"));
   peer.send(kOk);
@@ -361,8 +351,7 @@ TEST(HttpClient, AResponseMayOutliveItsClient) {
   RawListener server;
   ClientRig rig(server.port());
   auto call = rig.get(true);
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
   rig.drop_client();
   peer.send("llo");
@@ -385,8 +374,7 @@ TEST(HttpClient, DroppingAResponseClosesItsConnection) {
       done.set();
     }(rig, dropped));
   });
-  auto peer = server.accept();
-  peer.read_until("\r\n\r\n");
+  auto peer = server.accept_request();
   peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
   EXPECT_TRUE(dropped.wait());
   EXPECT_EQ(rig.open(), 0u);

@@ -198,12 +198,13 @@ class RawSocket {
 /// Listens on a port of its own on 127.0.0.1.
 class RawListener {
  public:
-  RawListener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  /// `backlog`: of connections that nobody accepted.
+  explicit RawListener(int backlog = 64) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::listen(fd_, 64), 0);
+    EXPECT_EQ(::listen(fd_, backlog), 0);
     socklen_t size = sizeof address;
     ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
@@ -216,6 +217,12 @@ class RawListener {
     const int fd = ::accept(fd_, nullptr, nullptr);
     EXPECT_GE(fd, 0) << "nobody connected";
     return RawSocket(fd);
+  }
+  /// The next connection, once a request's header has come over it.
+  RawSocket accept_request() {
+    RawSocket peer = accept();
+    peer.read_until("\r\n\r\n");
+    return peer;
   }
   void close() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));

@@ -1,115 +1,23 @@
-// Usage, ends and errors of OpenAI's routes other than chat, over recorded traffic: streams whole and split at every
-// byte.
+// Usage, ends and errors of OpenAI's routes other than chat: streams whole and cut at every byte. Recorded traffic is
+// in wire_corpus_test.cpp.
 #include "providers/openai_unary.h"
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
+#include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
 namespace {
 
-namespace fs = std::filesystem;
-const fs::path kWire = fs::path(WEIR_SOURCE_DIR) / "../shared/data/wire/best";
-
-std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-struct Decoded {
-  std::string bytes;
-  config::TokenCounts counts;
-  std::string spliced;  // the member behind the place of the usage object
-  bool reported = false, end = false, done = false;
-  std::optional<ErrorKind> error;
-  bool operator==(const Decoded&) const = default;
-};
-
-Decoded decode(Protocol protocol, const std::vector<std::string_view>& pieces) {
+Decoded decode_cut(Protocol protocol, const std::string& text) {
   CallBody call;
   call.protocol = protocol;
   call.stream = true;
-  auto decoder = make_openai_unary_decoder(call);
-  Decoded out;
-  ReplyBatch batch;
-  const auto take = [&] {
-    for (const Segment& segment : batch.segments) {
-      out.bytes += segment.bytes;
-      out.done = out.done || segment.kind == Segment::Kind::done;
-      if (segment.kind == Segment::Kind::usage) out.spliced = segment.bytes.substr(segment.usage_object, 15);
-    }
-    if (batch.error) out.error = batch.error->kind;
-    out.end = out.end || batch.end;
-  };
-  for (const std::string_view piece : pieces) {
-    batch.clear();
-    decoder->feed(piece, batch);
-    take();
-  }
-  batch.clear();
-  if (!out.error) decoder->finish(batch);
-  take();
-  out.counts = decoder->usage().counts;
-  out.reported = decoder->usage().reported;
-  return out;
+  return decode_every_way([&] { return make_openai_unary_decoder(call); }, text);
 }
 
-/// Whole, in two pieces cut at every byte, and a byte at a time.
-Decoded decode_every_way(Protocol protocol, const std::string& text) {
-  const Decoded whole = decode(protocol, {text});
-  const std::string_view view = text;
-  const size_t step = text.size() > 20000 ? 7 : 1;
-  for (size_t cut = 1; cut < text.size(); cut += step)
-    EXPECT_EQ(decode(protocol, {view.substr(0, cut), view.substr(cut)}), whole) << cut;
-  std::vector<std::string_view> bytes;
-  for (size_t i = 0; i < text.size(); ++i) bytes.push_back(view.substr(i, 1));
-  EXPECT_EQ(decode(protocol, bytes), whole);
-  return whole;
-}
-
-TEST(OpenAiUnary, RecordedStreamsWholeAndSplitAtEveryByte) {
-  if (!fs::is_directory(kWire)) GTEST_SKIP() << "../shared/data is not there";
-  int streams = 0;
-  for (const auto& entry : fs::directory_iterator(kWire / "openai")) {
-    const std::string name = entry.path().filename().string();
-    const bool responses = name.starts_with("responses");
-    if (!name.ends_with(".sse") || !(responses || name.starts_with("completions"))) continue;
-    SCOPED_TRACE(name);
-    const std::string text = read(entry.path());
-    const Decoded decoded =
-        decode_every_way(responses ? Protocol::openai_responses : Protocol::openai_completions, text);
-    EXPECT_EQ(decoded.bytes, text) << "bytes pass in order, untouched";
-    EXPECT_TRUE(decoded.done && decoded.end && !decoded.error);
-    EXPECT_EQ(decoded.reported, responses);
-    EXPECT_GT(decoded.counts.output, 0);
-    if (responses) {
-      EXPECT_EQ(decoded.spliced, "\"input_tokens\":");
-    }
-    ++streams;
-  }
-  EXPECT_GE(streams, 5);
-}
-
-TEST(OpenAiUnary, RecordedAnswers) {
-  if (!fs::is_directory(kWire)) GTEST_SKIP() << "../shared/data is not there";
-  const auto usage = [](Protocol protocol, const char* file) {
-    CallBody call;
-    call.protocol = protocol;
-    const Usage out = usage_of_openai_answer(call, "application/json", read(kWire / file));
-    EXPECT_TRUE(out.reported) << file;
-    return out.counts;
-  };
-  EXPECT_EQ(usage(Protocol::openai_embeddings, "openai/embeddings-base64.response.json").input, 2);
-  EXPECT_EQ(usage(Protocol::openai_embeddings, "openai/embeddings.response.json").input, 5);
-  const auto completion = usage(Protocol::openai_completions, "openai/completions.response.json");
-  EXPECT_EQ(completion.input, 8);
-  EXPECT_EQ(completion.output, 16);
-  EXPECT_EQ(usage(Protocol::openai_responses, "openai/responses-text-1.response.json").output, 8);
-  EXPECT_EQ(usage(Protocol::rerank, "cohere/chat.response.json").input, 1) << "a search";
+std::optional<ErrorKind> error_kind(const Decoded& out) {
+  return out.error ? std::optional(out.error->kind) : std::nullopt;
 }
 
 TEST(OpenAiUnary, CountsWhatAnAnswerDoesNotSay) {
@@ -153,7 +61,7 @@ TEST(OpenAiUnary, StreamsOfSoundAndPictures) {
       "data: {\"type\":\"transcript.text.delta\",\"delta\":\"I see\"}\n\n"
       "data: {\"type\":\"transcript.text.done\",\"text\":\"I see\",\"usage\":{\"type\":\"tokens\",\"input_tokens\":14,"
       "\"output_tokens\":45,\"total_tokens\":59}}\n\n";
-  const Decoded heard = decode_every_way(Protocol::openai_transcriptions, transcript);
+  const Decoded heard = decode_cut(Protocol::openai_transcriptions, transcript);
   EXPECT_TRUE(heard.done && heard.end && heard.reported);
   EXPECT_EQ(heard.counts.output, 45);
   const std::string picture =
@@ -161,10 +69,10 @@ TEST(OpenAiUnary, StreamsOfSoundAndPictures) {
       "{\"type\":\"image_generation.partial_image\",\"b64_json\":\"A\"}\n\n"
       "event: image_generation.completed\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":\"B\",\"usage\":"
       "{\"input_tokens\":5,\"output_tokens\":7,\"total_tokens\":12}}\n\n";
-  const Decoded drawn = decode_every_way(Protocol::openai_images, picture);
+  const Decoded drawn = decode_cut(Protocol::openai_images, picture);
   EXPECT_TRUE(drawn.end && drawn.reported && !drawn.error);
   EXPECT_EQ(drawn.bytes, picture);
-  const Decoded sound = decode_every_way(Protocol::openai_speech, "\x01\x02 ID3 data: \n\n no events");
+  const Decoded sound = decode_cut(Protocol::openai_speech, "\x01\x02 ID3 data: \n\n no events");
   EXPECT_TRUE(sound.end && !sound.error);
   EXPECT_EQ(sound.bytes, "\x01\x02 ID3 data: \n\n no events");
 }
@@ -173,19 +81,19 @@ TEST(OpenAiUnary, ErrorsAndBrokenStreams) {
   const std::string failed =
       "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":\"r\",\"status\":\"failed\","
       "\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow down\"}}}\n\n";
-  EXPECT_EQ(decode_every_way(Protocol::openai_responses, failed).error, ErrorKind::rate_limit);
+  EXPECT_EQ(error_kind(decode_cut(Protocol::openai_responses, failed)), ErrorKind::rate_limit);
   const std::string said =
       "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"oh\",\"sequence_number\":1}\n\n";
-  EXPECT_EQ(decode_every_way(Protocol::openai_responses, said).error, ErrorKind::upstream);
+  EXPECT_EQ(error_kind(decode_cut(Protocol::openai_responses, said)), ErrorKind::upstream);
   const std::string legacy = "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\"}}\n\n";
-  EXPECT_TRUE(decode_every_way(Protocol::openai_completions, legacy).error);
+  EXPECT_TRUE(decode_cut(Protocol::openai_completions, legacy).error);
   const std::string cut =
       "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":"
       "\"half an answer\"}\n\n";
-  const Decoded half = decode_every_way(Protocol::openai_responses, cut);
+  const Decoded half = decode_cut(Protocol::openai_responses, cut);
   EXPECT_TRUE(half.error && !half.end && !half.reported);
   EXPECT_EQ(half.counts.output, 4) << "what was seen is counted";
-  EXPECT_TRUE(decode(Protocol::openai_responses, {""}).error);
+  EXPECT_TRUE(decode_cut(Protocol::openai_responses, "").error);
 }
 
 TEST(OpenAiUnary, ReasoningOfOthersStaysAtHome) {

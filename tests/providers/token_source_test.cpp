@@ -131,12 +131,32 @@ std::string token_body(const std::string& token, int expires_in = 3600) {
   return R"({"access_token":")" + token + R"(","token_type":"Bearer","expires_in":)" + std::to_string(expires_in) + "}";
 }
 
-TEST(TokenSource, AsksOnceAndKeepsTheToken) {
+/// A token server, and a source that asks it.
+class TokenSourceTest : public ::testing::Test {
+ protected:
+  /// A first caller's question has come to the server, over `peer`.
+  std::future<Got> asked() {
+    auto got = rig.ask();
+    peer = server.accept();
+    peer.read_message();
+    return got;
+  }
+  /// The source has the token "one".
+  void granted() {
+    auto got = asked();
+    say(peer, token_body("one"));
+    EXPECT_EQ(wait(std::move(got)).token, "one");
+  }
+
   RawListener server;
-  TokenRig rig(server.port());
+  RawSocket peer{-1};
+  TokenRig rig{server.port()};
+};
+
+TEST_F(TokenSourceTest, AsksOnceAndKeepsTheToken) {
   auto first = rig.ask();
   auto second = rig.ask();
-  auto peer = server.accept();
+  peer = server.accept();
   const std::string request = peer.read_message();
   EXPECT_THAT(request, HasSubstr("POST /token HTTP/1.1\r\n"));
   EXPECT_THAT(request, HasSubstr("Content-Type: application/x-www-form-urlencoded\r\n"));
@@ -152,14 +172,8 @@ TEST(TokenSource, AsksOnceAndKeepsTheToken) {
   EXPECT_EQ(wait(rig.ask()).token, "one");
 }
 
-TEST(TokenSource, RefreshesEarlyBehindTheCallersBack) {
-  RawListener server;
-  TokenRig rig(server.port());
-  auto first = rig.ask();
-  auto peer = server.accept();
-  peer.read_message();
-  say(peer, token_body("one"));
-  wait(std::move(first));
+TEST_F(TokenSourceTest, RefreshesEarlyBehindTheCallersBack) {
+  granted();
   rig.pass(seconds(3300));
   EXPECT_EQ(wait(rig.ask()).token, "one");  // at once: nobody has answered yet
   peer.read_message();                      // the question came on the same connection
@@ -172,14 +186,8 @@ TEST(TokenSource, RefreshesEarlyBehindTheCallersBack) {
   EXPECT_EQ(wait(rig.ask()).token, "two");
 }
 
-TEST(TokenSource, AFailedRefreshKeepsTheTokenWhileItLasts) {
-  RawListener server;
-  TokenRig rig(server.port());
-  auto first = rig.ask();
-  auto peer = server.accept();
-  peer.read_message();
-  say(peer, token_body("one"));
-  wait(std::move(first));
+TEST_F(TokenSourceTest, AFailedRefreshKeepsTheTokenWhileItLasts) {
+  granted();
   rig.pass(seconds(3300));
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(wait(rig.ask()).token, "one");
@@ -200,13 +208,9 @@ TEST(TokenSource, AFailedRefreshKeepsTheTokenWhileItLasts) {
   EXPECT_EQ(got.error->detail, "no access token from 127.0.0.1: status 400, invalid_grant: account [redacted] is gone");
 }
 
-TEST(TokenSource, AFailureIsToldAgainWithoutAsking) {
-  RawListener server;
-  TokenRig rig(server.port());
-  auto first = rig.ask();
+TEST_F(TokenSourceTest, AFailureIsToldAgainWithoutAsking) {
+  auto first = asked();
   auto second = rig.ask();
-  auto peer = server.accept();
-  peer.read_message();
   say(peer, R"({"error":"slow_down"})", "429 Too Many Requests", "Retry-After: 40\r\n");
   for (auto* got : {&first, &second}) {
     const Got outcome = wait(std::move(*got));
@@ -223,13 +227,11 @@ TEST(TokenSource, AFailureIsToldAgainWithoutAsking) {
   EXPECT_EQ(wait(std::move(third)).token, "one");
 }
 
-TEST(TokenSource, ACallerThatGivesUpTakesNothingFromTheOthers) {
-  RawListener server;
-  TokenRig rig(server.port());
+TEST_F(TokenSourceTest, ACallerThatGivesUpTakesNothingFromTheOthers) {
   Abort gone;
   auto first = rig.ask(gone);
   auto second = rig.ask();
-  auto peer = server.accept();
+  peer = server.accept();
   peer.read_message();
   rig.fire(gone);
   EXPECT_EQ(wait(std::move(first)).error->detail, "gone");
@@ -239,14 +241,8 @@ TEST(TokenSource, ACallerThatGivesUpTakesNothingFromTheOthers) {
   EXPECT_EQ(wait(std::move(second)).token, "one");
 }
 
-TEST(TokenSource, ARefusedTokenIsReplaced) {
-  RawListener server;
-  TokenRig rig(server.port());
-  auto first = rig.ask();
-  auto peer = server.accept();
-  peer.read_message();
-  say(peer, token_body("one"));
-  wait(std::move(first));
+TEST_F(TokenSourceTest, ARefusedTokenIsReplaced) {
+  granted();
   rig.refused("one");
   EXPECT_EQ(wait(rig.ask()).token, "one");  // too fresh to be the token's fault
   rig.pass(seconds(60));
@@ -285,23 +281,15 @@ TEST(TokenSource, ASilentServerIsLeftAlone) {
   EXPECT_EQ(peer.read_to_end(), "");  // and the connection is closed
 }
 
-TEST(TokenSource, AnAnswerWithoutEndIsRefused) {
-  RawListener server;
-  TokenRig rig(server.port());
-  auto first = rig.ask();
-  auto peer = server.accept();
-  peer.read_message();
+TEST_F(TokenSourceTest, AnAnswerWithoutEndIsRefused) {
+  auto first = asked();
   say(peer, std::string(kTokenAnswerBytesMax + 1, ' '));
   EXPECT_EQ(wait(std::move(first)).error->kind, ErrorKind::too_large);
 }
 
-TEST(TokenSource, MayEndWhileCallersWait) {
-  RawListener server;
-  TokenRig rig(server.port());
-  auto first = rig.ask();
+TEST_F(TokenSourceTest, MayEndWhileCallersWait) {
+  auto first = asked();
   auto second = rig.ask();
-  auto peer = server.accept();
-  peer.read_message();
   rig.drop();
   EXPECT_EQ(wait(std::move(first)).error->kind, ErrorKind::cancelled);
   EXPECT_EQ(wait(std::move(second)).error->kind, ErrorKind::cancelled);

@@ -1,10 +1,12 @@
-// The vertex codec: where calls go and with which credential, recorded answers, and Google's own mock answers with all
-// their failures, streams whole and split at every byte.
+// The vertex codec: where calls go and with which credential, and Google's own mock answers with all their failures,
+// streams whole and cut at every byte. Recorded traffic is in wire_corpus_test.cpp.
 #include "providers/vertex.h"
 
 #include <gmock/gmock.h>
 
-#include "tests/providers/gemini_rig.h"
+#include <gtest/gtest.h>
+
+#include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
 namespace {
@@ -24,19 +26,13 @@ std::unique_ptr<Codec> codec() {
   return make_vertex_codec(account(), "");
 }
 
-Message user(std::string text) {
-  Message out;
-  out.parts.push_back(Part::of_text(std::move(text)));
-  return out;
-}
-
 TEST(VertexCodec, Addresses) {
   EXPECT_EQ(vertex_url(account("")), "https://aiplatform.googleapis.com");
   EXPECT_EQ(vertex_url(account("global")), "https://aiplatform.googleapis.com");
   EXPECT_EQ(vertex_url(account("eu")), "https://aiplatform.eu.rep.googleapis.com");
   EXPECT_EQ(vertex_url(account("us-central1")), "https://us-central1-aiplatform.googleapis.com");
-  GeminiRig rig(Protocol::openai_chat, "{}", true);
-  rig.request.messages = {user("hi")};
+  CodecRig rig(Protocol::openai_chat, "", true);
+  rig.say(Role::user, "hi");
   const Encoded out = encode(*codec(), rig, "gemini-2.5-pro", "ya29.token");
   EXPECT_EQ(out.target,
             "/v1beta1/projects/p1/locations/us-central1/publishers/google/models/"
@@ -66,8 +62,8 @@ TEST(VertexCodec, Addresses) {
 }
 
 TEST(VertexCodec, LabelsAndTiers) {
-  GeminiRig rig;
-  rig.request.messages = {user("hi")};
+  CodecRig rig;
+  rig.say(Role::user, "hi");
   rig.request.metadata = {{"team", "blue-1"}};
   rig.request.service_tier = "priority";
   const Encoded out = encode(*codec(), rig, "gemini-2.5-flash");
@@ -80,8 +76,8 @@ TEST(VertexCodec, LabelsAndTiers) {
 }
 
 TEST(VertexCodec, Claude) {
-  GeminiRig rig(Protocol::openai_chat, "{}", true);
-  rig.request.messages = {user("hi")};
+  CodecRig rig(Protocol::openai_chat, "", true);
+  rig.say(Role::user, "hi");
   const Encoded out = encode(*codec(), rig, "anthropic/claude-sonnet-4-5");
   ASSERT_FALSE(out.error);
   EXPECT_EQ(out.target,
@@ -90,17 +86,15 @@ TEST(VertexCodec, Claude) {
   EXPECT_EQ(body["anthropic_version"], "vertex-2023-10-16");
   EXPECT_FALSE(body.contains("model"));
   EXPECT_EQ(body["messages"][0]["role"], "user");
-  const Decoded answer = decode_stream(
-      *codec(), rig, "claude-sonnet-4-5",
-      {"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n",
-       "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,"
-       "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
-       "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
-       "\"delta\":{\"type\":\"text_delta\",\"text\":\"hello\"}}\n\n",
-       "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
-       "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"
-       "\"usage\":{\"output_tokens\":2}}\n\n",
-       "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"});
+  const Decoded answer =
+      decode_pieces(*codec(), rig, "claude-sonnet-4-5",
+                    {sse({R"({"type":"message_start","message":{"usage":{"input_tokens":3}}})",
+                          R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",
+                          R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello"}})",
+                          R"({"type":"content_block_stop","index":0})",
+                          R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}})",
+                          R"({"type":"message_stop"})"},
+                         true)});
   EXPECT_EQ(answer.text(), "hello");
   EXPECT_TRUE(answer.end);
   EXPECT_EQ(answer.counts.output, 2);
@@ -108,90 +102,33 @@ TEST(VertexCodec, Claude) {
 
 TEST(VertexCodec, ClaudePassedThroughAndCounted) {
   const std::string call = R"({"model":"public","max_tokens":5,"x":1.50,"messages":[{"role":"user","content":"hi"}]})";
-  GeminiRig rig(Protocol::anthropic_messages, call);
-  rig.body = *mark_call(Protocol::anthropic_messages, rig.json);
+  CodecRig rig(Protocol::anthropic_messages, call);
   const Encoded out = encode(*codec(), rig, "anthropic/claude-sonnet-4-5");
   EXPECT_EQ(out.json().dump(), R"({"anthropic_version":"vertex-2023-10-16","max_tokens":5,"x":1.5,)"
                                R"("messages":[{"role":"user","content":"hi"}]})");
-  GeminiRig count(Protocol::anthropic_count, R"({"model":"public","messages":[{"role":"user","content":"hi"}]})");
-  count.body = *mark_call(Protocol::anthropic_count, count.json);
+  CodecRig count(Protocol::anthropic_count, R"({"model":"public","messages":[{"role":"user","content":"hi"}]})");
   const Encoded counted = encode(*codec(), count, "anthropic/claude-sonnet-4-5");
   EXPECT_THAT(counted.target, HasSubstr("/publishers/anthropic/models/count-tokens:rawPredict"));
   EXPECT_EQ(counted.json()["model"], "claude-sonnet-4-5");
 }
 
 TEST(VertexCodec, EmbeddingsAndCounts) {
-  GeminiRig rig(Protocol::openai_embeddings, R"({"model":"public","input":["a","b"],"dimensions":3})");
+  CodecRig rig(Protocol::openai_embeddings, R"({"model":"public","input":["a","b"],"dimensions":3})");
   Encoded out = encode(*codec(), rig, "text-embedding-005");
   EXPECT_THAT(out.target, HasSubstr("/publishers/google/models/text-embedding-005:predict"));
   EXPECT_EQ(out.body, R"({"instances":[{"content":"a"},{"content":"b"}],"parameters":{"outputDimensionality":3}})");
   EXPECT_EQ(encode(*codec(), rig, "gemini-embedding-2").error->param, "input");
-  GeminiRig one(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
+  CodecRig one(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
   out = encode(*codec(), one, "gemini-embedding-2");
   EXPECT_THAT(out.target, HasSubstr("gemini-embedding-2:embedContent"));
   EXPECT_EQ(out.body, R"({"content":{"parts":[{"text":"a"}]}})");
   const Decoded answer =
       decode_whole(*codec(), one, "m", R"({"embedding":{"values":[0.5]},"usageMetadata":{"promptTokenCount":4}})");
   EXPECT_THAT(answer.bytes, HasSubstr(R"("embedding":[0.5]}],"model":"public","usage":{"prompt_tokens":4)"));
-  GeminiRig count(Protocol::anthropic_count);
-  count.request.messages = {user("hi")};
+  CodecRig count(Protocol::anthropic_count);
+  count.say(Role::user, "hi");
   EXPECT_EQ(encode(*codec(), count, "gemini-2.5-pro").body,
             R"({"contents":[{"role":"user","parts":[{"text":"hi"}]}]})");
-}
-
-TEST(VertexCodec, RecordingsWholeAndSplitAtEveryByte) {
-  const fs::path folder = shared_wire() / "best/vertex";
-  if (!fs::is_directory(folder)) GTEST_SKIP() << "../shared/data is not there";
-  const auto vertex = codec();
-  int answers = 0;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    const bool stream = name.ends_with(".response.sse");
-    if (!stream && !name.ends_with(".response.json")) continue;
-    SCOPED_TRACE(name);
-    const std::string text = read_file(entry.path());
-    if (name.starts_with("error")) {
-      const Error error = classified(*vertex, Json::parse(text)["error"]["code"].get<int>(), text);
-      const ErrorKind kind = name.starts_with("error-2")   ? ErrorKind::not_found
-                             : name.starts_with("error-3") ? ErrorKind::context_length
-                                                           : ErrorKind::bad_request;
-      EXPECT_EQ(error.kind, kind);
-      continue;
-    }
-    ++answers;
-    const bool embed = name.starts_with("embed");
-    if (embed || name.starts_with("count-tokens")) {
-      GeminiRig rig(embed ? Protocol::openai_embeddings : Protocol::anthropic_count, R"({"input":"x"})");
-      const Decoded out = decode_whole(*vertex, rig, "text-embedding-004", text);
-      EXPECT_TRUE(out.end && out.reported);
-      if (embed) {
-        EXPECT_EQ(out.counts.input, 10);
-      }
-      continue;
-    }
-    GeminiRig rig(Protocol::openai_chat, "{}", stream);
-    const Decoded out =
-        stream ? decode_split_everywhere(*vertex, rig, "m", text) : decode_whole(*vertex, rig, "m", text);
-    if (name.starts_with("blocked")) {
-      EXPECT_THAT(out.error,
-                  HasSubstr("400 content_filter the upstream's safety system blocked the prompt (MODEL_ARMOR)"));
-      continue;
-    }
-    EXPECT_TRUE(out.end) << out.error;
-    EXPECT_TRUE(out.reported);
-    if (name.find("tools") != std::string::npos) {
-      EXPECT_EQ(out.lines.back(), finish_line(StopReason::tool_calls));
-    }
-    if (name.starts_with("generate-text-1")) {
-      EXPECT_THAT(out.lines, ElementsAre(finish_line(StopReason::length)));
-    }
-    GeminiRig same(Protocol::gemini_generate, "{}", stream);
-    EXPECT_EQ(
-        (stream ? decode_split_everywhere(*vertex, same, "m", text) : decode_whole(*vertex, same, "m", text)).bytes,
-        text);
-  }
-  std::printf("%d recorded answers\n", answers);
-  EXPECT_GE(answers, 14);
 }
 
 /// What Google's own client makes of its mock answers, by the names of the files.
@@ -206,34 +143,34 @@ void check_success(const Mock& mock) {
   const auto has = [&](std::string_view word) { return mock.name.find(word) != std::string::npos; };
   // Recorded when streams had no end mark yet: today that is an answer cut off.
   if (has("streaming-success-quotes-escaped")) {
-    EXPECT_THAT(mock.out.error, HasSubstr("ended before"));
+    EXPECT_THAT(mock.out.error_line(), HasSubstr("ended before"));
     EXPECT_THAT(mock.out.text(), HasSubstr("\"bananas\""));
     return;
   }
-  EXPECT_TRUE(mock.out.end) << mock.out.error;
+  EXPECT_TRUE(mock.out.end) << mock.out.error_line();
   if (mock.text.find("candidatesTokenCount") != std::string::npos) {
     EXPECT_GT(mock.out.counts.output, 0);
   }
   if (has("parallel-calls")) {
-    EXPECT_EQ(mock.out.count("call 0 "), 3u);
+    EXPECT_EQ(mock.out.calls().size(), 3u);
   }
   if (has("function-call")) {
-    EXPECT_EQ(mock.out.lines.back(), finish_line(StopReason::tool_calls));
+    EXPECT_EQ(mock.out.lines().back(), finish_line(StopReason::tool_calls));
   }
   if (has("no-arguments") || has("empty-arguments")) {
-    EXPECT_EQ(mock.out.lines.front(), "call 0 0 call_7_0 current_time {}");
+    EXPECT_EQ(mock.out.lines().front(), "call 0 0 call_7_0 current_time {}");
   }
   if (has("thought-summary")) {
-    EXPECT_GT(mock.out.count("reasoning 0 "), 0u);
+    EXPECT_GT(mock.out.count(ChatEvent::Kind::reasoning), 0u);
   }
   if (has("thought-summary-signature")) {
-    EXPECT_GT(mock.out.count("signature 0 "), 0u);
+    EXPECT_GT(mock.out.count(ChatEvent::Kind::signature), 0u);
   }
   if (has("thought-summary")) {
     EXPECT_GT(mock.out.counts.reasoning, 0);
   }
   if (has("citations") || has("grounding.json") || has("url-context")) {
-    EXPECT_GT(mock.out.count("citation 0 "), 0u);
+    EXPECT_GT(mock.out.count(ChatEvent::Kind::citation), 0u);
   }
   if (has("implicit-caching")) {
     EXPECT_EQ(mock.out.counts.cached_input, 11243);
@@ -249,17 +186,17 @@ void check_success(const Mock& mock) {
 void check_failure(const Mock& mock) {
   const auto has = [&](std::string_view word) { return mock.name.find(word) != std::string::npos; };
   if (has("finish-reason-safety") || has("recitation")) {
-    EXPECT_EQ(mock.out.lines.back(), finish_line(StopReason::content_filter));
+    EXPECT_EQ(mock.out.lines().back(), finish_line(StopReason::content_filter));
     EXPECT_TRUE(mock.out.end);
   } else if (has("prompt-blocked") || has("only-prompt-feedback")) {
-    EXPECT_THAT(mock.out.error, HasSubstr("400 content_filter the upstream's safety system blocked the prompt"));
+    EXPECT_THAT(mock.out.error_line(), HasSubstr("400 content_filter the upstream's safety system blocked the prompt"));
   } else if (has("unknown-enum-finish-reason") || has("unknown-finish-enum")) {
-    EXPECT_EQ(mock.out.lines.back(), finish_line(StopReason::stop)) << "a new reason, and there is content";
+    EXPECT_EQ(mock.out.lines().back(), finish_line(StopReason::stop)) << "a new reason, and there is content";
   } else if (has("error-mid-stream")) {
     EXPECT_THAT(mock.out.text(), HasSubstr("First "));
-    EXPECT_THAT(mock.out.error, HasSubstr("The operation was cancelled."));
+    EXPECT_THAT(mock.out.error_line(), HasSubstr("The operation was cancelled."));
   } else {
-    EXPECT_THAT(mock.out.error, HasSubstr(" 502 upstream_error "));
+    EXPECT_THAT(mock.out.error_line(), HasSubstr(" 502 upstream_error "));
     EXPECT_FALSE(mock.out.end);
   }
 }
@@ -301,15 +238,15 @@ TEST(VertexCodec, GooglesMockAnswers) {
         continue;
       }
       mock.stream = mock.name.starts_with("streaming");
-      GeminiRig rig(Protocol::openai_chat, "{}", mock.stream);
-      mock.out = mock.stream ? decode_split_everywhere(*vertex, rig, "m", mock.text)
-                             : decode_whole(*vertex, rig, "m", mock.text);
+      CodecRig rig(Protocol::openai_chat, "", mock.stream);
+      mock.out =
+          mock.stream ? decode_every_way(*vertex, rig, "m", mock.text) : decode_whole(*vertex, rig, "m", mock.text);
       const bool success = mock.name.find("success") != std::string::npos;
       success ? check_success(mock) : check_failure(mock);
       (success ? good : bad) += 1;
-      GeminiRig same(Protocol::gemini_generate, "{}", mock.stream);
-      const Decoded native = mock.stream ? decode_split_everywhere(*vertex, same, "m", mock.text)
-                                         : decode_whole(*vertex, same, "m", mock.text);
+      CodecRig same(Protocol::gemini_generate, "", mock.stream);
+      const Decoded native =
+          mock.stream ? decode_every_way(*vertex, same, "m", mock.text) : decode_whole(*vertex, same, "m", mock.text);
       if (success) {
         EXPECT_EQ(native.bytes, mock.text);
       }

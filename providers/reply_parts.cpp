@@ -1,0 +1,47 @@
+#include "providers/reply_parts.h"
+
+#include <utility>
+
+namespace weir::providers {
+namespace {
+
+constexpr size_t kDetailBytesMax = 2048;
+
+}  // namespace
+
+Error upstream_fault(std::string detail) {
+  return {ErrorKind::upstream, "upstream", Retry::other_target, 502, std::move(detail), "upstream_error"};
+}
+
+Error hollow_answer(std::string_view member) {
+  return upstream_fault("the upstream's answer has no \"" + std::string(member) + "\"");
+}
+
+Error stream_cut_off() {
+  return upstream_fault("the upstream's stream ended before its end mark");
+}
+
+Error stream_event_too_large() {
+  return upstream_fault("the upstream sent a stream event larger than 16 MiB");
+}
+
+Error stream_error(std::string code, std::string message) {
+  if (message.empty()) message = "the upstream reported an error inside its stream";
+  if (message.size() > kDetailBytesMax) message.resize(kDetailBytesMax);
+  const ErrorKind kind = classify_code(0, code, message);
+  const Retry retry = retry_of(kind);
+  return {kind, "upstream", retry, retry == Retry::no ? 400 : 502, std::move(message), std::move(code)};
+}
+
+void pass_data(std::string_view raw, ReplyBatch& batch) {
+  if (!batch.segments.empty()) {
+    Segment& last = batch.segments.back();
+    if (last.kind == Segment::Kind::data && last.bytes.data() + last.bytes.size() == raw.data()) {
+      last.bytes = {last.bytes.data(), last.bytes.size() + raw.size()};
+      return;
+    }
+  }
+  batch.segments.push_back({Segment::Kind::data, raw});
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,110 @@
+// What the decoders of answers share: usage as it becomes known, segments that pass, faults of an upstream's, and the
+// loop over a stream's events. One decoder owns each object.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "providers/classify.h"
+#include "providers/codec.h"
+#include "providers/net/sse.h"
+
+namespace weir::providers {
+
+/// An answer that makes no sense: kind upstream, status 502, worth another target.
+Error upstream_fault(std::string detail);
+/// A whole answer that lacks the member without which it says nothing.
+Error hollow_answer(std::string_view member);
+/// A stream that ended, or is as large as nobody reads, before its end mark.
+Error stream_cut_off();
+Error stream_event_too_large();
+
+/// An error inside an answer whose status was good, by its code (or type) and message; a detail of at most 2 KiB. What
+/// is the caller's fault has status 400, the rest 502.
+Error stream_error(std::string code, std::string message);
+
+/// Adds bytes that pass as they came, to the segment before them where they follow it in memory.
+void pass_data(std::string_view raw, ReplyBatch& batch);
+
+/// Usage of one answer: what was reported, the maximum of several reports; until then an estimate of about four bytes a
+/// token, and at least one token a piece.
+class UsageMeter {
+ public:
+  /// `request_bytes`: of the client's body, by which the input is estimated.
+  explicit UsageMeter(size_t request_bytes) : input_estimate_(static_cast<int64_t>(request_bytes / 4) + 1) {}
+  /// A piece of the answer was seen.
+  void saw(size_t bytes) {
+    text_bytes_ += static_cast<int64_t>(bytes);
+    ++pieces_;
+  }
+  void saw_text(std::string_view text) {
+    if (!text.empty()) saw(text.size());
+  }
+  /// Counts of an answer that may still grow.
+  void raise(const config::TokenCounts& counts) { known_.raise(counts); }
+  /// Counts that hold for the whole answer.
+  void report(const config::TokenCounts& counts) {
+    known_.raise(counts);
+    known_.reported = true;
+  }
+  bool reported() const { return known_.reported; }
+  Usage usage() const {
+    Usage out = known_;
+    if (out.reported) return out;
+    if (out.counts.input == 0) out.counts.input = input_estimate_;
+    out.counts.output = std::max({out.counts.output, pieces_, (text_bytes_ + 3) / 4});
+    return out;
+  }
+
+ private:
+  Usage known_;
+  int64_t input_estimate_;
+  int64_t text_bytes_ = 0;
+  int64_t pieces_ = 0;
+};
+
+/// Hands the events that `bytes` complete to `event(const SseEvent&)`, up to an error in `batch`.
+template <class OnEvent>
+void feed_events(SseScanner& scanner, std::string_view bytes, ReplyBatch& batch, const OnEvent& event) {
+  scanner.feed(bytes);
+  SseEvent next;
+  while (!batch.error && scanner.next(next)) event(next);
+  if (scanner.too_large() && !batch.error) batch.error = stream_event_too_large();
+}
+
+/// The events of a stream mostly differ in nothing but their text: what stands before and behind it is kept, and an
+/// event with the same surroundings has the same meaning without another look.
+class AlikeEvents {
+ public:
+  /// `text`: the inside of the string that may differ, a part of the event's bytes; elsewhere nothing is learnt.
+  void learn(const SseEvent& event, std::string_view text) {
+    if (text.data() < event.raw.data() || text.data() + text.size() > event.raw.data() + event.raw.size()) return;
+    head_.assign(event.raw.data(), text.data());
+    tail_.assign(text.data() + text.size(), event.raw.data() + event.raw.size());
+  }
+  /// feed_events, but that events like the learnt one go to `alike(raw, text)`.
+  template <class OnAlike, class OnEvent>
+  void feed(SseScanner& scanner, std::string_view bytes, ReplyBatch& batch, const OnAlike& alike,
+            const OnEvent& event) const {
+    scanner.feed(bytes);
+    SseEvent next;
+    std::string_view raw;
+    std::string_view text;
+    while (!batch.error) {
+      if (!head_.empty() && scanner.next_like(head_, tail_, raw, text))
+        alike(raw, text);
+      else if (scanner.next(next))
+        event(next);
+      else
+        break;
+    }
+    if (scanner.too_large() && !batch.error) batch.error = stream_event_too_large();
+  }
+
+ private:
+  std::string head_;
+  std::string tail_;
+};
+
+}  // namespace weir::providers

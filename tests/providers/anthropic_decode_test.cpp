@@ -1,0 +1,175 @@
+// The anthropic codec's answers: every kind of block, errors and broken streams, estimates, damaged bytes. Recorded
+// traffic is in wire_corpus_test.cpp.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "providers/anthropic.h"
+#include "tests/providers/codec_rig.h"
+
+namespace weir::providers {
+namespace {
+
+using Kind = ChatEvent::Kind;
+
+const Codec& codec() {
+  static const std::unique_ptr<Codec> made = make_anthropic_codec({}, "");
+  return *made;
+}
+
+Protocol client(bool native) {
+  return native ? Protocol::anthropic_messages : Protocol::openai_chat;
+}
+
+Decoded decode(const std::vector<std::string_view>& pieces, bool native) {
+  CodecRig rig(client(native), "", true);
+  return decode_pieces(codec(), rig, "a", pieces);
+}
+
+Decoded decode_body(std::string_view body, bool native) {
+  CodecRig rig(client(native));
+  return decode_whole(codec(), rig, "a", body);
+}
+
+/// Anthropic's events have their type in an event line too.
+std::string stream(std::initializer_list<std::string_view> events) {
+  return sse(events, true);
+}
+
+TEST(AnthropicDecode, EveryKindOfBlock) {
+  const std::string text = stream(
+      {R"({"type":"message_start","message":{"usage":{"input_tokens":10,"cache_creation_input_tokens":30,
+"cache_read_input_tokens":5,"cache_creation":{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":20},"output_tokens":1}}})",
+       R"({"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}})",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"a\n\u00e9\ud83d\ude00"}})",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"b\\\""}  })",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s"}})",
+       R"({"type":"content_block_stop","index":0})",
+       R"({"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"enc"}})",
+       R"({"type":"content_block_stop","index":1})",
+       R"({"type":"content_block_start","index":2,"content_block":{"type":"server_tool_use","id":"s","name":"web_search"}})",
+       R"({"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"q\""}})",
+       R"({"type":"content_block_stop","index":2})",
+       R"({"type":"content_block_start","index":3,"content_block":{"type":"text","text":""}})",
+       R"({"type":"ping"})",
+       R"({"type":"a_new_kind_of_event","x":{}})",
+       R"({"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"hi"}})",
+       R"({"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":" there"}   })",
+       R"({"type":"content_block_delta","index":3,"delta":{"type":"citations_delta","citation":{"type":"char_location"}}})",
+       R"({"type":"content_block_stop","index":3})",
+       R"({"type":"content_block_start","index":4,"content_block":{"type":"tool_use","id":"t1","name":"f","input":{}}})",
+       R"({"type":"content_block_delta","index":4,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}})",
+       R"({"type":"content_block_delta","index":4,"delta":{"type":"input_json_delta","partial_json":"1}"}})",
+       R"({"type":"content_block_stop","index":4})",
+       R"({"type":"content_block_start","index":5,"content_block":{"type":"tool_use","id":"t2","name":"g","input":{}}})",
+       R"({"type":"content_block_delta","index":5,"delta":{"type":"input_json_delta","partial_json":""}})",
+       R"({"type":"content_block_stop","index":5})",
+       R"({"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"input_tokens":10,"cache_creation_input_tokens":30,
+"cache_read_input_tokens":5,"output_tokens":50,"output_tokens_details":{"thinking_tokens":7}}})",
+       R"({"type":"message_stop"})"});
+  CodecRig rig(Protocol::openai_chat, "", true);
+  const Decoded out = decode_every_way(codec(), rig, "a", text);
+  EXPECT_TRUE(out.end && out.reported);
+  EXPECT_EQ(out.all(Kind::reasoning), "a\n\u00e9\U0001F600b\\\"");
+  EXPECT_EQ(out.all(Kind::text), "hi there");
+  EXPECT_EQ(out.all(Kind::tool_call), R"({"a":1}{})") << "a call without arguments has an empty object";
+  EXPECT_EQ(out.stop(), StopReason::tool_calls);
+  EXPECT_EQ(out.counts.input, 45);
+  EXPECT_EQ(out.counts.cached_input, 5);
+  EXPECT_EQ(out.counts.cache_write_5m, 10);
+  EXPECT_EQ(out.counts.cache_write_1h, 20);
+  EXPECT_EQ(out.counts.output, 50);
+  EXPECT_EQ(out.counts.reasoning, 7);
+  std::vector<Kind> kinds;
+  for (const ChatEvent& event : out.events)
+    if (kinds.empty() || kinds.back() != event.kind) kinds.push_back(event.kind);
+  EXPECT_THAT(kinds, testing::ElementsAre(Kind::reasoning, Kind::signature, Kind::text, Kind::citation, Kind::tool_call,
+                                          Kind::finish));
+}
+
+TEST(AnthropicDecode, ErrorsBreaksAndEstimates) {
+  const Decoded error =
+      decode({stream({R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})"})}, true);
+  EXPECT_TRUE(error.error && !error.bytes.empty());
+  const std::string begun =
+      stream({R"({"type":"message_start","message":{"usage":{"input_tokens":10,"output_tokens":1}}})",
+              R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",
+              R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"some words of text"}})"});
+  const Decoded broken = decode({begun}, false);
+  EXPECT_TRUE(broken.error && !broken.end && !broken.reported);
+  EXPECT_EQ(broken.counts.input, 10);
+  EXPECT_EQ(broken.counts.output, 5) << "what came is charged as an estimate";
+  for (const char* reason : {"end_turn", "max_tokens", "stop_sequence", "refusal", "pause_turn",
+                             "model_context_window_exceeded", "something_new"}) {
+    const std::string text = begun + "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"" +
+                             std::string(reason) + "\"},\"usage\":{\"output_tokens\":2}}\n\n";
+    EXPECT_TRUE(decode({text}, false).end) << reason;
+  }
+  EXPECT_TRUE(decode_body("not json", false).error);
+  EXPECT_TRUE(decode({"data: [1,2]\n\ndata: {\"type\":\"content_block_delta\",\"index\":9}\n\n"}, false).error);
+}
+
+TEST(AnthropicDecode, DamagedBytesEndInAnErrorOrAnAnswer) {
+  const auto streams = files_of(shared_wire() / "best/anthropic", "", ".response.sse");
+  const std::string own = stream(
+      {R"({"type":"message_start","message":{"usage":{"input_tokens":10}}})",
+       R"({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}})",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}})",
+       R"({"type":"content_block_stop","index":0})",
+       R"({"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":1}})"});
+  std::mt19937 random(7);
+  constexpr std::string_view kBytes = "{}[]\",:0n\\\n-9u";
+  for (int round = 0; round < 400; ++round) {
+    std::string text = streams.empty() || round % 2 == 0 ? own : read_file(streams[random() % streams.size()]);
+    for (int change = 0; change < 1 + round % 6; ++change)
+      text[random() % text.size()] = kBytes[random() % kBytes.size()];
+    const size_t at = random() % text.size();
+    const std::vector<std::string_view> pieces = {std::string_view(text).substr(0, at),
+                                                  std::string_view(text).substr(at)};
+    const std::string rest = text.substr(std::min(text.find('{'), text.size()));
+    for (const bool native : {true, false}) {
+      const Decoded out = decode(pieces, native);
+      EXPECT_TRUE(out.end || out.error);
+      const Decoded whole = decode_body(rest, native);
+      EXPECT_TRUE(whole.end || whole.error);
+    }
+  }
+}
+
+TEST(AnthropicDecode, UsageIsMarkedWhereTheCostGoes) {
+  CodecRig rig(Protocol::anthropic_messages, "", true);
+  const auto decoder = codec().decoder(rig.attempt("a"));
+  ReplyBatch batch;
+  const std::string text =
+      stream({R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}})"});
+  decoder->feed(text, batch);
+  ASSERT_EQ(batch.segments.size(), 1U);
+  EXPECT_EQ(batch.segments[0].kind, Segment::Kind::usage);
+  EXPECT_EQ(batch.segments[0].bytes.substr(batch.segments[0].usage_object), "\"output_tokens\":2}}\n\n");
+}
+
+TEST(AnthropicDecode, BareEventsBecomeServerSentOnes) {
+  CodecRig rig(Protocol::anthropic_messages, "", true);
+  const auto decoder = make_anthropic_decoder(rig.attempt("a"));
+  ReplyBatch batch;
+  decoder->event(R"({"type":"ping"})", batch);
+  decoder->event("{\"type\":\n\"message_stop\"}", batch);
+  std::string bytes;
+  for (const Segment& segment : batch.segments) bytes += segment.bytes;
+  EXPECT_EQ(bytes,
+            "event: ping\ndata: {\"type\":\"ping\"}\n\nevent: message_stop\ndata: {\"type\": \"message_stop\"}\n\n");
+  batch.clear();
+  decoder->finish(batch);
+  EXPECT_TRUE(batch.end);
+}
+
+TEST(AnthropicDecode, CountingTokensIsFree) {
+  CodecRig rig(Protocol::anthropic_count);
+  const Decoded out = decode_whole(codec(), rig, "a", R"({"input_tokens":14})");
+  EXPECT_TRUE(out.end && out.reported);
+  EXPECT_EQ(out.counts, config::TokenCounts{});
+}
+
+}  // namespace
+}  // namespace weir::providers
