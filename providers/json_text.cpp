@@ -169,13 +169,6 @@ void append_quoted(std::string_view text, std::string& out) {
   out.append(text.substr(from)).push_back('"');
 }
 
-std::string quoted(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + 2);
-  append_quoted(text, out);
-  return out;
-}
-
 MemberRange find_member(std::string_view json, std::string_view key) {
   size_t at = skip_space(json, json.find('{') + 1);
   size_t comma_before = 0;  // 0: this is the first member

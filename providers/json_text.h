@@ -22,9 +22,6 @@ inline std::string quoted(std::string_view text) {
   return out;
 }
 
-/// The same as a text of its own.
-std::string quoted(std::string_view text);
-
 /// The range [begin, end) of the outermost object's member `key` in `json`, with the comma that goes with it, so that
 /// the rest is an object again when it is cut out; both 0 if there is none. Keys written with escapes are not found.
 /// REQUIRES: `json` is a valid JSON object.

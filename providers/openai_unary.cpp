@@ -347,7 +347,7 @@ void UnaryDecoder::finish(ReplyBatch& batch) {
   SseEvent last;
   if (!began_ && !opening_.empty()) {
     audio_ = true;
-    raw(opening_, batch);
+    pass_data(opening_, batch);
   }
   if (!audio_ && scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
