@@ -132,6 +132,7 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
   if (auto cleaned = without_foreign_thinking(body.json)) {
     const std::string_view kept = out.keep(std::move(*cleaned));
     if (auto marked = mark_call(body.protocol, kept)) body = std::move(*marked);
+    out.dropped = kReasoningOfOthers;
   }
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;

@@ -43,7 +43,7 @@ class Turns {
   /// Null where the part has no block of its own.
   Json block(const Part& part, const std::string& where);
   Json media_block(const Part& part, const std::string& where);
-  Json reasoning_block(const Part& part);
+  Json reasoning_block(const Part& part) const;
   Json call_block(const ToolCall& call, const std::string& where);
   void add(std::string_view role, Json block);
   std::string where(size_t part) const {
@@ -103,7 +103,7 @@ Json Turns::media_block(const Part& part, const std::string& where) {
   return block;
 }
 
-Json Turns::reasoning_block(const Part& part) {
+Json Turns::reasoning_block(const Part& part) const {
   if (part.signer != Signer::anthropic) return nullptr;
   Json block;
   if (!part.redacted.empty()) {
@@ -150,7 +150,9 @@ Json Turns::block(const Part& part, const std::string& where) {
       refusals_.must_say(where, "Claude takes no audio");
       return nullptr;
     case Part::Kind::reasoning:
-      return reasoning_block(part);  // takes no cache_control
+      out = reasoning_block(part);
+      if (out.is_null()) refusals_.leave_out(kReasoningOfOthers);
+      return out;  // takes no cache_control
     case Part::Kind::tool_call:
       out = call_block(part.call, where);
       break;

@@ -2,6 +2,7 @@
 // but for the clock that a chat template may ask; any thread.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -13,9 +14,11 @@ namespace weir::providers {
 /// What the engine cannot do is refused, never ignored. Errors: bad_request with `param`.
 Result<void> check_local_request(const ChatRequest& request, const engine::Engine& engine);
 
-/// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
+/// One prompt through the chat template; of a completion as many as the client sent, without one. What an engine of our
+/// own has no use for (cache_control, a wish to think where the template has no word for it) is named in `left_out`,
+/// with commas. Errors: bad_request.
 Result<std::vector<std::vector<engine::TokenId>>> local_prompts(const ChatRequest& request,
-                                                                const engine::Engine& engine);
+                                                                const engine::Engine& engine, std::string& left_out);
 
 /// All but the prompt. `choice` counts over all prompts: it parts the seeds.
 engine::GenerateRequest local_generate_request(const ChatRequest& request, const Attempt& attempt,
