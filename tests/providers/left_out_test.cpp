@@ -57,7 +57,9 @@ TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
   tool.cache = text.cache;
   rig.request.tools.push_back(tool);
   EXPECT_EQ(encode(*cohere(), rig, "command-a").dropped, "cache_control");
+  rig.body.protocol = Protocol::anthropic_messages;  // else the body passes as it is
   EXPECT_EQ(encode(*openai(), rig, "gpt-5").dropped, "cache_control");
+  rig.body.protocol = Protocol::openai_chat;
   EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "cache_control");
   const Encoded claude = encode(*anthropic(), rig, "claude-sonnet-4-5");
   EXPECT_EQ(claude.dropped, "");
@@ -70,13 +72,34 @@ TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
   turn.parts.push_back(Part::of_text("done"));
   rig.request.messages = {said(Role::user, Part::of_text("hi")), turn, said(Role::user, Part::of_text("more"))};
   EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").dropped, "messages.reasoning");
+  rig.body.protocol = Protocol::anthropic_messages;
   EXPECT_EQ(encode(*openai(), rig, "gpt-5").dropped, "messages.reasoning");
+  rig.body.protocol = Protocol::openai_chat;
   EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "");
   rig.request.messages[1].parts[0] = thought("", "", Signer::anthropic);
   rig.request.messages[1].parts[0].redacted = "encrypted";
   EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "messages.reasoning");
   EXPECT_EQ(encode(*cohere(), rig, "command-a").dropped, "messages.reasoning");
   EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").dropped, "");
+}
+
+TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
+  GeminiRig messages(Protocol::anthropic_messages, R"({"model":"public","max_tokens":9,"messages":[
+      {"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},
+      {"type":"text","text":"done"},{"type":"thinking","thinking":"","signature":"weir:gemini:c2ln"}]}]})");
+  messages.body = *mark_call(Protocol::anthropic_messages, messages.json);
+  const Encoded claude = encode(*anthropic(), messages, "claude-sonnet-4-5");
+  EXPECT_EQ(claude.dropped, "messages.reasoning");
+  EXPECT_EQ(claude.json()["messages"][1]["content"], Json::parse(R"([{"type":"text","text":"done"}])"));
+
+  // base64 of "weir:anthropic:sig", as a client of Gemini's got it
+  GeminiRig contents(Protocol::gemini_generate, R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},
+      "thoughtSignature":"d2VpcjphbnRocm9waWM6c2ln"},{"text":"x","thoughtSignature":"b3du"}]}]})");
+  const Encoded google = encode(*gemini(), contents, "gemini-3-pro");
+  EXPECT_EQ(google.dropped, "messages.reasoning");
+  const Json parts = google.json()["contents"][0]["parts"];
+  EXPECT_EQ(parts[0]["thoughtSignature"], "skip_thought_signature_validator");
+  EXPECT_EQ(parts[1]["thoughtSignature"], "b3du");
 }
 
 TEST(LeftOut, CohereIsToldOfAFailedCallInWords) {
