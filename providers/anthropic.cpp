@@ -3,6 +3,7 @@
 #include "providers/anthropic.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -49,6 +50,8 @@ std::string without_members(std::string json, std::initializer_list<std::string_
 
 bool foreign_thinking(const nlohmann::ordered_json& block) {
   if (!block.is_object()) return false;
+  // Thinking of a family that signs none, as we gave it to the client.
+  if (block.contains("signature") && block["signature"] == "") return true;
   for (const char* key : {"signature", "data"}) {
     const auto found = block.find(key);
     if (found == block.end() || !found->is_string()) continue;
@@ -59,10 +62,14 @@ bool foreign_thinking(const nlohmann::ordered_json& block) {
   return false;
 }
 
-/// The body without the thinking blocks whose wrapped signature is another family's: they came from us, and Claude
-/// refuses signatures that are not its own. Unset: there are none, which two searches tell of nearly every body.
+/// The body without the thinking blocks that are unsigned or whose wrapped signature is another family's: they came
+/// from us, and Claude refuses signatures that are not its own. Unset: there are none, which three searches tell of
+/// nearly every body.
 std::optional<std::string> without_foreign_thinking(std::string_view json) {
-  if (json.find("\"weir:") == std::string_view::npos) return {};
+  constexpr auto kMarks = std::to_array<std::string_view>({"\"weir:", R"("signature":"")", R"("signature": "")"});
+  if (std::none_of(kMarks.begin(), kMarks.end(),
+                   [&](std::string_view mark) { return json.find(mark) != std::string_view::npos; }))
+    return {};
   auto body = nlohmann::ordered_json::parse(json, nullptr, false);
   if (!body.is_object() || !body.contains("messages") || !body["messages"].is_array()) return {};
   for (auto& message : body["messages"]) {
@@ -132,6 +139,7 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
   if (auto cleaned = without_foreign_thinking(body.json)) {
     const std::string_view kept = out.keep(std::move(*cleaned));
     if (auto marked = mark_call(body.protocol, kept)) body = std::move(*marked);
+    out.dropped = kReasoningOfOthers;
   }
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;

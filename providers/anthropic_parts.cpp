@@ -33,7 +33,7 @@ class Turns final : public BlockTurns {
   /// Null where the part has no block of its own.
   Json block(const Part& part, const std::string& where);
   Json media_block(const Part& part, const std::string& where);
-  Json reasoning_block(const Part& part);
+  Json reasoning_block(const Part& part) const;
   Json call_block(const ToolCall& call, const std::string& where);
 
   AnthropicMessages out_;
@@ -75,7 +75,7 @@ Json Turns::media_block(const Part& part, const std::string& where) {
   return block;
 }
 
-Json Turns::reasoning_block(const Part& part) {
+Json Turns::reasoning_block(const Part& part) const {
   if (part.signer != Signer::anthropic) return nullptr;
   Json block;
   if (!part.redacted.empty()) {
@@ -119,7 +119,9 @@ Json Turns::block(const Part& part, const std::string& where) {
       refusals_.must_say(where, "Claude takes no audio");
       return nullptr;
     case Part::Kind::reasoning:
-      return reasoning_block(part);  // takes no cache_control
+      out = reasoning_block(part);
+      if (out.is_null()) refusals_.leave_out(kReasoningOfOthers);
+      return out;  // takes no cache_control
     case Part::Kind::tool_call:
       out = call_block(part.call, where);
       break;

@@ -132,7 +132,10 @@ class Turns final : public BlockTurns {
 };
 
 void Turns::add_cache_point(std::string_view role, const Json& cache) {
-  if (Json point = converse_cache_point(cache, family_); !point.is_null()) add(role, std::move(point));
+  if (Json point = converse_cache_point(cache, family_); !point.is_null())
+    add(role, std::move(point));
+  else if (!cache.is_null())
+    refusals_.leave_out("cache_control");
 }
 
 Json Turns::image(const Media& media, const std::string& where) {
@@ -237,8 +240,11 @@ Json Turns::block(const Part& part, const std::string& where) {
       return document(part.media, where);
     case Part::Kind::audio:
       return audio(part.media, where);
-    case Part::Kind::reasoning:
-      return reasoning(part);
+    case Part::Kind::reasoning: {
+      Json thought = reasoning(part);
+      if (thought.is_null()) refusals_.leave_out(kReasoningOfOthers);
+      return thought;
+    }
     case Part::Kind::tool_call:
       return call(part.call, where);
   }
@@ -258,6 +264,8 @@ void Turns::system(const Message& message) {
     out_.system.push_back(std::move(text));
     if (Json point = converse_cache_point(part.cache, family_); !point.is_null())
       out_.system.push_back(std::move(point));
+    else if (!part.cache.is_null())
+      refusals_.leave_out("cache_control");
   }
 }
 

@@ -318,7 +318,9 @@ bool Marker::choices(std::string_view key, Value value) {
 bool Marker::output_limit(std::string_view key, Value value, ByteRange& range) {
   range = scalar_range(value);
   std::optional<int64_t> limit;
-  const int64_t least = body_.protocol == Protocol::openai_completions ? 0 : 1;
+  // Anthropic's 0 writes the prompt to the cache and says nothing.
+  const bool zero = body_.protocol == Protocol::openai_completions || body_.protocol == Protocol::anthropic_messages;
+  const int64_t least = zero ? 0 : 1;
   if (!integer(key, value, least, limit)) return false;
   // Where several are given the upstream may go by any of them: the largest is what can be asked of us.
   if (limit) body_.output_tokens_max = std::max(*limit, body_.output_tokens_max.value_or(0));

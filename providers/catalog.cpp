@@ -55,12 +55,14 @@ std::unique_ptr<Provider> make_gemini(Core& core, const config::AccountConfig& a
 /// A service account's key file buys tokens; without one the account has a token or a key of its own.
 std::unique_ptr<Provider> make_vertex(Core& core, const config::AccountConfig& account) {
   std::shared_ptr<const TokenGrant> grant;
+  config::AccountConfig known = account;
   if (const auto file = account.secrets.find("credentials"); file != account.secrets.end()) {
     auto parsed = parse_google_credentials(file->second.reveal(), "accounts." + account.name + ".credentials");
     if (!parsed) return make_broken_provider(std::move(parsed).error());
     grant = std::move(parsed->grant);
+    if (!parsed->quota_project.empty()) known.options.try_emplace("quota_project", parsed->quota_project);
   }
-  return make_remote_provider(core, account, make_vertex_codec, vertex_url(account), std::move(grant));
+  return make_remote_provider(core, known, make_vertex_codec, vertex_url(account), std::move(grant));
 }
 
 /// Bedrock's URL hangs on the region, and the signature on the URL.

@@ -47,6 +47,10 @@ class ReplyDecoder {
 
 using HeaderLookup = std::function<std::optional<std::string_view>(std::string_view name)>;
 
+/// Whether a 2xx answer of this content type to a streaming call is a stream, else it is an error in disguise.
+/// `json_array`: Gemini's form of a stream without alt=sse is asked for.
+bool is_event_stream(std::string_view content_type, bool json_array = false);
+
 class Codec {
  public:
   virtual ~Codec() = default;

@@ -89,6 +89,7 @@ void ChatDecoder::end(const Json& reason, const Json& usage, const std::string& 
     config::TokenCounts counts;
     counts.input = count_of(counted, "input_tokens");
     counts.output = count_of(counted, "output_tokens");
+    counts.cached_input = std::min(count_of(usage, "cached_tokens"), counts.input);
     if (counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax) usage_.report(counts);
   }
   const std::string word = reason.is_string() ? reason.get<std::string>() : std::string();

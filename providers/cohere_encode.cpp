@@ -40,6 +40,7 @@ Json ChatCall::content(const Message& from, const std::string& where) {
   std::string text;
   for (size_t i = 0; i < from.parts.size(); ++i) {
     const Part& part = from.parts[i];
+    if (!part.cache.is_null()) refusals_.leave_out("cache_control");
     const std::string at = where + ".content[" + std::to_string(i) + "]";
     switch (part.kind) {
       case Part::Kind::text:
@@ -65,8 +66,10 @@ Json ChatCall::content(const Message& from, const std::string& where) {
         refusals_.must_say(at, "Cohere takes no files");
         break;
       case Part::Kind::reasoning:
+        if (!part.redacted.empty()) refusals_.leave_out(kReasoningOfOthers);
+        break;  // it stands beside the content, as calls do
       case Part::Kind::tool_call:
-        break;  // they stand beside the content
+        break;
     }
   }
   return only_text ? Json(text) : parts;
@@ -77,6 +80,9 @@ Json ChatCall::message(const Message& from, const std::string& where) {
   if (from.role == Role::tool) {
     out = {{"role", "tool"}, {"tool_call_id", from.tool_call_id}};
     out["content"] = content(from, where);
+    // Cohere has no word for a failed call: its result says so.
+    if (from.tool_failed && out["content"].is_string())
+      out["content"] = kFailedResult + out["content"].get_ref<const std::string&>();
     return out;
   }
   const char* role = from.role == Role::user ? "user" : from.role == Role::assistant ? "assistant" : "system";
@@ -121,6 +127,7 @@ void ChatCall::tools() {
       continue;
     }
     if (choice.kind == ToolChoice::Kind::named && tool.name != choice.name) continue;
+    if (!tool.cache.is_null()) refusals_.leave_out("cache_control");
     strict = strict || tool.strict.value_or(false);
     Json function = {{"name", tool.name}};
     if (!tool.description.empty()) function["description"] = tool.description;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "providers/classify.h"
+#include "providers/gemini_contents.h"
 #include "providers/json_scan.h"
 #include "providers/net/percent.h"
 
@@ -116,22 +117,30 @@ size_t generation_config_open(std::string_view json) {
   return std::string_view::npos;
 }
 
-}  // namespace
-
-std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt) {
-  switch (attempt.body.protocol) {
-    case Protocol::gemini_generate:
-      return make_gemini_native_decoder(attempt);
-    case Protocol::openai_embeddings:
-      return make_gemini_embedding_decoder(attempt);
-    case Protocol::anthropic_count:
-      return make_gemini_count_decoder(attempt);
-    default:
-      return make_gemini_decoder(attempt);
-  }
+/// Where a string begins that is another family's signature as gateway/api/gemini_fields.h gives it to clients: base64
+/// of "weir:…" or "weir-redacted:…". npos: none.
+size_t foreign_signature(std::string_view text, size_t from) {
+  return std::min(text.find("\"d2Vpcjp", from), text.find("\"d2Vpci1", from));
 }
 
-void pass_gemini(const CallBody& body, std::optional<int64_t> cap, EncodedCall& out) {
+/// Gemini refuses a signature that it did not make; this word takes its place, as Google's documentation says.
+void replace_foreign_signatures(EncodedCall& out) {
+  std::vector<std::string_view> pieces;
+  for (std::string_view piece : out.body) {
+    for (size_t at = foreign_signature(piece, 0); at != std::string_view::npos; at = foreign_signature(piece, 0)) {
+      const size_t end = piece.find('"', at + 1);
+      if (end == std::string_view::npos) break;
+      pieces.push_back(piece.substr(0, at + 1));
+      pieces.push_back(kNoSignature);
+      piece.remove_prefix(end);
+      out.dropped = kReasoningOfOthers;
+    }
+    pieces.push_back(piece);
+  }
+  out.body = std::move(pieces);
+}
+
+void pass_members(const CallBody& body, std::optional<int64_t> cap, EncodedCall& out) {
   const std::string_view json = body.json;
   if (!cap) {
     out.body.push_back(json);
@@ -152,6 +161,26 @@ void pass_gemini(const CallBody& body, std::optional<int64_t> cap, EncodedCall& 
   std::string text = "\"maxOutputTokens\":" + number;
   if (!inside) text = "\"generationConfig\":{" + text + "}";
   put(at, at, text + (last ? "" : ","));
+}
+
+}  // namespace
+
+std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt) {
+  switch (attempt.body.protocol) {
+    case Protocol::gemini_generate:
+      return make_gemini_native_decoder(attempt);
+    case Protocol::openai_embeddings:
+      return make_gemini_embedding_decoder(attempt);
+    case Protocol::anthropic_count:
+      return make_gemini_count_decoder(attempt);
+    default:
+      return make_gemini_decoder(attempt);
+  }
+}
+
+void pass_gemini(const CallBody& body, std::optional<int64_t> cap, EncodedCall& out) {
+  pass_members(body, cap, out);
+  if (foreign_signature(body.json, 0) != std::string_view::npos) replace_foreign_signatures(out);
 }
 
 Error classify_google(int status, const HeaderLookup& header, std::string_view body) {

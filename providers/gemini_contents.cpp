@@ -113,6 +113,7 @@ Json Contents::call_part(const Part& part, bool first) {
 
 void Contents::add_part(const Part& part, const std::string& where, Json& parts) {
   Json out = Json::object();
+  if (!part.cache.is_null()) refusals_.leave_out("cache_control");
   switch (part.kind) {
     case Part::Kind::text:
     case Part::Kind::refusal:
@@ -122,7 +123,8 @@ void Contents::add_part(const Part& part, const std::string& where, Json& parts)
       break;
     case Part::Kind::reasoning:
       // What another family encrypted only that family can read.
-      if (part.text.empty() && (part.signer != Signer::gemini || part.signature.empty())) return;
+      if (part.text.empty() && (part.signer != Signer::gemini || part.signature.empty()))
+        return refusals_.leave_out(kReasoningOfOthers);
       out["text"] = part.text;
       out["thought"] = true;
       sign(part, out);

@@ -157,6 +157,7 @@ void Encoder::thinking() {
 }
 
 void Encoder::function(const Tool& tool, const std::string& where, Json& functions) {
+  if (!tool.cache.is_null()) refusals_.leave_out("cache_control");
   Json out = {{"name", tool.name}};
   if (!tool.description.empty()) out["description"] = tool.description;
   const bool takes = tool.parameters.is_object() && !tool.parameters.empty();

@@ -43,11 +43,12 @@ class LocalReply final : public Reply {
     bool first_of_prompt = true;  // its usage counts the prompt
   };
 
-  LocalReply(const Attempt& attempt, std::vector<Choice> choices)
+  LocalReply(const Attempt& attempt, std::vector<Choice> choices, std::string left_out)
       : abort_(attempt.abort),
         waker_(std::make_shared<Waker>(attempt.core)),
         id_(attempt.request_id),
-        choices_(std::move(choices)) {}
+        choices_(std::move(choices)),
+        left_out_(std::move(left_out)) {}
   ~LocalReply() override {
     for (Choice& choice : choices_) choice.stream->notify({});
   }
@@ -55,6 +56,7 @@ class LocalReply final : public Reply {
   LocalReply& operator=(const LocalReply&) = delete;
 
   bool native() const override { return false; }
+  std::string_view dropped() const override { return left_out_; }
   Usage usage() const override;
   Task<void> pull(ReplyBatch& batch) override;
 
@@ -67,6 +69,7 @@ class LocalReply final : public Reply {
   std::shared_ptr<Waker> waker_;
   std::string id_;  // of the request: ids of tool calls are made from it
   std::vector<Choice> choices_;
+  std::string left_out_;
 };
 
 Usage LocalReply::usage() const {
@@ -241,7 +244,7 @@ Task<Result<LocalPrompts>> LocalProvider::prepare(const ChatRequest& request, co
 
 /// How long the prompt is, as Anthropic's count_tokens answers it.
 Result<std::unique_ptr<Reply>> LocalProvider::count(const LocalPrompts& prompts) {
-  std::string body = "{\"input_tokens\":" + std::to_string(prompts.front().size()) + "}";
+  std::string body = "{\"input_tokens\":" + std::to_string(prompts.prompts.front().size()) + "}";
   return std::unique_ptr<Reply>(std::make_unique<WholeReply>(std::move(body)));
 }
 
@@ -249,7 +252,7 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
                                                               const Attempt& attempt) const {
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
   std::vector<LocalReply::Choice> choices;
-  for (const auto& prompt : prompts)
+  for (const auto& prompt : prompts.prompts)
     for (int32_t i = 0; i < request.n; ++i) {
       auto generate = local_generate_request(request, attempt, engine_, static_cast<int32_t>(choices.size()));
       generate.prompt = prompt;
@@ -260,7 +263,7 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
       choice.first_of_prompt = i == 0;
       choices.push_back(std::move(choice));
     }
-  return std::unique_ptr<Reply>(std::make_unique<LocalReply>(attempt, std::move(choices)));
+  return std::unique_ptr<Reply>(std::make_unique<LocalReply>(attempt, std::move(choices), prompts.left_out));
 }
 
 }  // namespace

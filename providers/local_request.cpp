@@ -1,10 +1,13 @@
 #include "providers/local_request.h"
 
 #include <algorithm>
+#include <array>
 #include <random>
 
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "providers/reasoning.h"
+#include "providers/refusals.h"
 
 namespace weir::providers {
 namespace {
@@ -34,6 +37,37 @@ std::string_view role_name(Role role) {
   return "user";
 }
 
+/// Names go into a header of the answer.
+bool is_header_name(std::string_view name) {
+  constexpr size_t kNameBytesMax = 64;
+  return !name.empty() && name.size() <= kNameBytesMax && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-' || c == '[' || c == ']';
+  });
+}
+
+void append_left_out(std::string& list, std::string_view name) {
+  constexpr size_t kListBytesMax = 512;
+  if (list.size() + name.size() > kListBytesMax) return;
+  if (!list.empty()) list += ",";
+  list += name;
+}
+
+/// Hints and names that make no difference to an engine of our own, and fields that nobody here knows.
+void note_left_out(const ChatRequest& request, std::string& left_out) {
+  bool cache =
+      std::any_of(request.tools.begin(), request.tools.end(), [](const Tool& t) { return !t.cache.is_null(); });
+  for (const Message& message : request.messages)
+    for (const Part& part : message.parts) cache = cache || !part.cache.is_null();
+  if (cache) append_left_out(left_out, "cache_control");
+  if (!request.metadata.is_null() && !request.metadata.empty()) append_left_out(left_out, "metadata");
+  const std::string& tier = request.service_tier;
+  if (!tier.empty() && tier != "auto" && tier != "default") append_left_out(left_out, "service_tier");
+  for (const Json* fields : {&request.unmodelled, &request.extensions})
+    for (const auto& [name, value] : fields->items())
+      if (is_header_name(name)) append_left_out(left_out, name);
+}
+
 bool is_media(const Part& part) {
   return part.kind == Part::Kind::image || part.kind == Part::Kind::audio || part.kind == Part::Kind::file;
 }
@@ -45,7 +79,10 @@ Result<Json> template_messages(const ChatRequest& request) {
     const Message& message = request.messages[i];
     if (std::any_of(message.parts.begin(), message.parts.end(), is_media))
       return refused("messages[" + std::to_string(i) + "].content", "this model takes text parts only");
-    Json out = {{"role", role_name(message.role)}, {"content", message.text()}};
+    Json out = {{"role", role_name(message.role)},
+                {"content", (message.tool_failed ? kFailedResult : "") + message.text()}};
+    // Templates of models that think take their earlier thoughts apart from what they said, and keep what they need.
+    if (std::string thought = message.reasoning(); !thought.empty()) out["reasoning_content"] = std::move(thought);
     if (!message.name.empty()) out["name"] = message.name;
     if (!message.tool_call_id.empty()) out["tool_call_id"] = message.tool_call_id;
     for (const ToolCall& call : message.tool_calls()) {
@@ -71,7 +108,35 @@ Result<void> check_size(std::string_view text, const engine::Engine& engine) {
   return error;
 }
 
-Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine) {
+/// The variables by which templates are told to think or not: Qwen's and GLM's, DeepSeek's and Granite's, gpt-oss's.
+Json thinking_variables(const ReasoningAsk& ask, bool think) {
+  Json out = {{"enable_thinking", think}, {"thinking", think}};
+  if (think && !ask.effort.empty()) out["reasoning_effort"] = ask.effort;
+  if (think && ask.effort.empty() && ask.budget_tokens) out["reasoning_effort"] = effort_of_budget(*ask.budget_tokens);
+  return out;
+}
+
+/// The prompt's text, told to think as the client asked. A template to which that makes no difference is of a model
+/// that cannot choose: the wish is named in `left_out`.
+Result<std::string> render(const ChatRequest& request, engine::ChatTemplate::Context& context,
+                           const engine::ChatTemplate& chat_template, std::string& left_out) {
+  const Json given = request.template_arguments.is_object() ? request.template_arguments : Json::object();
+  context.extra = given;
+  const ReasoningAsk& ask = request.reasoning;
+  if (!ask.given()) return chat_template.render(context);
+  const bool off = ask.enabled == false || ask.effort == "none" || ask.budget_tokens == int64_t{0};
+  const auto told = [&](bool think) {
+    context.extra = thinking_variables(ask, think);
+    context.extra.update(given);
+    return chat_template.render(context);
+  };
+  const auto opposite = told(off);
+  auto text = told(!off);
+  if (!off && text && opposite && *text == *opposite) append_left_out(left_out, "reasoning_effort");
+  return text;
+}
+
+Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine, std::string& left_out) {
   if (!engine.chat_template())
     return refused("model", "the model of engine \"" + engine.name() + "\" has no chat template");
   auto messages = template_messages(request);
@@ -83,8 +148,7 @@ Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& eng
   context.bos_token = engine.tokenizer()->bos_token();
   context.eos_token = engine.tokenizer()->eos_token();
   context.now = std::chrono::system_clock::now();
-  if (request.template_arguments.is_object()) context.extra = request.template_arguments;
-  auto text = engine.chat_template()->render(context);
+  auto text = render(request, context, *engine.chat_template(), left_out);
   if (!text) return std::move(text).error();
   if (auto fits = check_size(*text, engine); !fits) return std::move(fits).error();
   auto tokens = engine.tokenizer()->encode(*text, {.parse_special = true, .add_special = false});
@@ -124,18 +188,22 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
                    "JSON in the prompt");
   if (request.n > kChoicesMax)
     return refused("n", "n: this model gives at most 16 choices, asked for " + std::to_string(request.n));
+  // Of OpenAI's own fields these change the answer; the others are hints.
+  constexpr auto kMeant =
+      std::to_array<std::string_view>({"audio", "functions", "function_call", "modalities", "web_search_options"});
   for (const auto& [name, value] : request.unmodelled.items())
-    if (request.protocol != Protocol::openai_chat)
+    if (request.protocol != Protocol::openai_chat || std::find(kMeant.begin(), kMeant.end(), name) != kMeant.end())
       return refused(name, name + ": the local engine cannot be told this");
   return {};
 }
 
-Result<std::vector<Prompt>> local_prompts(const ChatRequest& request, const engine::Engine& engine) {
-  std::vector<Prompt> out;
+Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Engine& engine) {
+  LocalPrompts out;
+  note_left_out(request, out.left_out);
   if (request.prompts.empty() && request.token_prompts.empty()) {
-    auto prompt = chat_prompt(request, engine);
+    auto prompt = chat_prompt(request, engine, out.left_out);
     if (!prompt) return std::move(prompt).error();
-    out.push_back(std::move(*prompt));
+    out.prompts.push_back(std::move(*prompt));
     return out;
   }
   const size_t count = (request.prompts.size() + request.token_prompts.size()) * static_cast<size_t>(request.n);
@@ -147,9 +215,9 @@ Result<std::vector<Prompt>> local_prompts(const ChatRequest& request, const engi
     if (auto fits = check_size(text, engine); !fits) return std::move(fits).error();
     auto tokens = engine.tokenizer()->encode(text, {.parse_special = true, .add_special = true});
     if (!tokens) return std::move(tokens).error();
-    out.push_back(std::move(*tokens));
+    out.prompts.push_back(std::move(*tokens));
   }
-  for (const auto& ids : request.token_prompts) out.emplace_back(ids.begin(), ids.end());
+  for (const auto& ids : request.token_prompts) out.prompts.emplace_back(ids.begin(), ids.end());
   return out;
 }
 

@@ -2,6 +2,7 @@
 // but for the clock that a chat template may ask; any thread.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -13,7 +14,13 @@ namespace weir::providers {
 /// What the engine cannot do is refused, never ignored. Errors: bad_request with `param`.
 Result<void> check_local_request(const ChatRequest& request, const engine::Engine& engine);
 
-using LocalPrompts = std::vector<std::vector<engine::TokenId>>;
+/// What a request asks, as token ids.
+struct LocalPrompts {
+  std::vector<std::vector<engine::TokenId>> prompts;
+  /// What an engine of our own has no use for (cache_control, a wish to think where the template has no word for it),
+  /// with commas between.
+  std::string left_out;
+};
 
 /// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
 Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Engine& engine);

@@ -209,6 +209,7 @@ Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& ou
   auto body = mark_call(Protocol::openai_responses, out.keep(std::move(*cleaned)));
   if (!body) return std::move(body).error();
   pass(*body, attempt, out);
+  out.dropped = kReasoningOfOthers;
   return {};
 }
 

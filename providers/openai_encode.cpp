@@ -1,4 +1,5 @@
 // A neutral request as the body of an OpenAI chat completion, for clients that speak another protocol.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "providers/media.h"
@@ -82,6 +83,7 @@ Json ChatBodyEncoder::parts(const std::vector<Part>& in, const std::string& wher
   bool plain = true;
   size_t texts = 0;
   for (const Part& one : in) {
+    if (!one.cache.is_null() && !keep_cache) refusals_.leave_out("cache_control");
     if (one.kind == Part::Kind::reasoning || one.kind == Part::Kind::tool_call) continue;
     plain = plain && one.kind == Part::Kind::text && (one.cache.is_null() || !keep_cache);
     ++texts;
@@ -117,8 +119,13 @@ void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
   out["content"] = empty && !calls.empty() ? Json(nullptr) : content;
   if (!calls.empty()) out["tool_calls"] = std::move(calls);
   // Earlier thinking helps only the models that ask for it back; the others were trained without.
-  if (const std::string thought = in.reasoning(); dialect_.replays_reasoning && !thought.empty())
+  const std::string thought = in.reasoning();
+  const bool thinks =
+      std::any_of(in.parts.begin(), in.parts.end(), [](const Part& one) { return one.kind == Part::Kind::reasoning; });
+  if (dialect_.replays_reasoning && !thought.empty())
     out["reasoning_content"] = thought;
+  else if (thinks)
+    refusals_.leave_out(kReasoningOfOthers);
   if (!in.name.empty()) out["name"] = in.name;
   body_["messages"].push_back(std::move(out));
 }
@@ -126,7 +133,7 @@ void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
 /// Tool messages hold text alone: images of a result follow in a user message, after the last result of the turn.
 void ChatBodyEncoder::tool_result(const Message& in, const std::string& where) {
   std::string text = in.text();
-  if (in.tool_failed) text = "Error: " + text;
+  if (in.tool_failed) text = kFailedResult + text;
   for (size_t i = 0; i < in.parts.size(); ++i) {
     const Part& one = in.parts[i];
     if (one.kind != Part::Kind::image && one.kind != Part::Kind::file && one.kind != Part::Kind::audio) continue;
@@ -231,6 +238,7 @@ void ChatBodyEncoder::tools() {
         refusals_.must_say("tools[" + std::to_string(i) + "]", "a tool that another provider runs itself");
       continue;
     }
+    if (!tool.cache.is_null()) refusals_.leave_out("cache_control");
     Json function = {{"name", tool.name}};
     if (!tool.description.empty()) function["description"] = tool.description;
     if (!tool.parameters.is_null()) function["parameters"] = tool.parameters;

@@ -8,17 +8,33 @@ void append_name(std::string& list, std::string_view name) {
   list += name;
 }
 
+/// As append_name, for a header of the answer: names may hold what a client wrote (metadata's keys).
+void append_to_header(std::string& list, std::string_view name) {
+  constexpr size_t kNameBytesMax = 128;
+  constexpr size_t kListBytesMax = 4096;
+  if (list.size() > kListBytesMax) return;
+  std::string visible(name.substr(0, kNameBytesMax));
+  for (char& c : visible)
+    if (c <= ' ' || c > '~' || c == ',') c = '?';
+  append_name(list, visible);
+}
+
 }  // namespace
 
 Refusals::Refusals(const config::AccountConfig& account) : drop_(account.drop_params) {}
 
 void Refusals::cannot_say(std::string_view field) {
-  append_name(drop_ ? dropped_ : refused_, field);
+  drop_ ? append_to_header(dropped_, field) : append_name(refused_, field);
 }
 
 void Refusals::must_say(std::string_view field, std::string_view why) {
   if (why_.empty()) why_ = why;
   append_name(refused_, field);
+}
+
+void Refusals::leave_out(std::string_view field) {
+  const std::string all = "," + dropped_ + ",";
+  if (all.find("," + std::string(field) + ",") == std::string::npos) append_to_header(dropped_, field);
 }
 
 void Refusals::unmodelled(const ChatRequest& request) {
@@ -49,7 +65,7 @@ void Refusals::prompts(const ChatRequest& request, std::string_view upstream) {
 
 Result<void> Refusals::finish(std::string_view upstream, EncodedCall& out) {
   if (refused_.empty()) {
-    out.dropped = std::move(dropped_);
+    if (!dropped_.empty()) append_name(out.dropped, dropped_);
     return {};
   }
   std::string detail = std::string(upstream) + " cannot be told: " + refused_;

@@ -12,6 +12,11 @@
 
 namespace weir::providers {
 
+/// What leave_out() calls earlier thinking that this upstream cannot verify, or takes none of.
+inline constexpr std::string_view kReasoningOfOthers = "messages.reasoning";
+/// Before the result of a failed tool call, where the upstream has no mark for one.
+inline constexpr const char* kFailedResult = "Error: ";
+
 class Refusals {
  public:
   explicit Refusals(const config::AccountConfig& account);
@@ -19,6 +24,9 @@ class Refusals {
   void cannot_say(std::string_view field);
   /// As cannot_say, but the meaning of the answer hangs on it (tools, an image, response_format): never dropped.
   void must_say(std::string_view field, std::string_view why);
+  /// A hint that changes no answer (cache_control), or what only the family that made it can use (its thinking): always
+  /// left out, and named once. Clients send these unasked with every turn, so refusing them would refuse the client.
+  void leave_out(std::string_view field);
   /// Every field of request.unmodelled, unless the codec speaks the client's protocol.
   void unmodelled(const ChatRequest& request);
   /// The settings of sampling that only OpenAI's API and its compatibles know, where the client gave them: min_p,

@@ -70,14 +70,6 @@ class RemoteProvider final : public Provider {
   std::unique_ptr<TokenSource> tokens_;  // null: the account needs none
 };
 
-/// Whether a 2xx answer to a streaming call with this content type is a stream, else it is an error in disguise. Only
-/// Gemini streams JSON, as one array, to those that did not ask for alt=sse.
-bool is_stream(const CallBody& call, std::string_view content_type) {
-  const auto says = [&](std::string_view what) { return content_type.find(what) != std::string_view::npos; };
-  const bool array = call.protocol == Protocol::gemini_generate && !call.sse;
-  return !says("html") && !says("xml") && (array || !says("json"));
-}
-
 Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attempt) {
   EncodedCall call;
   std::string token;
@@ -102,7 +94,9 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
   }
   // A server may answer a stream request with a JSON body (an error in disguise, or no support for streams), or a page.
   const auto type = head.header("content-type");
-  const bool streamed = attempt.body.stream && (!type || is_stream(attempt.body, *type));
+  const bool streamed =
+      attempt.body.stream &&
+      (!type || is_event_stream(*type, attempt.body.protocol == Protocol::gemini_generate && !attempt.body.sse));
   if (attempt.body.stream && !streamed) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     Error error = codec_->classify(
@@ -126,6 +120,11 @@ class BrokenProvider final : public Provider {
 };
 
 }  // namespace
+
+bool is_event_stream(std::string_view content_type, bool json_array) {
+  const auto says = [&](std::string_view what) { return content_type.find(what) != std::string_view::npos; };
+  return !says("html") && !says("xml") && (json_array || !says("json"));
+}
 
 std::unique_ptr<Provider> make_remote_provider(Core& core, const config::AccountConfig& account, MakeCodec make_codec,
                                                std::string_view default_base_url,

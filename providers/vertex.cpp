@@ -54,6 +54,9 @@ class VertexCodec final : public Codec {
       credential_ = "Authorization: Bearer " + token->second.reveal() + "\r\n";
     else if (!account.api_key.empty())
       credential_ = "x-goog-api-key: " + account.api_key.reveal() + "\r\n";
+    // https://cloud.google.com/docs/quotas/set-quota-project: whom a user's own credentials are billed to.
+    if (const std::string payer = option_of(account, "quota_project"); !payer.empty())
+      payer_ = "x-goog-user-project: " + model_path(payer) + "\r\n";
   }
 
   Result<void> encode(const Attempt& attempt, EncodedCall& out) const override;
@@ -74,6 +77,7 @@ class VertexCodec final : public Codec {
   bool versioned_;
   std::string place_;       // "/projects/P/locations/L", or empty with an API key
   std::string credential_;  // header line
+  std::string payer_;       // header line, or empty
 };
 
 void VertexCodec::address(const Named& model, std::string_view method, bool events, std::string_view more,
@@ -90,6 +94,7 @@ void VertexCodec::address(const Named& model, std::string_view method, bool even
     headers += "Authorization: Bearer " + std::string(out.credential) + "\r\n";
   else
     headers += credential_;
+  headers += payer_;
   headers += events ? "Accept: text/event-stream\r\n" : "Accept: application/json\r\n";
   headers += more;
   out.header_lines = out.keep(std::move(headers));

@@ -136,7 +136,16 @@ void Decoder::part(const Json& in, const std::string& where, Message& message) {
     const Json* thought = find_field(in, "thought");
     if (thought != nullptr && boolean(*thought, where + ".thought")) part.kind = Part::Kind::reasoning;
     sign(in, part);
-    message.parts.push_back(std::move(part));
+    // A streamed thought comes back in the pieces it was sent in, and the last of them holds the signature of all.
+    const bool goes_on = part.kind == Part::Kind::reasoning && part.redacted.empty() && !message.parts.empty() &&
+                         message.parts.back().kind == Part::Kind::reasoning && message.parts.back().signature.empty() &&
+                         message.parts.back().redacted.empty();
+    if (goes_on) {
+      part.text.insert(0, message.parts.back().text);
+      message.parts.back() = std::move(part);
+    } else {
+      message.parts.push_back(std::move(part));
+    }
   } else if (const Json* blob = find_field(in, "inlineData")) {
     media(*blob, true, where + ".inlineData", message);
   } else if (const Json* file = find_field(in, "fileData")) {

@@ -5,6 +5,7 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
 #include "providers/json_text.h"
+#include "providers/media.h"
 
 namespace weir::gateway {
 namespace {
@@ -37,10 +38,15 @@ Json google_signature(const std::string& signature) {
   return {{"google", {{"thought_signature", signature}}}};
 }
 
-/// A piece of signed or encrypted thinking, in the form that other gateways made known: Anthropic's blocks.
+/// A piece of signed or encrypted thinking, in the form that other gateways made known: Anthropic's blocks. Another
+/// family's signature says whose it is, so that it comes back as theirs.
 Json thinking_block(std::string_view thinking, const ChatEvent& event) {
-  if (!event.redacted.empty()) return {{"type", "redacted_thinking"}, {"data", event.redacted}};
-  return {{"type", "thinking"}, {"thinking", thinking}, {"signature", event.signature}};
+  if (!event.redacted.empty())
+    return {{"type", "redacted_thinking"},
+            {"data", providers::wrap_signature(event.redacted, event.signer, Signer::anthropic)}};
+  return {{"type", "thinking"},
+          {"thinking", thinking},
+          {"signature", providers::wrap_signature(event.signature, event.signer, Signer::anthropic)}};
 }
 
 }  // namespace
@@ -72,6 +78,18 @@ Json openai_usage(const providers::Usage& usage) {
   return out;
 }
 
+void ChatEncoder::Choice::note(const ChatEvent& event) {
+  if (event.kind == ChatEvent::Kind::signature || event.kind == ChatEvent::Kind::citation) return;
+  last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
+  text_last = event.kind == ChatEvent::Kind::text;
+}
+
+std::string_view ChatEncoder::Choice::signed_thinking() {
+  if (text_last) return {};
+  const size_t from = std::exchange(thinking_from, reasoning.size());
+  return std::string_view(reasoning).substr(from);
+}
+
 ChatEncoder::ChatEncoder(std::string id, int64_t created_unix_s, std::string model, bool include_usage)
     : id_(std::move(id)), created_(created_unix_s), model_(std::move(model)), include_usage_(include_usage) {
   prefix_ = R"(data: {"id":)" + json_text(id_) + R"(,"object":"chat.completion.chunk","created":)" +
@@ -96,9 +114,7 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
             Json::array({{{"index", choice.last_tool}, {"extra_content", google_signature(event.signature)}}});
         break;
       }
-      const std::string_view thinking = std::string_view(choice.reasoning).substr(choice.thinking_from);
-      out["thinking_blocks"] = Json::array({thinking_block(thinking, event)});
-      choice.thinking_from = choice.reasoning.size();
+      out["thinking_blocks"] = Json::array({thinking_block(choice.signed_thinking(), event)});
       break;
     }
     case ChatEvent::Kind::tool_call: {
@@ -119,14 +135,14 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
       if (!choice.opened) out["content"] = "";
       break;
   }
-  if (event.kind != ChatEvent::Kind::signature)
-    choice.last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
+  choice.note(event);
 }
 
 void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
   Choice& choice = choices_[event.index];
   // Most of a stream is plain text: these bytes are put together without building a tree.
   if (event.kind == ChatEvent::Kind::text && choice.opened && event.logprobs.empty() && choice.last_tool < 0) {
+    choice.text_last = true;
     out.append(prefix_).append(R"([{"index":)").append(std::to_string(event.index)).append(R"(,"delta":{"content":)");
     out.append(providers::quoted(event.text)).append(R"(},"logprobs":null,"finish_reason":null}]})").append("\n\n");
     return;
@@ -169,9 +185,7 @@ void ChatEncoder::add(ChatEvent event) {
         choice.call_signatures[choice.last_tool] = std::move(event.signature);
         break;
       }
-      choice.thinking_blocks.push_back(
-          thinking_block(std::string_view(choice.reasoning).substr(choice.thinking_from), event));
-      choice.thinking_from = choice.reasoning.size();
+      choice.thinking_blocks.push_back(thinking_block(choice.signed_thinking(), event));
       break;
     case ChatEvent::Kind::tool_call: {
       providers::ToolCall& call = choice.tool_calls[event.tool_index];
@@ -189,8 +203,7 @@ void ChatEncoder::add(ChatEvent event) {
       choice.stop = event.stop;
       break;
   }
-  if (event.kind != ChatEvent::Kind::signature)
-    choice.last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
+  choice.note(event);
 }
 
 std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {

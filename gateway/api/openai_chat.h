@@ -41,8 +41,13 @@ class ChatEncoder final : public AnswerEncoder {
     std::map<int32_t, std::string> call_signatures;
     providers::StopReason stop = providers::StopReason::stop;
     bool opened = false;
+    bool text_last = false;    // what came last was text: a signature now is the text's, not the thinking's
     int32_t last_tool = -1;    // the call that a signature belongs to; −1: what came last was no call
     size_t thinking_from = 0;  // where the open thinking block begins in `reasoning`
+
+    void note(const providers::ChatEvent& event);
+    /// The thinking that a signature closes; empty where it signs a text.
+    std::string_view signed_thinking();
   };
   void delta(const providers::ChatEvent& event, Choice& choice, providers::Json& out);
 

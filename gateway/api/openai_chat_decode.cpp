@@ -80,7 +80,7 @@ class Decoder {
   void message(const Json& in, const std::string& where);
   void content(const Json& in, const std::string& where, Message& out);
   void tool_calls(const Json& in, const std::string& where, Message& out);
-  void thinking(const Json& message, const std::string& where, Message& out);
+  void thinking(const Json& message, const std::string& where, Message& out, std::string& of_text);
   Part media_part(const Json& in, const std::string& type, const std::string& at);
   void tools();
   void tool_choice();
@@ -190,24 +190,32 @@ void Decoder::content(const Json& in, const std::string& where, Message& out) {
   }
 }
 
-/// Earlier thinking, replayed: Anthropic's blocks as the encoder gives them, else plain reasoning text.
-void Decoder::thinking(const Json& message, const std::string& where, Message& out) {
+/// Earlier thinking, replayed: Anthropic's blocks as the encoder gives them, else plain reasoning text. A signature of
+/// Gemini's without thinking is one of the message's text: `of_text` gets it.
+void Decoder::thinking(const Json& message, const std::string& where, Message& out, std::string& of_text) {
   const Json* blocks = find(message, "thinking_blocks");
-  if (blocks == nullptr) {
+  if (blocks != nullptr && !blocks->is_array()) return fail(where + ".thinking_blocks", "an array");
+  const bool said = blocks != nullptr && std::any_of(blocks->begin(), blocks->end(), [&](const Json& block) {
+                      return block.is_object() && (block.value("thinking", Json()) != "" || block.contains("data"));
+                    });
+  if (!said) {
     std::string reasoning = text(message, "reasoning_content", where);
     if (reasoning.empty()) reasoning = text(message, "reasoning", where);
     if (!reasoning.empty()) out.parts.push_back({.kind = Part::Kind::reasoning, .text = std::move(reasoning)});
-    return;
   }
-  if (!blocks->is_array()) return fail(where + ".thinking_blocks", "an array");
+  if (blocks == nullptr) return;
   for (const Json& block : *blocks) {
     if (!block.is_object()) return fail(where + ".thinking_blocks", "an array of objects");
     Part part{.kind = Part::Kind::reasoning};
     part.text = text(block, "thinking", where + ".thinking_blocks");
     part.signature = providers::unwrap_signature(text(block, "signature", where + ".thinking_blocks"),
                                                  providers::Signer::anthropic, part.signer);
-    part.redacted = text(block, "data", where + ".thinking_blocks");
-    if (!part.redacted.empty()) part.signer = providers::Signer::anthropic;
+    if (part.text.empty() && part.signer == providers::Signer::gemini) {
+      of_text = std::move(part.signature);
+      continue;
+    }
+    if (const std::string data = text(block, "data", where + ".thinking_blocks"); !data.empty())
+      part.redacted = providers::unwrap_signature(data, providers::Signer::anthropic, part.signer);
     out.parts.push_back(std::move(part));
   }
 }
@@ -245,11 +253,16 @@ void Decoder::message(const Json& in, const std::string& where) {
     out.role = Role::tool;
   else
     return fail(where + ".role", "one of system, developer, user, assistant, tool");
-  if (out.role == Role::assistant) thinking(in, where, out);
+  std::string text_signature;
+  if (out.role == Role::assistant) thinking(in, where, out, text_signature);
   if (const Json* value = find(in, "content"))
     content(*value, where + ".content", out);
   else if (out.role != Role::assistant)
     return fail(where + ".content", "given");
+  if (!text_signature.empty() && !out.parts.empty() && out.parts.back().kind == Part::Kind::text) {
+    out.parts.back().signature = std::move(text_signature);
+    out.parts.back().signer = providers::Signer::gemini;
+  }
   out.name = text(in, "name", where);
   out.tool_call_id = text(in, "tool_call_id", where);
   if (const Json* cache = find(in, "cache_control"); cache != nullptr && !out.parts.empty())

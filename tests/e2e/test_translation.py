@@ -23,6 +23,10 @@ PROVIDERS = {"openai": "gpt-5-mini", "anthropic": "claude-sonnet-4-5", "gemini":
              "bedrock-claude": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "bedrock-nova": "amazon.nova-2-lite-v1:0",
              "cohere": "command-a-reasoning-08-2025"}
 COLUMNS = [*PROVIDERS, "engine"]
+# A field of each API that no client protocol but its own has.
+OWN = {"openai": {"prompt_cache_key": "MARK-OWN"}, "anthropic": {"inference_geo": "us"}, "gemini": {"cachedContent": "cachedContents/MARK-OWN"},
+       "bedrock-claude": {"performanceConfig": {"latency": "standard"}}, "bedrock-nova": {"performanceConfig": {"latency": "standard"}},
+       "cohere": {"safety_mode": "STRICT"}}
 
 
 def png():
@@ -95,6 +99,11 @@ def cache(_ask, got, _raw):
     return "yes" if got["cache"] else None
 
 
+def own(ask, _got, raw):
+    body = json.loads(raw)
+    return "yes" if all(body.get(key) == value for key, value in ask["own"].items()) else None
+
+
 PLAIN = {"turns": [QUESTION]}
 # What a client may say: (name, question, check of what arrived).
 ASKED = [
@@ -119,6 +128,7 @@ ASKED = [
     ("temperature", {**PLAIN, "temperature": 0.5}, same("temperature")),
     ("seed", {**PLAIN, "seed": 7}, same("seed")),
     ("cache mark", {**PLAIN, "system": "MARK-SYSTEM", "cache": True}, cache),
+    ("a field of the provider's own", {**PLAIN, "own": OWN}, own),
 ]
 THOUGHT, SIGNATURE = "MARK-THOUGHT first this.", base64.b64encode(b"MARK-SIGNATURE").decode()
 THINKS = {"think": THOUGHT, "signature": SIGNATURE}
@@ -168,10 +178,6 @@ def lacks(provider, client, what):
     return provider in what or f"{provider}/{upstream_api}" in what
 
 
-def short(provider, message):
-    return f"`{message}`"
-
-
 class Engine:
     """The local engine has no wire: what reaches it is measured by its answers and by how many tokens the prompt has."""
 
@@ -199,12 +205,18 @@ class Engine:
             cut = self.ask({**ask, "stop": [text[3:6]], "temperature": 0})[0]["text"]
             return "yes" if cut == text[:text.index(text[3:6])] else None
         plain = {"turns": [QUESTION]}
+        if name == "tool choice: none":
+            return "as no tools" if self.tokens(ask) == self.tokens(plain) else None
         return "yes" if self.tokens(ask) > self.tokens(plain) else None
 
 
 def measure_asked(weir, wire, client, provider, stream, name, ask, check):
     wire.answer = dict(SAY)
     wire.requests.clear()
+    if ask.get("own"):
+        if provider == "engine" or (client.name, provider) == ("messages", "bedrock-claude"):
+            return "none there"  # that client's bodies reach Claude whole, by InvokeModel, which takes Anthropic's alone
+        ask = {**ask, "own": OWN[provider]}
     try:
         if provider == "engine":
             return Engine(weir, client, stream).asked(name, ask) or "LOST"
@@ -249,6 +261,26 @@ def measure_replay(weir, wire, client, provider, stream, calls):
     return "left out, named" if dropped else f"LOST client {facts['think']!r} {facts['signature']}, upstream {got['think']} {got['signature']}"
 
 
+def measure_stranger(weir, wire, client, provider, stream):
+    """Thinking that another family signed: this one cannot verify it, but may read it."""
+    other = "gemini" if provider in ("anthropic", "bedrock-claude") else "anthropic"
+    wire.answer = {**SAY, **THINKS}
+    try:
+        facts, _ = send(weir, client, PLAIN, other, stream)
+        again = {"turns": [QUESTION, ("replay", facts["replay"]), ("user", ["MARK-AGAIN"])]}
+        wire.requests.clear()
+        _, dropped = send(weir, client, again, provider, stream)
+    except Refused as refused:
+        return f"FAILED {refused.status} {refused.message}"
+    if provider == "engine":
+        return "left out, named" if dropped else "to its chat template"
+    path, body, _ = wire.requests[-1]
+    got = wire_readers.read(path, body)
+    if "".join(got["think"]) == THOUGHT:
+        return "as thinking, unsigned" if SIGNATURE not in got["signature"] else "yes"
+    return "left out, named" if dropped else f"LOST {got['think']}"
+
+
 def measure(weir, wire):
     """{(client, feature): {column: verdict}}"""
     table = {}
@@ -263,6 +295,7 @@ def measure(weir, wire):
                 return [function(weir, wire, client, provider, stream, *rest) for stream in (False, True)]
             for name, ask, check in ASKED:
                 note(client, name, provider, both(measure_asked, name, ask, check))
+            note(client, "another provider's thinking", provider, both(measure_stranger))
             if provider == "engine":
                 continue
             for name, answer, lacking, check in ANSWERED:

@@ -4,7 +4,7 @@ libraries' own types, so that what is read here is what those clients would see.
 
 A question is a dict: system, turns [("user", parts) | ("model", parts) | ("result", id, name, parts, failed) |
 ("replay", turns of this protocol)], tools {name: schema}, and choice, parallel, effort, budget, schema, max_tokens, stop,
-temperature, seed, cache, detail. A part is a text, {"image": base64}, {"url": …} or {"call": (id, name, arguments)}."""
+temperature, seed, cache, detail, and own: fields of the provider's, put beside the protocol's. A part is a text, {"image": base64}, {"url": …} or {"call": (id, name, arguments)}."""
 import json
 
 import anthropic.types
@@ -376,6 +376,7 @@ CLIENTS = [Chat(), Responses(), Messages(), Gemini()]
 def send(weir, client, ask, model, stream):
     """(facts of the answer, names of what was left out); raises NoWord or Refused."""
     path, body = client.body(ask, model, stream)
+    body.update(ask.get("own") or {})
     status, headers, data = weir.request("POST", path, body)
     if status != 200:
         error = json.loads(data)["error"]

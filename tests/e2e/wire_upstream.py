@@ -44,6 +44,8 @@ class WireUpstream:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 1 << 16  # head and body in one segment: else the second waits for the first one's acknowledgement
+            disable_nagle_algorithm = True
 
             def do_POST(self):
                 outer.serve(self)

@@ -72,6 +72,13 @@ TEST(CallBody, RefusesWithTheFieldsName) {
   }
 }
 
+TEST(CallBody, AnthropicsZeroTokensOnlyWriteTheCache) {
+  const std::string json = R"({"model":"m","max_tokens":0,"messages":[{"role":"user","content":"x"}]})";
+  const auto body = mark_call(Protocol::anthropic_messages, json);
+  ASSERT_TRUE(body.ok()) << body.error().detail;
+  EXPECT_EQ(body->output_tokens_max, 0);
+}
+
 TEST(CallBody, EveryTruncationAndDeepNestingIsRefused) {
   const std::string json = R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"é"}]}],"n":1})";
   for (size_t length = 0; length < json.size(); ++length)

@@ -1,0 +1,139 @@
+// Nothing vanishes silently: what a provider has no word for is carried in another form, refused, or named.
+#include <gtest/gtest.h>
+
+#include "providers/anthropic.h"
+#include "providers/bedrock.h"
+#include "providers/cohere.h"
+#include "providers/gemini.h"
+#include "providers/openai.h"
+#include "tests/providers/gemini_rig.h"
+
+namespace weir::providers {
+namespace {
+
+config::AccountConfig account(const char* provider) {
+  config::AccountConfig out;
+  out.provider = provider;
+  out.api_key = Secret("k");
+  return out;
+}
+
+std::unique_ptr<Codec> cohere() {
+  return make_cohere_codec(account("cohere"), "/v2");
+}
+std::unique_ptr<Codec> openai() {
+  return make_openai_codec(account("openai"), "/v1");
+}
+std::unique_ptr<Codec> gemini() {
+  return make_gemini_codec(account("gemini"), "");
+}
+std::unique_ptr<Codec> anthropic() {
+  return make_anthropic_codec(account("anthropic"), "");
+}
+
+Message said(Role role, Part part) {
+  Message out;
+  out.role = role;
+  out.parts.push_back(std::move(part));
+  return out;
+}
+
+Part thought(std::string text, std::string signature, Signer signer) {
+  Part out;
+  out.kind = Part::Kind::reasoning;
+  out.text = std::move(text);
+  out.signature = std::move(signature);
+  out.signer = signer;
+  return out;
+}
+
+TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
+  GeminiRig rig;
+  Part text = Part::of_text("hi");
+  text.cache = {{"type", "ephemeral"}};
+  rig.request.messages = {said(Role::system, text), said(Role::user, text)};
+  Tool tool;
+  tool.name = "f";
+  tool.cache = text.cache;
+  rig.request.tools.push_back(tool);
+  EXPECT_EQ(encode(*cohere(), rig, "command-a").dropped, "cache_control");
+  rig.body.protocol = Protocol::anthropic_messages;  // else the body passes as it is
+  EXPECT_EQ(encode(*openai(), rig, "gpt-5").dropped, "cache_control");
+  rig.body.protocol = Protocol::openai_chat;
+  EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "cache_control");
+  const Encoded claude = encode(*anthropic(), rig, "claude-sonnet-4-5");
+  EXPECT_EQ(claude.dropped, "");
+  EXPECT_EQ(claude.json()["system"][0]["cache_control"], text.cache);
+}
+
+TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
+  GeminiRig rig;
+  Message turn = said(Role::assistant, thought("first this", "sig", Signer::gemini));
+  turn.parts.push_back(Part::of_text("done"));
+  rig.request.messages = {said(Role::user, Part::of_text("hi")), turn, said(Role::user, Part::of_text("more"))};
+  EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").dropped, "messages.reasoning");
+  rig.body.protocol = Protocol::anthropic_messages;
+  EXPECT_EQ(encode(*openai(), rig, "gpt-5").dropped, "messages.reasoning");
+  rig.body.protocol = Protocol::openai_chat;
+  EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "");
+  rig.request.messages[1].parts[0] = thought("", "", Signer::anthropic);
+  rig.request.messages[1].parts[0].redacted = "encrypted";
+  EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "messages.reasoning");
+  EXPECT_EQ(encode(*cohere(), rig, "command-a").dropped, "messages.reasoning");
+  EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").dropped, "");
+}
+
+TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
+  GeminiRig messages(Protocol::anthropic_messages, R"({"model":"public","max_tokens":9,"messages":[
+      {"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},
+      {"type":"text","text":"done"},{"type":"thinking","thinking":"","signature":"weir:gemini:c2ln"}]}]})");
+  messages.body = *mark_call(Protocol::anthropic_messages, messages.json);
+  const Encoded claude = encode(*anthropic(), messages, "claude-sonnet-4-5");
+  EXPECT_EQ(claude.dropped, "messages.reasoning");
+  EXPECT_EQ(claude.json()["messages"][1]["content"], Json::parse(R"([{"type":"text","text":"done"}])"));
+
+  // base64 of "weir:anthropic:sig", as a client of Gemini's got it
+  GeminiRig contents(Protocol::gemini_generate, R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},
+      "thoughtSignature":"d2VpcjphbnRocm9waWM6c2ln"},{"text":"x","thoughtSignature":"b3du"}]}]})");
+  const Encoded google = encode(*gemini(), contents, "gemini-3-pro");
+  EXPECT_EQ(google.dropped, "messages.reasoning");
+  const Json parts = google.json()["contents"][0]["parts"];
+  EXPECT_EQ(parts[0]["thoughtSignature"], "skip_thought_signature_validator");
+  EXPECT_EQ(parts[1]["thoughtSignature"], "b3du");
+}
+
+TEST(LeftOut, CohereIsToldOfAFailedCallInWords) {
+  GeminiRig rig;
+  Message call = said(Role::assistant, Part::of_call({"c1", "f", "{}"}));
+  Message result = said(Role::tool, Part::of_text("no such city"));
+  result.tool_call_id = "c1";
+  result.tool_failed = true;
+  rig.request.messages = {said(Role::user, Part::of_text("hi")), call, result};
+  EXPECT_EQ(encode(*cohere(), rig, "command-a").json()["messages"][2]["content"], "Error: no such city");
+}
+
+TEST(LeftOut, CohereSaysWhatItReadFromItsCache) {
+  GeminiRig rig;
+  const auto codec = cohere();
+  const auto decoder = codec->decoder(rig.attempt("command-a"));
+  ReplyBatch batch;
+  decoder->whole(R"({"message":{"role":"assistant","content":[{"type":"text","text":"x"}]},"finish_reason":"COMPLETE",
+      "usage":{"billed_units":{"input_tokens":9,"output_tokens":1},"cached_tokens":4}})",
+                 batch);
+  EXPECT_EQ(decoder->usage().counts.input, 9);
+  EXPECT_EQ(decoder->usage().counts.cached_input, 4);
+}
+
+TEST(LeftOut, NamesCannotEndTheHeaderLineTheyStandIn) {
+  config::AccountConfig dropping = account("cohere");
+  dropping.drop_params = true;
+  Refusals refusals(dropping);
+  refusals.cannot_say("metadata.a\r\nset-cookie: b,c");
+  refusals.cannot_say(std::string(1000, 'x'));
+  EncodedCall call;
+  ASSERT_TRUE(refusals.finish("Cohere", call).ok());
+  EXPECT_EQ(call.dropped, "metadata.a??set-cookie:?b?c," + std::string(128, 'x'));
+}
+
+}  // namespace
+}  // namespace weir::providers
