@@ -41,7 +41,7 @@ class ChatEncoder final : public AnswerEncoder {
     std::map<int32_t, std::string> call_signatures;
     providers::StopReason stop = providers::StopReason::stop;
     bool opened = false;
-    std::string delta;  // what every plain chunk begins with
+    std::string delta;         // what every plain chunk begins with
     int32_t last_tool = -1;    // the call that a signature belongs to; −1: what came last was no call
     size_t thinking_from = 0;  // where the open thinking block begins in `reasoning`
   };
