@@ -93,10 +93,15 @@ class Decoder final : public AnthropicDecoder {
   };
 
   bool like_last(std::string_view raw, std::string_view data, ReplyBatch& batch);
-  void learn(std::string_view data, std::string_view text, Kind kind, Block& block);
+  bool take(std::string_view raw, std::string_view inside, ReplyBatch& batch);
+  void learn(std::string_view raw, std::string_view data, std::string_view text, Kind kind, Block& block);
+  void forget() {
+    head_.clear();
+    raw_head_.clear();
+  }
   void one(std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_start(dom::object& root, ReplyBatch& batch);
-  void block_delta(dom::object& root, std::string_view data, ReplyBatch& batch);
+  void block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_stop(dom::object& root, ReplyBatch& batch);
   void message_start(dom::object& root);
   void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
@@ -120,6 +125,11 @@ class Decoder final : public AnthropicDecoder {
   std::string head_;
   Kind head_kind_ = Kind::text;
   Block* head_block_ = nullptr;
+  // The same of the whole event, lines included, and what stood behind its text; empty: its data was not in one piece.
+  std::string raw_head_;
+  std::string raw_tail_;
+  size_t data_at_ = 0;              // of the data in it
+  size_t data_end_ = 0;             // counted from the event's end
   std::deque<std::string> frames_;  // server-sent events made of bare ones
 };
 
@@ -144,12 +154,7 @@ void Decoder::text(Kind kind, std::string text, const Block& block, ReplyBatch& 
 bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch& batch) {
   if (head_.empty() || !data.starts_with(head_)) return false;
   size_t end = head_.size();
-  bool escaped = false;
-  while (end < data.size() && data[end] != '"') {
-    const bool slash = data[end] == '\\';
-    escaped = escaped || slash;
-    end += slash ? 2 : 1;
-  }
+  while (end < data.size() && data[end] != '"') end += data[end] == '\\' ? 2 : 1;
   if (end >= data.size()) return false;
   const std::string_view inside = data.substr(head_.size(), end - head_.size());
   int braces = 0;
@@ -159,10 +164,14 @@ bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch&
     else if (data[i] != ' ')
       return false;
   }
-  if (braces != 2) return false;
+  return braces == 2 && take(raw, inside, batch);
+}
+
+/// A delta like the last with another text. False: the text is no JSON string; nothing was taken.
+bool Decoder::take(std::string_view raw, std::string_view inside, ReplyBatch& batch) {
   if (!native_) {
     std::string piece;
-    if (!escaped)
+    if (inside.find('\\') == std::string_view::npos)
       piece = std::string(inside);
     else if (!append_unescaped(inside, piece))
       return false;
@@ -175,8 +184,15 @@ bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch&
 }
 
 /// `text` is the inside of the string, a part of `data`.
-void Decoder::learn(std::string_view data, std::string_view text, Kind kind, Block& block) {
+void Decoder::learn(std::string_view raw, std::string_view data, std::string_view text, Kind kind, Block& block) {
   head_.assign(data.data(), text.data());
+  raw_head_.clear();
+  if (data.data() >= raw.data() && data.data() < raw.data() + raw.size()) {
+    raw_head_.assign(raw.data(), text.data());
+    raw_tail_.assign(text.data() + text.size(), raw.data() + raw.size());
+    data_at_ = static_cast<size_t>(data.data() - raw.data());
+    data_end_ = raw.size() - data_at_ - data.size();
+  }
   head_kind_ = kind;
   head_block_ = &block;
 }
@@ -192,7 +208,7 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   const int64_t index = count_of(root, "index");
   dom::object inner;
   if (index > kBlocksMax || root["content_block"].get_object().get(inner) != SUCCESS) return;
-  head_.clear();
+  forget();
   Block& block = blocks_[index] = Block{};
   const std::string type(text_of(inner, "type"));
   if (type == "text") {
@@ -224,7 +240,7 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   }
 }
 
-void Decoder::block_delta(dom::object& root, std::string_view data, ReplyBatch& batch) {
+void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
   const int64_t index = count_of(root, "index");
   dom::object delta;
   if (index > kBlocksMax || root["delta"].get_object().get(delta) != SUCCESS) return;
@@ -237,7 +253,7 @@ void Decoder::block_delta(dom::object& root, std::string_view data, ReplyBatch& 
     usage_.saw(inside.size());
     block.arguments = block.arguments || !inside.empty();
     text(kind, std::move(plain), block, batch);
-    if (!inside.empty()) learn(data, inside, kind, block);
+    if (!inside.empty()) learn(raw, data, inside, kind, block);
   };
   if (type == "text_delta") {
     piece(Kind::text, "\"text\"");
@@ -265,7 +281,7 @@ void Decoder::block_delta(dom::object& root, std::string_view data, ReplyBatch& 
 /// A call without arguments has an empty object: a client that reads JSON must find some.
 void Decoder::block_stop(dom::object& root, ReplyBatch& batch) {
   const auto found = blocks_.find(count_of(root, "index"));
-  head_.clear();
+  forget();
   if (found == blocks_.end()) return;
   if (found->second.type == Block::Type::tool && !found->second.arguments)
     text(Kind::tool_call, "{}", found->second, batch);
@@ -330,7 +346,7 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
   }
   if (type == "message_start") message_start(root);
   if (type == "content_block_start") block_start(root, batch);
-  if (type == "content_block_delta") block_delta(root, data, batch);
+  if (type == "content_block_delta") block_delta(root, raw, data, batch);
   if (type == "content_block_stop") block_stop(root, batch);
   pass(raw, batch);  // a ping too, and what later versions add
 }
@@ -338,7 +354,17 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
 void Decoder::feed(std::string_view bytes, ReplyBatch& batch) {
   scanner_.feed(bytes);
   SseEvent next;
-  while (!batch.error && !done_ && scanner_.next(next)) one(next.raw, next.data, batch);
+  std::string_view raw;
+  std::string_view inside;
+  while (!batch.error && !done_) {
+    if (!raw_head_.empty() && scanner_.next_like(raw_head_, raw_tail_, raw, inside)) {
+      if (!take(raw, inside, batch)) one(raw, raw.substr(data_at_, raw.size() - data_at_ - data_end_), batch);
+    } else if (scanner_.next(next)) {
+      one(next.raw, next.data, batch);
+    } else {
+      break;
+    }
+  }
   if (scanner_.too_large() && !batch.error) batch.error = stream_event_too_large();
 }
 

@@ -43,9 +43,12 @@ class EchoReply final : public Reply {
       : core_(core), abort_(abort), delay_(delay), chunk_delay_(chunk_delay), choices_(request.n) {
     usage_.reported = true;
     for (const Message& message : request.messages) {
-      usage_.counts.input += static_cast<int64_t>(words(message.text()).size());
-      if (message.role == Role::user) words_ = words(message.text());
+      std::vector<std::string> said = words(message.text());
+      usage_.counts.input += static_cast<int64_t>(said.size());
+      if (message.role == Role::user) words_ = std::move(said);
     }
+    // Nobody sees the pieces of an answer that is given whole: it is one, however long.
+    if (!request.stream && chunk_delay.count() == 0) step_ = SIZE_MAX;
     const int64_t limit = std::min(request.output_tokens_max.value_or(INT64_MAX), cap.value_or(INT64_MAX));
     if (static_cast<int64_t>(words_.size()) > limit) {
       words_.resize(static_cast<size_t>(limit));
@@ -65,6 +68,7 @@ class EchoReply final : public Reply {
   int32_t choices_;
   std::vector<std::string> words_;
   size_t next_ = 0;
+  size_t step_ = 1;  // words a piece
   StopReason stop_ = StopReason::stop;
   Usage usage_;
 };
@@ -76,19 +80,21 @@ Task<void> EchoReply::pull(ReplyBatch& batch) {
     batch.error = abort_.reason();
     co_return;
   }
+  const size_t end = next_ + std::min(step_, words_.size() - next_);
+  const bool finish = end == next_;
   for (int32_t choice = 0; choice < choices_; ++choice) {
     ChatEvent event;
     event.index = choice;
-    if (next_ < words_.size()) {
-      event.text = words_[next_];
-      ++usage_.counts.output;
-    } else {
+    if (finish) {
       event.kind = ChatEvent::Kind::finish;
       event.stop = stop_;
     }
+    for (size_t word = next_; word < end; ++word) event.text += words_[word];
+    usage_.counts.output += static_cast<int64_t>(end - next_);
     batch.events.push_back(std::move(event));
   }
-  batch.end = next_++ >= words_.size();
+  next_ = end;
+  batch.end = finish;
 }
 
 class EchoProvider final : public Provider {

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
@@ -140,6 +141,13 @@ bool append_unescaped(std::string_view inside, std::string& out) {
 }
 
 void append_quoted(std::string_view text, std::string& out) {
+  // Most pieces of a stream are plain ASCII: one look and one copy.
+  const auto plain = [](char c) { return c >= ' ' && c < 127 && c != '"' && c != '\\'; };
+  if (std::all_of(text.begin(), text.end(), plain)) {
+    out.push_back('"');
+    out.append(text).push_back('"');
+    return;
+  }
   if (!simdjson::validate_utf8(text.data(), text.size())) {
     out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return;

@@ -1,5 +1,7 @@
 #include "gateway/api/openai_chat.h"
 
+#include <charconv>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "gateway/api/errors.h"
@@ -31,6 +33,26 @@ std::string_view stop_name(StopReason stop) {
       return "stop";
   }
   return "stop";
+}
+
+/// openai_usage() as text, without a tree: one comes with every stream.
+void append_usage(const providers::Usage& usage, std::string& out) {
+  const auto& counts = usage.counts;
+  const auto field = [&](std::string_view opening, int64_t count) {
+    char digits[24];
+    const auto written = std::to_chars(std::begin(digits), std::end(digits), count);
+    out.append(opening).append(digits, written.ptr);
+  };
+  field(R"({"prompt_tokens":)", counts.input);
+  field(R"(,"completion_tokens":)", counts.output);
+  field(R"(,"total_tokens":)", counts.input + counts.output);
+  field(R"(,"prompt_tokens_details":{"cached_tokens":)", counts.cached_input);
+  field(R"(,"audio_tokens":)", counts.audio_input);
+  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0)
+    field(R"(,"cache_creation_tokens":)", written);
+  field(R"(},"completion_tokens_details":{"reasoning_tokens":)", counts.reasoning);
+  field(R"(,"audio_tokens":)", counts.audio_output);
+  out.append("}}");
 }
 
 /// Google's own OpenAI endpoint carries thought signatures in this place of a tool call.
@@ -140,11 +162,26 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
 
 void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
   Choice& choice = choices_[event.index];
-  // Most of a stream is plain text: these bytes are put together without building a tree.
-  if (event.kind == ChatEvent::Kind::text && choice.opened && event.logprobs.empty() && choice.last_tool < 0) {
-    choice.text_last = true;
-    out.append(prefix_).append(R"([{"index":)").append(std::to_string(event.index)).append(R"(,"delta":{"content":)");
-    out.append(providers::quoted(event.text)).append(R"(},"logprobs":null,"finish_reason":null}]})").append("\n\n");
+  // Nearly all of a stream is plain text and its end: these bytes are put together without building a tree.
+  const bool finish = event.kind == ChatEvent::Kind::finish;
+  if ((event.kind == ChatEvent::Kind::text || (finish && choice.opened)) && event.logprobs.empty()) {
+    constexpr std::string_view kTextEnd = "},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+    constexpr std::string_view kFinish = R"(},"logprobs":null,"finish_reason":")";
+    constexpr std::string_view kFinishEnd = "\"}]}\n\n";
+    constexpr std::string_view kRole = R"("role":"assistant",)";
+    constexpr std::string_view kContent = R"("content":)";
+    if (choice.delta.empty()) choice.delta = prefix_ + R"([{"index":)" + std::to_string(event.index) + R"(,"delta":{)";
+    out.append(choice.delta);
+    if (!choice.opened) out.append(kRole);
+    if (finish) {
+      out.append(kFinish).append(stop_name(event.stop)).append(kFinishEnd);
+    } else {
+      out.append(kContent);
+      providers::append_quoted(event.text, out);
+      out.append(kTextEnd);
+    }
+    choice.opened = true;
+    choice.note(event);
     return;
   }
   Json piece = Json::object();
@@ -159,9 +196,10 @@ void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
 
 void ChatEncoder::final(const providers::Usage& usage, NanoUsd cost, std::string& out) {
   if (include_usage_) {
-    std::string object = json_text(openai_usage(usage));
-    object.pop_back();
-    out.append(prefix_).append(R"([],"usage":)").append(object).append(R"(,"cost_usd":)");
+    out.append(prefix_).append(R"([],"usage":)");
+    append_usage(usage, out);
+    out.pop_back();
+    out.append(R"(,"cost_usd":)");
     out.append(to_decimal_usd(cost)).append("}}\n\n");
   }
   out.append("data: [DONE]\n\n");

@@ -42,6 +42,7 @@ class ChatEncoder final : public AnswerEncoder {
     providers::StopReason stop = providers::StopReason::stop;
     bool opened = false;
     bool text_last = false;    // what came last was text: a signature now is the text's, not the thinking's
+    std::string delta;         // what every plain chunk begins with
     int32_t last_tool = -1;    // the call that a signature belongs to; −1: what came last was no call
     size_t thinking_from = 0;  // where the open thinking block begins in `reasoning`
 
