@@ -62,6 +62,8 @@ class Bench {
     if (auto done = measure_newcomer(); !done.ok()) return done.error();
     if (auto done = measure_prefix(); !done.ok()) return done.error();
     engine_.reset();
+    say("products by themselves");
+    measure_kernels(*model_, report_);
     say("scheduler");
     measure_scheduler(report_);
     report_.machine = {

@@ -42,6 +42,15 @@ struct BatchFigures {
   double inter_token_ms_p99 = 0;
 };
 
+/// The products of a model's layers by themselves, on one thread and by its own processor time.
+struct KernelFigures {
+  int32_t rows = 0;
+  double ops_per_s = 0;
+  double share_of_peak = 0;     // of the dot product's (INT8) or the multiply-add's (floats)
+  double bytes_per_s = 0;       // of weights
+  double share_of_reading = 0;  // of the time in which the same weights are read and not used
+};
+
 struct Report {
   Plan plan;
   std::string isa;
@@ -57,6 +66,7 @@ struct Report {
   int32_t prefix_tokens = 0;           // as it fitted; 0: left out
   double prefix_cold_first_token_ms = 0;
   double prefix_shared_first_token_ms = 0;
+  std::vector<KernelFigures> kernels;
   double scheduler_step_us = 0;    // planning and checking a step of 256 sequences of mixed length
   double scheduler_commit_us = 0;  // taking its result
 };
@@ -64,6 +74,9 @@ struct Report {
 /// `progress` is told what is being measured. Errors: those of the engine.
 Result<Report> run_bench(const std::shared_ptr<const Model>& model, const Plan& plan,
                          const std::function<void(const std::string&)>& progress = {});
+
+/// Up to 400 MB of the model's matrices times 1, 16 and 512 rows.
+void measure_kernels(const Model& model, Report& report);
 
 /// Planning and committing 256 decoding sequences, without any model: microseconds, medians.
 void measure_scheduler(Report& report);

@@ -15,6 +15,15 @@ struct MachineRates {
   double float_ops_per_s = 0;   // of fused multiply-add in float32
 };
 
+/// Seconds of processor time this thread has had: on a busy machine the one clock that counts only our own work.
+double thread_seconds();
+/// Operations in a second of this thread's own time, of the best 8-bit dot product (0: there is none) and of float
+/// multiply-add; about a millisecond each.
+double int8_peak_of_thread();
+double float_peak_of_thread();
+/// Reads `bytes`, a multiple of 128, and does nothing with them.
+void read_once(const void* from, int64_t bytes);
+
 class Machine {
  public:
   explicit Machine(int threads);
@@ -22,7 +31,7 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  /// Takes about a fifth of a second; the best of three passes of each.
+  /// Takes about a fifth of a second; the best of some passes of each.
   MachineRates measure();
   int threads() const { return pool_.threads(); }
 

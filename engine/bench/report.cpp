@@ -60,6 +60,12 @@ std::string report_text(const Report& r) {
              r.prefix_tokens, r.prefix_cold_first_token_ms, r.prefix_shared_first_token_ms,
              r.prefix_shared_first_token_ms > 0 ? r.prefix_cold_first_token_ms / r.prefix_shared_first_token_ms : 0);
   }
+  for (const KernelFigures& k : r.kernels) {
+    text += line(
+        "products of %3d rows, one thread, its own time: %.0f Gop/s, %.0f%% of the peak; %.1f GB/s, %.0f%% of "
+        "reading\n",
+        k.rows, k.ops_per_s / 1e9, k.share_of_peak * 100, k.bytes_per_s / 1e9, k.share_of_reading * 100);
+  }
   text += line("scheduler, 256 sequences: plan and check %.1f us, commit %.1f us\n", r.scheduler_step_us,
                r.scheduler_commit_us);
   return text;
@@ -87,6 +93,16 @@ std::string report_json(const Report& r) {
     json["shared_prefix"] = {{"prompt_tokens", r.prefix_tokens},
                              {"cold_first_token_ms", r.prefix_cold_first_token_ms},
                              {"shared_first_token_ms", r.prefix_shared_first_token_ms}};
+  }
+  json["kernels"] = Json::array();
+  for (const KernelFigures& k : r.kernels) {
+    Json kernel;
+    kernel["rows"] = k.rows;
+    kernel["ops_per_s"] = k.ops_per_s;
+    kernel["share_of_peak"] = k.share_of_peak;
+    kernel["bytes_per_s"] = k.bytes_per_s;
+    kernel["share_of_reading"] = k.share_of_reading;
+    json["kernels"].push_back(std::move(kernel));
   }
   json["scheduler"] = {{"sequences", 256}, {"plan_us", r.scheduler_step_us}, {"commit_us", r.scheduler_commit_us}};
   return json.dump();
