@@ -74,7 +74,7 @@ struct DecoderPass {
   const int32_t* block_table_begin = nullptr;  // [rows + 1]
   int64_t samples = 0;
   const int32_t* sample_tokens = nullptr;  // [samples] tokens of this step whose logits are wanted
-  float* kv = nullptr;                     // [layers][blocks][2][block_tokens][kv_heads][head_dim]
+  float* kv = nullptr;                     // [layers] of what ops/attention.h describes
   KvLayout layout;
   int64_t layer_floats = 0;  // from one layer's KV to the next's
 };

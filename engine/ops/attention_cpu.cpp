@@ -11,8 +11,8 @@
 namespace weir::engine {
 namespace {
 
-constexpr int64_t kRun = 64;      // keys whose scores are held at once
-constexpr int64_t kQueries = 16;  // queries, token × head, that share one reading of a run
+constexpr int64_t kRun = 32;  // keys whose scores are held at once; with their values they fit in the first-level cache
+constexpr int64_t kQueries = 32;  // queries, token × head, that share one reading of a run
 constexpr int64_t kTogether = 8;  // of them, those whose scores are summed side by side in registers
 constexpr int64_t kLanesMax = 16;
 constexpr float kMasked = -std::numeric_limits<float>::infinity();
@@ -33,9 +33,11 @@ struct Segment {
 
 /// What one (tile, kv head) needs while it walks the keys. Scores have room for a vector behind the last.
 struct Work {
+  Work(const AttentionArgs& args, float* scratch) : a(args), q(scratch) {}
+
   const AttentionArgs& a;
   int64_t queries = 0;
-  float* q = nullptr;  // [head_dim][kQueries], times the scale
+  float* q;  // [head_dim][kQueries], times the scale
   float* out[kQueries];
   int64_t context[kQueries];
   float max[kQueries];
@@ -131,8 +133,7 @@ WEIR_INLINE float softmax_run(Work& w, int64_t query, int64_t begin, int64_t cou
     simd::load<L>(s, scores + j);
     max = s > max ? s : max;
   }
-  float top = max[0];
-  for (int lane = 1; lane < L; ++lane) top = max[lane] > top ? max[lane] : top;
+  const float top = simd::max_lanes<L>(max);
   F total{};
   for (int64_t j = 0; j < end; j += L) {
     simd::load<L>(s, scores + j);
@@ -142,7 +143,12 @@ WEIR_INLINE float softmax_run(Work& w, int64_t query, int64_t begin, int64_t cou
     total += e;
     std::memcpy(scores + j, &e, sizeof e);
   }
-  const float shrink = begin == 0 ? 0.0F : std::exp(w.max[query] - top);
+  float shrink = 1.0F;
+  if (begin == 0) {
+    shrink = 0.0F;
+  } else if (top != w.max[query]) {
+    shrink = std::exp(w.max[query] - top);
+  }
   w.sum[query] = w.sum[query] * shrink + simd::sum_lanes<L>(total);
   w.max[query] = top;
   return shrink;
@@ -195,9 +201,24 @@ WEIR_INLINE void values_of(Work& w, int64_t query, const float* shrink) {
 template <int L>
 WEIR_INLINE void values_of_run(Work& w, const float* shrink) {
   constexpr int kRows = L == 16 ? 4 : 2;  // sums that fit in the registers
-  int64_t query = 0;
-  for (; query + kRows <= w.queries; query += kRows) values_of<L, kRows>(w, query, shrink);
-  for (; query < w.queries; ++query) values_of<L, 1>(w, query, shrink);
+  const int64_t chunks = (w.queries + kRows - 1) / kRows;
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t from = w.queries * c / chunks;
+    switch (w.queries * (c + 1) / chunks - from) {
+      case 1:
+        values_of<L, 1>(w, from, shrink);
+        break;
+      case 2:
+        values_of<L, 2>(w, from, shrink);
+        break;
+      case 3:
+        values_of<L, 3>(w, from, shrink);
+        break;
+      default:
+        values_of<L, 4>(w, from, shrink);
+        break;
+    }
+  }
 }
 
 /// The keys from `begin` to the end of its run: whole blocks, or parts of one that is longer than a run. Where a run
@@ -260,7 +281,7 @@ WEIR_INLINE void attend(Work& w, const Tile& tile, int64_t kv_head, int64_t firs
 
 template <int L>
 WEIR_INLINE void items(const AttentionArgs& a, const Tile* tiles, float* q, int64_t begin, int64_t end) {
-  Work work{.a = a, .q = q};
+  Work work(a, q);
   const int64_t group = a.heads / a.layout.kv_heads;
   for (int64_t i = begin; i < end; ++i) {
     const Tile& tile = tiles[i / a.layout.kv_heads];

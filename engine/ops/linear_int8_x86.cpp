@@ -50,7 +50,7 @@ WEIR_TARGET_VNNI WEIR_INLINE void tile_vnni(const PanelJob& j, int64_t row, int6
   for (int m = 0; m < M; ++m) low[m] = high[m] = _mm512_setzero_si512();
 #pragma GCC unroll 2
   for (int64_t q = 0; q < j.quads; ++q, w += kPanelQuadBytes, x += kQuad) {
-    if constexpr (M <= 4) {
+    if constexpr (M <= 8) {
       _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetch, _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetch + 64, _MM_HINT_T0);
     }

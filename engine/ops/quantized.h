@@ -58,7 +58,7 @@ QuantizeRow quantize_row_kernel(Isa isa);
 /// A weight in panels, with its scales and sums: memory of its own.
 struct PackedWeight {
   struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
+    void operator()(std::byte* bytes_owned) const { std::free(bytes_owned); }
   };
   std::unique_ptr<std::byte[], Free> memory;
   Tensor tensor;  // i8; points into `memory`

@@ -94,6 +94,24 @@ WEIR_INLINE float sum_lanes(const typename Lanes<L>::F& v) {
   }
 }
 
+template <int L>
+WEIR_INLINE float max_lanes(const typename Lanes<L>::F& v) {
+  if constexpr (L == 1) {
+    return v[0];
+  } else {
+    typename Lanes<L / 2>::F low;
+    typename Lanes<L / 2>::F high;
+    std::memcpy(&low, &v, sizeof low);
+    std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
+    low = high > low ? high : low;
+    if constexpr (L == 2) {
+      return low[0];
+    } else {
+      return max_lanes<L / 2>(low);
+    }
+  }
+}
+
 /// out[m][n] = Σ_i x[m * x_stride + i] * w[n * w_stride + i], i < count.
 template <int L, int M, int N, class W>
 WEIR_INLINE void dot_tile(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int64_t count,

@@ -28,7 +28,7 @@ accounts:
   echo:      {provider: echo, delay: 1s, chunk_delay: 1m}
 engines:
   tiny: {model: builtin:weir-tiny}
-  qwen: {model: /models/Qwen, device: cpu, quantization: none, kv_cache: {memory: 40GiB, block_size: 32, prefix: false},
+  qwen: {model: /models/Qwen, device: cpu, quantization: int8, kv_cache: {memory: 40GiB, block_size: 32, prefix: false},
          max_sequences: 256, queue: 9, step_tokens: 128, context: 4096, threads: 2}
 models:
   gpt-4o:
@@ -105,7 +105,7 @@ TEST(Load, AccountsAndEngines) {
   const auto& qwen = *config->find_engine("qwen");
   EXPECT_EQ(qwen.model, "/models/Qwen");
   EXPECT_EQ(qwen.device, "cpu");
-  EXPECT_EQ(qwen.quantization, "none");
+  EXPECT_EQ(qwen.quantization, "int8");
   EXPECT_EQ(qwen.kv_cache.memory_bytes, 40ULL << 30);
   EXPECT_EQ(qwen.kv_cache.block_tokens, 32u);
   EXPECT_FALSE(qwen.kv_cache.prefix_reuse);

@@ -1,6 +1,7 @@
-// The backend that every machine has: the model's own walk over the CPU ops, float32, with paged KV in ordinary memory,
-// [layers][blocks][2][block_tokens][kv_heads][head_dim]. The engine thread is the only caller; kernels share a small
-// thread pool. A row's result is the same bits alone, in a batch, in chunks, or over a reused prefix.
+// The backend that every machine has: the model's own walk over the CPU ops, with paged KV in ordinary memory, float32,
+// [layers] of the blocks of ops/attention.h. Weights are as the model was loaded: 32 or 16 bits, or INT8. The engine
+// thread is the only caller; kernels share a small thread pool. A row's result is the same bits alone, in a batch, in
+// chunks, or over a reused prefix.
 #pragma once
 
 #include <memory>

@@ -1,0 +1,346 @@
+#include "engine/bench/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <semaphore>
+#include <utility>
+
+#include "config/base/rng.h"
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/engine.h"
+#include "engine/ops/isa.h"
+
+namespace weir::engine::bench {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+constexpr int32_t kDecodePrompt = 16;  // of the clients of a batch
+
+double quantile(std::vector<double> values, double q) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
+}
+
+double median(std::vector<double> values) {
+  return quantile(std::move(values), 0.5);
+}
+
+Figure figure_of(const std::vector<double>& values, const std::vector<double>& floors) {
+  std::vector<double> shares;
+  for (size_t i = 0; i < values.size(); ++i) shares.push_back(floors[i] > 0 ? values[i] / floors[i] : 0);
+  return {median(values), median(floors), median(shares)};
+}
+
+/// One client: when it asked, when each token came.
+struct Client {
+  std::unique_ptr<Stream> stream;
+  TimePoint asked;
+  std::vector<TimePoint> came;  // one a token
+  bool done = false;
+};
+
+class Bench {
+ public:
+  Bench(std::shared_ptr<const Model> model, const Plan& plan, std::function<void(const std::string&)> progress)
+      : model_(std::move(model)), plan_(plan), progress_(std::move(progress)), machine_(plan.threads) {}
+
+  Result<Report> run() {
+    report_.plan = plan_;
+    report_.isa = isa_name(best_isa());
+    report_.threads = machine_.threads();
+    report_.weight_bytes = model_->weights.bytes;
+    count_parameters();
+    if (auto done = start(); !done.ok()) return done.error();
+    if (auto done = measure_prefill(); !done.ok()) return done.error();
+    for (const int32_t clients : plan_.batches) {
+      if (auto done = measure_batch(clients); !done.ok()) return done.error();
+    }
+    if (auto done = measure_newcomer(); !done.ok()) return done.error();
+    if (auto done = measure_prefix(); !done.ok()) return done.error();
+    engine_.reset();
+    say("products by themselves");
+    measure_kernels(*model_, report_);
+    say("scheduler");
+    measure_scheduler(report_);
+    report_.machine = {
+        .read_bytes_per_s = median(read_), .int8_ops_per_s = median(int8_), .float_ops_per_s = median(float_)};
+    return std::move(report_);
+  }
+
+ private:
+  void say(const std::string& what) const {
+    if (progress_) progress_(what);
+  }
+
+  void count_parameters() {
+    const DecoderWeights& w = model_->weights;
+    const auto size = [](const Tensor& t) { return static_cast<double>(t.rows) * static_cast<double>(t.cols); };
+    for (const DecoderLayer& l : w.layers) {
+      for (const Tensor* t : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) layers_ += size(*t);
+    }
+    head_ = size(w.lm_head);
+    const bool tied = w.lm_head.data == w.embedding.data;
+    report_.parameters = static_cast<uint64_t>(layers_ + head_ + (tied ? 0 : size(w.embedding)));
+    const DType dtype = w.lm_head.dtype;
+    weight_size_ = dtype == DType::i8 ? 1 : dtype == DType::f32 ? 4 : 2;
+  }
+
+  Result<void> start() {
+    const ModelSpec& spec = model_->spec;
+    const int32_t widest = *std::max_element(plan_.batches.begin(), plan_.batches.end());
+    const int64_t context = spec.context_tokens;
+    prompt_tokens_ = static_cast<int32_t>(std::min<int64_t>(plan_.prompt_tokens, context - plan_.output_tokens - 1));
+    prefix_tokens_ = static_cast<int32_t>(std::min<int64_t>(plan_.prefix_tokens, context - 2));
+    if (prompt_tokens_ < 1) {
+      return Error{.kind = ErrorKind::bad_request, .source = "engine", .detail = "the model's context is too short"};
+    }
+    config::EngineConfig config;
+    config.name = "bench";
+    config.threads = static_cast<uint32_t>(plan_.threads);
+    config.max_sequences = static_cast<uint32_t>(widest + 1);
+    config.step_tokens_max = static_cast<uint32_t>(std::max(512, prompt_tokens_));
+    const int64_t tokens = int64_t{widest + 2} * (kDecodePrompt + plan_.output_tokens + 64) +
+                           3 * (prompt_tokens_ + plan_.output_tokens) + 2 * prefix_tokens_ + 1024;
+    config.kv_cache.memory_bytes = static_cast<uint64_t>(spec.layers * 2 * spec.kv_width() * 4 * tokens);
+    auto backend = make_cpu_backend(model_, config);
+    if (!backend.ok()) return backend.error();
+    auto engine = make_engine(config, *std::move(backend), nullptr, nullptr, {});
+    if (!engine.ok()) return engine.error();
+    engine_ = *std::move(engine);
+    engine_->on_step([this](double seconds) {
+      const std::lock_guard lock(steps_mutex_);
+      steps_.push_back(seconds);
+    });
+    return {};
+  }
+
+  /// What the machine allows just now.
+  MachineRates rates() {
+    const MachineRates r = machine_.measure();
+    read_.push_back(r.read_bytes_per_s);
+    int8_.push_back(r.int8_ops_per_s);
+    float_.push_back(r.float_ops_per_s);
+    return r;
+  }
+
+  double product_rate(const MachineRates& r) const {
+    return weight_size_ == 1 && r.int8_ops_per_s > 0 ? r.int8_ops_per_s : r.float_ops_per_s;
+  }
+
+  /// Seconds that `tokens` of prefill cannot go below: products at the peak, attention at the float peak.
+  double prefill_floor(const MachineRates& r, double tokens) const {
+    const ModelSpec& spec = model_->spec;
+    const double attention = 2.0 * tokens * tokens * static_cast<double>(spec.q_width() * spec.layers);
+    const double operations = 2.0 * (layers_ * tokens + head_);
+    const double reading = (layers_ + head_) * weight_size_ / r.read_bytes_per_s;
+    return std::max(reading, operations / product_rate(r) + attention / r.float_ops_per_s);
+  }
+
+  /// Seconds a decode step cannot go below: every weight read once, every client's keys and values, or the products.
+  double decode_floor(const MachineRates& r, double clients, double context) const {
+    const ModelSpec& spec = model_->spec;
+    const double kv = clients * context * static_cast<double>(spec.kv_width() * spec.layers) * 2 * sizeof(float);
+    const double reading = ((layers_ + head_) * weight_size_ + kv) / r.read_bytes_per_s;
+    return std::max(reading, clients * 2.0 * (layers_ + head_) / product_rate(r));
+  }
+
+  std::vector<TokenId> random_prompt(int32_t tokens) {
+    std::vector<TokenId> prompt(static_cast<size_t>(tokens));
+    for (TokenId& t : prompt) t = static_cast<TokenId>(rng_.below(static_cast<uint64_t>(model_->spec.vocab)));
+    return prompt;
+  }
+
+  Result<Client> ask(std::vector<TokenId> prompt, int32_t output_tokens) {
+    GenerateRequest request;
+    request.prompt = std::move(prompt);
+    request.sampling.temperature = 0;
+    request.stop.output_tokens_max = output_tokens;
+    request.stop.ignore_eos = true;
+    Client client;
+    client.asked = now();
+    auto stream = engine_->submit(std::move(request));
+    if (!stream.ok()) return stream.error();
+    client.stream = *std::move(stream);
+    return client;
+  }
+
+  /// Pulls until `enough` says so.
+  template <class Enough>
+  Result<void> drive(std::vector<Client>& clients, const Enough& enough) {
+    while (!enough()) {
+      bool news = false;
+      for (Client& client : clients) {
+        if (client.done) continue;
+        const auto piece = client.stream->pull();
+        if (!piece) continue;
+        news = true;
+        if (piece->error) return *piece->error;
+        client.came.insert(client.came.end(), piece->token_ids.size(), now());
+        client.done = piece->finish.has_value();
+      }
+      if (news) continue;
+      const auto woken = std::make_shared<std::counting_semaphore<>>(0);
+      for (Client& client : clients) {
+        if (!client.done) client.stream->notify([woken] { woken->release(); });
+      }
+      woken->acquire();
+      for (Client& client : clients) {
+        if (!client.done) client.stream->notify({});
+      }
+    }
+    return {};
+  }
+
+  Result<void> finish(std::vector<Client>& clients) {
+    return drive(clients,
+                 [&] { return std::all_of(clients.begin(), clients.end(), [](const Client& c) { return c.done; }); });
+  }
+
+  /// Seconds from asking to the first token of `prompt`, alone.
+  Result<double> first_token(std::vector<TokenId> prompt) {
+    std::vector<Client> one;
+    auto client = ask(std::move(prompt), 1);
+    if (!client.ok()) return client.error();
+    one.push_back(*std::move(client));
+    if (auto done = finish(one); !done.ok()) return done.error();
+    return Seconds(one[0].came.front() - one[0].asked).count();
+  }
+
+  Result<void> measure_prefill() {
+    say("prefill of " + std::to_string(prompt_tokens_) + " tokens");
+    if (auto warm = first_token(random_prompt(prompt_tokens_)); !warm.ok()) return warm.error();
+    std::vector<double> values, floors, seconds;
+    for (int32_t round = 0; round < plan_.rounds; ++round) {
+      const MachineRates r = rates();
+      const auto taken = first_token(random_prompt(prompt_tokens_));
+      if (!taken.ok()) return taken.error();
+      seconds.push_back(*taken);
+      values.push_back(prompt_tokens_ / *taken);
+      floors.push_back(prompt_tokens_ / prefill_floor(r, prompt_tokens_));
+    }
+    report_.prefill = figure_of(values, floors);
+    report_.newcomer_prefill_ms = median(seconds) * 1e3;
+    return {};
+  }
+
+  Result<void> measure_batch(int32_t clients) {
+    say("batch of " + std::to_string(clients));
+    std::vector<double> values, floors, first, between;
+    for (int32_t round = 0; round < plan_.rounds; ++round) {
+      const MachineRates r = rates();
+      forget_steps();
+      std::vector<Client> batch;
+      for (int32_t c = 0; c < clients; ++c) {
+        auto client = ask(random_prompt(kDecodePrompt), plan_.output_tokens);
+        if (!client.ok()) return client.error();
+        batch.push_back(*std::move(client));
+      }
+      if (auto done = finish(batch); !done.ok()) return done;
+      // A few steps take the prompts in; the many that follow decode.
+      const double step = median(take_steps());
+      if (step > 0) {
+        values.push_back(clients / step);
+        floors.push_back(clients / decode_floor(r, clients, kDecodePrompt + plan_.output_tokens / 2.0));
+      }
+      for (const Client& c : batch) {
+        first.push_back(Seconds(c.came.front() - c.asked).count() * 1e3);
+        for (size_t i = 1; i < c.came.size(); ++i) between.push_back(Seconds(c.came[i] - c.came[i - 1]).count() * 1e3);
+      }
+    }
+    report_.batches.push_back({.clients = clients,
+                               .tokens_per_s = figure_of(values, floors),
+                               .first_token_ms_p50 = median(first),
+                               .first_token_ms_p99 = quantile(first, 0.99),
+                               .inter_token_ms_p50 = median(between),
+                               .inter_token_ms_p99 = quantile(between, 0.99)});
+    return {};
+  }
+
+  /// A client with a prompt of its own arrives while the largest batch decodes.
+  Result<void> measure_newcomer() {
+    const int32_t clients = *std::max_element(plan_.batches.begin(), plan_.batches.end());
+    say("a newcomer beside " + std::to_string(clients));
+    std::vector<double> first, steps;
+    for (int32_t round = 0; round < plan_.rounds; ++round) {
+      std::vector<Client> batch;
+      for (int32_t c = 0; c < clients; ++c) {
+        auto client = ask(random_prompt(kDecodePrompt), plan_.output_tokens);
+        if (!client.ok()) return client.error();
+        batch.push_back(*std::move(client));
+      }
+      const auto half_way = [&] { return batch.back().came.size() * 2 >= static_cast<size_t>(plan_.output_tokens); };
+      forget_steps();
+      if (auto done = drive(batch, half_way); !done.ok()) return done;
+      steps.push_back(median(take_steps()) * 1e3);
+      auto newcomer = ask(random_prompt(prompt_tokens_), 1);
+      if (!newcomer.ok()) return newcomer.error();
+      batch.push_back(*std::move(newcomer));
+      if (auto done = finish(batch); !done.ok()) return done;
+      first.push_back(Seconds(batch.back().came.front() - batch.back().asked).count() * 1e3);
+    }
+    report_.newcomer_first_token_ms = median(first);
+    report_.newcomer_decode_step_ms = median(steps);
+    return {};
+  }
+
+  Result<void> measure_prefix() {
+    const int32_t own = prefix_tokens_ / 10;
+    if (own < 1) return {};
+    say("shared prefix of " + std::to_string(prefix_tokens_ - own) + " tokens");
+    std::vector<double> cold, shared;
+    for (int32_t round = 0; round < std::min(plan_.rounds, 3); ++round) {
+      std::vector<TokenId> prompt = random_prompt(prefix_tokens_);
+      const auto without = first_token(prompt);
+      if (!without.ok()) return without.error();
+      const std::vector<TokenId> mine = random_prompt(own);
+      std::copy(mine.begin(), mine.end(), prompt.end() - own);
+      const auto with = first_token(prompt);
+      if (!with.ok()) return with.error();
+      cold.push_back(*without * 1e3);
+      shared.push_back(*with * 1e3);
+    }
+    report_.prefix_tokens = prefix_tokens_;
+    report_.prefix_cold_first_token_ms = median(cold);
+    report_.prefix_shared_first_token_ms = median(shared);
+    return {};
+  }
+
+  void forget_steps() {
+    const std::lock_guard lock(steps_mutex_);
+    steps_.clear();
+  }
+
+  std::vector<double> take_steps() {
+    const std::lock_guard lock(steps_mutex_);
+    return std::exchange(steps_, {});
+  }
+
+  std::shared_ptr<const Model> model_;
+  const Plan& plan_;
+  std::function<void(const std::string&)> progress_;
+  Machine machine_;
+  Report report_;
+  double layers_ = 0;  // parameters that every token is multiplied by
+  double head_ = 0;    // and those of the vocabulary, for tokens that sample
+  double weight_size_ = 0;
+  int32_t prompt_tokens_ = 0;
+  int32_t prefix_tokens_ = 0;
+  Rng rng_{1};
+  std::vector<double> read_, int8_, float_;
+  std::mutex steps_mutex_;
+  std::vector<double> steps_;
+  std::unique_ptr<Engine> engine_;  // last: its thread reports steps
+};
+
+}  // namespace
+
+Result<Report> run_bench(const std::shared_ptr<const Model>& model, const Plan& plan,
+                         const std::function<void(const std::string&)>& progress) {
+  return Bench(model, plan, progress).run();
+}
+
+}  // namespace weir::engine::bench
