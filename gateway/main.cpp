@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "config/cli.h"
-#include "engine/bench/bench_cli.h"
 #include "engine/cli.h"
 #include "gateway/bench/command.h"
 #include "gateway/serve.h"
@@ -17,9 +16,8 @@ constexpr std::string_view kUsage =
     "  serve --config FILE [--listen HOST:PORT]   run the gateway\n"
     "  check FILE                                 report every mistake of a configuration\n"
     "  generate --model DIR --prompt TEXT         run a local model once\n"
-    "  bench engine --model DIR | --shape NAME    how fast a model is served here, beside what the machine allows\n"
     "  price MODEL --input N --output N           what a call costs\n"
-    "  bench http|gateway                         load a server, or measure this one\n"
+    "  bench http|gateway|engine                  load a server, or measure this one, or a model on this machine\n"
     "  --version, --help; COMMAND --help\n";
 
 int check(const std::vector<std::string>& args) {
@@ -35,16 +33,6 @@ int check(const std::vector<std::string>& args) {
   return weir::config::check_command(args[0], std::cout, std::cerr, weir::gateway::known_names());
 }
 
-int bench(std::vector<std::string> args) {
-  if (!args.empty() && args.front() == "engine") {
-    args.erase(args.begin());
-    return weir::engine::bench_command(args, std::cout, std::cerr);
-  }
-  const bool help = args.size() == 1 && args.front() == "--help";
-  (help ? std::cout : std::cerr) << "usage: weir bench engine …; weir bench engine --help lists what there is\n";
-  return help ? 0 : 2;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,7 +46,6 @@ int main(int argc, char** argv) {
   if (command == "serve") return weir::gateway::serve_command(args, std::cout, std::cerr);
   if (command == "check") return check(args);
   if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
-  if (command == "bench") return bench(args);
   if (command == "price") return weir::config::price_command(args, std::cout, std::cerr);
   if (command == "bench") return weir::gateway::bench_command(args, std::cout, std::cerr);
   if (command == "--version") {

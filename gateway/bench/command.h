@@ -1,4 +1,4 @@
-// `weir bench`: what a gateway does under load. Called once, on the main thread.
+// `weir bench`: what a gateway, or a local model, does under load. Called once, on the main thread.
 #pragma once
 
 #include <ostream>
