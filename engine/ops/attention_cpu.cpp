@@ -11,7 +11,7 @@
 namespace weir::engine {
 namespace {
 
-constexpr int64_t kRun = 32;  // keys whose scores are held at once; with their values they fit in the first-level cache
+constexpr int64_t kRun = 64;      // keys whose scores are held at once
 constexpr int64_t kQueries = 32;  // queries, token × head, that share one reading of a run
 constexpr int64_t kTogether = 8;  // of them, those whose scores are summed side by side in registers
 constexpr int64_t kLanesMax = 16;
