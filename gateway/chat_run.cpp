@@ -240,8 +240,9 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
     if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health))
       context_.services().registry.ejection(target_->state->label, to_string(outcome));
+    if (client_gone()) co_return result;  // the reply stays: what it used until now is charged
     reply_.reset();
-    if (error.retry == Retry::no || client_gone() || now() >= deadline_) co_return result;
+    if (error.retry == Retry::no || now() >= deadline_) co_return result;
     last = std::move(error);
     tried.push_back(index);
   }

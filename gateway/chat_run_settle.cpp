@@ -37,9 +37,11 @@ providers::Usage ChatRun::usage() const {
 providers::Usage ChatRun::raw_usage() const {
   if (reply_) return reply_->usage();
   providers::Usage usage;
-  // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know.
-  if (sent_upstream_ && accepted_) usage.counts.input = prompt_estimate_;
-  usage.reported = !sent_upstream_ || !accepted_;
+  // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know. An
+  // engine of our own had not begun.
+  const bool working = sent_upstream_ && accepted_ && target_ != nullptr && target_->account != nullptr;
+  if (working) usage.counts.input = prompt_estimate_;
+  usage.reported = !working;
   return usage;
 }
 

@@ -1,5 +1,6 @@
 #include "gateway/serve.h"
 
+#include <sys/stat.h>
 #include <algorithm>
 #include <charconv>
 #include <csignal>
@@ -325,7 +326,8 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
   }
   const auto options = parse_options(args, err);
   if (!options) return 2;
-  block_signals();  // before the first thread, so that every thread inherits it
+  ::umask(::umask(0) | 027);  // prompts and money are in the files that are made
+  block_signals();            // before the first thread, so that every thread inherits it
   config::LoadOutcome loaded = config::load_file(options->config_file, known_names());
   for (const config::Mistake& mistake : loaded.mistakes) err << mistake.text() << "\n";
   if (!loaded.config) return 2;

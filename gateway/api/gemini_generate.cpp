@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "gateway/api/calls_in_order.h"
 #include "gateway/api/errors.h"
 #include "providers/json_text.h"
 #include "providers/net/percent.h"
@@ -164,10 +165,12 @@ class GeminiEncoder final : public AnswerEncoder {
     Json parts = Json::array();    // not yet written
     Json beside = Json::object();  // citations and log-probabilities, likewise
     std::optional<ToolCall> call;  // its arguments are still coming: Gemini has calls whole
+    CallsInOrder calls;
     int32_t tool_index = 0;
     std::optional<StopReason> stop;
   };
   void collect(const ChatEvent& event, Choice& choice, bool merge);
+  void collect_next(const ChatEvent& event, Choice& choice, bool merge);
   void text(const ChatEvent& event, Choice& choice, bool merge);
   void sign(const ChatEvent& event, Choice& choice, bool merge);
   void close_call(Choice& choice);
@@ -229,7 +232,11 @@ void GeminiEncoder::logprobs(const ChatEvent& event, Json& candidate) {
   }
 }
 
-void GeminiEncoder::collect(const ChatEvent& event, Choice& choice, bool merge) {
+void GeminiEncoder::collect(const ChatEvent& event_in, Choice& choice, bool merge) {
+  choice.calls.pass(event_in, [&](const ChatEvent& event) { collect_next(event, choice, merge); });
+}
+
+void GeminiEncoder::collect_next(const ChatEvent& event, Choice& choice, bool merge) {
   const bool same_call = event.kind == Kind::tool_call && choice.call && choice.tool_index == event.tool_index;
   if (!same_call && event.kind != Kind::signature) close_call(choice);
   switch (event.kind) {

@@ -1,4 +1,5 @@
 // Neutral events into Responses' event stream, or into one Response object.
+#include "gateway/api/calls_in_order.h"
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
@@ -37,6 +38,7 @@ class ResponsesEncoder final : public AnswerEncoder {
 
  private:
   void take(const ChatEvent& event);
+  void take_next(const ChatEvent& event_in);
   void text(const ChatEvent& event, bool refusal);
   void reasoning(const ChatEvent& event);
   void signature(const ChatEvent& event);
@@ -62,6 +64,7 @@ class ResponsesEncoder final : public AnswerEncoder {
   ResponseObject object_;
   std::string tail_;
   std::vector<ResponseItem> items_;
+  CallsInOrder calls_;
   bool open_ = false;          // the last item
   bool content_open_ = false;  // the last content of a message, the summary of a reasoning item
   bool ended_ = false;
@@ -273,6 +276,10 @@ void ResponsesEncoder::citation(const ChatEvent& event_in) {
 /// Responses have one choice; events of others cannot come, since a request cannot ask for them.
 void ResponsesEncoder::take(const ChatEvent& event_in) {
   if (ended_ || event_in.index != 0) return;
+  calls_.pass(event_in, [this](const ChatEvent& next) { take_next(next); });
+}
+
+void ResponsesEncoder::take_next(const ChatEvent& event_in) {
   switch (event_in.kind) {
     case ChatEvent::Kind::text:
       return text(event_in, false);

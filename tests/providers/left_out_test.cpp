@@ -6,7 +6,7 @@
 #include "providers/cohere.h"
 #include "providers/gemini.h"
 #include "providers/openai.h"
-#include "tests/providers/gemini_rig.h"
+#include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
 namespace {
@@ -48,7 +48,7 @@ Part thought(std::string text, std::string signature, Signer signer) {
 }
 
 TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
-  GeminiRig rig;
+  CodecRig rig;
   Part text = Part::of_text("hi");
   text.cache = {{"type", "ephemeral"}};
   rig.request.messages = {said(Role::system, text), said(Role::user, text)};
@@ -67,7 +67,7 @@ TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
 }
 
 TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
-  GeminiRig rig;
+  CodecRig rig;
   Message turn = said(Role::assistant, thought("first this", "sig", Signer::gemini));
   turn.parts.push_back(Part::of_text("done"));
   rig.request.messages = {said(Role::user, Part::of_text("hi")), turn, said(Role::user, Part::of_text("more"))};
@@ -84,7 +84,7 @@ TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
 }
 
 TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
-  GeminiRig messages(Protocol::anthropic_messages, R"({"model":"public","max_tokens":9,"messages":[
+  CodecRig messages(Protocol::anthropic_messages, R"({"model":"public","max_tokens":9,"messages":[
       {"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},
       {"type":"text","text":"done"},{"type":"thinking","thinking":"","signature":"weir:gemini:c2ln"}]}]})");
   messages.body = *mark_call(Protocol::anthropic_messages, messages.json);
@@ -93,7 +93,7 @@ TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
   EXPECT_EQ(claude.json()["messages"][1]["content"], Json::parse(R"([{"type":"text","text":"done"}])"));
 
   // base64 of "weir:anthropic:sig", as a client of Gemini's got it
-  GeminiRig contents(Protocol::gemini_generate, R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},
+  CodecRig contents(Protocol::gemini_generate, R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},
       "thoughtSignature":"d2VpcjphbnRocm9waWM6c2ln"},{"text":"x","thoughtSignature":"b3du"}]}]})");
   const Encoded google = encode(*gemini(), contents, "gemini-3-pro");
   EXPECT_EQ(google.dropped, "messages.reasoning");
@@ -103,7 +103,7 @@ TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
 }
 
 TEST(LeftOut, CohereIsToldOfAFailedCallInWords) {
-  GeminiRig rig;
+  CodecRig rig;
   Message call = said(Role::assistant, Part::of_call({"c1", "f", "{}"}));
   Message result = said(Role::tool, Part::of_text("no such city"));
   result.tool_call_id = "c1";
@@ -113,7 +113,7 @@ TEST(LeftOut, CohereIsToldOfAFailedCallInWords) {
 }
 
 TEST(LeftOut, CohereSaysWhatItReadFromItsCache) {
-  GeminiRig rig;
+  CodecRig rig;
   const auto codec = cohere();
   const auto decoder = codec->decoder(rig.attempt("command-a"));
   ReplyBatch batch;

@@ -1,0 +1,104 @@
+// Parallel tool calls whose arguments come in turns, told one call after the other: Gemini's clients get calls whole,
+// and those of Responses an item that is over before the next begins. Pieces of a later call wait until the arguments
+// of the one before are a whole JSON value, or the answer ends; calls that come one by one are not delayed. One per
+// choice.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "providers/chat.h"
+
+namespace weir::gateway {
+
+class CallsInOrder {
+ public:
+  /// Hands the event on to `to(const ChatEvent&)` now or later, and what waited for it.
+  template <class To>
+  void pass(const providers::ChatEvent& event, const To& to) {
+    using Kind = providers::ChatEvent::Kind;
+    if (event.kind == Kind::finish)
+      for (bool more = true; more; more = next(to)) open_.reset();
+    const bool held_signature = event.kind == Kind::signature && last_held_;
+    if (event.kind != Kind::tool_call && !held_signature) {
+      last_held_ = false;
+      return to(event);
+    }
+    const bool goes_on = event.kind == Kind::tool_call && open_ == event.tool_index;
+    if (!goes_on && (held_signature || !waiting_.empty() || (open_ && !arguments_.whole()))) {
+      last_held_ = true;
+      waiting_.push_back(event);
+      if (held_signature) waiting_.back().tool_index = waiting_[waiting_.size() - 2].tool_index;
+      return;
+    }
+    last_held_ = false;
+    tell(event, to);
+    while (arguments_.whole() && next(to)) continue;
+  }
+
+ private:
+  /// How far a JSON value has come that is seen in pieces.
+  class Balance {
+   public:
+    void add(std::string_view piece) {
+      for (const char c : piece) {
+        if (escaped_) {
+          escaped_ = false;
+        } else if (quoted_) {
+          escaped_ = c == '\\';
+          quoted_ = c != '"';
+        } else if (c == '"') {
+          quoted_ = true;
+        } else if (c == '{' || c == '[') {
+          ++depth_;
+          begun_ = true;
+        } else if (c == '}' || c == ']') {
+          --depth_;
+        }
+      }
+    }
+    bool whole() const { return begun_ && depth_ <= 0; }
+
+   private:
+    int64_t depth_ = 0;
+    bool begun_ = false;
+    bool quoted_ = false;
+    bool escaped_ = false;
+  };
+
+  template <class To>
+  void tell(const providers::ChatEvent& event, const To& to) {
+    if (event.kind == providers::ChatEvent::Kind::tool_call) {
+      if (open_ != event.tool_index) arguments_ = {};
+      open_ = event.tool_index;
+      arguments_.add(event.tool_call.arguments);
+    }
+    to(event);
+  }
+
+  /// Tells all that waits of the call that waits longest. False: none waits.
+  template <class To>
+  bool next(const To& to) {
+    if (waiting_.empty()) return false;
+    const int32_t index = waiting_.front().tool_index;
+    std::vector<providers::ChatEvent> others;
+    for (providers::ChatEvent& event : std::exchange(waiting_, {})) {
+      if (event.tool_index == index)
+        tell(event, to);
+      else
+        others.push_back(std::move(event));
+    }
+    waiting_ = std::move(others);
+    last_held_ = last_held_ && !waiting_.empty();
+    return true;
+  }
+
+  std::optional<int32_t> open_;
+  Balance arguments_;  // of the open call
+  std::vector<providers::ChatEvent> waiting_;
+  bool last_held_ = false;
+};
+
+}  // namespace weir::gateway

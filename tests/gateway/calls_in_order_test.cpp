@@ -1,0 +1,58 @@
+// Calls whose arguments come in turns are told one after the other, and those that come one by one at once.
+#include "gateway/api/calls_in_order.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace weir::gateway {
+namespace {
+
+using providers::ChatEvent;
+
+/// "0:NAME" begins call 0, "0+TEXT" goes on with it, "!" is the end, "s" a signature, anything else text.
+std::string told(std::initializer_list<const char*> script) {
+  CallsInOrder order;
+  std::string out;
+  const auto to = [&](const ChatEvent& event) {
+    if (event.kind == ChatEvent::Kind::tool_call)
+      out += std::to_string(event.tool_index) + event.tool_call.name + event.tool_call.arguments + " ";
+    else
+      out += event.kind == ChatEvent::Kind::finish ? "!" : event.kind == ChatEvent::Kind::signature ? "s " : "t ";
+  };
+  for (const std::string word : script) {
+    ChatEvent event;
+    if (word == "!") event.kind = ChatEvent::Kind::finish;
+    if (word == "s") event.kind = ChatEvent::Kind::signature;
+    if (word.size() > 1 && (word[1] == ':' || word[1] == '+')) {
+      event.kind = ChatEvent::Kind::tool_call;
+      event.tool_index = word[0] - '0';
+      (word[1] == ':' ? event.tool_call.name : event.tool_call.arguments) = word.substr(2);
+    }
+    order.pass(event, to);
+    out += word == "!" ? "" : "|";
+  }
+  return out;
+}
+
+TEST(CallsInOrder, OneByOneIsNotDelayed) {
+  EXPECT_EQ(told({"t", "0:f", "0+{\"a\":\"}", "0+\"}", "1:g", "1+{}", "!"}), "t |0f |0{\"a\":\"} |0\"} |1g |1{} |!");
+}
+
+TEST(CallsInOrder, TurnsAreParted) {
+  EXPECT_EQ(told({"0:f", "1:g", "0+{\"a\":", "1+{\"b\":", "0+1}", "1+2}", "!"}),
+            "0f ||0{\"a\": ||01} 1g 1{\"b\": |12} |!");
+  EXPECT_EQ(told({"0:f", "1:g", "2:h", "2+{}", "1+{}", "0+{}", "!"}), "0f |||||0{} 1g 1{} 2h 2{} |!");
+}
+
+TEST(CallsInOrder, NoArgumentsAtAll) {
+  EXPECT_EQ(told({"0:f", "1:g", "2:h", "!"}), "0f |||1g 2h !");
+}
+
+TEST(CallsInOrder, ASignatureStaysWithItsCall) {
+  EXPECT_EQ(told({"0:f", "1:g", "s", "0+{}", "!"}), "0f |||0{} 1g s |!");
+  EXPECT_EQ(told({"0:f", "s", "0+{}", "!"}), "0f |s |0{} |!");
+}
+
+}  // namespace
+}  // namespace weir::gateway
