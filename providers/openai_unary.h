@@ -28,8 +28,8 @@ struct UsagePlace {
 std::optional<UsagePlace> find_openai_usage(std::string_view text);
 
 /// Usage of a whole answer of 2xx to `call`. Where it does not say: speech is the characters asked for, moderations are
-/// nothing, rerank is its search units, transcriptions are the seconds that the answer covers, images their number;
-/// these count as reported. Anything else is an estimate of what was seen.
+/// nothing, rerank is its search units or the tokens it names, transcriptions are the seconds that the answer covers,
+/// images their number; these count as reported. Anything else is an estimate of what was seen.
 Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type, std::string_view body);
 
 /// What one event of a native stream of `protocol` means.

@@ -169,7 +169,8 @@ TEST_P(RecordedAnswer, IsDecoded) {
   const RecordedCall to = call();
   // How production tells a stream: two cassettes have lost the type of theirs.
   if (to.stream && !recording().content_type().empty() && recording().content_type() != "application/json") {
-    EXPECT_TRUE(is_event_stream(recording().content_type())) << recording().content_type();
+    const bool array = recording().form == Recording::Form::json;  // Gemini's without alt=sse
+    EXPECT_TRUE(is_event_stream(recording().content_type(), array)) << recording().content_type();
   }
   const WireTruth truth = truth_of(recording(), to);
   if (to.native) check_native(to, truth);

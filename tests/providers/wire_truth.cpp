@@ -235,6 +235,7 @@ void read_cohere(const Json& value, WireTruth& out, Calls& calls) {
     Counts counts;
     counts.input = number_at(billed, {"input_tokens"});
     counts.output = number_at(billed, {"output_tokens"});
+    counts.cached_input = std::min<int64_t>(number_at(usage, {"cached_tokens"}), counts.input);  // of what is billed
     raise(out.usage, counts);
   }
   stopped(out, stream ? text_at(value, {"delta", "finish_reason"}) : text_at(value, {"finish_reason"}));
@@ -255,10 +256,11 @@ void read_cohere(const Json& value, WireTruth& out, Calls& calls) {
   }
 }
 
-/// One search for each hundred documents, where the answer does not say.
+/// Searches, or tokens where those are what is counted; one search for each hundred documents where nothing is said.
 void read_rerank(const Recording& recording, const Json& value, WireTruth& out) {
   Counts counts;
   counts.input = number_at(value, {"meta", "billed_units", "search_units"});
+  if (counts.input == 0) counts.input = number_at(value, {"usage", "total_tokens"});
   if (counts.input == 0)
     counts.input = static_cast<int64_t>(list_at(recording.request, {"documents"}).size() + 99) / 100;
   raise(out.usage, counts);
