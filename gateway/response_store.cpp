@@ -231,7 +231,9 @@ bool ResponseStore::put(StoredResponse turn, WallTime now) {
       return false;
     }
     pending_bytes_ += bytes;
-    removing_.erase(row->turn.id);
+    if (const auto gone_now = removing_.find(row->turn.id);
+        gone_now != removing_.end() && gone_now->second == row->turn.key)
+      removing_.erase(gone_now);
     waiting_[row->turn.id] = row;
     queue_.push_back({row, row->turn.id, row->turn.key, created});
   }
@@ -243,7 +245,8 @@ bool ResponseStore::remove(std::string_view id, std::string_view key, WallTime n
   if (!turn(id, key, now)) return false;
   {
     const std::lock_guard lock(mutex_);
-    waiting_.erase(std::string(id));
+    const auto found = waiting_.find(std::string(id));
+    if (found != waiting_.end() && found->second->turn.key == key) waiting_.erase(found);
     removing_[std::string(id)] = std::string(key);
     queue_.push_back({nullptr, std::string(id), std::string(key), unix_us(now)});
   }
@@ -256,9 +259,11 @@ Result<std::shared_ptr<const ResponseStore::Row>> ResponseStore::turn(std::strin
   {
     const std::lock_guard lock(mutex_);
     const std::string name(id);
-    if (removing_.count(name) != 0) return gone(id);
-    if (const auto found = waiting_.find(name); found != waiting_.end()) {
-      if (found->second->turn.key != key || found->second->expires_us <= unix_us(now)) return gone(id);
+    const auto removed = removing_.find(name);
+    if (removed != removing_.end() && removed->second == key) return gone(id);
+    // Another key's row that waits under the same id says nothing of this key's: that one may be in the file.
+    if (const auto found = waiting_.find(name); found != waiting_.end() && found->second->turn.key == key) {
+      if (found->second->expires_us <= unix_us(now)) return gone(id);
       return found->second;
     }
   }

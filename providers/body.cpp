@@ -258,7 +258,6 @@ bool Marker::content(Value value, const std::string& where) {
       std::string_view key;
       Value field_value;
       if (member.unescaped_key().get(key) != SUCCESS || member.value().get(field_value) != SUCCESS) return not_json();
-      if (key == "image_url") ++body_.image_parts;
       if (!skip(field_value, 5)) return false;
     }
   }

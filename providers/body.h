@@ -40,7 +40,6 @@ struct CallBody {
   std::string previous_response_id;   // empty: none
   bool store = true;                  // Responses: whether the answer may be gone on from
   uint32_t message_count = 0;         // of the protocols that have messages
-  uint32_t image_parts = 0;           // parts whose tokens cannot be told from their bytes
   uint64_t units = 0;                 // speech: characters to be spoken; rerank: documents
 };
 

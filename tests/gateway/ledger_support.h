@@ -1,7 +1,9 @@
 // What the tests of the ledger share: a folder of their own, and rows that can be told apart. One thread a test.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +12,15 @@
 #include "gateway/accounting/row.h"
 
 namespace weir::gateway {
+
+/// Where a test's log goes. Closed only after the log's thread, which writes to it, has ended.
+struct Quiet {
+  Quiet() : fd(::open("/dev/null", O_WRONLY | O_CLOEXEC)) {}
+  ~Quiet() { ::close(fd); }
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+  int fd;
+};
 
 /// A fresh folder a test, removed afterwards.
 class LedgerFolder : public testing::Test {

@@ -26,15 +26,6 @@ using testing::HasSubstr;
 
 class LedgerTest : public LedgerFolder {
  protected:
-  /// Closed only after the log's thread, which writes to it, has ended.
-  struct Quiet {
-    Quiet() : fd(::open("/dev/null", O_WRONLY | O_CLOEXEC)) {}
-    ~Quiet() { ::close(fd); }
-    Quiet(const Quiet&) = delete;
-    Quiet& operator=(const Quiet&) = delete;
-    int fd;
-  };
-
   LedgerOptions options(int cores = 1, uint64_t journal_bytes = 1 << 20) {
     LedgerOptions o;
     o.path = file("w.db");

@@ -154,18 +154,21 @@ TEST_F(ResponseStoreTest, RefusesAFileThatIsNotItsOwn) {
 
 TEST_F(ResponseStoreTest, OneKeysAnswerDoesNotTakeAnothersPlace) {
   auto store = open();
-  for (const bool flushed : {false, true}) {
-    const std::string id = flushed ? "b" : "a";
+  // Written or not: the owner's row, and the thief's.
+  for (const auto& [id, owner_flushed, thief_flushed] :
+       {std::tuple{"a", false, false}, std::tuple{"b", true, true}, std::tuple{"c", true, false}}) {
     store->put(turn(id), kNow);
-    if (flushed) store->flush();
+    if (owner_flushed) store->flush();
     store->put(turn(id, {}, "thief"), kNow);
-    if (flushed) store->flush();
-    EXPECT_TRUE(store->response(id, "k", kNow).ok());
+    if (thief_flushed) store->flush();
+    EXPECT_TRUE(store->response(id, "k", kNow).ok()) << id;
+    EXPECT_FALSE(store->remove(id, "nobody", kNow)) << id;
   }
   store->flush();
-  EXPECT_TRUE(store->response("a", "k", kNow).ok());
-  EXPECT_TRUE(store->response("b", "k", kNow).ok());
-  EXPECT_FALSE(store->response("b", "thief", kNow).ok());
+  for (const char* id : {"a", "b", "c"}) {
+    EXPECT_TRUE(store->response(id, "k", kNow).ok()) << id;
+    EXPECT_FALSE(store->response(id, "thief", kNow).ok()) << id;
+  }
 }
 
 TEST_F(ResponseStoreTest, TakesOverAFileOfVersion1) {

@@ -2,9 +2,6 @@
 // key appears, nothing crashes, and what failed works again.
 #include <gtest/gtest.h>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "gateway/accounting/ledger.h"
 #include "gateway/response_store.h"
 #include "metrics/log.h"
@@ -21,13 +18,6 @@ constexpr int64_t kOperationsMax = 5000;  // more would mean that a failure is t
 
 class StoreFailN : public LedgerFolder {
  protected:
-  struct Quiet {
-    Quiet() : fd(::open("/dev/null", O_WRONLY | O_CLOEXEC)) {}
-    ~Quiet() { ::close(fd); }
-    Quiet(const Quiet&) = delete;
-    Quiet& operator=(const Quiet&) = delete;
-    int fd;
-  };
   /// A name that no earlier round used.
   std::string fresh(int64_t round) const { return file("n" + std::to_string(round) + ".db"); }
 
