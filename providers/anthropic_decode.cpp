@@ -66,7 +66,7 @@ void UsageReader::read(dom::object& object, bool last, UsageMeter& meter) {
   counts.input = std::min(fresh, kMost) + std::min(written, kMost) + std::min(counts.cached_input, kMost);
   counts.cache_write_1h = std::min(write_1h_, written);
   counts.cache_write_5m = written - counts.cache_write_1h;
-  last ? meter.report(counts) : meter.raise(counts);
+  if (plausible(counts)) last ? meter.report(counts) : meter.raise(counts);
 }
 
 class Decoder final : public AnthropicDecoder {

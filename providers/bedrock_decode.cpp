@@ -34,16 +34,17 @@ std::optional<config::TokenCounts> read_usage(const Json& usage) {
   config::TokenCounts counts;
   counts.cached_input = count_of(usage, "cacheReadInputTokens");
   counts.output = count_of(usage, "outputTokens");
-  for (const int64_t count : {fresh, written, counts.cached_input, counts.output})
-    if (count > kPlausibleTokensMax) return {};
   const auto details = usage.find("cacheDetails");
   if (details != usage.end() && details->is_array())
     for (const Json& one : *details)
       if (one.is_object() && text_of(one, "ttl") == "1h")
         counts.cache_write_1h = std::min(written, count_of(one, "inputTokens"));
   counts.cache_write_5m = written - counts.cache_write_1h;
+  // The terms first: a sum of numbers without bound has none either.
+  counts.input = fresh;
+  if (!plausible(counts)) return {};
   counts.input = fresh + written + counts.cached_input;
-  return counts;
+  return plausible(counts) ? std::optional(counts) : std::nullopt;
 }
 
 /// What redactedContent holds: Claude's own text of it, as bytes.

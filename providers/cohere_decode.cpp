@@ -90,7 +90,7 @@ void ChatDecoder::end(const Json& reason, const Json& usage, const std::string& 
     counts.input = count_of(counted, "input_tokens");
     counts.output = count_of(counted, "output_tokens");
     counts.cached_input = std::min(count_of(usage, "cached_tokens"), counts.input);
-    if (counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax) usage_.report(counts);
+    if (plausible(counts)) usage_.report(counts);
   }
   const std::string word = reason.is_string() ? reason.get<std::string>() : std::string();
   if (word == "ERROR" || word == "TIMEOUT" || word == "ERROR_LIMIT") {

@@ -168,6 +168,7 @@ void GeminiUsage::read(dom::object answer) {
   counts.cached_input = count_of(usage, "cachedContentTokenCount");
   counts.audio_input = audio_of(usage, "promptTokensDetails") + audio_of(usage, "toolUsePromptTokensDetails");
   counts.audio_output = audio_of(usage, "candidatesTokensDetails");
+  if (!plausible(counts)) return;
   usage_.raise(counts);
   prompt_known_ = prompt_known_ || prompt || total;
 }

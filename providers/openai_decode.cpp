@@ -69,12 +69,11 @@ class Members {
 
 /// Empty where the object does not say, in numbers that make sense, what was used: that is then estimated.
 std::optional<config::TokenCounts> read_usage(od::object& usage) {
-  const auto plausible = [](int64_t count) { return count >= 0 && count <= kPlausibleTokensMax; };
   Members members(usage);
   config::TokenCounts counts;
   const auto input = members.count("prompt_tokens");
   const auto output = members.count("completion_tokens");
-  if (!input || !plausible(*input) || !output || !plausible(*output)) return {};
+  if (!input || !output) return {};
   counts.input = *input;
   counts.output = *output;
   counts.cached_input = members.nested_count("prompt_tokens_details", "cached_tokens");
@@ -83,7 +82,7 @@ std::optional<config::TokenCounts> read_usage(od::object& usage) {
   counts.audio_input = members.nested_count("prompt_tokens_details", "audio_tokens");
   counts.reasoning = members.nested_count("completion_tokens_details", "reasoning_tokens");
   counts.audio_output = members.nested_count("completion_tokens_details", "audio_tokens");
-  if (members.broken()) return {};
+  if (members.broken() || !plausible(counts)) return {};
   return counts;
 }
 

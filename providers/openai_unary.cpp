@@ -52,11 +52,6 @@ Counts read_counts(od::object& usage) {
   return out;
 }
 
-/// An upstream whose numbers make no sense is not believed: what was used is estimated.
-bool plausible(const Counts& counts) {
-  return counts.input <= kPlausibleTokensMax && counts.output <= kPlausibleTokensMax;
-}
-
 /// "01:02:03,456" or "02:03.456" as seconds; nothing where it is neither.
 std::optional<double> timestamp(std::string_view text) {
   double seconds = 0;

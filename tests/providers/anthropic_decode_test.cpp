@@ -37,6 +37,22 @@ std::string stream(std::initializer_list<std::string_view> events) {
   return sse(events, true);
 }
 
+TEST(AnthropicDecode, CountsThatMakeNoSenseAreNotBelieved) {
+  for (const char* usage : {R"({"input_tokens":2147483648,"output_tokens":41})",
+                            R"({"input_tokens":1,"output_tokens":9000000000000000000})",
+                            R"({"input_tokens":1,"cache_read_input_tokens":9223372036854775807,"output_tokens":1})"}) {
+    const Decoded out =
+        decode_body(R"({"type":"message","role":"assistant","content":[{"type":"text","text":"hello you"}],)"
+                    R"("stop_reason":"end_turn","usage":)" +
+                        std::string(usage) + "}",
+                    false);
+    EXPECT_EQ(out.text(), "hello you");
+    EXPECT_FALSE(out.reported) << usage;
+    EXPECT_LT(out.counts.input, 1000) << usage;
+    EXPECT_EQ(out.counts.output, 3) << usage;
+  }
+}
+
 TEST(AnthropicDecode, EveryKindOfBlock) {
   const std::string text = stream(
       {R"({"type":"message_start","message":{"usage":{"input_tokens":10,"cache_creation_input_tokens":30,
