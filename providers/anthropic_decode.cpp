@@ -106,6 +106,7 @@ class Decoder final : public AnthropicDecoder {
   void message_start(dom::object& root);
   void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void error_event(dom::object& root, std::string_view raw, ReplyBatch& batch);
+  void see_content(dom::object& root);
   void pass(std::string_view raw, ReplyBatch& batch);
   void emit(ChatEvent event, ReplyBatch& batch) {
     if (!native_) batch.events.push_back(std::move(event));
@@ -397,6 +398,20 @@ void Decoder::finish(ReplyBatch& batch) {
     batch.error = stream_cut_off();
 }
 
+/// What a whole answer says, for an estimate where its usage is absent or makes no sense.
+void Decoder::see_content(dom::object& root) {
+  dom::array content;
+  if (root["content"].get_array().get(content) != SUCCESS) return;
+  for (const dom::element element : content) {
+    dom::object block;
+    if (element.get_object().get(block) != SUCCESS) continue;
+    size_t bytes = text_of(block, "text").size() + text_of(block, "thinking").size();
+    dom::element input;
+    if (block["input"].get(input) == SUCCESS) bytes += simdjson::minify(input).size();
+    usage_.saw(bytes);
+  }
+}
+
 void Decoder::whole(std::string_view body, ReplyBatch& batch) {
   dom::object root;
   if (!parse_object(body, root)) {
@@ -414,9 +429,8 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
     usage_.report({});  // counting is free
   } else if (root["usage"].get_object().get(usage) == SUCCESS) {
     reader_.read(usage, true, usage_);
-  } else {
-    usage_.saw(string_after(body, "\"text\"").size());
   }
+  see_content(root);
   if (native_) {
     batch.segments.push_back({Segment::Kind::data, body});
   } else {
