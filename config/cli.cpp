@@ -97,7 +97,7 @@ std::optional<PriceRequest> parse_price_request(const std::vector<std::string>& 
       return fail("unknown option " + name + did_you_mean(name, names));
     }
     if (!number || *number < 0 || *number > kTokensMax)
-      return fail(name + " must be a number of tokens ≥ 0, is \"" + value + '"');
+      return fail(std::string(name).append(" must be a number of tokens ≥ 0, is \"").append(value).append("\""));
     request.counts.*option->count = *number;
     request.has_input = request.has_input || name == "--input";
     request.has_output = request.has_output || name == "--output";

@@ -67,7 +67,7 @@ std::unique_ptr<Provider> make_vertex(Core& core, const config::AccountConfig& a
 
 /// Bedrock's URL hangs on the region, and the signature on the URL.
 std::unique_ptr<Provider> make_bedrock(Core& core, const config::AccountConfig& account) {
-  const auto broken = [&](std::string what) {
+  const auto broken = [&](const std::string& what) {
     return make_broken_provider(
         {ErrorKind::config, account.name, Retry::other_target, 502, "account " + account.name + ": " + what});
   };

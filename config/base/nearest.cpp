@@ -54,6 +54,7 @@ std::vector<std::string> nearest(std::string_view wanted, const std::vector<std:
   std::stable_sort(near.begin(), near.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
   if (near.size() > count_max) near.resize(count_max);
   std::vector<std::string> result;
+  result.reserve(near.size());
   for (auto& [distance, name] : near) result.push_back(std::move(name));
   return result;
 }

@@ -34,7 +34,7 @@ const nlohmann::ordered_json& ChatTemplate::no_value() {
 
 Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string source, std::string name,
                                                                 const jinja::Limits& limits) {
-  const auto unreadable = [&](std::string why) {
+  const auto unreadable = [&](const std::string& why) {
     return Error{ErrorKind::config, "chat template", Retry::no, 500, name + ": " + why, "chat_template_error"};
   };
   if (source.size() > limits.template_bytes_max)

@@ -64,7 +64,7 @@ class Decoder {
   Result<ChatRequest> run();
 
  private:
-  void fail(std::string param, std::string_view expected) {
+  void fail(const std::string& param, std::string_view expected) {
     if (!error_) error_ = bad_request(param, param + ": must be " + std::string(expected));
   }
   const Json* find(const Json& object, const char* key) const {

@@ -4,14 +4,12 @@
 #include <charconv>
 
 #include "gateway/api/errors.h"
-#include "providers/json_text.h"
 
 namespace weir::gateway {
 namespace {
 
 using providers::ChatRequest;
 using providers::Json;
-using providers::json_text;
 
 constexpr size_t kStopStringsMax = 16;
 constexpr size_t kStopBytesMax = 256;

@@ -60,7 +60,7 @@ Json echoed_fields(std::string_view body) {
 
 Json take(Json& fields, const char* key, Json otherwise) {
   const auto found = fields.find(key);
-  return found == fields.end() ? otherwise : std::move(*found);
+  return found == fields.end() ? std::move(otherwise) : std::move(*found);
 }
 
 /// A function tool of a Response always has its parameters and strictness.

@@ -94,6 +94,7 @@ Value sort(Heap& heap, const Value& self, const Bound& args) {
   std::vector<Value> keys;
   for (const Value& item : items->items) {
     std::vector<Value> parts;
+    parts.reserve(paths.size());
     for (const AttributePath& path : paths) parts.push_back(path.key_of(heap, item, case_sensitive));
     keys.push_back(parts.size() == 1 ? parts[0] : heap.tuple(std::move(parts)));
   }

@@ -39,7 +39,7 @@ Value make_dict(Heap& heap, const Value&, const Bound& args) {
 }
 
 Value make_namespace(Heap& heap, const Value&, const Bound& args) {
-  const Value made = heap.ns();
+  Value made = heap.ns();
   for (const auto& [key, value] : entries_of(heap, args[0])) {
     if (key.is(Kind::string)) made.ns().set(key.text(), value);
   }
