@@ -161,3 +161,29 @@ def test_a_finish_without_done_is_an_end(odd, upstream, client):
     status, _, body = ask(odd, client, "m-openai", stream=True)
     assert status == 200 and b"words" in body and b'"error"' not in body, body
     assert last_row(odd)["status"] == 200
+
+
+LEAKS = [f"bad key {SECRET}!", f"GET /x?key={ENCODED}&a=b failed", f"GET /x?key={ENCODED.lower().replace('%2f', '%2F')}",
+         f"header x-api-key: {SECRET}", "x" * (2048 - 12) + SECRET]
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", NATIVE)
+def test_no_error_shows_our_credential(odd, upstream, client, provider):
+    def clean(body):
+        text = body.decode()
+        for form in (SECRET, ENCODED, ENCODED.lower(), json.dumps(SECRET).replace("/", "\\/")[1:-1], SECRET[:10]):
+            assert form not in text, text
+        return text
+
+    for leak in LEAKS:
+        for text in (json.dumps({"error": {"message": leak, "code": "x"}}), json.dumps({"message": leak}).replace("/", "\\/")):
+            upstream.replay[provider] = (400, "application/json", text.encode())
+            status, _, body = ask(odd, client, f"m-{provider}")
+            assert status == 400 and ("***" in clean(body) or len(leak) > 2000)
+    error = {"type": "error", "error": {"type": "api_error", "message": LEAKS[0], "code": "server_error"}}
+    for begun in (b"", CUT[provider]()):
+        for text in (json.dumps(error), json.dumps(error).replace("/", "\\/"), json.dumps(error).replace("+", "\\u002b")):
+            upstream.replay[provider] = (200, "text/event-stream", begun + b"event: error\ndata: " + text.encode() + b"\n\n")
+            clean(ask(odd, client, f"m-{provider}", stream=True)[2])
+    clean((odd.folder / "weir.log").read_bytes())
