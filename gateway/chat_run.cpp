@@ -6,6 +6,7 @@
 #include "gateway/accounting/charge.h"
 #include "gateway/api/errors.h"
 #include "providers/net/percent.h"
+#include "providers/reply_parts.h"
 
 namespace weir::gateway {
 namespace {
@@ -240,7 +241,8 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
     if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health))
       context_.services().registry.ejection(target_->state->label, to_string(outcome));
-    if (client_gone()) co_return result;  // the reply stays: what it used until now is charged
+    // The reply stays where what it used until now is charged.
+    if (client_gone() || providers::is_unsayable(error)) co_return result;
     reply_.reset();
     if (error.retry == Retry::no || now() >= deadline_) co_return result;
     last = std::move(error);
@@ -449,14 +451,17 @@ Task<void> ChatRun::answer_error(Error error) {
     settle(499, "client_closed");
     co_return;
   }
+  const bool made = reply_ != nullptr && providers::is_unsayable(error);
   error = for_client(std::move(error));
   ResponseHead out = head(error.http_status, "application/json");
   if (error.retry_after) {
     const int64_t seconds = std::max<int64_t>(1, (error.retry_after->count() + 999) / 1000);
     out.add("retry-after", std::to_string(seconds));
   }
-  reply_.reset();  // what broke before the client saw any of it is not charged
-  sent_upstream_ = false;
+  if (!made) {  // what broke before the client saw any of it is not charged
+    reply_.reset();
+    sent_upstream_ = false;
+  }
   settle(error.http_status, error.code);
   co_await exchange_.respond(out, api_.error_body(error));
 }

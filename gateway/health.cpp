@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "providers/reply_parts.h"
+
 namespace weir::gateway {
 namespace {
 
@@ -66,7 +68,8 @@ Outcome outcome_of(const Error& error) {
       if (error.source == "engine") return Outcome::neutral;
       return error.retry_after ? Outcome::rate_limited : Outcome::server_error;
     case ErrorKind::upstream:
-      return Outcome::server_error;
+      // An answer that the client's protocol cannot say was made well.
+      return providers::is_unsayable(error) ? Outcome::success : Outcome::server_error;
     case ErrorKind::connection:
       return Outcome::connect_failure;
     case ErrorKind::timeout:

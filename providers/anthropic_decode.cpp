@@ -44,7 +44,7 @@ std::string_view text_of(dom::object& object, std::string_view key) {
 /// only at the beginning.
 class UsageReader {
  public:
-  /// `last`: nothing more is to be told.
+  /// `last`: the output is whole.
   void read(dom::object& usage, bool last, UsageMeter& meter);
 
  private:
@@ -66,7 +66,8 @@ void UsageReader::read(dom::object& object, bool last, UsageMeter& meter) {
   counts.input = std::min(fresh, kMost) + std::min(written, kMost) + std::min(counts.cached_input, kMost);
   counts.cache_write_1h = std::min(write_1h_, written);
   counts.cache_write_5m = written - counts.cache_write_1h;
-  if (plausible(counts)) last ? meter.report(counts) : meter.raise(counts);
+  if (plausible(counts))
+    meter.report(counts, {.input = counts.input > 0, .output = last && object["output_tokens"].is_number()});
 }
 
 class Decoder final : public AnthropicDecoder {
@@ -87,7 +88,7 @@ class Decoder final : public AnthropicDecoder {
  private:
   /// A block of the answer while it is open.
   struct Block {
-    enum class Type { text, thinking, tool, other } type = Type::other;
+    enum class Type { text, thinking, tool, unseen } type = Type::unseen;
     int32_t tool_index = 0;
     bool arguments = false;  // some came
   };
@@ -208,7 +209,10 @@ void Decoder::message_start(dom::object& root) {
 void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   const int64_t index = count_of(root, "index");
   dom::object inner;
-  if (index > kBlocksMax || root["content_block"].get_object().get(inner) != SUCCESS) return;
+  if (index > kBlocksMax || root["content_block"].get_object().get(inner) != SUCCESS) {
+    if (!native_) batch.error = unsayable_answer("a content block that is no object, or one too many");
+    return;
+  }
   forget();
   Block& block = blocks_[index] = Block{};
   const std::string type(text_of(inner, "type"));
@@ -237,7 +241,12 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
     if (inner["input"].get_object().get(input) == SUCCESS && input.size() > 0)
       event.tool_call.arguments = simdjson::minify(input);
     block.arguments = !event.tool_call.arguments.empty();
-    emit(std::move(event), batch);
+    if (event.tool_call.name.empty() && !native_)
+      batch.error = unsayable_answer("a content block of type \"tool_use\" without a name");
+    else
+      emit(std::move(event), batch);
+  } else if (!native_ && !anthropic_left_out(type)) {
+    batch.error = unsayable_block(type);
   }
 }
 
@@ -439,7 +448,10 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
       batch.error = upstream_fault("the upstream's answer is not JSON");
       return;
     }
-    anthropic_events(tree, batch.events);
+    if (auto error = anthropic_events(tree, batch.events)) {
+      batch.error = std::move(error);
+      return;
+    }
   }
   batch.end = true;
 }

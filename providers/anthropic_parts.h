@@ -2,9 +2,11 @@
 // Internal to the codec (and to Bedrock's and Vertex's use of it). Pure.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "config/base/result.h"
 #include "providers/chat.h"
 #include "providers/refusals.h"
 
@@ -33,8 +35,15 @@ void close_objects(Json& schema, int depth);
 /// end_turn, max_tokens, …; a reason of a later version counts as a plain stop.
 StopReason anthropic_stop(std::string_view reason);
 
-/// The events of a whole answer. What tools of Anthropic's own did on the way (server_tool_use and its results) has no
-/// word in the neutral language; the text and the citations that came of it do arrive.
-void anthropic_events(const Json& body, std::vector<ChatEvent>& out);
+/// Whether a content block of this type may be left out of an answer: what tools of Anthropic's own did on the way
+/// (server_tool_use and its results) has no word in the neutral language; the text and the citations that came of it do
+/// arrive.
+bool anthropic_left_out(std::string_view type);
+
+/// An answer with a content block of this type, which says something that we do not know how to say.
+Error unsayable_block(std::string_view type);
+
+/// The events of a whole answer. An error where a block has no word in the neutral language and may not be left out.
+std::optional<Error> anthropic_events(const Json& body, std::vector<ChatEvent>& out);
 
 }  // namespace weir::providers

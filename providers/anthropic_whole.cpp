@@ -1,6 +1,8 @@
 // A whole answer of Claude as neutral events. https://docs.anthropic.com/en/api/messages#response.
 #include "providers/anthropic_parts.h"
 #include "providers/json_fields.h"
+#include "providers/json_text.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -39,7 +41,43 @@ void thinking_block(const Json& block, std::vector<ChatEvent>& out) {
   event.signer = Signer::anthropic;
 }
 
+std::optional<Error> tool_block(const Json& block, int32_t index, std::vector<ChatEvent>& out) {
+  ChatEvent& event = add(Kind::tool_call, out);
+  event.tool_index = index;
+  event.tool_call.id = text_of(block, "id");
+  event.tool_call.name = text_of(block, "name");
+  if (event.tool_call.name.empty()) return unsayable_answer("a content block of type \"tool_use\" without a name");
+  const Json* input = member_of(block, "input");
+  event.tool_call.arguments = input == nullptr ? "{}" : json_text(*input);
+  return {};
+}
+
+std::optional<Error> add_block(const Json& block, int32_t& tools, std::vector<ChatEvent>& out) {
+  if (!block.is_object()) return unsayable_answer("a content block that is no object");
+  const std::string type = text_of(block, "type");
+  if (type == "text") {
+    text_block(block, out);
+  } else if (type == "thinking" || type == "redacted_thinking") {
+    thinking_block(block, out);
+  } else if (type == "tool_use") {
+    return tool_block(block, tools++, out);
+  } else if (!anthropic_left_out(type)) {
+    return unsayable_block(type);
+  }
+  return {};
+}
+
 }  // namespace
+
+bool anthropic_left_out(std::string_view type) {
+  return type == "server_tool_use" || type == "mcp_tool_use" || type == "container_upload" ||
+         type.ends_with("_tool_result");
+}
+
+Error unsayable_block(std::string_view type) {
+  if (type.empty()) return unsayable_answer("a content block without a type");
+  return unsayable_answer("a content block of type " + quoted(type.substr(0, 64)));
+}
 
 StopReason anthropic_stop(std::string_view reason) {
   if (reason == "tool_use") return StopReason::tool_calls;
@@ -50,30 +88,18 @@ StopReason anthropic_stop(std::string_view reason) {
   return StopReason::stop;
 }
 
-void anthropic_events(const Json& body, std::vector<ChatEvent>& out) {
+std::optional<Error> anthropic_events(const Json& body, std::vector<ChatEvent>& out) {
   int32_t tools = 0;
-  const auto content = body.find("content");
-  if (content != body.end() && content->is_array()) {
-    for (const Json& block : *content) {
-      if (!block.is_object()) continue;
-      const std::string type = text_of(block, "type");
-      if (type == "text") text_block(block, out);
-      if (type == "thinking" || type == "redacted_thinking") thinking_block(block, out);
-      if (type != "tool_use") continue;
-      ChatEvent& event = add(Kind::tool_call, out);
-      event.tool_index = tools++;
-      event.tool_call.id = text_of(block, "id");
-      event.tool_call.name = text_of(block, "name");
-      const auto input = block.find("input");
-      event.tool_call.arguments =
-          input == block.end() ? "{}" : input->dump(-1, ' ', false, Json::error_handler_t::replace);
-    }
-  }
+  const Json* content = array_of(body, "content");
+  if (content == nullptr) return unsayable_answer("content that is no list of blocks");
+  for (const Json& block : *content)
+    if (auto error = add_block(block, tools, out)) return error;
   if (const auto details = body.find("stop_details"); details != body.end() && details->is_object())
     add_text(Kind::refusal, text_of(*details, "explanation"), out);
   ChatEvent& finish = add(Kind::finish, out);
   finish.stop = anthropic_stop(text_of(body, "stop_reason"));
   finish.stop_sequence = text_of(body, "stop_sequence");
+  return {};
 }
 
 }  // namespace weir::providers

@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html,
 // …/API_runtime_TokenUsage.html.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "providers/bedrock_frames.h"
 #include "providers/classify.h"
 #include "providers/json_fields.h"
+#include "providers/json_text.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -81,6 +83,7 @@ class ConverseDecoder final : public ReplyDecoder {
   void block_stop(Block& block, ReplyBatch& batch);
   void message_stop(const Json& event, ReplyBatch& batch);
   void whole_block(const Json& block, ReplyBatch& batch);
+  void unsaid(const Json& block, ReplyBatch& batch);
   void text(Kind kind, std::string text, ReplyBatch& batch);
   void call(const Json& use, std::string arguments, ReplyBatch& batch);
   void arguments(Block& block, std::string piece, ReplyBatch& batch);
@@ -96,7 +99,8 @@ class ConverseDecoder final : public ReplyDecoder {
 };
 
 void ConverseDecoder::learn_usage(const Json& usage) {
-  if (const auto counts = read_usage(usage)) usage_.report(*counts);
+  if (const auto counts = read_usage(usage))
+    usage_.report(*counts, {.input = counts->input > 0, .output = member_of(usage, "outputTokens") != nullptr});
 }
 
 void ConverseDecoder::text(Kind kind, std::string text, ReplyBatch& batch) {
@@ -144,6 +148,7 @@ void ConverseDecoder::block_start(const Json& event, ReplyBatch& batch) {
   if (start == nullptr || index > kBlocksMax) return;
   Block& block = blocks_[index] = Block{};
   const Json* use = object_of(*start, "toolUse");
+  if (use == nullptr) unsaid(*start, batch);
   if (use == nullptr || text_of(*use, "type") == "server_tool_use") {
     block.type = Block::Type::unseen;
     return;
@@ -223,11 +228,21 @@ void ConverseDecoder::finish(ReplyBatch& batch) {
     batch.end = true;
 }
 
+/// A block that has its kind as its one member's name. What the service says of its own tools and marks is left out.
+void ConverseDecoder::unsaid(const Json& block, ReplyBatch& batch) {
+  constexpr auto kKnown = std::to_array<std::string_view>(
+      {"text", "toolUse", "toolResult", "reasoningContent", "citationsContent", "cachePoint", "guardContent"});
+  for (const auto& [name, value] : block.items())
+    if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end())
+      batch.error = unsayable_answer("a content block of type " + quoted(std::string_view(name).substr(0, 64)));
+}
+
 void ConverseDecoder::whole_block(const Json& block, ReplyBatch& batch) {
+  unsaid(block, batch);
   text(Kind::text, text_of(block, "text"), batch);
   if (const Json* use = object_of(block, "toolUse"); use != nullptr && text_of(*use, "type") != "server_tool_use") {
     const auto input = use->find("input");
-    call(*use, input == use->end() ? "{}" : input->dump(-1, ' ', false, Json::error_handler_t::replace), batch);
+    call(*use, input == use->end() ? "{}" : json_text(*input), batch);
   }
   if (const Json* reasoning = object_of(block, "reasoningContent")) {
     Block thinking;
@@ -257,9 +272,10 @@ void ConverseDecoder::whole(std::string_view body, ReplyBatch& batch) {
   const auto content = message->find("content");
   if (content != message->end() && content->is_array())
     for (const Json& block : *content)
-      if (block.is_object()) whole_block(block, batch);
-  message_stop(root, batch);
+      if (block.is_object() && !batch.error) whole_block(block, batch);
   if (const Json* usage = object_of(root, "usage")) learn_usage(*usage);
+  if (batch.error) return;
+  message_stop(root, batch);
   batch.end = true;
 }
 

@@ -1,9 +1,11 @@
 // Answers of Cohere's chat v2, whole and streamed, as neutral events. https://docs.cohere.com/reference/chat-stream
 #include <algorithm>
+#include <utility>
 
 #include "providers/classify.h"
 #include "providers/cohere.h"
 #include "providers/json_fields.h"
+#include "providers/json_text.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -59,6 +61,9 @@ void ChatDecoder::say(Kind kind, std::string text, ReplyBatch& batch) {
 void ChatDecoder::content(const Json& part, ReplyBatch& batch) {
   say(Kind::reasoning, text_of(part, "thinking"), batch);
   say(Kind::text, text_of(part, "text"), batch);
+  const std::string type = text_of(part, "type");
+  if (!type.empty() && type != "text" && type != "thinking")
+    batch.error = unsayable_answer("a content block of type " + quoted(std::string_view(type).substr(0, 64)));
 }
 
 void ChatDecoder::call(const Json& call, int32_t index, ReplyBatch& batch) {
@@ -90,7 +95,8 @@ void ChatDecoder::end(const Json& reason, const Json& usage, const std::string& 
     counts.input = count_of(counted, "input_tokens");
     counts.output = count_of(counted, "output_tokens");
     counts.cached_input = std::min(count_of(usage, "cached_tokens"), counts.input);
-    if (plausible(counts)) usage_.report(counts);
+    if (plausible(counts))
+      usage_.report(counts, {.input = counts.input > 0, .output = member_of(counted, "output_tokens") != nullptr});
   }
   const std::string word = reason.is_string() ? reason.get<std::string>() : std::string();
   if (word == "ERROR" || word == "TIMEOUT" || word == "ERROR_LIMIT") {
@@ -166,7 +172,9 @@ void ChatDecoder::whole(std::string_view body, ReplyBatch& batch) {
   int32_t index = 0;
   if (const Json& calls = member(message, "tool_calls"); calls.is_array())
     for (const Json& one : calls) call(one, index++, batch);
+  auto unsayable = std::exchange(batch.error, {});
   end(member(json, "finish_reason"), member(json, "usage"), "", batch);
+  if (unsayable) batch.error = std::move(unsayable);
   batch.end = !batch.error;
 }
 

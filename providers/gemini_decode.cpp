@@ -1,9 +1,12 @@
+#include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
 #include "providers/classify.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
+#include "providers/json_text.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -65,6 +68,7 @@ class GeminiDecoder final : public ReplyDecoder {
   void candidate(dom::object candidate, int64_t position, ReplyBatch& batch);
   void part(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   void text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch);
+  void other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   bool call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   void cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch);
   void citations(dom::object candidate, int32_t index, Choice& choice, ReplyBatch& batch);
@@ -137,6 +141,18 @@ std::string markdown_of(dom::object part) {
   return {};
 }
 
+/// What Google's own tools did on the way may be left out: what came of it is text. Anything else is no empty answer.
+void GeminiDecoder::other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
+  constexpr auto kLeftOut = std::to_array<std::string_view>(
+      {"thought", "thoughtSignature", "thought_signature", "videoMetadata", "video_metadata", "partMetadata",
+       "mediaResolution", "functionResponse", "toolCall", "toolResponse", "executableCode", "codeExecutionResult"});
+  if (std::string shown = markdown_of(part); !shown.empty())
+    return text(Kind::text, std::move(shown), index, choice, batch);
+  for (const auto [key, value] : part)
+    if (std::find(kLeftOut.begin(), kLeftOut.end(), key) == kLeftOut.end())
+      batch.error = unsayable_answer("a part with " + quoted(key.substr(0, 64)));
+}
+
 void GeminiDecoder::part(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
   bool thought = false;
   if (part["thought"].get(thought) != SUCCESS) thought = false;
@@ -144,7 +160,7 @@ void GeminiDecoder::part(dom::object part, int32_t index, Choice& choice, ReplyB
   if (part["text"].get(words) == SUCCESS)
     text(thought ? Kind::reasoning : Kind::text, std::string(words), index, choice, batch);
   else if (!call(part, index, choice, batch))
-    text(Kind::text, markdown_of(part), index, choice, batch);
+    other(part, index, choice, batch);
   if ((part["thoughtSignature"].get(words) != SUCCESS && part["thought_signature"].get(words) != SUCCESS) ||
       words.empty())
     return;

@@ -165,12 +165,15 @@ void GeminiUsage::read(dom::object answer) {
   counts.output = count_of(usage, "candidatesTokenCount") + counts.reasoning;
   counts.input = count_of(usage, "promptTokenCount") + count_of(usage, "toolUsePromptTokenCount");
   if (!prompt && total) counts.input = std::max<int64_t>(0, count_of(usage, "totalTokenCount") - counts.output);
+  const bool sum = prompt && total;  // tells the output where its own count is left out
+  if (sum) counts.output = std::max(counts.output, count_of(usage, "totalTokenCount") - counts.input);
   counts.cached_input = count_of(usage, "cachedContentTokenCount");
   counts.audio_input = audio_of(usage, "promptTokensDetails") + audio_of(usage, "toolUsePromptTokensDetails");
   counts.audio_output = audio_of(usage, "candidatesTokensDetails");
   if (!plausible(counts)) return;
   usage_.raise(counts);
-  prompt_known_ = prompt_known_ || prompt || total;
+  prompt_known_ = prompt_known_ || (counts.input > 0 && (prompt || total));
+  output_known_ = output_known_ || sum || has_number(usage, "candidatesTokenCount") || counts.reasoning > 0;
 }
 
 // Some answers say what they wrote and not what they read (a file fetched by URL); early pieces the other way round.
@@ -180,7 +183,9 @@ Usage GeminiUsage::usage(bool complete) const {
   const int64_t output_estimate = std::max(text_pieces_, (text_bytes_ + 3) / 4);
   if (!prompt_known_) usage.counts.input = std::max(usage.counts.input, static_cast<int64_t>(input_estimate_));
   if (!prompt_known_ && usage.counts.output > 0) return usage;
-  if (!complete || !prompt_known_) usage.counts.output = std::max(usage.counts.output, output_estimate);
+  if (output_estimate > 0 && !output_known_) usage.reported = false;
+  if (!complete || !prompt_known_ || !output_known_)
+    usage.counts.output = std::max(usage.counts.output, output_estimate);
   return usage;
 }
 

@@ -74,6 +74,7 @@ class GeminiUsage {
  private:
   Usage usage_;
   bool prompt_known_ = false;
+  bool output_known_ = false;  // an output of nothing is often left out
   uint64_t input_estimate_;
   int64_t text_bytes_ = 0;
   int64_t text_pieces_ = 0;

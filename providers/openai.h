@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "providers/codec.h"
 #include "providers/refusals.h"
+#include "providers/usage.h"
 
 namespace weir::providers {
 
@@ -42,8 +43,12 @@ std::unique_ptr<ReplyDecoder> make_openai_event_decoder(const Attempt& attempt);
 Result<std::string> openai_chat_body(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect,
                                      Refusals& refusals);
 
+struct OpenAiUsage {
+  config::TokenCounts counts;
+  Told told;  // in plausible numbers; the rest is to be estimated
+};
 /// OpenAI's usage object (also DeepSeek's prompt_cache_hit_tokens). `usage` is the JSON text of the object. Empty where
-/// it does not say in plausible numbers what was used, which is then to be estimated.
-std::optional<config::TokenCounts> openai_usage_counts(std::string_view usage);
+/// it does not say anything.
+std::optional<OpenAiUsage> openai_usage_counts(std::string_view usage);
 
 }  // namespace weir::providers

@@ -67,15 +67,20 @@ class Members {
   bool broken_ = false;
 };
 
-/// Empty where the object does not say, in numbers that make sense, what was used: that is then estimated.
-std::optional<config::TokenCounts> read_usage(od::object& usage) {
+/// Empty where the object does not say, in numbers that make sense, what was used: that is then estimated. Of two
+/// counts and their sum one may be missing. No prompt is empty: an input of 0 is none that was counted.
+std::optional<OpenAiUsage> read_usage(od::object& usage) {
   Members members(usage);
+  auto input = members.count("prompt_tokens");
+  auto output = members.count("completion_tokens");
+  const auto total = members.count("total_tokens");
+  if (total && output && !input && *output >= 0) input = *total - *output;
+  if (total && input && !output && *input >= 0) output = *total - *input;
+  const Told told{.input = input && *input > 0, .output = output && *output >= 0};
+  if (!told.input && !told.output) return {};
   config::TokenCounts counts;
-  const auto input = members.count("prompt_tokens");
-  const auto output = members.count("completion_tokens");
-  if (!input || !output) return {};
-  counts.input = *input;
-  counts.output = *output;
+  if (told.input) counts.input = *input;
+  if (told.output) counts.output = *output;
   counts.cached_input = members.nested_count("prompt_tokens_details", "cached_tokens");
   if (counts.cached_input == 0)
     counts.cached_input = std::max<int64_t>(members.count("prompt_cache_hit_tokens").value_or(0), 0);
@@ -83,7 +88,7 @@ std::optional<config::TokenCounts> read_usage(od::object& usage) {
   counts.reasoning = members.nested_count("completion_tokens_details", "reasoning_tokens");
   counts.audio_output = members.nested_count("completion_tokens_details", "audio_tokens");
   if (members.broken() || !plausible(counts)) return {};
-  return counts;
+  return OpenAiUsage{counts, told};
 }
 
 class OpenAiDecoder final : public ReplyDecoder {
@@ -112,7 +117,7 @@ class OpenAiDecoder final : public ReplyDecoder {
 };
 
 void OpenAiDecoder::learn_usage(od::object& object) {
-  if (const auto counts = read_usage(object)) usage_.report(*counts);
+  if (const auto read = read_usage(object)) usage_.report(read->counts, read->told);
 }
 
 bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
@@ -269,7 +274,7 @@ void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
 
 }  // namespace
 
-std::optional<config::TokenCounts> openai_usage_counts(std::string_view usage) {
+std::optional<OpenAiUsage> openai_usage_counts(std::string_view usage) {
   PaddedJson& json = padded_json();
   od::object object;
   if (!json.parse(usage) || json.document.get_object().get(object) != SUCCESS) return {};

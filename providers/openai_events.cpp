@@ -70,6 +70,7 @@ class OpenAiEvents final : public ReplyDecoder {
   bool common(const Json& root, ReplyBatch& batch);
   void read_choice(const Json& choice, const Json& delta, ReplyBatch& batch);
   void content(const Json& value, ChatEvent event, ReplyBatch& batch);
+  void pictures(const Json& images, const ChatEvent& event, ReplyBatch& batch);
   void tool_call(Choice& choice, const Json& in, size_t position, int32_t index, ReplyBatch& batch);
   void push(ChatEvent event, ReplyBatch& batch);
   void finish_choices(ReplyBatch& batch);
@@ -103,7 +104,25 @@ void OpenAiEvents::content(const Json& value, ChatEvent event, ReplyBatch& batch
       content(*thinking, std::move(piece), batch);
     } else if (piece.text = text_of(part, "text"); !piece.text.empty()) {
       push(std::move(piece), batch);
+    } else if (const std::string type = text_of(part, "type"); type != "text" && type != "reference") {
+      // References point into what the answer's text says already.
+      batch.error = unsayable_answer("a content part of type " + quoted(std::string_view(type).substr(0, 64)));
     }
+  }
+}
+
+/// OpenRouter's models that paint: the picture comes as the Markdown that chat clients show.
+void OpenAiEvents::pictures(const Json& images, const ChatEvent& event, ReplyBatch& batch) {
+  for (const Json& image : images) {
+    const Json* place = object_of(image, "image_url");
+    const std::string url = place == nullptr ? "" : text_of(*place, "url");
+    if (url.empty()) {
+      batch.error = unsayable_answer("a picture without an URL");
+      return;
+    }
+    ChatEvent shown = event;
+    shown.text = "![image](" + url + ")";
+    push(std::move(shown), batch);
   }
 }
 
@@ -120,7 +139,7 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, size_t position, in
     event.tool_call.name = text_of(*function, "name");
     const Json* arguments = member_of(*function, "arguments");
     if (arguments != nullptr)
-      event.tool_call.arguments = arguments->is_string() ? arguments->get<std::string>() : arguments->dump();
+      event.tool_call.arguments = arguments->is_string() ? arguments->get<std::string>() : json_text(*arguments);
   }
   const std::string id = text_of(in, "id");
   const auto known = choice.tools.find(theirs);
@@ -164,6 +183,7 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
     text.logprobs = logprobs_of(in);
     content(*value, std::move(text), batch);
   }
+  if (const Json* images = array_of(delta, "images")) pictures(*images, event, batch);
   if (std::string refusal = text_of(delta, "refusal"); !refusal.empty()) {
     ChatEvent said = event;
     said.kind = ChatEvent::Kind::refusal;
@@ -211,7 +231,7 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
     if (const Json* groq = member_of(root, "x_groq"); groq != nullptr && groq->is_object())
       usage = member_of(*groq, "usage");
   if (usage != nullptr && usage->is_object()) {
-    if (const auto counts = openai_usage_counts(usage->dump())) usage_.report(*counts);
+    if (const auto read = openai_usage_counts(json_text(*usage))) usage_.report(read->counts, read->told);
   }
   return true;
 }
@@ -276,8 +296,8 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
   SseEvent last;
   if (scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
-  const bool finished = std::any_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.finished; });
-  if (!done_ && !finished) {
+  const bool finished = std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.finished; });
+  if (!done_ && (choices_.empty() || !finished)) {
     batch.error = stream_cut_off();
     return;
   }
@@ -292,8 +312,8 @@ void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
     return;
   }
   if (!common(root, batch)) return;
-  const Json* choices = member_of(root, "choices");
-  if (choices == nullptr || !choices->is_array()) {
+  const Json* choices = array_of(root, "choices");
+  if (choices == nullptr || choices->empty()) {
     batch.error = hollow_answer("choices");
     return;
   }

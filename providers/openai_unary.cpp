@@ -137,6 +137,13 @@ Error error_of(std::string_view data) {
   return error;
 }
 
+/// What a whole answer's usage leaves out, from the call and the text of the answer.
+void estimate_untold(const CallBody& call, std::string_view body, Told told, Usage& out) {
+  out.reported = told.input && told.output;
+  if (!told.input) out.counts.input = static_cast<int64_t>(call.json.size() / 4) + 1;
+  if (!told.output) out.counts.output = static_cast<int64_t>(string_after(body, "\"text\"").size() + 3) / 4;
+}
+
 }  // namespace
 
 std::optional<UsagePlace> find_openai_usage(std::string_view text) {
@@ -161,6 +168,12 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   const size_t first = raw.find_first_not_of(" \t\r\n", 1);
   out.empty = first != std::string_view::npos && raw[first] == '}';
   out.counts = read_counts(usage);
+  out.told.input = out.counts.input > 0;
+  for (const char* key : {"output_tokens", "completion_tokens"}) {
+    int64_t count = 0;
+    out.told.output = usage.find_field_unordered(key).get_int64().get(count) == SUCCESS;
+    if (out.told.output) break;
+  }
   if (!plausible(out.counts)) return {};
   return out;
 }
@@ -180,6 +193,7 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
   if (const auto place = json ? find_openai_usage(body) : std::nullopt) {
     out.counts = place->counts;
     out.reported = true;
+    if (generates_chat(call.protocol)) estimate_untold(call, body, place->told, out);
     return out;
   }
   out.reported = true;
@@ -203,8 +217,7 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
   }
   out.reported = false;
   out.counts.input = static_cast<int64_t>(call.json.size() / 4) + 1;
-  if (generates_chat(call.protocol))
-    out.counts.output = static_cast<int64_t>(string_after(body, "\"text\"").size() + 3) / 4;
+  if (generates_chat(call.protocol)) estimate_untold(call, body, {.input = false, .output = false}, out);
   return out;
 }
 
@@ -233,6 +246,7 @@ OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
     }
     out.usage = find_openai_usage(event.data);
     out.text = string_after(event.data, "\"text\"");
+    out.finished = !string_after(event.data, "\"finish_reason\"").empty();
     const size_t choices = find_key(event.data, "\"choices\"");
     out.usage_only = out.usage && choices != std::string_view::npos && event.data.substr(choices).starts_with("[]");
     return out;
@@ -286,7 +300,8 @@ class UnaryDecoder final : public ReplyDecoder {
   UsageMeter usage_;
   std::optional<Usage> whole_;  // of an answer that came in one piece
   bool done_ = false;
-  bool audio_ = false;  // the body is no event stream: speech as it is made
+  bool finished_ = false;  // a finish_reason was seen
+  bool audio_ = false;     // the body is no event stream: speech as it is made
   bool began_ = false;
   std::string opening_;  // the first bytes, until it is known which
 };
@@ -299,7 +314,8 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     batch.segments.push_back({.kind = Segment::Kind::error, .bytes = event.raw});
     return;
   }
-  if (read.usage) usage_.report(read.usage->counts);
+  if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
+  finished_ = finished_ || read.finished;
   const bool in_place =
       event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
   if (read.usage && in_place) {
@@ -347,7 +363,9 @@ void UnaryDecoder::finish(ReplyBatch& batch) {
   if (!audio_ && scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
   // Images end with their body: how many a stream will have is not said in it.
-  const bool complete = done_ || audio_ || (call_.protocol == Protocol::openai_images && usage_.reported());
+  // So do the completions of some servers: a finish_reason without [DONE].
+  const bool complete =
+      done_ || finished_ || audio_ || (call_.protocol == Protocol::openai_images && usage_.reported());
   if (complete)
     batch.end = true;
   else

@@ -17,6 +17,7 @@ namespace weir::providers {
 /// Where a usage object stands in a JSON text, so that its cost can be put behind its brace.
 struct UsagePlace {
   config::TokenCounts counts;
+  Told told;            // of an answer with text: which of input and output it has
   uint32_t object = 0;  // behind the opening brace
   bool empty = false;   // it has no members
 };
@@ -38,6 +39,7 @@ struct OpenAiStreamEvent {
   Kind kind = Kind::data;
   std::optional<UsagePlace> usage;
   bool usage_only = false;     // it has nothing else, and can be hidden (completions)
+  bool finished = false;       // a choice said why it ended (completions)
   std::string_view text;       // of the answer, as written in JSON: for estimates where no usage comes
   std::optional<Error> error;  // kind error
 };

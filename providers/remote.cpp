@@ -4,6 +4,7 @@
 #include "providers/codec.h"
 #include "providers/net/http_client.h"
 #include "providers/net/token_source.h"
+#include "providers/secret_mask.h"
 
 namespace weir::providers {
 namespace {
@@ -12,10 +13,13 @@ constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
 
 class RemoteReply final : public Reply {
  public:
-  RemoteReply(std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder, bool streamed,
-              uint64_t bytes_max, std::string dropped)
+  RemoteReply(std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder,
+              std::shared_ptr<const SecretMask> mask, std::string token, bool streamed, uint64_t bytes_max,
+              std::string dropped)
       : response_(std::move(response)),
         decoder_(std::move(decoder)),
+        mask_(std::move(mask)),
+        token_(std::move(token)),
         dropped_(std::move(dropped)),
         streamed_(streamed),
         bytes_max_(bytes_max) {}
@@ -29,14 +33,24 @@ class RemoteReply final : public Reply {
   Task<void> pull(ReplyBatch& batch) override;
 
  private:
+  Task<void> pull_unmasked(ReplyBatch& batch);
+
   std::unique_ptr<HttpResponse> response_;
   std::unique_ptr<ReplyDecoder> decoder_;
+  std::shared_ptr<const SecretMask> mask_;
+  std::string token_;
+  std::string masked_;  // an error event without the credential that was in it
   std::string dropped_;
   bool streamed_;
   uint64_t bytes_max_;
 };
 
 Task<void> RemoteReply::pull(ReplyBatch& batch) {
+  co_await pull_unmasked(batch);
+  if (batch.error) mask_->hide(batch, token_, masked_);
+}
+
+Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
   batch.clear();
   if (!streamed_) {
     auto body = co_await response_->read_all(bytes_max_);
@@ -59,20 +73,34 @@ Task<void> RemoteReply::pull(ReplyBatch& batch) {
 
 class RemoteProvider final : public Provider {
  public:
-  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec, std::unique_ptr<TokenSource> tokens)
-      : client_(std::move(client)), codec_(std::move(codec)), tokens_(std::move(tokens)) {}
+  RemoteProvider(std::unique_ptr<HttpClient> client, std::unique_ptr<Codec> codec, std::unique_ptr<TokenSource> tokens,
+                 SecretMask mask)
+      : client_(std::move(client)),
+        codec_(std::move(codec)),
+        tokens_(std::move(tokens)),
+        mask_(std::make_shared<const SecretMask>(std::move(mask))) {}
 
   Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) override;
 
  private:
+  Task<Result<std::unique_ptr<Reply>>> start_unmasked(const Attempt& attempt, std::string& token);
+
   std::unique_ptr<HttpClient> client_;
   std::unique_ptr<Codec> codec_;
-  std::unique_ptr<TokenSource> tokens_;  // null: the account needs none
+  std::unique_ptr<TokenSource> tokens_;     // null: the account needs none
+  std::shared_ptr<const SecretMask> mask_;  // replies may outlive a reload
 };
 
 Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attempt) {
-  EncodedCall call;
   std::string token;
+  auto reply = co_await start_unmasked(attempt, token);
+  if (!reply) mask_->hide(reply.error(), token);
+  co_return reply;
+}
+
+/// `token` becomes the OAuth token that was used, where one was.
+Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attempt& attempt, std::string& token) {
+  EncodedCall call;
   if (tokens_) {
     auto got = co_await tokens_->token(attempt.abort);
     if (!got) co_return std::move(got).error();
@@ -106,7 +134,7 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start(const Attempt& attemp
                    std::string(type->substr(0, 64)) + ", no event stream" + (says_why ? ": " + error.detail : "");
     co_return error;
   }
-  co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), streamed,
+  co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), mask_, token, streamed,
                                           attempt.response_bytes_max, std::move(call.dropped));
 }
 
@@ -137,7 +165,7 @@ std::unique_ptr<Provider> make_remote_provider(Core& core, const config::Account
                                   .idle_connections_max = account.idle_connections_max,
                                   .idle_timeout = account.idle_connection_timeout});
   auto tokens = grant ? std::make_unique<TokenSource>(core, std::move(grant)) : nullptr;
-  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec), std::move(tokens));
+  return std::make_unique<RemoteProvider>(std::move(client), std::move(codec), std::move(tokens), SecretMask(account));
 }
 
 std::unique_ptr<Provider> make_broken_provider(Error reason) {

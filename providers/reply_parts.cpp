@@ -17,6 +17,14 @@ Error hollow_answer(std::string_view member) {
   return upstream_fault("the upstream's answer has no \"" + std::string(member) + "\"");
 }
 
+Error unsayable_answer(std::string_view what) {
+  Error error = upstream_fault("the upstream's answer has " + std::string(what) +
+                               ", which cannot be said in this client's protocol; in the upstream's own it passes as "
+                               "it is");
+  error.retry = Retry::no;
+  return error;
+}
+
 Error stream_cut_off() {
   return upstream_fault("the upstream's stream ended before its end mark");
 }

@@ -16,6 +16,13 @@ namespace weir::providers {
 Error upstream_fault(std::string detail);
 /// A whole answer that lacks the member without which it says nothing.
 Error hollow_answer(std::string_view member);
+/// A part of an answer that the neutral language has no word for: the answer was made and must be paid, and another
+/// attempt would be paid again (Retry::no). `what`: "a content block of type \"x\"".
+Error unsayable_answer(std::string_view what);
+/// Whether an error is of that kind: what the answer used is charged although the client gets none of it.
+inline bool is_unsayable(const Error& error) {
+  return error.kind == ErrorKind::upstream && error.retry == Retry::no;
+}
 /// A stream that ended, or is as large as nobody reads, before its end mark.
 Error stream_cut_off();
 Error stream_event_too_large();
@@ -27,8 +34,8 @@ Error stream_error(std::string code, std::string message);
 /// Adds bytes that pass as they came, to the segment before them where they follow it in memory.
 void pass_data(std::string_view raw, ReplyBatch& batch);
 
-/// Usage of one answer: what was reported, the maximum of several reports; until then an estimate of about four bytes a
-/// token, and at least one token a piece.
+/// Usage of one answer: what was reported, the maximum of several reports; what was not, an estimate of about four
+/// bytes a token, and at least one token a piece.
 class UsageMeter {
  public:
   /// `request_bytes`: of the client's body, by which the input is estimated.
@@ -41,24 +48,24 @@ class UsageMeter {
   void saw_text(std::string_view text) {
     if (!text.empty()) saw(text.size());
   }
-  /// Counts of an answer that may still grow.
-  void raise(const config::TokenCounts& counts) { known_.raise(counts); }
-  /// Counts that hold for the whole answer.
-  void report(const config::TokenCounts& counts) {
+  /// Counts that hold for the whole answer, as far as they are `told`; those of the output may still grow where not.
+  void report(const config::TokenCounts& counts, Told told = {}) {
     known_.raise(counts);
-    known_.reported = true;
+    told_.input = told_.input || told.input;
+    told_.output = told_.output || told.output;
   }
-  bool reported() const { return known_.reported; }
+  bool reported() const { return told_.input && told_.output; }
   Usage usage() const {
     Usage out = known_;
-    if (out.reported) return out;
-    if (out.counts.input == 0) out.counts.input = input_estimate_;
-    out.counts.output = std::max({out.counts.output, pieces_, (text_bytes_ + 3) / 4});
+    out.reported = reported();
+    if (!told_.input && out.counts.input == 0) out.counts.input = input_estimate_;
+    if (!told_.output) out.counts.output = std::max({out.counts.output, pieces_, (text_bytes_ + 3) / 4});
     return out;
   }
 
  private:
   Usage known_;
+  Told told_{.input = false, .output = false};
   int64_t input_estimate_;
   int64_t text_bytes_ = 0;
   int64_t pieces_ = 0;

@@ -18,6 +18,12 @@ inline bool plausible(const config::TokenCounts& counts) {
   return true;
 }
 
+/// Which counts a report really has: what is missing is estimated.
+struct Told {
+  bool input = true;
+  bool output = true;
+};
+
 /// Tokens of one request by kind. Streams may report several times: the maximum counts.
 struct Usage {
   config::TokenCounts counts;

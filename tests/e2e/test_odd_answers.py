@@ -1,0 +1,189 @@
+"""What upstreams answer that is odd, as each client protocol sees it: content that has no word in the client's protocol,
+usage that lacks a half, streams without an end, errors that repeat our credential."""
+import json
+
+import pytest
+
+from conftest import KEY
+
+SECRET = "sk-up/stream+0123456789="
+ENCODED = "sk-up%2Fstream%2B0123456789%3D"
+
+CALLS = {
+    "chat": ("/v1/chat/completions", lambda m: {"model": m, "messages": [{"role": "user", "content": "hello there"}]}),
+    "completions": ("/v1/completions", lambda m: {"model": m, "prompt": "hello there"}),
+    "responses": ("/v1/responses", lambda m: {"model": m, "input": "hello there"}),
+    "messages": ("/v1/messages", lambda m: {"model": m, "max_tokens": 100, "messages": [{"role": "user", "content": "hello there"}]}),
+    "gemini": ("/v1beta/models/{m}:{call}", lambda m: {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}),
+}
+NATIVE = {"openai": {"chat", "completions", "responses"}, "anthropic": {"messages"}, "gemini": {"gemini"}, "cohere": set()}
+
+
+@pytest.fixture
+def odd(weir, upstream):
+    accounts = "".join(f'  {p}: {{provider: {p}, base_url: "http://127.0.0.1:{upstream.port}/{p}", api_key: "{SECRET}"}}\n' for p in NATIVE)
+    models = "".join(f"  m-{p}: {{targets: [{{account: {p}, model: up-1}}], retries: 0}}\n" for p in NATIVE)
+    return weir(f"accounts:\n{accounts}models:\n{models}prices:\n  up-1: {{input: 1, output: 2}}\n"
+                f'keys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+
+
+def ask(gateway, protocol, model, stream=False):
+    path, body = CALLS[protocol]
+    call = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    fields = {} if protocol == "gemini" or not stream else {"stream": True}
+    return gateway.request("POST", path.replace("{m}", model).replace("{call}", call), {**body(model), **fields})
+
+
+def sse(*events):
+    return b"".join(b"data: " + (e if isinstance(e, bytes) else json.dumps(e).encode()) + b"\n\n" for e in events)
+
+
+def typed(*events):
+    return b"".join(b"event: %s\ndata: %s\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
+
+
+def last_row(gateway):
+    gateway.stop()
+    row = gateway.rows()[-1]
+    gateway.start()
+    return row
+
+
+ODD_BLOCK = {"type": "hologram", "frames": [1, 2]}
+
+
+@pytest.mark.parametrize("client", ["chat", "responses", "completions", "gemini"])
+def test_a_block_without_a_word_is_named_and_charged(odd, upstream, client):
+    usage = {"input_tokens": 40, "output_tokens": 30}
+    upstream.replay["anthropic"] = (200, "application/json", json.dumps(
+        {"type": "message", "role": "assistant", "content": [ODD_BLOCK], "stop_reason": "end_turn", "usage": usage}).encode())
+    status, _, body = ask(odd, client, "m-anthropic")
+    assert status == 502 and b"hologram" in body, body
+    row = last_row(odd)
+    assert (row["status"], row["input_tokens"], row["output_tokens"], row["charge_nanos"]) == (502, 40, 30, 100_000)
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 40, "output_tokens": 1}}}
+    upstream.replay["anthropic"] = (200, "text/event-stream", typed(
+        start, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "so far"}},
+        {"type": "content_block_stop", "index": 0}, {"type": "content_block_start", "index": 1, "content_block": ODD_BLOCK}))
+    status, _, body = ask(odd, client, "m-anthropic", stream=True)
+    assert b"hologram" in body and b"[DONE]" not in body
+    row = last_row(odd)
+    assert (row["status"], row["input_tokens"], row["estimated"]) == (502, 40, 1) and row["output_tokens"] > 0
+
+
+def test_an_odd_block_passes_to_its_own_protocol(odd, upstream):
+    answer = json.dumps({"type": "message", "content": [ODD_BLOCK], "usage": {"input_tokens": 4, "output_tokens": 3}}).encode()
+    upstream.replay["anthropic"] = (200, "application/json", answer)
+    assert ask(odd, "messages", "m-anthropic")[::2] == (200, answer)
+
+
+WHOLE_HALF = {
+    "openai": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "an answer of words"}, "text": "an answer of words",
+                            "finish_reason": "stop"}], "output": [], "usage": {"completion_tokens": 9, "output_tokens": 9}},
+    "anthropic": {"type": "message", "content": [{"type": "text", "text": "an answer"}], "usage": {"output_tokens": 9}},
+    "gemini": {"candidates": [{"content": {"parts": [{"text": "an answer"}]}, "finishReason": "STOP"}],
+               "usageMetadata": {"candidatesTokenCount": 9}},
+    "cohere": {"message": {"content": [{"type": "text", "text": "an answer"}]}, "finish_reason": "COMPLETE",
+               "usage": {"tokens": {"output_tokens": 9}}},
+}
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", WHOLE_HALF)
+def test_usage_without_its_input_is_estimated(odd, upstream, client, provider):
+    upstream.replay[provider] = (200, "application/json", json.dumps(WHOLE_HALF[provider]).encode())
+    status, _, body = ask(odd, client, f"m-{provider}")
+    assert status == 200, body
+    row = last_row(odd)
+    assert row["input_tokens"] > 0 and row["output_tokens"] == 9 and row["estimated"] == 1, row
+
+
+def chunk(delta, finish=None, **more):
+    return {"choices": [{"index": 0, "delta": delta, "text": delta.get("content", ""), "finish_reason": finish}], **more}
+
+
+STREAM_HALF = {
+    "openai": lambda: sse(chunk({"content": "words"}), chunk({}, "stop", usage={"completion_tokens": 9}), b"[DONE]"),
+    "anthropic": lambda: typed({"type": "message_start", "message": {}},
+                               {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "words"}},
+                               {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}},
+                               {"type": "message_stop"}),
+    "gemini": lambda: sse({"candidates": [{"content": {"parts": [{"text": "words"}]}, "finishReason": "STOP"}],
+                           "usageMetadata": {"candidatesTokenCount": 9}}),
+    "cohere": lambda: sse({"type": "content-delta", "delta": {"message": {"content": {"text": "words"}}}},
+                          {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": {"tokens": {"output_tokens": 9}}}}),
+}
+
+
+@pytest.mark.parametrize("client", ["chat", "completions", "messages", "gemini", "responses"])
+@pytest.mark.parametrize("provider", STREAM_HALF)
+def test_a_streams_usage_without_its_input_is_estimated(odd, upstream, client, provider):
+    if (provider, client) == ("openai", "responses"):
+        upstream.replay[provider] = (200, "text/event-stream", typed(
+            {"type": "response.output_text.delta", "delta": "words"},
+            {"type": "response.completed", "response": {"usage": {"output_tokens": 9}}}))
+    else:
+        upstream.replay[provider] = (200, "text/event-stream", STREAM_HALF[provider]())
+    status, _, body = ask(odd, client, f"m-{provider}", stream=True)
+    assert status == 200 and b"words" in body, body
+    row = last_row(odd)
+    assert row["input_tokens"] > 0 and row["output_tokens"] == 9 and row["estimated"] == 1, row
+
+
+ERROR_MARKS = {"chat": b'"error"', "completions": b'"error"', "messages": b"event: error", "responses": b"response.failed",
+               "gemini": b'"error"'}
+CUT = {
+    "openai": lambda: sse(chunk({"content": "words"}), chunk({"content": " more"})),
+    "anthropic": lambda: typed({"type": "message_start", "message": {"usage": {"input_tokens": 3}}},
+                               {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "words"}}),
+    "gemini": lambda: sse({"candidates": [{"content": {"parts": [{"text": "words"}]}}]}),
+    "cohere": lambda: sse({"type": "content-delta", "delta": {"message": {"content": {"text": "words"}}}}),
+}
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", CUT)
+def test_a_stream_without_an_end_ends_in_an_error(odd, upstream, client, provider):
+    if (provider, client) == ("openai", "responses"):
+        upstream.replay[provider] = (200, "text/event-stream", typed({"type": "response.output_text.delta", "delta": "words"}))
+    else:
+        upstream.replay[provider] = (200, "text/event-stream", CUT[provider]())
+    status, _, body = ask(odd, client, f"m-{provider}", stream=True)
+    assert status == 200 and b"words" in body and b"[DONE]" not in body, body
+    end = body.strip().split(b"\n\n")[-1].split(b"\r\n\r\n")[-1]
+    assert ERROR_MARKS[client] in end or (client == "responses" and b'"error"' in end), body
+    assert last_row(odd)["status"] == 502
+
+
+@pytest.mark.parametrize("client", ["chat", "completions", "messages", "gemini"])
+def test_a_finish_without_done_is_an_end(odd, upstream, client):
+    upstream.replay["openai"] = (200, "text/event-stream", sse(chunk({"content": "words"}), chunk({}, "stop")))
+    status, _, body = ask(odd, client, "m-openai", stream=True)
+    assert status == 200 and b"words" in body and b'"error"' not in body, body
+    assert last_row(odd)["status"] == 200
+
+
+LEAKS = [f"bad key {SECRET}!", f"GET /x?key={ENCODED}&a=b failed", f"GET /x?key={ENCODED.lower().replace('%2f', '%2F')}",
+         f"header x-api-key: {SECRET}", "x" * (2048 - 12) + SECRET]
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", NATIVE)
+def test_no_error_shows_our_credential(odd, upstream, client, provider):
+    def clean(body):
+        text = body.decode()
+        for form in (SECRET, ENCODED, ENCODED.lower(), json.dumps(SECRET).replace("/", "\\/")[1:-1], SECRET[:10]):
+            assert form not in text, text
+        return text
+
+    for leak in LEAKS:
+        for text in (json.dumps({"error": {"message": leak, "code": "x"}}), json.dumps({"message": leak}).replace("/", "\\/")):
+            upstream.replay[provider] = (400, "application/json", text.encode())
+            status, _, body = ask(odd, client, f"m-{provider}")
+            assert status == 400 and ("***" in clean(body) or len(leak) > 2000)
+    error = {"type": "error", "error": {"type": "api_error", "message": LEAKS[0], "code": "server_error"}}
+    for begun in (b"", CUT[provider]()):
+        for text in (json.dumps(error), json.dumps(error).replace("/", "\\/"), json.dumps(error).replace("+", "\\u002b")):
+            upstream.replay[provider] = (200, "text/event-stream", begun + b"event: error\ndata: " + text.encode() + b"\n\n")
+            clean(ask(odd, client, f"m-{provider}", stream=True)[2])
+    clean((odd.folder / "weir.log").read_bytes())
