@@ -285,7 +285,7 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
                                       .wall = wall_now(),
                                       .deadline = deadline_,
                                       .response_bytes_max = policy_->policy().config().server.limits.response_bytes_max,
-                                      .cache_salt = 0});
+                                      .cache_salt = key_->cache_salt});
   if (funding_.must_cap && generates_chat(body_.protocol)) attempt_->output_tokens_cap = funding_.output_tokens;
   sent_upstream_ = true;
   auto reply = co_await policy_->provider(*target_).start(*attempt_);

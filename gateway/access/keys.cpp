@@ -13,6 +13,19 @@ namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
 
+SipKey random_sip_key() {
+  std::random_device random;
+  const auto word = [&] { return uint64_t{random()} << 32 | random(); };
+  return {word(), word()};
+}
+
+/// A team is a tenant, and so is a key of no team. Secret and new with each process: who times answers to learn what
+/// others asked must not be able to make a prompt of theirs his own.
+uint64_t cache_salt(const config::KeyConfig& key) {
+  static const SipKey secret = random_sip_key();
+  return siphash128(secret, key.team.empty() ? "key " + key.name : "team " + key.team)[0];
+}
+
 /// The digest is uniform, so its first word is hash enough.
 uint64_t first_word(const Sha256& digest) {
   uint64_t word = 0;
@@ -25,11 +38,6 @@ uint64_t first_word(const Sha256& digest) {
 /// or collide with. It decides nothing: block, expiry and the table of the day are asked each time.
 class DigestMemory {
  public:
-  DigestMemory() {
-    std::random_device random;
-    const auto word = [&] { return uint64_t{random()} << 32 | random(); };
-    key_ = {word(), word()};
-  }
   SipHash128 mark(std::string_view presented) const { return siphash128(key_, presented); }
   const Sha256* find(const SipHash128& mark) const {
     const Entry& entry = entries_[mark[0] % kEntries];
@@ -45,7 +53,7 @@ class DigestMemory {
     Sha256 digest{};
     bool used = false;
   };
-  SipKey key_;
+  SipKey key_ = random_sip_key();
   std::array<Entry, kEntries> entries_;
 };
 
@@ -94,7 +102,7 @@ KeyTable::KeyTable(std::shared_ptr<const config::Config> config, Limits& limits,
     size_t slot = first_word(key.key_sha256) & (slots - 1);
     while (slots_[slot] != kNone) slot = (slot + 1) & (slots - 1);
     slots_[slot] = static_cast<uint32_t>(keys_.size());
-    keys_.push_back({&key, &limits.key(key.name), key.budget ? budgets.key(key.name) : nullptr});
+    keys_.push_back({&key, &limits.key(key.name), key.budget ? budgets.key(key.name) : nullptr, cache_salt(key)});
   }
   has_admin_ = !config_->admin_key.empty();
   if (has_admin_) admin_ = sha256(config_->admin_key.reveal());

@@ -25,6 +25,7 @@ struct Key {
   const config::KeyConfig* config = nullptr;  // lives as long as the table
   Limiter* limiter = nullptr;                 // never null; lives as long as Limits
   Budget* budget = nullptr;                   // null: the key has none; lives as long as Budgets
+  uint64_t cache_salt = 0;                    // what an engine keeps of one tenant's prompts serves that tenant alone
 
   /// Whether one of the key's model patterns covers this public name.
   bool may_use(std::string_view model) const;

@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <set>
 
 #include "config/base/siphash.h"
 #include "gateway/access/budgets.h"
@@ -176,6 +177,18 @@ TEST_F(KeyTableTest, ModelsOfAKey) {
   EXPECT_THAT(refused.error().detail, HasSubstr("\"gpt-*\", \"tiny\""));
   EXPECT_FALSE(KeyTable::authorize(*keys.find_by_name("none"), "gpt-4o").ok());
   EXPECT_EQ(keys.find_by_name("nobody"), nullptr);
+}
+
+TEST_F(KeyTableTest, ATenantHasItsOwnCacheSalt) {
+  config_.keys = {key("a1", "1"), key("a2", "2"), key("b", "3"), key("alone", "4"), key("team a", "5")};
+  config_.keys[0].team = config_.keys[1].team = "a";
+  config_.keys[2].team = "b";
+  const KeyTable keys = table();
+  const auto salt = [&](const char* name) { return keys.find_by_name(name)->cache_salt; };
+  EXPECT_EQ(salt("a1"), salt("a2"));
+  const std::set<uint64_t> tenants{salt("a1"), salt("b"), salt("alone"), salt("team a")};
+  EXPECT_EQ(tenants.size(), 4U);
+  EXPECT_EQ(table().find_by_name("b")->cache_salt, salt("b")) << "a reload forgets no prefix";
 }
 
 TEST_F(KeyTableTest, Admin) {
