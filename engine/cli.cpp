@@ -35,7 +35,7 @@ constexpr std::string_view kHelp =
     "                       draw only from the most likely tokens (default: all)\n"
     "  --seed N             makes the draw repeatable (default: a new one each time)\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
-    "  --quantization Q     none or int8 (8-bit weights and activations; default none)\n"
+    "  --quantization Q     none, int8 (8-bit weights and activations) or fp8 (8-bit weights); default none\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --json               one JSON object at the end instead of text as it comes\n";
 
@@ -233,11 +233,6 @@ int generate_command(std::vector<std::string> args, std::ostream& out, std::ostr
   if (options.help) {
     out << kHelp;
     return 0;
-  }
-  if (!quantization_of(options.quantization)) {
-    err << "weir generate: --quantization " << options.quantization
-        << " is not available in this version; leave it out\n";
-    return kBadUsage;
   }
   if (options.device == "cuda") {
     err << "weir generate: --device cuda: this build of weir has no CUDA backend; use cpu or auto\n";

@@ -77,7 +77,7 @@ Error config_error(const config::EngineConfig& config, const std::string& key, c
 Result<void> check_device(const config::EngineConfig& config) {
   if (!quantization_of(config.quantization)) {
     return config_error(config, "quantization",
-                        "'" + config.quantization + "' is not available in this version; must be none or int8");
+                        "'" + config.quantization + "' is not known; must be none, int8 or fp8");
   }
   if (config.device == "auto" || config.device == "cpu") return {};
   if (config.device == "cuda") {

@@ -167,7 +167,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
       reading.report.warning(model->path() + ": there is no folder " + model->shown() + " on this machine");
   }
   read_device(map, "device", {"auto", "cpu"}, {"cuda"}, engine.device);
-  read_device(map, "quantization", {"none", "int8"}, {"fp8"}, engine.quantization);
+  read_device(map, "quantization", {"none", "int8", "fp8"}, {}, engine.quantization);
   if (const auto cache = map.get("kv_cache")) {
     MapReader cache_map(*cache);
     uint64_t memory = 0;

@@ -85,8 +85,8 @@ class Bench {
     head_ = size(w.lm_head);
     const bool tied = w.lm_head.data == w.embedding.data;
     report_.parameters = static_cast<uint64_t>(layers_ + head_ + (tied ? 0 : size(w.embedding)));
-    const DType dtype = w.lm_head.dtype;
-    weight_size_ = dtype == DType::i8 ? 1 : dtype == DType::f32 ? 4 : 2;
+    weight_size_ = static_cast<double>(element_bytes(w.lm_head.dtype));
+    eight_bit_products_ = w.lm_head.dtype == DType::i8;
   }
 
   Result<void> start() {
@@ -128,7 +128,7 @@ class Bench {
   }
 
   double product_rate(const MachineRates& r) const {
-    return weight_size_ == 1 && r.int8_ops_per_s > 0 ? r.int8_ops_per_s : r.float_ops_per_s;
+    return eight_bit_products_ && r.int8_ops_per_s > 0 ? r.int8_ops_per_s : r.float_ops_per_s;
   }
 
   /// Seconds that `tokens` of prefill cannot go below: products at the peak, attention at the float peak.
@@ -327,6 +327,7 @@ class Bench {
   double layers_ = 0;  // parameters that every token is multiplied by
   double head_ = 0;    // and those of the vocabulary, for tokens that sample
   double weight_size_ = 0;
+  bool eight_bit_products_ = false;
   int32_t prompt_tokens_ = 0;
   int32_t prefix_tokens_ = 0;
   Rng rng_{1};

@@ -25,7 +25,7 @@ constexpr std::string_view kHelp =
     "  --model DIR          a Hugging Face folder, or builtin:weir-tiny\n"
     "  --shape NAME         random weights of a known shape instead:\n"
     "                       qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b\n"
-    "  --quantization Q     none or int8 (default none)\n"
+    "  --quantization Q     none, int8 or fp8 (default none)\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --rounds N           rounds whose median is shown (default 5)\n"
     "  --prompt N           tokens of the prefill measured (default 512)\n"
@@ -74,8 +74,7 @@ std::optional<std::string> take(Options& o, const std::string& name, const std::
   }
   if (name == "--quantization") {
     p.quantization = value;
-    if (value == "fp8") return "none or int8: fp8 is not available in this version";
-    return quantization_of(value) ? "" : "none or int8";
+    return quantization_of(value) ? "" : "none, int8 or fp8";
   }
   if (name == "--threads") return integer(0, kKernelThreadsMax, p.threads);
   if (name == "--rounds") return integer(1, kRoundsMax, p.rounds);

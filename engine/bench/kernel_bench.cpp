@@ -11,8 +11,7 @@ constexpr double kWeightBytesMax = 400e6;
 constexpr int kRounds = 5;
 
 double bytes_of(const Tensor& w) {
-  const double size = w.dtype == DType::i8 ? 1 : w.dtype == DType::f32 ? 4 : 2;
-  return static_cast<double>(w.rows) * static_cast<double>(w.cols) * size;
+  return static_cast<double>(w.rows) * static_cast<double>(w.cols) * static_cast<double>(element_bytes(w.dtype));
 }
 
 std::vector<Tensor> matrices_of(const Model& model) {

@@ -1,10 +1,12 @@
 #include "engine/bench/shapes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <new>
 #include <utility>
 
 #include "config/base/rng.h"
+#include "engine/ops/fp8.h"
 #include "engine/ops/quantized.h"
 #include "engine/ops/thread_pool.h"
 
@@ -44,8 +46,7 @@ constexpr Shape kShapes[] = {
 /// Takes memory for weights and fills it; remembers that some could not be had.
 class Maker {
  public:
-  Maker(DecoderWeights& weights, Quantization quantization)
-      : weights_(weights), int8_(quantization != Quantization::none) {
+  Maker(DecoderWeights& weights, Quantization quantization) : weights_(weights), quantization_(quantization) {
     weights_.memory = std::make_shared<WeightMemory>();
   }
 
@@ -56,7 +57,10 @@ class Maker {
     return floats.get();
   }
 
-  Tensor matrix(int64_t rows, int64_t cols) { return int8_ ? packed(rows, cols) : halves(rows, cols); }
+  Tensor matrix(int64_t rows, int64_t cols) {
+    if (quantization_ == Quantization::int8) return packed(rows, cols);
+    return quantization_ == Quantization::fp8 ? fp8(rows, cols) : halves(rows, cols);
+  }
 
   bool failed() const { return failed_; }
 
@@ -77,6 +81,31 @@ class Maker {
     weights_.bytes += count * sizeof(uint16_t);
     weights_.memory->halves.push_back(std::move(memory));
     return {.data = weights_.memory->halves.back().get(), .dtype = DType::bf16, .rows = rows, .cols = cols};
+  }
+
+  /// Of random sign and fraction, in the middle of the exponents.
+  Tensor fp8(int64_t rows, int64_t cols) {
+    auto made = allocate_fp8(rows, cols);
+    if (!made) return failed_ = true, Tensor{};
+    auto* values = static_cast<uint8_t*>(const_cast<void*>(made->tensor.data));
+    auto* scales = const_cast<float*>(made->tensor.scales);
+    pool_.run(rows, 64, [&](int64_t begin, int64_t end) {
+      Rng rng(static_cast<uint64_t>(begin + 1));
+      uint64_t bits = 0;
+      for (int64_t i = 0; i < (end - begin) * cols; ++i, bits >>= 8) {
+        if (i % 8 == 0) bits = rng.next();
+        values[begin * cols + i] = static_cast<uint8_t>((bits & 0x87U) | 0x38U);  // ±[1, 2)
+      }
+      std::fill(scales + begin, scales + end, 0.7F / std::sqrt(static_cast<float>(cols)));
+    });
+    return keep(*std::move(made));
+  }
+
+  Tensor keep(PackedWeight made) {
+    weights_.bytes += made.bytes;
+    const Tensor tensor = made.tensor;
+    weights_.packed.push_back(std::move(made));
+    return tensor;
   }
 
   Tensor packed(int64_t rows, int64_t cols) {
@@ -101,15 +130,12 @@ class Maker {
         for (int64_t o = 0; o < kPanelOutputs; ++o) scales[panel * kPanelOutputs + o] = scale;
       }
     });
-    weights_.bytes += made->bytes;
-    const Tensor tensor = made->tensor;
-    weights_.packed.push_back(*std::move(made));
-    return tensor;
+    return keep(*std::move(made));
   }
 
   DecoderWeights& weights_;
   ThreadPool pool_{0};
-  bool int8_;
+  Quantization quantization_;
   bool failed_ = false;
 };
 

@@ -7,8 +7,14 @@
 namespace weir::engine {
 
 /// Element types that kernels read. Sums and what passes between kernels are float32, but for the rows that an i8
-/// product is given (ops/quantized.h).
-enum class DType { f32, bf16, f16, i8 };
+/// product is given (ops/quantized.h). i8_rows is a checkpoint's own INT8, on its way into the panels of i8: no kernel
+/// multiplies by it.
+enum class DType { f32, bf16, f16, i8, f8e4m3, i8_rows };
+
+/// Bytes of an element.
+inline int64_t element_bytes(DType dtype) {
+  return dtype == DType::f32 ? 4 : dtype == DType::bf16 || dtype == DType::f16 ? 2 : 1;
+}
 
 /// A matrix [rows, cols], row-major but for i8, which lies in the panels of ops/quantized.h; a vector has rows == 1.
 /// `data` is null for a tensor that the model does not have (a bias, say). Aligned to the element, i8 to 64 bytes.
@@ -17,7 +23,7 @@ struct Tensor {
   DType dtype = DType::f32;
   int64_t rows = 0;
   int64_t cols = 0;
-  const float* scales = nullptr;  // i8 only: [rows up to whole panels] what a step of 1 is worth
+  const float* scales = nullptr;  // 8 bits only: [rows, of i8 up to whole panels] what a step of 1 is worth
   const int32_t* sums = nullptr;  // i8 only: [rows up to whole panels] Σ of the row's integers
 
   explicit operator bool() const { return data != nullptr; }

@@ -1,29 +1,37 @@
 // What `quantization:` asks for, and the work of it at load: every matrix of a model becomes panels of INT8
-// (ops/quantized.h), and the memory of the originals is let go. Start-up work; the caller's thread and as many as the
-// machine has.
+// (ops/quantized.h) or rows of FP8 (ops/fp8.h), and the memory of the originals is let go. A checkpoint that is in 8
+// bits already is made ready: INT8 is laid into panels, FP8 stays where it is mapped. Start-up work; the caller's
+// thread and as many as the machine has.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <optional>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "config/base/result.h"
+#include "engine/core/tensor.h"
+#include "engine/model/quantization_config.h"
 
 namespace weir::engine {
 
 struct DecoderWeights;
 
-enum class Quantization { none, int8 };
-
-/// "none" and "int8"; nullopt for what this version has not.
-std::optional<Quantization> quantization_of(std::string_view name);
-
 /// Told as work goes on: parameters done, and of how many.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-/// Embedding and lm_head included; norms and biases stay float32. Where the two are tied they stay one. Errors: a
-/// weight that is not a finite number, no memory, more inputs than kInputsMax.
-Result<void> quantize_int8(DecoderWeights& weights, const LoadProgress& progress = {});
+/// A matrix of the model, and how messages name it.
+struct NamedMatrix {
+  Tensor* tensor = nullptr;
+  std::string name;
+};
+
+/// The embedding, those of every layer, and lm_head where it is another.
+std::vector<NamedMatrix> matrices_of(DecoderWeights& weights);
+
+/// What float matrices, embedding and lm_head included, are quantized to; norms and biases stay float32. Where
+/// embedding and lm_head are tied they stay one. Errors: a weight that is not a finite number, no memory, more inputs
+/// than kInputsMax, projections of one input of which only some are INT8.
+Result<void> quantize_weights(DecoderWeights& weights, Quantization to, const LoadProgress& progress = {});
 
 }  // namespace weir::engine

@@ -85,9 +85,6 @@ void read_shapes(JsonFields& fields, ModelSpec& spec) {
 void read_fixed(JsonFields& fields) {
   const std::string act = fields.text_or("hidden_act", "silu");
   if (act != "silu") fields.fail("hidden_act", "must be 'silu', is " + in_quotes(act));
-  if (fields.find("quantization_config") != nullptr) {
-    fields.fail("quantization_config", "quantized checkpoints are not supported; use the F32, F16 or BF16 one");
-  }
   if (fields.number_or("partial_rotary_factor", 0.0, 1.0, 1.0) != 1.0) {
     fields.fail("partial_rotary_factor", "must be 1");
   }
@@ -169,6 +166,7 @@ Result<ModelSpec> read_model_spec(const ModelFiles& files) {
   if (fields.error()) return *fields.error();
   read_shapes(fields, spec);
   read_fixed(fields);
+  spec.checkpoint = read_checkpoint_format(fields);
   read_rope(fields, spec);
   spec.family->read_config(fields, spec);
   if (fields.error()) return *fields.error();

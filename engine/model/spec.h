@@ -10,6 +10,7 @@
 #include "config/base/result.h"
 #include "engine/core/types.h"
 #include "engine/model/model_files.h"
+#include "engine/model/quantization_config.h"
 
 namespace weir::engine {
 
@@ -43,6 +44,7 @@ struct ModelSpec {
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
+  CheckpointFormat checkpoint;
 
   int64_t q_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }

@@ -1,5 +1,6 @@
 #include "engine/model/weight_store.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -64,8 +65,9 @@ Result<std::map<std::string, std::set<std::string>>> read_index(const ModelFiles
 
 }  // namespace
 
-Result<WeightStore> WeightStore::open(const ModelFiles& files) {
+Result<WeightStore> WeightStore::open(const ModelFiles& files, Quantization quantized) {
   WeightStore store;
+  store.quantized_ = quantized;
   if (files.has(kSingle)) {
     store.source_ = files.path(kSingle);
     if (auto added = store.add_file(files, kSingle, nullptr); !added.ok()) return added.error();
@@ -109,28 +111,85 @@ void WeightStore::fail(const std::string& file, const std::string& name, const s
   if (!error_) error_ = model_error(file, name, what);
 }
 
-const WeightStore::Located* WeightStore::take(const std::string& name, const std::vector<int64_t>& shape) {
+const WeightStore::Located* WeightStore::find(const std::string& name, const std::string& wanted_shape) {
   taken_.insert(name);
   const auto found = tensors_.find(name);
-  if (found == tensors_.end()) {
-    fail(source_, name, "is missing; config.json calls for it with shape " + shape_text(shape));
-    return nullptr;
-  }
-  const Located& located = found->second;
-  const std::string& dtype = located.tensor.dtype;
+  if (found != tensors_.end()) return &found->second;
+  fail(source_, name, "is missing; config.json calls for it with shape " + wanted_shape);
+  return nullptr;
+}
+
+const WeightStore::Located* WeightStore::take(const std::string& name, const std::vector<int64_t>& shape) {
+  const Located* located = find(name, shape_text(shape));
+  if (located == nullptr) return nullptr;
+  const std::string& dtype = located->tensor.dtype;
   if (dtype != "F32" && dtype != "F16" && dtype != "BF16") {
-    fail(located.file, name, "dtype must be F32, F16 or BF16, is " + dtype);
+    fail(located->file, name, "dtype must be F32, F16 or BF16, is " + dtype);
     return nullptr;
   }
-  if (located.tensor.shape != shape) {
-    fail(located.file, name,
-         "shape must be " + shape_text(shape) + " by config.json, is " + shape_text(located.tensor.shape));
+  if (located->tensor.shape != shape) {
+    fail(located->file, name,
+         "shape must be " + shape_text(shape) + " by config.json, is " + shape_text(located->tensor.shape));
     return nullptr;
   }
-  return &located;
+  return located;
+}
+
+bool WeightStore::is_quantized(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return false;
+  const std::string& dtype = found->second.tensor.dtype;
+  return (quantized_ == Quantization::int8 && dtype == "I8") || (quantized_ == Quantization::fp8 && dtype == "F8_E4M3");
+}
+
+/// One scale an output: what the file has, or its one scale for all.
+const float* WeightStore::scales_of(const std::string& name, int64_t rows) {
+  const Located* located = find(name, shape_text({rows, 1}));
+  if (located == nullptr) return nullptr;
+  const StoredTensor& stored = located->tensor;
+  if (stored.dtype != "F32" && stored.dtype != "F16" && stored.dtype != "BF16") {
+    fail(located->file, name, "dtype must be F32, F16 or BF16, is " + stored.dtype);
+    return nullptr;
+  }
+  using Shape = std::vector<int64_t>;
+  const bool one = stored.shape.empty() || stored.shape == Shape{1} || stored.shape == Shape{1, 1};
+  if (!one && stored.shape != Shape{rows, 1} && stored.shape != Shape{rows}) {
+    fail(located->file, name, "shape must be " + shape_text({rows, 1}) + " or [1], is " + shape_text(stored.shape));
+    return nullptr;
+  }
+  auto scales = to_floats(stored);
+  if (one && rows > 1) {
+    auto repeated = std::make_unique<float[]>(static_cast<size_t>(rows));
+    std::fill_n(repeated.get(), rows, scales[0]);
+    scales = std::move(repeated);
+  }
+  bytes_ += static_cast<uint64_t>(rows) * sizeof(float);
+  memory_->floats.push_back(std::move(scales));
+  return memory_->floats.back().get();
+}
+
+Tensor WeightStore::quantized_matrix(const std::string& name, int64_t rows, int64_t cols) {
+  const Located* located = find(name, shape_text({rows, cols}));
+  const StoredTensor& stored = located->tensor;
+  if (stored.shape != std::vector<int64_t>{rows, cols}) {
+    fail(located->file, name,
+         "shape must be " + shape_text({rows, cols}) + " by config.json, is " + shape_text(stored.shape));
+    return {};
+  }
+  // Static scales of activations: FP8 weights are multiplied by the activations as they are.
+  if (ends_with(name, ".weight")) ignore(name.substr(0, name.size() - 6) + "input_scale");
+  bytes_ += stored.bytes.size();
+  return {.data = stored.bytes.data(),
+          .dtype = quantized_ == Quantization::int8 ? DType::i8_rows : DType::f8e4m3,
+          .rows = rows,
+          .cols = cols,
+          .scales = scales_of(name + "_scale", rows),
+          .sums = nullptr};
 }
 
 Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  matrices_.push_back(name);
+  if (is_quantized(name)) return quantized_matrix(name, rows, cols);
   const Located* located = take(name, {rows, cols});
   if (located == nullptr) return {};
   const StoredTensor& stored = located->tensor;

@@ -16,6 +16,7 @@
 #include "config/base/result.h"
 #include "engine/core/tensor.h"
 #include "engine/model/model_files.h"
+#include "engine/model/quantization_config.h"
 #include "engine/model/safetensors.h"
 
 namespace weir::engine {
@@ -32,9 +33,11 @@ struct WeightMemory {
 class WeightStore {
  public:
   /// Opens model.safetensors, else the shards of model.safetensors.index.json.
-  static Result<WeightStore> open(const ModelFiles& files);
+  /// `quantized`: what I8 or F8_E4M3 matrices may be there, by config.json.
+  static Result<WeightStore> open(const ModelFiles& files, Quantization quantized = Quantization::none);
 
-  /// A matrix [rows, cols] in F32, F16 or BF16. It is used in place where it is aligned to its element.
+  /// A matrix [rows, cols] in F32, F16 or BF16, or in the 8 bits that the store was opened with, then with its scales:
+  /// NAME_scale beside it, [rows, 1], [rows], [1] or []. It is used in place where it is aligned to its element.
   /// A mistake (absent, other shape, other type) is kept for finish(); the result is then empty.
   Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
   /// A vector [size], always float32.
@@ -48,13 +51,19 @@ class WeightStore {
   Result<std::shared_ptr<WeightMemory>> finish();
 
   uint64_t bytes() const { return bytes_; }  // of the tensors taken, as kept in memory
+  /// Names of the matrices taken, in order.
+  const std::vector<std::string>& matrices() const { return matrices_; }
 
  private:
   struct Located {
     StoredTensor tensor;
     std::string file;
   };
+  const Located* find(const std::string& name, const std::string& wanted_shape);
   const Located* take(const std::string& name, const std::vector<int64_t>& shape);
+  bool is_quantized(const std::string& name) const;
+  Tensor quantized_matrix(const std::string& name, int64_t rows, int64_t cols);
+  const float* scales_of(const std::string& name, int64_t rows);
   Result<void> add_file(const ModelFiles& files, const std::string& name, const std::set<std::string>* expected);
   void fail(const std::string& file, const std::string& name, const std::string& what);
 
@@ -63,6 +72,8 @@ class WeightStore {
   std::shared_ptr<WeightMemory> memory_ = std::make_shared<WeightMemory>();
   std::string source_;  // for "no such tensor"
   std::optional<Error> error_;
+  std::vector<std::string> matrices_;
+  Quantization quantized_ = Quantization::none;
   uint64_t bytes_ = 0;
 };
 

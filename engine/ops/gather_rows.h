@@ -10,13 +10,13 @@
 namespace weir::engine {
 
 struct GatherRowsArgs {
-  Tensor table;                    // [table.rows, width] any type
+  Tensor table;                    // [table.rows, width] any type but i8_rows
   const int32_t* index = nullptr;  // [rows] each in [0, table.rows)
   float* y = nullptr;              // [rows, width] f32
   int64_t rows = 0;
 };
 
-/// Exact: a copy, bf16 and f16 widened, i8 times its scale.
+/// Exact: a copy, bf16 and f16 widened, i8 and f8e4m3 times their scale.
 void gather_rows_cpu(ThreadPool& pool, const GatherRowsArgs& args);
 
 }  // namespace weir::engine

@@ -1,8 +1,7 @@
-#include <cstring>
-
+#include "engine/ops/fp8.h"
 #include "engine/ops/gather_rows.h"
-#include "engine/ops/half.h"
 #include "engine/ops/quantized.h"
+#include "engine/ops/widen_row.h"
 
 namespace weir::engine {
 namespace {
@@ -17,19 +16,15 @@ void widen_packed(const Tensor& table, int64_t row, float* y) {
   }
 }
 
+void widen_fp8(const Tensor& table, int64_t row, float* y) {
+  const uint8_t* from = static_cast<const uint8_t*>(table.data) + row * table.cols;
+  for (int64_t c = 0; c < table.cols; ++c) y[c] = widen_f8e4m3(from[c]) * table.scales[row];
+}
+
 void widen(const Tensor& table, int64_t row, float* y) {
   if (table.dtype == DType::i8) return widen_packed(table, row, y);
-  if (table.dtype == DType::f32) {
-    const float* from = static_cast<const float*>(table.data) + row * table.cols;
-    std::memcpy(y, from, static_cast<size_t>(table.cols) * sizeof(float));
-    return;
-  }
-  const uint16_t* from = static_cast<const uint16_t*>(table.data) + row * table.cols;
-  if (table.dtype == DType::bf16) {
-    for (int64_t c = 0; c < table.cols; ++c) y[c] = widen_bf16(from[c]);
-  } else {
-    for (int64_t c = 0; c < table.cols; ++c) y[c] = widen_f16(from[c]);
-  }
+  if (table.dtype == DType::f8e4m3) return widen_fp8(table, row, y);
+  widen_row(table, row, y);
 }
 
 }  // namespace

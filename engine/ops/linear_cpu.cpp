@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/ops/linear.h"
+#include "engine/ops/linear_fp8.h"
 #include "engine/ops/simd.h"
 
 namespace weir::engine {
@@ -87,6 +88,7 @@ void linear_cpu(ThreadPool& pool, const LinearArgs& args) {
 }
 
 void linear_cpu(ThreadPool& pool, const LinearArgs& args, [[maybe_unused]] Isa isa) {
+  if (args.w.dtype == DType::f8e4m3) return linear_fp8_cpu(pool, args, isa);
   auto* outputs = &outputs_base;
 #if defined(__x86_64__)
   if (isa == Isa::avx2) outputs = &outputs_avx2;

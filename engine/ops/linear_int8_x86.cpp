@@ -99,10 +99,11 @@ WEIR_TARGET_VNNI void rows_vnni(const PanelJob& j, int64_t row, int64_t count, i
   }
 }
 
-/// Eight outputs of a panel for one row: bytes with a sign on both sides. |x| · (w with x's sign) stays within the 16
-/// bits of the first addition, 2 · 127², where the byte q + 128 as it is would not.
-WEIR_TARGET_AVX2 WEIR_INLINE __m256i dot_avx2(__m256i sum, __m256i x, __m256i magnitude, __m256i w) {
-  const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, x));
+/// Eight outputs of a panel for one row: bytes with a sign on both sides. |w| · (x with w's sign) stays within the 16
+/// bits of the first addition, 2 · 128 · 127, where the byte q + 128 as it is would not. The sign moves to x, since x
+/// is never -128 and so has a negative; a checkpoint's w may be.
+WEIR_TARGET_AVX2 WEIR_INLINE __m256i dot_avx2(__m256i sum, __m256i x, __m256i w) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
@@ -122,11 +123,10 @@ WEIR_TARGET_AVX2 WEIR_INLINE void tile_avx2(const PanelJob& j, int64_t row, int6
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       const __m256i four = _mm256_xor_si256(_mm256_set1_epi32(quad_at(x + m * j.x_stride)), _mm256_set1_epi8(-128));
-      const __m256i magnitude = _mm256_abs_epi8(four);
 #pragma GCC unroll 4
       for (int n = 0; n < 4; ++n) {
         const __m256i weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + n * 32));
-        sums[m][n] = dot_avx2(sums[m][n], four, magnitude, weights);
+        sums[m][n] = dot_avx2(sums[m][n], four, weights);
       }
     }
   }

@@ -55,21 +55,27 @@ void quantize_rows_cpu(ThreadPool& pool, const QuantizeRowsArgs& args, Isa isa);
 using QuantizeRow = void (*)(const float* x, int64_t width, uint8_t* values, float* scale);
 QuantizeRow quantize_row_kernel(Isa isa);
 
-/// A weight in panels, with its scales and sums: memory of its own.
+/// A quantized weight with its scales: memory of its own.
 struct PackedWeight {
   struct Free {
     void operator()(std::byte* bytes_owned) const { std::free(bytes_owned); }
   };
   std::unique_ptr<std::byte[], Free> memory;
-  Tensor tensor;  // i8; points into `memory`
+  Tensor tensor;  // i8 (or f8e4m3, ops/fp8.h); points into `memory`
   uint64_t bytes = 0;
 };
+
+/// Zeros, on huge pages where it is worth it; the tensor is the caller's to say. nullopt: no memory.
+std::optional<PackedWeight> allocate_weight(size_t bytes);
 
 /// Panels of zeros, to be filled. nullopt: no memory. REQUIRES: rows ≥ 1, 1 ≤ cols ≤ kInputsMax.
 std::optional<PackedWeight> allocate_packed(int64_t rows, int64_t cols);
 
-/// Quantizes outputs [begin, end) of `weight` (f32, bf16 or f16) into `packed`, of the same shape; several threads may
-/// each do their own. False if a weight is not a finite number.
+/// One output of a weight: its scale, and `values` [width]. False if a weight is not a finite number.
+bool quantize_row_int8(const float* x, int64_t width, int8_t* values, float* scale);
+
+/// Lays outputs [begin, end) of `weight` (f32, bf16 or f16, to be quantized, or i8_rows) into `packed`, of the same
+/// shape; several threads may each do their own. False if a weight, or its scale, is not a finite number.
 bool pack_outputs(const Tensor& weight, int64_t begin, int64_t end, const PackedWeight& packed);
 
 }  // namespace weir::engine

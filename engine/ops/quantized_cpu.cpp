@@ -4,9 +4,9 @@
 #include <cstring>
 #include <vector>
 
-#include "engine/ops/half.h"
 #include "engine/ops/quantized.h"
 #include "engine/ops/simd.h"
+#include "engine/ops/widen_row.h"
 
 namespace weir::engine {
 namespace {
@@ -85,17 +85,6 @@ WEIR_TARGET_AVX512 void row_avx512(const float* x, int64_t width, uint8_t* value
 }
 #endif
 
-void widen_row(const Tensor& weight, int64_t output, float* to) {
-  const int64_t at = output * weight.cols;
-  if (weight.dtype == DType::f32) {
-    std::memcpy(to, static_cast<const float*>(weight.data) + at, static_cast<size_t>(weight.cols) * sizeof(float));
-    return;
-  }
-  const uint16_t* from = static_cast<const uint16_t*>(weight.data) + at;
-  for (int64_t i = 0; i < weight.cols; ++i)
-    to[i] = weight.dtype == DType::bf16 ? widen_bf16(from[i]) : widen_f16(from[i]);
-}
-
 }  // namespace
 
 QuantizeRow quantize_row_kernel([[maybe_unused]] Isa isa) {
@@ -120,48 +109,75 @@ void quantize_rows_cpu(ThreadPool& pool, const QuantizeRowsArgs& args, Isa isa) 
   });
 }
 
-std::optional<PackedWeight> allocate_packed(int64_t rows, int64_t cols) {
-  const auto outputs = static_cast<size_t>(panels_of(rows) * kPanelOutputs);
-  const size_t weights = outputs * static_cast<size_t>(quads_of(cols) * kQuad);
+std::optional<PackedWeight> allocate_weight(size_t bytes) {
   PackedWeight packed;
-  packed.bytes = weights + outputs * (sizeof(float) + sizeof(int32_t));
-  const size_t alignment = packed.bytes >= kHugePage ? kHugePage : 64;
-  const size_t size = (packed.bytes + alignment - 1) / alignment * alignment;
+  packed.bytes = bytes;
+  const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
+  const size_t size = (bytes + alignment - 1) / alignment * alignment;
   packed.memory.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, size)));
   if (packed.memory == nullptr) return std::nullopt;
   // Fewer pages mean fewer misses of the TLB while a product streams; the kernel may decline.
   if (alignment == kHugePage) madvise(packed.memory.get(), size, MADV_HUGEPAGE);
   std::memset(packed.memory.get(), 0, size);
-  std::byte* base = packed.memory.get();
-  packed.tensor = {.data = base,
-                   .dtype = DType::i8,
-                   .rows = rows,
-                   .cols = cols,
-                   .scales = reinterpret_cast<const float*>(base + weights),
-                   .sums = reinterpret_cast<const int32_t*>(base + weights + outputs * sizeof(float))};
   return packed;
 }
 
+std::optional<PackedWeight> allocate_packed(int64_t rows, int64_t cols) {
+  const auto outputs = static_cast<size_t>(panels_of(rows) * kPanelOutputs);
+  const size_t weights = outputs * static_cast<size_t>(quads_of(cols) * kQuad);
+  std::optional<PackedWeight> packed = allocate_weight(weights + outputs * (sizeof(float) + sizeof(int32_t)));
+  if (!packed) return std::nullopt;
+  std::byte* base = packed->memory.get();
+  packed->tensor = {.data = base,
+                    .dtype = DType::i8,
+                    .rows = rows,
+                    .cols = cols,
+                    .scales = reinterpret_cast<const float*>(base + weights),
+                    .sums = reinterpret_cast<const int32_t*>(base + weights + outputs * sizeof(float))};
+  return packed;
+}
+
+namespace {
+
+/// Lays a row of integers [quads · 4] into its panel.
+void lay(const PackedWeight& packed, int64_t output, const int8_t* row, float scale) {
+  const int64_t quads = quads_of(packed.tensor.cols);
+  int8_t* to = reinterpret_cast<int8_t*>(packed.memory.get()) + output / kPanelOutputs * quads * kPanelOutputs * kQuad +
+               output % kPanelOutputs * kQuad;
+  int32_t sum = 0;
+  for (int64_t q = 0; q < quads; ++q, row += kQuad, to += kPanelOutputs * kQuad) {
+    std::memcpy(to, row, kQuad);
+    sum += row[0] + row[1] + row[2] + row[3];
+  }
+  const_cast<float*>(packed.tensor.scales)[output] = scale;
+  const_cast<int32_t*>(packed.tensor.sums)[output] = sum;
+}
+
+}  // namespace
+
+bool quantize_row_int8(const float* x, int64_t width, int8_t* values, float* scale) {
+  auto* bytes = reinterpret_cast<uint8_t*>(values);
+  quantize_row_kernel(best_isa())(x, width, bytes, scale);
+  for (int64_t i = 0; i < width; ++i) bytes[i] ^= 0x80U;  // q + 128 to q
+  return std::isfinite(*scale);
+}
+
 bool pack_outputs(const Tensor& weight, int64_t begin, int64_t end, const PackedWeight& packed) {
-  const QuantizeRow kernel = quantize_row_kernel(best_isa());
-  const int64_t quads = quads_of(weight.cols);
   std::vector<float> wide(static_cast<size_t>(weight.cols));
-  std::vector<uint8_t> bytes(static_cast<size_t>(quads * kQuad), 128);
-  auto* panels = reinterpret_cast<int8_t*>(packed.memory.get());
+  std::vector<int8_t> row(static_cast<size_t>(quads_of(weight.cols) * kQuad));
+  const bool ready = weight.dtype == DType::i8_rows;
   for (int64_t output = begin; output < end; ++output) {
-    widen_row(weight, output, wide.data());
     float scale = 0.0F;
-    kernel(wide.data(), weight.cols, bytes.data(), &scale);
-    if (!std::isfinite(scale)) return false;
-    int8_t* to = panels + output / kPanelOutputs * quads * kPanelOutputs * kQuad + output % kPanelOutputs * kQuad;
-    int32_t sum = 0;
-    for (int64_t i = 0; i < quads * kQuad; ++i) {
-      const auto q = static_cast<int8_t>(bytes[static_cast<size_t>(i)] - 128);
-      to[i / kQuad * kPanelOutputs * kQuad + i % kQuad] = q;
-      sum += q;
+    if (ready) {
+      const auto* from = static_cast<const int8_t*>(weight.data) + output * weight.cols;
+      std::memcpy(row.data(), from, static_cast<size_t>(weight.cols));
+      scale = weight.scales[output];
+      if (!std::isfinite(scale)) return false;
+    } else {
+      widen_row(weight, output, wide.data());
+      if (!quantize_row_int8(wide.data(), weight.cols, row.data(), &scale)) return false;
     }
-    const_cast<float*>(packed.tensor.scales)[output] = scale;
-    const_cast<int32_t*>(packed.tensor.sums)[output] = sum;
+    lay(packed, output, row.data(), scale);
   }
   return true;
 }

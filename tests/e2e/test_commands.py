@@ -72,6 +72,8 @@ def test_generate_with_the_builtin_model():
     result = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0")
     assert result.returncode == 0 and "Paris" in result.stdout
     assert weir("generate", "--model", "/nonexistent", "--prompt", "x").returncode == 1
-    assert weir("generate", "--model", "builtin:weir-tiny", "--prompt", "x", "--quantization", "fp8").returncode == 2
-    int8 = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0", "--quantization", "int8")
-    assert int8.returncode == 0 and "Paris" in int8.stdout
+    assert weir("generate", "--model", "builtin:weir-tiny", "--prompt", "x", "--quantization", "fp9").returncode == 2
+    for quantization in ("int8", "fp8"):
+        answer = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0",
+                      "--quantization", quantization)
+        assert answer.returncode == 0 and "Paris" in answer.stdout

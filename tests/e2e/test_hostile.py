@@ -149,7 +149,7 @@ def test_check_and_reload_refuse_a_certificate_that_cannot_serve(weir, standard,
 
 
 def test_generate_refuses_what_the_build_lacks():
-    for option in (("--device", "cuda"), ("--quantization", "fp8")):
+    for option in (("--device", "cuda"), ("--quantization", "fp4")):
         result = subprocess.run([BINARY, "generate", "--model", "builtin:weir-tiny", "--prompt", "x", *option], capture_output=True, text=True)
         assert result.returncode == 2 and option[0] in result.stderr
 

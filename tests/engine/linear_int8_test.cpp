@@ -229,6 +229,42 @@ TEST(LinearInt8, TheLargestSumsAreExact) {
   }
 }
 
+TEST(LinearInt8, ACheckpointsOwnIntegersAreKeptMinus128Too) {
+  Rng rng(9);
+  const int64_t rows = 35;
+  const int64_t cols = 70;
+  std::vector<int8_t> integers(static_cast<size_t>(rows * cols));
+  for (int8_t& q : integers) q = static_cast<int8_t>(rng.below(4) == 0 ? -128 : static_cast<int>(rng.below(256)) - 128);
+  const auto scales = random_floats(rng, rows, 0.1);
+  const Tensor from{integers.data(), DType::i8_rows, rows, cols, scales.data(), nullptr};
+  auto packed = allocate_packed(rows, cols);
+  ASSERT_TRUE(pack_outputs(from, 0, rows, *packed));
+  auto x = random_floats(rng, cols, 2.0);
+  x[0] = -2.0F;  // as far below zero as a quantized row goes
+  ThreadPool pool(1);
+  Rows q = rows_of(1, cols);
+  quantize_rows_cpu(pool, {x.data(), q.view(), 1, cols});
+  for (const Isa isa : machine_isas()) {
+    std::vector<float> y(static_cast<size_t>(rows));
+    LinearInt8Args args{.x = q.view(), .rows = 1};
+    args.parts[0] = {packed->tensor, nullptr, y.data()};
+    linear_int8_cpu(pool, args, isa);
+    for (int64_t o = 0; o < rows; ++o) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < cols; ++i) {
+        ASSERT_EQ(integer_at(packed->tensor, o, i), integers[static_cast<size_t>(o * cols + i)]);
+        sum += (q.values[static_cast<size_t>(i)] - 128) * integers[static_cast<size_t>(o * cols + i)];
+      }
+      const double expected = static_cast<double>(sum) * static_cast<double>(q.scales[0]) *
+                              static_cast<double>(scales[static_cast<size_t>(o)]);
+      ASSERT_NEAR(y[static_cast<size_t>(o)], expected, 3e-7 * std::fabs(expected)) << isa_name(isa) << " " << o;
+    }
+  }
+  auto bad = scales;
+  bad[34] = std::nanf("");
+  EXPECT_FALSE(pack_outputs({integers.data(), DType::i8_rows, rows, cols, bad.data(), nullptr}, 0, rows, *packed));
+}
+
 TEST(Fused, NormAndActivationQuantizeWhatTheyWrite) {
   Rng rng(5);
   ThreadPool pool(2);

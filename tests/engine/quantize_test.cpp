@@ -179,7 +179,7 @@ TEST(QuantizeModel, SaysHowFarItIsAndWhichWeightIsAtFault) {
   layer.q = layer.k = layer.v = layer.o = layer.gate = layer.up = layer.down = tensor(good);
   layer.up = tensor(bad);
   weights.layers = {layer};
-  const auto failed = quantize_int8(weights);
+  const auto failed = quantize_weights(weights, Quantization::int8);
   ASSERT_FALSE(failed.ok());
   EXPECT_THAT(failed.error().detail, HasSubstr("layer 0 up_proj: holds a weight that is not a finite number"));
 }

@@ -1,0 +1,212 @@
+#include "engine/model/quantization_config.h"
+
+#include <algorithm>
+#include <array>
+
+namespace weir::engine {
+namespace {
+
+constexpr const char* kKey = "quantization_config";
+
+std::string in_quotes(std::string_view text) {
+  return "'" + std::string(text.substr(0, 80)) + "'";
+}
+
+/// Is it absent, null, false, or a list or object of nothing?
+bool says_nothing(const nlohmann::json* value) {
+  return value == nullptr || (value->is_boolean() && !value->get<bool>()) || (value->is_structured() && value->empty());
+}
+
+/// Every key of the object is known by name; another one might mean anything.
+template <size_t N>
+void only_keys(JsonFields& fields, const nlohmann::json& object, const std::array<std::string_view, N>& known) {
+  for (const auto& [key, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end() || value.is_null()) continue;
+    fields.fail(key.substr(0, 80), "is not known here; this checkpoint may need another version of weir");
+  }
+}
+
+/// "weights" or "input_activations" of a group: what both have in common.
+void read_args(JsonFields& args, const nlohmann::json& object, const std::string& type) {
+  static constexpr std::array<std::string_view, 12> kKnown = {
+      "num_bits",        "type",     "strategy",        "symmetric", "dynamic",  "group_size",
+      "block_structure", "actorder", "observer_kwargs", "observer",  "zp_dtype", "scale_dtype"};
+  only_keys(args, object, kKnown);
+  args.integer_or("num_bits", 8, 8, 8);
+  if (const std::string got = args.text_or("type", "int"); got != type) {
+    args.fail("type", "must be " + in_quotes(type) + " in this group, is " + in_quotes(got));
+  }
+  if (!args.boolean_or("symmetric", true)) args.fail("symmetric", "must be true");
+  for (const char* key : {"group_size", "block_structure", "actorder"}) {
+    if (!says_nothing(args.find(key))) args.fail(key, "must be null: scales for parts of a channel are not supported");
+  }
+}
+
+Quantization read_weights(JsonFields& fields, const nlohmann::json& group, const std::string& path) {
+  const auto found = group.find("weights");
+  if (found == group.end() || !found->is_object()) {
+    fields.fail(path + "weights", "must be an object");
+    return Quantization::none;
+  }
+  JsonFields weights(fields.file(), *found, std::string(kKey) + "." + path + "weights.");
+  const std::string type = weights.text_or("type", "int");
+  if (type != "int" && type != "float") weights.fail("type", "must be 'int' or 'float', is " + in_quotes(type));
+  read_args(weights, *found, type);
+  const std::string strategy = weights.text_or("strategy", "tensor");
+  if (strategy != "channel" && strategy != "tensor") {
+    weights.fail("strategy", "must be 'channel' or 'tensor', is " + in_quotes(strategy));
+  }
+  if (weights.boolean_or("dynamic", false)) weights.fail("dynamic", "must be false");
+  if (weights.error()) fields.adopt(*weights.error());
+  return type == "int" ? Quantization::int8 : Quantization::fp8;
+}
+
+/// INT8 products want activations quantized as ours are; FP8 weights are multiplied by floats, which is nearer to the
+/// model than any quantization of activations, so that every scheme of theirs will do.
+void read_activations(JsonFields& fields, const nlohmann::json& group, const std::string& path, Quantization weights) {
+  const auto found = group.find("input_activations");
+  const bool absent = found == group.end() || found->is_null();
+  if (absent && weights == Quantization::fp8) return;
+  if (absent || !found->is_object()) return fields.fail(path + "input_activations", "must be an object");
+  JsonFields args(fields.file(), *found, std::string(kKey) + "." + path + "input_activations.");
+  read_args(args, *found, weights == Quantization::int8 ? "int" : "float");
+  const std::string strategy = args.text_or("strategy", "tensor");
+  if (weights == Quantization::int8) {
+    if (strategy != "token") args.fail("strategy", "must be 'token' for INT8, is " + in_quotes(strategy));
+    if (!args.boolean_or("dynamic", false)) args.fail("dynamic", "must be true for INT8");
+  } else {
+    if (strategy != "token" && strategy != "tensor") {
+      args.fail("strategy", "must be 'token' or 'tensor', is " + in_quotes(strategy));
+    }
+    args.boolean_or("dynamic", false);
+  }
+  if (args.error()) fields.adopt(*args.error());
+}
+
+Quantization read_group(JsonFields& fields, const std::string& name, const nlohmann::json& group) {
+  static constexpr std::array<std::string_view, 5> kKnown = {"targets", "weights", "input_activations",
+                                                             "output_activations", "format"};
+  const std::string path = "config_groups." + name.substr(0, 80) + ".";
+  if (!group.is_object()) {
+    fields.fail(path.substr(0, path.size() - 1), "must be an object");
+    return Quantization::none;
+  }
+  JsonFields own(fields.file(), group, std::string(kKey) + "." + path);
+  only_keys(own, group, kKnown);
+  if (own.find("output_activations") != nullptr) own.fail("output_activations", "must be null");
+  if (own.error()) fields.adopt(*own.error());
+  const Quantization weights = read_weights(fields, group, path);
+  read_activations(fields, group, path, weights);
+  return weights;
+}
+
+Quantization read_groups(JsonFields& fields) {
+  const nlohmann::json* groups = fields.find("config_groups");
+  if (groups == nullptr || !groups->is_object() || groups->empty()) {
+    fields.fail("config_groups", "must be an object of groups");
+    return Quantization::none;
+  }
+  Quantization weights = Quantization::none;
+  for (const auto& [name, group] : groups->items()) {
+    const Quantization own = read_group(fields, name, group);
+    if (weights != Quantization::none && own != weights) {
+      fields.fail("config_groups", "INT8 and FP8 in one checkpoint are not supported");
+    }
+    weights = own;
+  }
+  return weights;
+}
+
+void check_format(JsonFields& fields, Quantization weights) {
+  const std::string format = fields.text_or("format", "");
+  const bool fits = format == "naive-quantized" || (format == "int-quantized" && weights == Quantization::int8) ||
+                    (format == "float-quantized" && weights == Quantization::fp8);
+  if (!fits) {
+    fields.fail("format", in_quotes(format) +
+                              " is not supported for these weights; known are int-quantized, float-quantized and "
+                              "naive-quantized");
+  }
+}
+
+/// Sparse checkpoints lay their tensors out in other ways.
+void check_sparsity(JsonFields& fields) {
+  const nlohmann::json* sparsity = fields.find("sparsity_config");
+  if (says_nothing(sparsity)) return;
+  const bool dense = sparsity->is_object() && sparsity->value("format", nlohmann::json()) == "dense";
+  if (!dense) fields.fail("sparsity_config", "must be null, or of format 'dense'");
+}
+
+Quantization read_compressed_tensors(JsonFields& fields, const nlohmann::json& object) {
+  static constexpr std::array<std::string_view, 10> kKnown = {
+      "quant_method",        "format",  "config_groups",   "ignore",           "kv_cache_scheme",
+      "quantization_status", "version", "sparsity_config", "transform_config", "global_compression_ratio"};
+  only_keys(fields, object, kKnown);
+  // A module's own tensors say whether it is quantized: the list of those that are not adds nothing to them.
+  if (const auto* ignore = fields.find("ignore")) {
+    const bool texts = ignore->is_array() && std::all_of(ignore->begin(), ignore->end(),
+                                                         [](const nlohmann::json& entry) { return entry.is_string(); });
+    if (!texts) fields.fail("ignore", "must be a list of names");
+  }
+  if (!says_nothing(fields.find("kv_cache_scheme"))) {
+    fields.fail("kv_cache_scheme", "must be null: a checkpoint's own scales of keys and values are not supported");
+  }
+  if (!says_nothing(fields.find("transform_config"))) fields.fail("transform_config", "must be null");
+  const std::string status = fields.text_or("quantization_status", "compressed");
+  if (status != "compressed") fields.fail("quantization_status", "must be 'compressed', is " + in_quotes(status));
+  check_sparsity(fields);
+  const Quantization weights = read_groups(fields);
+  if (!fields.error()) check_format(fields, weights);
+  return weights;
+}
+
+}  // namespace
+
+std::optional<Quantization> quantization_of(std::string_view name) {
+  for (const Quantization known : {Quantization::none, Quantization::int8, Quantization::fp8}) {
+    if (name == quantization_name(known)) return known;
+  }
+  return std::nullopt;
+}
+
+const char* quantization_name(Quantization quantization) {
+  switch (quantization) {
+    case Quantization::none:
+      return "none";
+    case Quantization::int8:
+      return "int8";
+    case Quantization::fp8:
+      return "fp8";
+  }
+  return "none";
+}
+
+CheckpointFormat read_checkpoint_format(JsonFields& config) {
+  CheckpointFormat format;
+  if (const std::string rest = config.text_or(kRestKey, "none"); quantization_of(rest)) {
+    format.rest = *quantization_of(rest);
+  } else {
+    config.fail(kRestKey, "must be none, int8 or fp8, is " + in_quotes(rest));
+  }
+  const nlohmann::json* object = config.find(kKey);
+  if (object == nullptr) return format;
+  if (!object->is_object()) {
+    config.fail(kKey, "must be null or an object");
+    return format;
+  }
+  JsonFields fields(config.file(), *object, std::string(kKey) + ".");
+  const std::string method = fields.text_or("quant_method", "");
+  if (method == "compressed-tensors") {
+    format.weights = read_compressed_tensors(fields, *object);
+    if (format.rest != Quantization::none && format.rest != format.weights) {
+      config.fail(kRestKey, std::string("must be ") + quantization_name(format.weights) + " as the weights are");
+    }
+  } else {
+    fields.fail("quant_method", in_quotes(method) +
+                                    " is not supported; use a compressed-tensors checkpoint in INT8 or FP8, or the one "
+                                    "in F32, F16 or BF16 with quantization: int8 or fp8");
+  }
+  if (fields.error()) config.adopt(*fields.error());
+  return format;
+}
+
+}  // namespace weir::engine

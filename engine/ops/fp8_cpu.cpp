@@ -1,0 +1,57 @@
+#include <algorithm>
+#include <vector>
+
+#include "engine/ops/fp8.h"
+#include "engine/ops/widen_row.h"
+
+namespace weir::engine {
+
+bool quantize_row_fp8(const float* x, int64_t width, uint8_t* values, float* scale) {
+  float max = 0.0F;
+  float poison = 0.0F;
+  for (int64_t i = 0; i < width; ++i) {
+    max = std::max(max, std::fabs(x[i]));
+    poison += x[i] * 0.0F;
+  }
+  if (!std::isfinite(poison)) return false;
+  *scale = max / kFp8Max;
+  // Below the normal numbers a quotient by the scale says nothing: such a row is a row of zeros.
+  if (*scale < 0x1.0p-126F) *scale = 0.0F;
+  for (int64_t i = 0; i < width; ++i) values[i] = *scale == 0.0F ? uint8_t{0} : narrow_f8e4m3(x[i] / *scale);
+  return true;
+}
+
+std::optional<PackedWeight> allocate_fp8(int64_t rows, int64_t cols) {
+  // The scales come first: they want the alignment, the bytes want none.
+  const auto scale_bytes = static_cast<size_t>((rows + 15) / 16 * 16) * sizeof(float);
+  const size_t value_bytes = static_cast<size_t>(rows) * static_cast<size_t>(cols);
+  std::optional<PackedWeight> packed = allocate_weight(scale_bytes + value_bytes);
+  if (!packed) return std::nullopt;
+  std::byte* base = packed->memory.get();
+  packed->tensor = {.data = base + scale_bytes,
+                    .dtype = DType::f8e4m3,
+                    .rows = rows,
+                    .cols = cols,
+                    .scales = reinterpret_cast<const float*>(base),
+                    .sums = nullptr};
+  return packed;
+}
+
+bool pack_outputs_fp8(const Tensor& weight, int64_t begin, int64_t end, const PackedWeight& packed) {
+  std::vector<float> wide(static_cast<size_t>(weight.cols));
+  auto* values = static_cast<uint8_t*>(const_cast<void*>(packed.tensor.data));
+  auto* scales = const_cast<float*>(packed.tensor.scales);
+  for (int64_t output = begin; output < end; ++output) {
+    widen_row(weight, output, wide.data());
+    if (!quantize_row_fp8(wide.data(), weight.cols, values + output * weight.cols, scales + output)) return false;
+  }
+  return true;
+}
+
+bool has_nan_fp8(const uint8_t* values, int64_t count) {
+  uint8_t found = 0;
+  for (int64_t i = 0; i < count; ++i) found |= static_cast<uint8_t>((values[i] & 0x7fU) == 0x7fU);
+  return found != 0;
+}
+
+}  // namespace weir::engine
