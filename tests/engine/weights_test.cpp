@@ -180,7 +180,7 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
       {"attention_bias", "no"},
       {"mlp_bias", 3},
       {"torch_dtype", "int8"},
-      {"quantization_config", json::object()},
+      {"quantization_config", 4},
       {"partial_rotary_factor", 0.5},
       {"rope_scaling", 4},
   };
