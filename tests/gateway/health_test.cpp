@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "providers/reply_parts.h"
+
 namespace weir::gateway {
 namespace {
 
@@ -157,8 +159,11 @@ TEST(OutcomeOf, EveryKind) {
   for (const auto& c : cases) {
     Error error;
     error.kind = c.kind;
+    error.retry = Retry::other_target;
     EXPECT_EQ(outcome_of(error), c.outcome) << to_string(c.outcome);
   }
+  EXPECT_EQ(outcome_of(providers::stream_cut_off()), Outcome::server_error);
+  EXPECT_EQ(outcome_of(providers::unsayable_answer("a block")), Outcome::success) << "it was made well";
   Error busy;
   busy.kind = ErrorKind::overloaded;
   busy.retry_after = milliseconds(100);
