@@ -12,11 +12,10 @@ namespace weir::gateway {
 namespace {
 
 // What a deadline ends an attempt with; it must outlive every attempt.
-const Error kTooLate = upstream_timeout("no whole answer within the model's total timeout (models.NAME.timeout.total)");
-const Error kFirstTokenLate =
-    upstream_timeout("no first token within the model's timeout (models.NAME.timeout.first_token)");
+const Error kTooLate = upstream_timeout("no whole answer within the model's total timeout (its timeout.total)");
+const Error kFirstTokenLate = upstream_timeout("no first token within the model's timeout (its timeout.first_token)");
 const Error kAttemptLate =
-    upstream_timeout("no answer of this target within the model's timeout (models.NAME.timeout.attempt)");
+    upstream_timeout("no answer of this target within the model's timeout (its timeout.attempt)");
 
 /// Only these two send usage in a stream just where the client asks for it.
 bool has_usage_option(providers::Protocol protocol) {
@@ -338,7 +337,7 @@ ResponseHead ChatRun::head(int status, std::string_view content_type) {
   ResponseHead out{.status = status, .fields = {}};
   out.fields.reserve(512);
   out.add("content-type", content_type);
-  out.add("x-weir-request-id", id_);
+  add_request_id(out, id_);
   if (!body_.model.empty() && route_ != nullptr) out.add("x-weir-model", body_.model);
   if (target_ != nullptr) out.add("x-weir-target", target_->state->label);
   if (accepted_) out.add("x-weir-attempts", std::to_string(attempts_));
@@ -385,6 +384,8 @@ bool ChatRun::encode_batch(std::string& out) {
   for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
+    // What the upstream ended with may lack the blank line that parts it from what follows.
+    if (body_.sse && reply_->native() && !out.empty() && !out.ends_with("\n\n")) out.append("\n\n");
     const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
     if (!told) out.append(api_.stream_error(error, body_));
     if (!client_gone())

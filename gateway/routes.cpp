@@ -25,7 +25,7 @@ struct Call {
 Task<void> respond(const Call& call, int status, std::string_view body, std::string_view type = "application/json") {
   ResponseHead head{.status = status, .fields = {}};
   head.add("content-type", type);
-  head.add("x-weir-request-id", call.context.request_id());
+  add_request_id(head, call.context.request_id());
   co_await call.exchange.respond(head, body);
 }
 
@@ -272,7 +272,7 @@ bool asks_for_server(const Request& request) {
 Task<void> answer_options(Call call, std::string_view methods) {
   ResponseHead head{.status = 204, .fields = {}};
   head.add("allow", methods);
-  head.add("x-weir-request-id", call.context.request_id());
+  add_request_id(head, call.context.request_id());
   co_await call.exchange.respond(head, "");
 }
 
@@ -280,7 +280,7 @@ Task<void> refuse_method(Call call, std::string_view methods) {
   ResponseHead head{.status = 405, .fields = {}};
   head.add("allow", methods);
   head.add("content-type", "application/json");
-  head.add("x-weir-request-id", call.context.request_id());
+  add_request_id(head, call.context.request_id());
   const std::string body = error_body(
       {ErrorKind::bad_request, "gateway", Retry::no, 405,
        std::string(call.request.method.substr(0, 32)) + " is not allowed here; allowed: " + std::string(methods),
@@ -328,7 +328,9 @@ ServerHooks make_hooks(std::vector<CoreContext*> contexts) {
     return context.policy()->policy().keys().authenticate(presented_key(head), wall_now()).ok();
   };
   hooks.refusal_fields = [contexts = std::move(contexts)](Core& core) {
-    return "x-weir-request-id: " + contexts[static_cast<size_t>(core.index())]->request_id() + "\r\n";
+    ResponseHead head;
+    add_request_id(head, contexts[static_cast<size_t>(core.index())]->request_id());
+    return std::move(head.fields);
   };
   return hooks;
 }

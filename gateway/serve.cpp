@@ -41,17 +41,13 @@ std::optional<ServeOptions> parse_options(const std::vector<std::string>& args, 
     if (args[i] == "--config" && has_value) {
       options.config_file = args[++i];
     } else if (args[i] == "--listen" && has_value) {
-      const std::string& text = args[++i];
-      const size_t colon = text.rfind(':');
-      const char* end = text.data() + text.size();
-      if (colon == std::string::npos || std::from_chars(text.data() + colon + 1, end, options.listen_port).ptr != end ||
-          colon + 1 == text.size()) {
-        err << "weir serve: --listen takes HOST:PORT, not \"" << text << "\"\n";
+      auto address = config::parse_host_port(args[++i]);
+      if (!address) {
+        err << "weir serve: --listen " << address.error().detail << "\n";
         return std::nullopt;
       }
-      std::string host = text.substr(0, colon);
-      if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-      options.listen_host = host;
+      options.listen_host = std::move(address->host);
+      options.listen_port = address->port;
     } else {
       err << "weir serve: " << args[i] << (has_value ? " is not an option\n" : " needs a value or is not an option\n")
           << kUsage;

@@ -399,7 +399,7 @@ void Decoder::event(std::string_view json, ReplyBatch& batch) {
 
 void Decoder::finish(ReplyBatch& batch) {
   SseEvent last;
-  if (!done_ && scanner_.flush(last)) one(last.raw, last.data, batch);
+  if (!done_ && flush_whole(scanner_, last)) one(last.raw, last.data, batch);
   if (batch.error) return;
   if (done_ || stopped_)
     batch.end = true;

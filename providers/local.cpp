@@ -250,6 +250,16 @@ Result<std::unique_ptr<Reply>> LocalProvider::count(const LocalPrompts& prompts)
 
 Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
                                                               const Attempt& attempt) const {
+  const int64_t sequences = static_cast<int64_t>(prompts.prompts.size()) * request.n;
+  if (sequences > engine_.live_max())
+    return Error{ErrorKind::bad_request,
+                 "engine",
+                 Retry::other_target,
+                 400,
+                 "n: the model of engine \"" + engine_.name() + "\" writes at most " +
+                     std::to_string(engine_.live_max()) + " answers at once, not " + std::to_string(sequences),
+                 "invalid_request_error",
+                 "n"};
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
   std::vector<LocalReply::Choice> choices;
   for (const auto& prompt : prompts.prompts)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "providers/json_scan.h"
 #include "providers/net/sse.h"
@@ -12,6 +13,8 @@ namespace weir::providers {
 namespace {
 
 using simdjson::SUCCESS;
+
+constexpr size_t kPreambleBytesMax = 16 * 1024;
 
 /// Members of one object, read one after the other. A text that turns out to be no JSON on the way must not be read
 /// further: simdjson's place in it is lost then.
@@ -110,7 +113,9 @@ class OpenAiDecoder final : public ReplyDecoder {
 
   SseScanner scanner_;
   UsageMeter usage_;
-  bool begun_ = false;  // an event was seen
+  std::string preamble_;  // comments before the first event, kept until it comes
+  std::string opening_;   // the same, passed on
+  bool begun_ = false;    // an event was seen
   bool done_ = false;
   bool finished_ = false;  // a finish_reason was seen
   AlikeEvents alike_;      // to the last event of text
@@ -203,15 +208,21 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
       batch.error = upstream_fault("the upstream answered a streaming request with something that is no event stream");
       return;
     }
-  } else {
-    begun_ = true;
+    // OpenRouter's comments say that it is still waiting: they are no first token, and another target can be tried.
+    if (preamble_.size() + event.raw.size() <= kPreambleBytesMax) preamble_ += event.raw;
+    return;
   }
+  begun_ = true;
   if (event.data == "[DONE]") {
     done_ = true;
     batch.segments.push_back({Segment::Kind::done, event.raw});
     return;
   }
   if (error_event(event, batch)) return;
+  if (!preamble_.empty()) {
+    opening_ = std::exchange(preamble_, {});
+    pass_data(opening_, batch);
+  }
   std::string_view text = string_after(event.data, "\"content\"");
   if (text.empty()) text = string_after(event.data, "\"arguments\"");
   if (text.empty()) text = string_after(event.data, "\"reasoning_content\"");
@@ -239,7 +250,7 @@ void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
 void OpenAiDecoder::finish(ReplyBatch& batch) {
   // Some compatible servers end without [DONE], after a finish_reason: that answer is whole. Without either it is not.
   SseEvent last;
-  if (scanner_.flush(last)) event(last, batch);
+  if (flush_whole(scanner_, last)) event(last, batch);
   if (batch.error) return;
   if (done_ || finished_)
     batch.end = true;

@@ -360,7 +360,7 @@ void UnaryDecoder::finish(ReplyBatch& batch) {
     audio_ = true;
     pass_data(opening_, batch);
   }
-  if (!audio_ && scanner_.flush(last)) event(last, batch);
+  if (!audio_ && flush_whole(scanner_, last)) event(last, batch);
   if (batch.error) return;
   // Images end with their body: how many a stream will have is not said in it.
   // So do the completions of some servers: a finish_reason without [DONE].

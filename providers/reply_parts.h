@@ -71,6 +71,10 @@ class UsageMeter {
   int64_t pieces_ = 0;
 };
 
+/// The event that a body ends with although its closing blank line is missing, as some servers end. False: there is
+/// none, or the body broke off within it: a part of an event is not passed on.
+bool flush_whole(SseScanner& scanner, SseEvent& event);
+
 /// Hands the events that `bytes` complete to `event(const SseEvent&)`, up to an error in `batch`.
 template <class OnEvent>
 void feed_events(SseScanner& scanner, std::string_view bytes, ReplyBatch& batch, const OnEvent& event) {

@@ -155,6 +155,19 @@ def test_a_stream_without_an_end_ends_in_an_error(odd, upstream, client, provide
     assert last_row(odd)["status"] == 502
 
 
+@pytest.mark.parametrize("cut", [b"da", b"data:", b'data: {"id":"c","obj', b'data: {"id":"c"}', b'data: {"id":"c"}\n', b": wait", b"event: x"])
+@pytest.mark.parametrize("provider, client", [("openai", "chat"), ("openai", "completions"), ("anthropic", "messages"), ("gemini", "gemini")])
+def test_a_stream_cut_within_an_event_ends_in_an_error_event(odd, upstream, provider, client, cut):
+    upstream.replay[provider] = (200, "text/event-stream", CUT[provider]() + cut)
+    status, _, body = ask(odd, client, f"m-{provider}", stream=True)
+    assert status == 200 and b"words" in body, body
+    events = [event.split(b"\n") for event in body.strip().split(b"\n\n")]
+    for event in events:
+        data = b"\n".join(line.removeprefix(b"data: ") for line in event if line.startswith(b"data:"))
+        assert data == b"" or json.loads(data), body
+    assert ERROR_MARKS[client] in b"\n".join(events[-1]), body
+
+
 @pytest.mark.parametrize("client", ["chat", "completions", "messages", "gemini"])
 def test_a_finish_without_done_is_an_end(odd, upstream, client):
     upstream.replay["openai"] = (200, "text/event-stream", sse(chunk({"content": "words"}), chunk({}, "stop")))

@@ -2,6 +2,7 @@
 // traffic of every compatible provider is in wire_corpus_test.cpp.
 #include <gtest/gtest.h>
 
+#include "providers/openai.h"
 #include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
@@ -57,6 +58,30 @@ TEST(OpenAiCodec, UsageErrorsAndBrokenStreams) {
   EXPECT_FALSE(
       decode({"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\": no\"},\"finish_reason\":\"stop\"}]}\n\n"})
           .error);
+}
+
+TEST(OpenAiCodec, CommentsBeforeTheFirstEventComeWithIt) {
+  const std::string waiting = ": OPENROUTER PROCESSING\n\n";
+  const std::string word = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
+  CodecRig rig(Protocol::openai_chat, "", true);
+  ReplyBatch batch;
+  const auto attempt = rig.attempt("a");
+  const auto decoder = make_openai_decoder(attempt);
+  decoder->feed(waiting, batch);
+  decoder->feed(waiting, batch);
+  EXPECT_TRUE(batch.segments.empty()) << "a comment is no first token";
+  decoder->feed(word, batch);
+  std::string passed;
+  for (const Segment& segment : batch.segments) passed += segment.bytes;
+  EXPECT_EQ(passed, waiting + waiting + word);
+  batch.clear();
+  decoder->feed(waiting, batch);
+  ASSERT_EQ(batch.segments.size(), 1U) << "later ones pass as they come";
+  EXPECT_EQ(batch.segments[0].bytes, waiting);
+
+  const Decoded refused = decode({waiting, "data: {\"error\":{\"message\":\"no such model\"}}\n\n"});
+  EXPECT_TRUE(refused.error);
+  EXPECT_EQ(refused.bytes.find("PROCESSING"), std::string::npos) << "nothing was said: another target may answer";
 }
 
 }  // namespace
