@@ -57,8 +57,9 @@ void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index
   pass.ops.rope(pass.pool, {s.k.data(), s.cosines.data(), s.sines.data(), tokens, spec.kv_heads, spec.head_dim});
   pass.ops.store_kv(pass.pool, {s.k.data(), s.v.data(), pass.slots, kv, pass.layout, tokens});
   const float scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
-  pass.ops.attention(pass.pool, {s.q.data(), kv, s.attended.data(), pass.row_of_token, pass.attends, pass.block_table,
-                                 pass.block_table_begin, pass.layout, tokens, spec.heads, scale});
+  pass.ops.attention(pass.pool,
+                     {s.q.data(), kv, s.attended.data(), pass.row_of_token, pass.attends, pass.block_table,
+                      pass.block_table_begin, pass.layout, tokens, spec.heads, scale, spec.window_of(index)});
   const Input attended{s.attended.data(), rows_for(pass, layer.o)};
   if (attended.quantized.values != nullptr) {
     pass.ops.quantize_rows(pass.pool, {attended.x, attended.quantized, tokens, spec.q_width()});

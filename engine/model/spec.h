@@ -46,6 +46,12 @@ struct ModelSpec {
   bool mlp_bias = false;
   CheckpointFormat checkpoint;
 
+  std::vector<int64_t>
+      sliding_window;  // [layers] tokens a layer's attention sees, itself included; 0: all. Empty: all 0
+
+  int64_t window_of(int64_t layer) const {
+    return sliding_window.empty() ? 0 : sliding_window[static_cast<size_t>(layer)];
+  }
   int64_t q_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }
 };
