@@ -170,35 +170,47 @@ TEST(RmsNorm, EqualsTheDoubleReference) {
   }
 }
 
-TEST(Rope, RotatesHalves) {
+TEST(Rope, RotatesHalvesOfWhatTurnsAndLeavesTheRest) {
   ThreadPool pool(2);
   Rng rng(11);
-  for (const int64_t head_dim : {2, 6, 8, 64}) {
+  struct Turn {
+    int64_t head_dim;
+    int64_t width;
+    float factor;
+  };
+  for (const auto& [head_dim, width, factor] : {Turn{2, 2, 1.0F}, Turn{6, 6, 1.0F}, Turn{8, 8, 1.19F},
+                                                Turn{64, 64, 1.0F}, Turn{64, 48, 1.1F}, Turn{9, 2, 1.0F}}) {
     const int64_t tokens = 41;
     const int64_t heads = 3;
-    const int64_t half = head_dim / 2;
+    const int64_t half = width / 2;
     std::vector<int32_t> positions;
     for (int64_t t = 0; t < tokens; ++t) positions.push_back(static_cast<int32_t>(rng.below(4000)));
     const auto frequencies = random_floats(rng, half);
     std::vector<float> cosines(static_cast<size_t>(tokens * half));
     std::vector<float> sines(cosines.size());
-    rope_table_cpu(pool, {positions.data(), frequencies.data(), cosines.data(), sines.data(), tokens, half});
+    rope_table_cpu(pool, {positions.data(), frequencies.data(), cosines.data(), sines.data(), tokens, half, factor});
     const auto x = random_floats(rng, tokens * heads * head_dim);
     auto y = x;
-    rope_cpu(pool, {y.data(), cosines.data(), sines.data(), tokens, heads, head_dim});
+    rope_cpu(pool, {y.data(), cosines.data(), sines.data(), tokens, heads, head_dim, width});
     for (int64_t t = 0; t < tokens; ++t) {
       for (int64_t i = 0; i < half; ++i) {
         const float angle = static_cast<float>(positions[static_cast<size_t>(t)]) * frequencies[static_cast<size_t>(i)];
-        const double c = std::cos(static_cast<double>(angle));
-        const double s = std::sin(static_cast<double>(angle));
+        const double c = std::cos(static_cast<double>(angle)) * static_cast<double>(factor);
+        const double s = std::sin(static_cast<double>(angle)) * static_cast<double>(factor);
         for (int64_t h = 0; h < heads; ++h) {
           const auto at = static_cast<size_t>((t * heads + h) * head_dim + i);
           const auto other = at + static_cast<size_t>(half);
           const auto a = static_cast<double>(x[at]);
           const auto b = static_cast<double>(x[other]);
-          const double tolerance = 3e-7 * (std::fabs(a) + std::fabs(b));
+          const double tolerance = 3e-7 * (std::fabs(a) + std::fabs(b)) * static_cast<double>(factor);
           ASSERT_NEAR(y[at], a * c - b * s, tolerance);
           ASSERT_NEAR(y[other], b * c + a * s, tolerance);
+        }
+      }
+      for (int64_t h = 0; h < heads; ++h) {
+        for (int64_t i = width; i < head_dim; ++i) {
+          const auto at = static_cast<size_t>((t * heads + h) * head_dim + i);
+          ASSERT_EQ(y[at], x[at]);
         }
       }
     }

@@ -157,7 +157,7 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
   use("llama-gqa");
   ASSERT_EQ(load_error(), "");
   const std::vector<std::pair<std::string, json>> wrong = {
-      {"architectures", json::array({"MistralForCausalLM"})},
+      {"architectures", json::array({"MistralForTokens"})},
       {"architectures", json::array()},
       {"architectures", "LlamaForCausalLM"},
       {"model_type", "qwen2"},
@@ -188,8 +188,20 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
     EXPECT_THAT(with_key(key, value), testing::StartsWith("model/config.json: " + key + ": ")) << value;
   }
   const std::vector<std::pair<json, std::string>> scalings = {
-      {{{"type", "dynamic"}, {"factor", 2}}, "rope_scaling.rope_type: 'dynamic' is not supported"},
-      {{{"rope_type", "yarn"}, {"factor", 2}}, "rope_scaling.rope_type: 'yarn' is not supported"},
+      {{{"type", "mrope"}, {"factor", 2}}, "rope_scaling.rope_type: 'mrope' is not supported"},
+      {{{"rope_type", "default"}, {"mrope_section", {1, 2}}}, "rope_scaling.mrope_section: is not known here"},
+      {{{"rope_type", "dynamic"}}, "rope_scaling.factor: is missing"},
+      {{{"rope_type", "yarn"}, {"factor", "4"}}, "rope_scaling.factor: must be a number"},
+      {{{"rope_type", "yarn"}, {"factor", 4}, {"truncate", 1}}, "rope_scaling.truncate: must be true or false"},
+      {{{"rope_type", "longrope"}, {"short_factor", {1.0}}}, "original_max_position_embeddings: is missing"},
+      {{{"rope_type", "longrope"}, {"short_factor", {1.0}}, {"original_max_position_embeddings", 64}},
+       "rope_scaling.short_factor: must be a list of 8 numbers"},
+      {{{"rope_type", "longrope"},
+        {"short_factor", {1, 1, 1, 1, 1, 1, 1, 0}},
+        {"original_max_position_embeddings", 64}},
+       "rope_scaling.short_factor: every number must be between"},
+      {{{"rope_type", "linear"}, {"factor", 2}, {"partial_rotary_factor", 0.5}},
+       "partial_rotary_factor: must be 1 for"},
       {{{"rope_type", "linear"}}, "rope_scaling.factor: is missing"},
       {{{"rope_type", "linear"}, {"factor", 0}}, "rope_scaling.factor: must be a number between"},
       {{{"rope_type", "llama3"}, {"factor", 8}}, "original_max_position_embeddings: is missing"},

@@ -2,11 +2,7 @@
 
 namespace weir::engine {
 
-void read_qwen2_config(JsonFields& fields, ModelSpec& spec) {
-  spec.qkv_bias = true;
-  spec.o_bias = false;
-  spec.mlp_bias = false;
-  // Layers beyond max_window_layers would attend to a window only; answering as if they did not would be wrong quietly.
+void refuse_windows(JsonFields& fields) {
   if (fields.boolean_or("use_sliding_window", false)) {
     fields.fail("use_sliding_window", "sliding-window attention is not supported; must be false");
   }
@@ -16,6 +12,13 @@ void read_qwen2_config(JsonFields& fields, ModelSpec& spec) {
   for (const nlohmann::json& type : *types) {
     if (type != "full_attention") return fields.fail("layer_types", "every layer must be 'full_attention'");
   }
+}
+
+void read_qwen2_config(JsonFields& fields, ModelSpec& spec) {
+  spec.qkv_bias = true;
+  spec.o_bias = false;
+  spec.mlp_bias = false;
+  refuse_windows(fields);
 }
 
 }  // namespace weir::engine
