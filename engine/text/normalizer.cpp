@@ -215,9 +215,10 @@ class CleanText final : public NormalizerStep {
     for (size_t at = 0; at < text.size();) {
       const CodePoint point = code_point_at(text, at);
       const char32_t c = point.value;
-      if (clean_ && is_white_space(c)) {
+      const bool goes = clean_ && (c == 0xFFFD || is_control(c));
+      if (clean_ && !goes && is_white_space(c)) {
         out.push_back(' ');
-      } else if (!clean_ || (c != 0 && c != 0xFFFD && !is_control(c))) {
+      } else if (!goes) {
         const bool part = part_ideographs_ && is_ideograph(c);
         if (part) out.push_back(' ');
         out.append(text, at, point.bytes);

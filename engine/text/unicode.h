@@ -49,7 +49,7 @@ bool is_punctuation(char32_t c);
 bool is_mark(char32_t c);
 /// General category Mn.
 bool is_nonspacing_mark(char32_t c);
-/// General categories Cc, Cf and Co, as BERT's cleaning takes them: not the three that are white space.
+/// General categories Cc, Cf and Co, as BERT's cleaning takes them: tab, line feed and carriage return are none.
 bool is_control(char32_t c);
 /// In one of the blocks of ideographs that BERT cuts into single characters.
 bool is_ideograph(char32_t c);

@@ -30,7 +30,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 SIGNS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~。、—“”…€αβγдежß中国日本"
 TEXTS = [
     "The world is good.", "", " ", "a", "Café naïve résumé — WORLD!", "They've worked: peoples' lives, and 42 days (or more)…",
-    "中国 and 日本 in 2024", "tab\tnewline\r\nnbsp\u00a0zero\u200bwidth\u00adsoft", "ΑΒΓ ДЕЖ Straße €5", "x" * 120, "unknown ☃ snowman",
+    "中国 and 日本 in 2024", "tab\tfeed\fnewline\r\nnbsp\u00a0zero\u200bwidth\u00adsoft", "ΑΒΓ ДЕЖ Straße €5", "x" * 120, "unknown ☃ snowman",
     "[CLS] in the text [MASK] and [SEP]", "ÀÉÎÕÜ åäö İ ǅ", "\u0041\u0301 a\u0301\u0323 \ufffd \x00 \x07 bell", "don't; can't; it's",
     "the longest of these texts has many words, so that most of its positions are used and a batch is ragged: one two three day",
 ]
