@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "tests/engine/model_harness.h"
@@ -51,6 +52,51 @@ TEST(Families, Phi3sEpsilonIsItsOwnWhereTheFileHasNone) {
   EXPECT_EQ(read_model_spec(*memory_files("model", {{"config.json", text}}))->rms_epsilon, 1e-5F);
 }
 
+std::vector<int64_t> windows_of(const std::string& folder, const std::map<std::string, json>& edits) {
+  json config = read_json(kReferenceFolder + folder + "/config.json");
+  for (const auto& [key, value] : edits) config[key] = value;
+  for (const auto& [key, value] : edits)
+    if (value == "absent") config.erase(key);
+  const std::string text = config.dump();
+  const auto spec = read_model_spec(*memory_files("model", {{"config.json", text}}));
+  if (!spec.ok()) ADD_FAILURE() << spec.error().detail;
+  return spec.ok() ? spec->sliding_window : std::vector<int64_t>{-1};
+}
+
+TEST(Families, WindowsAreWhereTheConfigPutsThem) {
+  using Windows = std::vector<int64_t>;
+  EXPECT_EQ(windows_of("qwen2-windows", {}), (Windows{0, 9, 9}));
+  EXPECT_EQ(windows_of("qwen2-windows", {{"use_sliding_window", false}}), Windows());
+  EXPECT_EQ(windows_of("qwen2-windows", {{"sliding_window", nullptr}}), Windows());
+  EXPECT_EQ(windows_of("qwen2-windows", {{"sliding_window", "absent"}}), (Windows{0, 4096, 4096}));
+  EXPECT_EQ(windows_of("qwen2-windows", {{"max_window_layers", "absent"}}), Windows());
+  const json types = {"sliding_attention", "full_attention", "full_attention"};
+  EXPECT_EQ(windows_of("qwen2-windows", {{"layer_types", types}}), (Windows{9, 0, 0}));
+  EXPECT_EQ(windows_of("mistral", {}), (Windows{11, 11}));
+  EXPECT_EQ(windows_of("mistral", {{"sliding_window", nullptr}}), Windows());
+  EXPECT_EQ(windows_of("mistral", {{"sliding_window", "absent"}}), (Windows{4096, 4096}));
+  EXPECT_EQ(windows_of("phi3-bf16", {{"sliding_window", 2047}}), (Windows{2047, 2047}));
+  EXPECT_EQ(windows_of("phi3-bf16", {{"sliding_window", "absent"}}), Windows());
+}
+
+TEST(Families, WindowsThatMakeNoSenseAreNamed) {
+  for (const char* folder : {"qwen2-windows", "qwen3"}) {
+    EXPECT_THAT(with_key(folder, "use_sliding_window", 1),
+                HasSubstr("use_sliding_window: must be true or false, is 1"));
+    EXPECT_THAT(with_key(folder, "layer_types", {"full_attention"}), HasSubstr("layer_types: must be a list of"));
+  }
+  EXPECT_THAT(with_key("qwen2-windows", "sliding_window", 0),
+              HasSubstr("sliding_window: must be an integer between 1"));
+  EXPECT_THAT(with_key("qwen2-windows", "max_window_layers", -1), HasSubstr("max_window_layers: must be an integer"));
+  EXPECT_THAT(with_key("qwen3", "layer_types", {"full_attention", "chunked_attention"}),
+              HasSubstr("layer_types: every layer must be 'full_attention' or 'sliding_attention'"));
+  EXPECT_THAT(with_key("qwen3", "layer_types", {"full_attention", "sliding_attention"}),
+              HasSubstr("layer_types: names 'sliding_attention', and use_sliding_window is not true"));
+  EXPECT_THAT(with_key("mistral", "sliding_window", "wide"), HasSubstr("sliding_window: must be an integer between"));
+  EXPECT_THAT(with_key("mistral", "layer_types", {"full_attention", "sliding_attention"}),
+              HasSubstr("layer_types: every layer must be 'sliding_attention' for MistralForCausalLM"));
+}
+
 class FamilyIn8Bits : public testing::TestWithParam<const char*> {};
 
 TEST_P(FamilyIn8Bits, LogitsMoveByFewPercentOfTheirSize) {
@@ -80,7 +126,8 @@ TEST_P(FamilyIn8Bits, LogitsMoveByFewPercentOfTheirSize) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, FamilyIn8Bits, testing::Values("qwen3", "phi3-longrope", "phi3-bf16"),
+INSTANTIATE_TEST_SUITE_P(Reference, FamilyIn8Bits,
+                         testing::Values("mistral", "qwen2-windows", "qwen3", "phi3-longrope", "phi3-bf16"),
                          [](const auto& param_info) {
                            std::string name = param_info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -214,12 +214,6 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
   EXPECT_EQ(with_key("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000.0}}), "");
 }
 
-TEST_F(ModelChanges, Qwen2RefusesSlidingWindows) {
-  use("qwen2-tied");
-  EXPECT_THAT(with_key("use_sliding_window", true), HasSubstr("config.json: use_sliding_window"));
-  EXPECT_THAT(with_key("layer_types", {"full_attention", "sliding_attention"}), HasSubstr("layer_types"));
-}
-
 TEST_F(ModelChanges, TensorsThatAreMissingWrongOrLeftOverAreNamed) {
   const std::string q = "model.layers.1.self_attn.q_proj.weight";
   const auto error_of = [&](const std::function<void(json&)>& edit) {

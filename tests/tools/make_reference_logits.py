@@ -33,6 +33,8 @@ QWEN2 = {**{k: v for k, v in BASE.items() if k not in ("attention_bias", "mlp_bi
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 151}
 QWEN3 = {**QWEN2, **SMALL, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 16, "attention_bias": False}
+MISTRAL = {**{k: v for k, v in BASE.items() if k not in ("attention_bias", "mlp_bias")}, **SMALL, "architectures": ["MistralForCausalLM"],
+           "model_type": "mistral", "sliding_window": 11}
 SHORT = [1.0 + 0.05 * i for i in range(6)]
 LONG = [1.0 + 0.3 * i * i for i in range(6)]
 PHI3 = {**BASE, **SMALL, "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 127,
@@ -52,6 +54,10 @@ MODELS = {
                     "torch_dtype": "bfloat16"}, 15, torch.bfloat16, False),
     "qwen2-f16": ({**QWEN2, "hidden_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64, "vocab_size": 261,
                    "torch_dtype": "float16"}, 16, torch.float16, False),
+    "mistral": ({**MISTRAL}, 21, torch.float32, False),
+    "mistral-bf16": ({**MISTRAL, "head_dim": None, "sliding_window": 5, "tie_word_embeddings": True, "torch_dtype": "bfloat16"}, 22, torch.bfloat16, False),
+    "qwen2-windows": ({**QWEN2, **SMALL, "num_hidden_layers": 3, "hidden_size": 32, "use_sliding_window": True, "sliding_window": 9,
+                       "max_window_layers": 1, "vocab_size": 109}, 23, torch.float32, False),
     "qwen3": ({**QWEN3}, 17, torch.float32, False),
     "qwen3-bf16": ({**QWEN3, "tie_word_embeddings": True, "attention_bias": True, "torch_dtype": "bfloat16"}, 18, torch.bfloat16, False),
     "phi3-longrope": ({**PHI3}, 19, torch.float32, False),

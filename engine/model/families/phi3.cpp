@@ -7,10 +7,7 @@ void read_phi3_config(JsonFields& fields, ModelSpec& spec) {
   spec.o_bias = false;
   spec.mlp_bias = false;
   spec.rms_epsilon = static_cast<float>(fields.number_or("rms_norm_eps", 1e-12, 1.0, 1e-5));
-  const int64_t window = fields.integer_or("sliding_window", 1, INT64_MAX, spec.context_tokens);
-  if (window < spec.context_tokens) {
-    fields.fail("sliding_window", "must be null or at least max_position_embeddings, is " + std::to_string(window));
-  }
+  read_one_window(fields, spec, 0);
   for (const char* key : {"attention_bias", "mlp_bias", "lm_head_bias"}) {
     if (fields.boolean_or(key, false)) fields.fail(key, "must be false for Phi3ForCausalLM, is true");
   }

@@ -9,7 +9,7 @@ void read_qwen3_config(JsonFields& fields, ModelSpec& spec) {
   spec.mlp_bias = false;
   // transformers takes 128 here where the key is absent, and others take hidden_size / num_attention_heads.
   if (fields.find("head_dim") == nullptr) fields.fail("head_dim", "is missing");
-  refuse_windows(fields);
+  read_upper_windows(fields, spec);
 }
 
 }  // namespace weir::engine
