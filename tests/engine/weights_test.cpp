@@ -329,6 +329,14 @@ TEST(ModelFiles, NamesStayInsideTheFolder) {
   EXPECT_FALSE((*files)->has("../llama-gqa/config.json"));
   EXPECT_FALSE((*files)->open("../llama-gqa/config.json", 1000).ok());
   EXPECT_FALSE((*files)->open("..", 1000).ok());
+  const auto encoder = folder_files(kReferenceFolder + "bert-mean");
+  ASSERT_TRUE(encoder.ok());
+  EXPECT_TRUE((*encoder)->has("1_Pooling/config.json"));
+  for (const char* outside : {"1_Pooling/../config.json", "../bert-mean/config.json", "1_Pooling/../../README.md",
+                              "/etc/passwd", "1_Pooling/", "1_Pooling//config.json", "./config.json"}) {
+    EXPECT_FALSE((*encoder)->has(outside)) << outside;
+    EXPECT_FALSE((*encoder)->open(outside, 1 << 20).ok()) << outside;
+  }
   EXPECT_EQ((*files)->open("model.safetensors", 1000).error().kind, ErrorKind::too_large);
   EXPECT_EQ((*files)->open("absent", 1000).error().kind, ErrorKind::not_found);
   EXPECT_FALSE(folder_files("/nonexistent/model").ok());
