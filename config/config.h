@@ -98,7 +98,7 @@ struct EngineConfig {
   uint32_t max_sequences = 64;             // running at once
   uint32_t queue_max = 256;                // waiting; one more answers 429
   uint32_t step_tokens_max = 512;          // `step_tokens`: budget of one step (chunked prefill)
-  std::optional<uint32_t> context_tokens;  // `context`: lowers the model's own maximum
+  std::optional<uint32_t> context_tokens;  // `context`: instead of the model's own maximum
   uint32_t threads = 0;                    // kernel threads; 0 = auto
 };
 
