@@ -23,13 +23,17 @@ struct Touch {
   int16_t warp = kSeveral;
 };
 
-struct Byte {
+struct Cell {
   Touch store;
   Touch load;
   bool store_is_atomic = false;
 };
 
-std::vector<Byte> bytes_of_shared;
+// Nearly every access is of whole words; others are noted by the byte, and each looks at the other's notes.
+constexpr size_t kWord = 4;
+std::vector<Cell> words_of_shared;
+std::vector<Cell> bytes_of_shared;
+bool bytes_are_used = false;
 const unsigned char* shared_begin = nullptr;
 size_t shared_arena = 0;
 size_t shared_size = 0;
@@ -66,29 +70,40 @@ void merge(Touch& touch, const Touch& now) {
        before + " with no barrier between");
 }
 
+/// Faults if the access and an earlier one have no barrier between them.
+void look(const Cell& cell, size_t at, Access access, const Touch& now) {
+  if (!(access == Access::atomic && cell.store_is_atomic) && unordered(cell.store, now)) {
+    race(access == Access::load ? "reads" : "writes", at, "wrote", cell.store);
+  }
+  if (access != Access::load && unordered(cell.load, now)) race("writes", at, "read", cell.load);
+}
+
+void touch(Cell& cell, size_t at, Access access, const Touch& now) {
+  look(cell, at, access, now);
+  if (access == Access::load) return merge(cell.load, now);
+  if (access == Access::atomic && cell.store_is_atomic) {
+    merge(cell.store, now);
+  } else {
+    cell.store = now;
+  }
+  cell.store_is_atomic = access == Access::atomic;
+}
+
 void check_shared(size_t offset, size_t bytes, Access access) {
   if (offset + bytes > shared_size) {
     fail("out of bounds: byte " + std::to_string(offset + bytes - 1) + " of " + std::to_string(shared_size) +
          " of shared memory");
   }
   const Touch now = touch_now();
+  if (offset % kWord == 0 && bytes % kWord == 0) {
+    for (size_t at = offset; at < offset + bytes; at += kWord) touch(words_of_shared[at / kWord], at, access, now);
+    for (size_t at = offset; at < offset + bytes && bytes_are_used; ++at) look(bytes_of_shared[at], at, access, now);
+    return;
+  }
+  bytes_are_used = true;
   for (size_t at = offset; at < offset + bytes; ++at) {
-    Byte& byte = bytes_of_shared[at];
-    const bool atomics = access == Access::atomic && byte.store_is_atomic;
-    if (!atomics && unordered(byte.store, now)) {
-      race(access == Access::load ? "reads" : "writes", at, "wrote", byte.store);
-    }
-    if (access == Access::load) {
-      merge(byte.load, now);
-      continue;
-    }
-    if (unordered(byte.load, now)) race("writes", at, "read", byte.load);
-    if (atomics) {
-      merge(byte.store, now);
-    } else {
-      byte.store = now;
-    }
-    byte.store_is_atomic = access == Access::atomic;
+    look(words_of_shared[at / kWord], at, access, now);
+    touch(bytes_of_shared[at], at, access, now);
   }
 }
 
@@ -99,6 +114,8 @@ void memory_check_shared(unsigned char* arena, size_t arena_bytes, size_t shared
   shared_arena = arena_bytes;
   shared_size = shared_bytes;
   bytes_of_shared.resize(arena_bytes);
+  words_of_shared.resize(arena_bytes / kWord);
+  bytes_are_used = false;
 }
 
 void memory_check_arguments(const void* arguments, size_t bytes) {
