@@ -209,7 +209,10 @@ TEST(GpuSampler, GreedyTakesTheLowestOfTheLargestAndLogprobsAreOfAllTokens) {
     Row one = row;
     one.mask.assign(row.logits.size(), false);
     one.mask[123] = true;
-    SamplerRig rig({row, drawn, one});
+    Row changed_best = row;  // the largest logit is not the largest any more
+    const auto first = std::max_element(row.logits.begin(), row.logits.end()) - row.logits.begin();
+    changed_best.changes = {{static_cast<int32_t>(first), 0, 0, -50.0F}};
+    SamplerRig rig({row, drawn, one, changed_best});
     std::vector<SampleOut> out;
     rig.run(out);
     const auto best = std::max_element(row.logits.begin(), row.logits.end()) - row.logits.begin();
@@ -230,6 +233,8 @@ TEST(GpuSampler, GreedyTakesTheLowestOfTheLargestAndLogprobsAreOfAllTokens) {
       }
       EXPECT_NEAR(out[r].logprob, logits[static_cast<size_t>(out[r].token)] - std::log(sum), 1e-5);
     }
+    const auto logits = changed(changed_best);
+    EXPECT_EQ(out[3].token, std::max_element(logits.begin(), logits.end()) - logits.begin());
     EXPECT_EQ(out[2].token, 123);
     EXPECT_EQ(out[2].top_count, 1);  // what is masked is no alternative
     EXPECT_NEAR(out[2].logprob, 0.0, 1e-6);

@@ -41,16 +41,6 @@ struct Shape {
   static constexpr int kRuns = kHeadDim / kRun;
 };
 
-/// All warps of the block: what they wrote to shared memory is seen by all.
-template <int kWarps>
-__device__ void meet() {
-  if constexpr (kWarps == 1) {
-    __syncwarp();
-  } else {
-    __syncthreads();
-  }
-}
-
 /// Begins to bring a tile of keys and values; what lies beyond the work's keys becomes zeros.
 template <class T, int kHeadDim, int kWarps>
 __device__ void load_tile(const AttentionArgs& args, const AttentionWork& work, int first_key, unsigned char* stage) {
@@ -292,15 +282,17 @@ __global__ void __launch_bounds__(kWarps* kWarpThreads) attention_kernel(Attenti
       load_tile<T, kHeadDim, kWarps>(args, work, first_key + S::kTile, shared + (tile + 1) % 2 * S::kStage);
     }
     copy_async_commit();
-    copy_async_wait<1>();  // this tile has come, for this thread
-    meet<kWarps>();        // and for all
+    copy_async_wait<1>();                     // this tile has come, for this thread
+    if constexpr (kWarps == 1) __syncwarp();  // and for all
+    if constexpr (kWarps != 1) __syncthreads();
     const unsigned char* stage = shared + tile % 2 * S::kStage;
     const auto* scales = reinterpret_cast<const float*>(stage + S::kScales);
     float scores[S::kTile / 8][4] = {};
     all.score(args, stage, g, q, scores);
     all.weigh(args, work, scales, first_key, q, scores);
     all.add_values(stage + S::kValues, scales + S::kTile, g, q, scores);
-    meet<kWarps>();  // nobody reads the stage any more that the next copies go to
+    if constexpr (kWarps == 1) __syncwarp();  // nobody reads the stage any more that the next copies go to
+    if constexpr (kWarps != 1) __syncthreads();
   }
 #pragma unroll
   for (int r = 0; r < 2; ++r) {

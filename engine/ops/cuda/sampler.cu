@@ -135,7 +135,6 @@ __device__ Cut select(const Row& row, Weight wanted, const Cut& least, Measure m
     __syncthreads();
     prefix = shared.key;
     above = shared.before;
-    __syncthreads();
   }
   const unsigned bits = (prefix & 0x80000000U) != 0 ? prefix & 0x7fffffffU : ~prefix;
   const Weight each = measure(__uint_as_float(bits));

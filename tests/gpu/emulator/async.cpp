@@ -85,7 +85,8 @@ void copy_async_commit() {
   pending().groups.emplace_back();
 }
 
-void copy_async_wait(unsigned groups_left) {
+void copy_async_wait(unsigned groups_left, const Site& site) {
+  if (left_out(site)) return;
   auto& groups = pending().groups;
   while (groups.size() > groups_left + 1) {
     for (const Copy& copy : groups.front()) {

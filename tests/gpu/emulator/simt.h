@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <source_location>
 #include <string>
 #include <type_traits>
 
@@ -100,8 +101,13 @@ std::string take_fault();
 /// The same, from outside a kernel: it is only noted.
 void note_fault(const std::string& what);
 
+using Site = std::source_location;
+
 void sync_block();
 void sync_warp(unsigned mask, bool orders_memory);
+/// For mutation tests (tests/gpu/mutate.py): is this barrier to be left out? SIMT_SKIP names one, as
+/// "attention.cu:285"; SIMT_SITES names a file that gets every barrier met, one a line, when the program ends.
+bool left_out(const Site& site);
 Thread& peer(unsigned lane);  // a thread of the calling warp
 
 /// Every lane of `mask` gives `bytes` ≤ 32; reads what `lane` gave. All lanes of the mask must call it.
@@ -132,7 +138,7 @@ unsigned ballot(unsigned mask, bool vote);
 /// cp.async: 16 bytes into shared memory, or zeros where `present` is false.
 void copy_async_16(void* shared_to, const void* from, bool present);
 void copy_async_commit();
-void copy_async_wait(unsigned groups_left);
+void copy_async_wait(unsigned groups_left, const Site& site = Site::current());
 
 /// mma.sync.m16n8k16 of bf16 and of m16n8k32 of s8: fragments as the PTX manual lays them out.
 void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]);
@@ -158,11 +164,11 @@ extern dim3 blockIdx;
 extern dim3 blockDim;
 extern dim3 gridDim;
 
-inline void __syncthreads() {
-  simt::sync_block();
+inline void __syncthreads(const simt::Site& site = simt::Site::current()) {
+  if (!simt::left_out(site)) simt::sync_block();
 }
-inline void __syncwarp(unsigned mask = simt::kAllLanes) {
-  simt::sync_warp(mask, true);
+inline void __syncwarp(unsigned mask = simt::kAllLanes, const simt::Site& site = simt::Site::current()) {
+  if (!simt::left_out(site)) simt::sync_warp(mask, true);
 }
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane) {
