@@ -76,10 +76,12 @@ void lay_out_server(const ServerConfig& server, Layout& out) {
   out.number("server.limits.connections", server.limits.connections_max);
   out.size("server.limits.response", server.limits.response_bytes_max);
   out.size("server.limits.pipelined", server.limits.pipelined_bytes_max);
+  out.size("server.limits.linger", server.limits.linger_bytes_max);
   out.duration("server.limits.idle_timeout", server.limits.idle_timeout);
   out.duration("server.limits.header_timeout", server.limits.header_timeout);
   out.duration("server.limits.body_timeout", server.limits.body_timeout);
   out.duration("server.limits.write_timeout", server.limits.write_timeout);
+  out.duration("server.limits.linger_timeout", server.limits.linger_timeout);
 }
 
 Fields lay_out_process(const Config& config) {
