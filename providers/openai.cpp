@@ -83,7 +83,7 @@ class OpenAiCodec final : public Codec {
   std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const override {
     if (!passes(attempt.body)) return make_openai_event_decoder(attempt);
     if (attempt.body.protocol == Protocol::openai_chat) return make_openai_decoder(attempt);
-    return make_openai_unary_decoder(attempt.body);
+    return make_openai_unary_decoder(attempt.body, attempt.prompt_tokens);
   }
   Error classify(int status, const HeaderLookup& header, std::string_view body) const override {
     return classify_answer(status, header, body);
