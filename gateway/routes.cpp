@@ -7,6 +7,7 @@
 #include "gateway/api/client_api.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
+#include "providers/net/workers.h"
 
 namespace weir::gateway {
 namespace {
@@ -188,10 +189,13 @@ Task<void> health(Call call) {
 Task<void> metrics_text(Call call) {
   static std::mutex one_at_a_time;  // Registry::render is not for two threads at once
   std::string text;
-  {
+  const auto render = [&] {
     const std::lock_guard lock(one_at_a_time);
     text = call.context.services().registry.render();
-  }
+  };
+  // Thousands of series take milliseconds.
+  if (!co_await providers::run_aside(call.context.core(), call.exchange.abort(), true, render))
+    co_return co_await respond_error(call, call.exchange.abort().reason());
   co_await respond(call, 200, text, "text/plain; version=0.0.4; charset=utf-8");
 }
 

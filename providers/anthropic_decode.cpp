@@ -75,7 +75,7 @@ class Decoder final : public AnthropicDecoder {
   explicit Decoder(const Attempt& attempt)
       : native_(speaks_anthropic(attempt.body.protocol)),
         counting_(attempt.body.protocol == Protocol::anthropic_count),
-        usage_(attempt.body.json.size()) {}
+        usage_(attempt.body, attempt.prompt_tokens) {}
 
   bool native() const override { return native_; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;

@@ -11,6 +11,7 @@
 #include "providers/local_request.h"
 #include "providers/local_tools.h"
 #include "providers/net/event.h"
+#include "providers/net/workers.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -201,7 +202,10 @@ class LocalProvider final : public Provider {
                       400,
                       "the model of engine \"" + engine_.name() + "\" only writes text",
                       "unsupported_operation"};
-    auto request = attempt.neutral();
+    Result<const ChatRequest*> request = nullptr;
+    const bool large = attempt.body.json.size() > attempt.inline_bytes_max;
+    const auto decode = [&] { request = attempt.neutral(); };
+    if (!co_await run_aside(attempt.core, attempt.abort, large, decode)) co_return attempt.abort.reason();
     if (!request) co_return std::move(request).error();
     if (protocol != Protocol::anthropic_count)
       if (auto supported = check_local_request(**request, engine_); !supported) co_return std::move(supported).error();

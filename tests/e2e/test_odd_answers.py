@@ -152,7 +152,10 @@ def test_a_stream_without_an_end_ends_in_an_error(odd, upstream, client, provide
     assert status == 200 and b"words" in body and b"[DONE]" not in body, body
     end = body.strip().split(b"\n\n")[-1].split(b"\r\n\r\n")[-1]
     assert ERROR_MARKS[client] in end or (client == "responses" and b'"error"' in end), body
-    assert last_row(odd)["status"] == 502
+    row = last_row(odd)
+    assert row["status"] == 502, row
+    assert row["input_tokens"] > 0 and row["output_tokens"] > 0 and row["charge_nanos"] > 0, "what came is charged"
+    assert row["estimated"] == 1, row
 
 
 @pytest.mark.parametrize("cut", [b"da", b"data:", b'data: {"id":"c","obj', b'data: {"id":"c"}', b'data: {"id":"c"}\n', b": wait", b"event: x"])

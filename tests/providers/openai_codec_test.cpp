@@ -45,6 +45,29 @@ Decoded decode(const std::vector<std::string_view>& pieces) {
   return decode_pieces(codec(), rig, "a", pieces);
 }
 
+TEST(OpenAiCodec, EveryChoiceMustHaveFinishedWhereNoEndMarkCame) {
+  const std::string first = R"(data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})"
+                            "\n\n";
+  const std::string second = R"(data: {"choices":[{"index":1,"delta":{"content":"b"},"finish_reason": null}]})"
+                             "\n\n";
+  const std::string second_end = R"(data: {"choices":[{"index":1,"delta":{},"finish_reason": "length"}]})"
+                                 "\n\n";
+  const std::string both =
+      R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"finish_reason":"stop"}]})"
+      "\n\n";
+  const auto decode_two = [](const std::string& text) {
+    CodecRig rig(Protocol::openai_chat,
+                 R"({"model":"m","stream":true,"n":2,"messages":[{"role":"user","content":"x"}]})", true);
+    return decode_pieces(codec(), rig, "a", {text});
+  };
+  const Decoded half = decode_two(first + second);
+  EXPECT_TRUE(half.error && !half.end && !half.reported);
+  EXPECT_GT(half.counts.output, 0);
+  EXPECT_TRUE(decode_two(first + second + second_end).end);
+  EXPECT_TRUE(decode_two(both).end);
+  EXPECT_TRUE(decode_two(first + second + "data: [DONE]\n\n").end);
+}
+
 TEST(OpenAiCodec, UsageErrorsAndBrokenStreams) {
   const Decoded usage = decode({"data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n",
                                 "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,"
