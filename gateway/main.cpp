@@ -17,7 +17,7 @@ constexpr std::string_view kUsage =
     "  check FILE                                 report every mistake of a configuration\n"
     "  generate --model DIR --prompt TEXT         run a local model once\n"
     "  price MODEL --input N --output N           what a call costs\n"
-    "  bench http|gateway|engine                  load a server, or measure this one, or a model on this machine\n"
+    "  bench http|gateway|engine|cache            load a server, or measure this one, or a model on this machine\n"
     "  --version, --help; COMMAND --help\n";
 
 int check(const std::vector<std::string>& args) {

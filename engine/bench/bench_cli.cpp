@@ -1,10 +1,10 @@
 #include "engine/bench/bench_cli.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <ostream>
 
+#include "engine/bench/arguments.h"
 #include "engine/bench/bench.h"
 #include "engine/bench/shapes.h"
 #include "engine/load.h"
@@ -38,76 +38,39 @@ struct Options {
   bench::Plan plan;
   std::string model;
   std::string shape;
-  bool json = false;
-  bool help = false;
+  bench::Flags flags;
 };
 
-bool parse_integer(std::string_view text, int32_t min, int32_t max, int32_t& value) {
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && rest == text.data() + text.size() && value >= min && value <= max;
-}
-
-bool parse_list(std::string_view text, std::vector<int32_t>& values) {
-  values.clear();
-  while (true) {
-    const size_t comma = text.find(',');
-    if (!parse_integer(text.substr(0, comma), 1, kClientsMax, values.emplace_back())) return false;
-    if (comma == std::string_view::npos) return true;
-    text.remove_prefix(comma + 1);
-  }
-}
-
-/// Takes one option's value. nullopt: there is no such option; else what it wants, empty if it got it.
-std::optional<std::string> take(Options& o, const std::string& name, const std::string& value) {
+std::vector<bench::Argument> arguments_of(Options& o) {
   bench::Plan& p = o.plan;
-  const auto integer = [&](int32_t min, int32_t max, int32_t& field) -> std::string {
-    if (parse_integer(value, min, max, field)) return {};
-    return "an integer between " + std::to_string(min) + " and " + std::to_string(max);
+  return {
+      {"--model", [&o](const std::string& value) { return o.model = value, value.empty() ? "a folder" : ""; }},
+      {"--shape",
+       [&o](const std::string& value) {
+         o.shape = value;
+         const auto names = bench::shape_names();
+         std::string list;
+         for (const auto known : names) list += (list.empty() ? "" : ", ") + std::string(known);
+         return std::find(names.begin(), names.end(), value) != names.end() ? "" : "one of " + list;
+       }},
+      {"--quantization",
+       [&p](const std::string& value) {
+         p.quantization = value;
+         return quantization_of(value) ? "" : "none, int8 or fp8";
+       }},
+      bench::integer_argument("--threads", 0, kKernelThreadsMax, p.threads),
+      bench::integer_argument("--rounds", 1, kRoundsMax, p.rounds),
+      bench::integer_argument("--prompt", 1, kTokensMax, p.prompt_tokens),
+      bench::integer_argument("--output", 4, kTokensMax, p.output_tokens),
+      bench::integer_argument("--prefix", 0, kTokensMax, p.prefix_tokens),
+      bench::list_argument("--batch", kClientsMax, p.batches),
   };
-  if (name == "--model") return o.model = value, value.empty() ? "a folder" : "";
-  if (name == "--shape") {
-    o.shape = value;
-    const auto names = bench::shape_names();
-    std::string list;
-    for (const auto known : names) list += (list.empty() ? "" : ", ") + std::string(known);
-    return std::find(names.begin(), names.end(), value) != names.end() ? "" : "one of " + list;
-  }
-  if (name == "--quantization") {
-    p.quantization = value;
-    return quantization_of(value) ? "" : "none, int8 or fp8";
-  }
-  if (name == "--threads") return integer(0, kKernelThreadsMax, p.threads);
-  if (name == "--rounds") return integer(1, kRoundsMax, p.rounds);
-  if (name == "--prompt") return integer(1, kTokensMax, p.prompt_tokens);
-  if (name == "--output") return integer(4, kTokensMax, p.output_tokens);
-  if (name == "--prefix") return integer(0, kTokensMax, p.prefix_tokens);
-  if (name == "--batch") {
-    return parse_list(value, p.batches) ? ""
-                                        : "integers between 1 and " + std::to_string(kClientsMax) + ", with commas";
-  }
-  return std::nullopt;
 }
 
 /// What is wrong with the arguments; nullopt if nothing.
 std::optional<std::string> parse(const std::vector<std::string>& args, Options& options) {
-  for (size_t i = 0; i < args.size(); ++i) {
-    const size_t equals = args[i].rfind("--", 0) == 0 ? args[i].find('=') : std::string::npos;
-    const std::string name = args[i].substr(0, equals);
-    if (name == "--json" || name == "--help" || name == "-h") {
-      if (equals != std::string::npos) return name + " takes no value";
-      (name == "--json" ? options.json : options.help) = true;
-      continue;
-    }
-    Options probe;
-    if (!take(probe, name, "")) return "unknown argument '" + name + "'";
-    if (equals == std::string::npos && i + 1 == args.size()) return name + " needs a value";
-    const std::string value = equals == std::string::npos ? args[++i] : args[i].substr(equals + 1);
-    if (const auto wants = take(options, name, value); !wants->empty()) {
-      return name + " must be " + *wants + ", is '" + value + "'";
-    }
-  }
-  if (options.help) return std::nullopt;
-  if (options.model.empty() == options.shape.empty()) return "give one of --model and --shape";
+  if (auto problem = bench::parse_arguments(args, arguments_of(options), options.flags)) return problem;
+  if (!options.flags.help && options.model.empty() == options.shape.empty()) return "give one of --model and --shape";
   return std::nullopt;
 }
 
@@ -127,7 +90,7 @@ int bench_command(const std::vector<std::string>& args, std::ostream& out, std::
     err << "weir bench engine: " << *problem << "\nweir bench engine --help lists what there is\n";
     return kBadUsage;
   }
-  if (options.help) {
+  if (options.flags.help) {
     out << kHelp;
     return 0;
   }
@@ -140,7 +103,7 @@ int bench_command(const std::vector<std::string>& args, std::ostream& out, std::
     err << "weir bench engine: " << report.error().detail << "\n";
     return kFailed;
   }
-  out << (options.json ? bench::report_json(*report) + "\n" : bench::report_text(*report)) << std::flush;
+  out << (options.flags.json ? bench::report_json(*report) + "\n" : bench::report_text(*report)) << std::flush;
   return out.good() ? 0 : kFailed;
 }
 
