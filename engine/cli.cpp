@@ -195,6 +195,10 @@ std::function<void(uint64_t, uint64_t)> progress_to(std::ostream& err) {
 
 int run(const Options& options, std::ostream& out, std::ostream& err) {
   auto engine = make_engine(engine_config(options), progress_to(err));
+  if (!engine && options.device == "cuda" && engine.error().kind == ErrorKind::config) {
+    err << "weir generate: --device cuda: " << engine.error().detail << "\n";
+    return kBadUsage;  // of this build, this machine or this model
+  }
   if (!engine) return fail(engine.error(), err);
   const uint64_t seed = options.seed ? *options.seed : std::random_device{}();
   auto request = request_of(**engine, options, seed);
@@ -214,6 +218,7 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
         {"text", generated->text},
         {"finish_reason", name_of(generated->finish)},
         {"seed", seed},
+        {"device", (*engine)->stats().device},
         {"usage",
          {{"prompt_tokens", generated->usage.prompt_tokens}, {"completion_tokens", generated->usage.output_tokens}}}};
     out << object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -233,10 +238,6 @@ int generate_command(std::vector<std::string> args, std::ostream& out, std::ostr
   if (options.help) {
     out << kHelp;
     return 0;
-  }
-  if (options.device == "cuda") {
-    err << "weir generate: --device cuda: this build of weir has no CUDA backend; use cpu or auto\n";
-    return kBadUsage;
   }
   return run(options, out, err);
 }

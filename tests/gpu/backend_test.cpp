@@ -281,8 +281,8 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
     return gpu.error().detail;
   };
   EXPECT_EQ(said(512, config_of()), "");
-  EXPECT_THAT(said(129, config_of()), HasSubstr("engines.test.quantization: the weights take 1 MiB"));
-  EXPECT_THAT(said(134, config_of()), HasSubstr("engines.test.step_tokens: a step's buffers take"));
+  EXPECT_THAT(said(257, config_of()), HasSubstr("engines.test.quantization: the weights take 1 MiB"));
+  EXPECT_THAT(said(262, config_of()), HasSubstr("engines.test.step_tokens: a step's buffers take"));
   auto config = config_of();
   config.kv_cache.memory_bytes = 400 << 20;
   EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.memory: asks for 400 MiB and SIMT emulator has"));
@@ -293,7 +293,7 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.block_size: must be a power of two"));
   config = config_of();
   config.kv_cache.memory_bytes.reset();
-  EXPECT_EQ(said(300, config), "");  // takes what there is
+  EXPECT_EQ(said(420, config), "");  // takes what there is
   simt::reset_device({});
   EXPECT_EQ(simt::device_allocations(), 0U);
 }

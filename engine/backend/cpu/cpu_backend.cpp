@@ -30,7 +30,8 @@ uint64_t block_bytes(const ModelSpec& spec, uint64_t block_tokens) {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads)
+  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads,
+             std::string reason)
       : model_(std::move(model)), kv_(std::move(kv)), pool_(static_cast<int>(std::min<uint32_t>(threads, 1024))) {
     const ModelSpec& spec = model_->spec;
     info_ = {.name = "cpu",
@@ -39,7 +40,8 @@ class CpuBackend : public Backend {
              .context_tokens = sizes.context_tokens,
              .vocab_size = static_cast<int32_t>(spec.vocab),
              .kv_bytes = sizes.bytes,
-             .weight_bytes = model_->weights.bytes};
+             .weight_bytes = model_->weights.bytes,
+             .reason = std::move(reason)};
     layout_ = {sizes.block_tokens, spec.kv_heads, spec.head_dim};
   }
 
@@ -178,7 +180,7 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
-                                                  const config::EngineConfig& config) {
+                                                  const config::EngineConfig& config, std::string reason) {
   const Result<KvSizes> sizes = size_kv(model->spec, config);
   if (!sizes.ok()) return sizes.error();
   KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / sizeof(float), sizeof(float))));
@@ -186,7 +188,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
     return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
   }
   return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads));
+      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads, std::move(reason)));
 }
 
 }  // namespace weir::engine

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "config/base/result.h"
 #include "config/config.h"
@@ -27,8 +28,9 @@ struct KvSizes {
 /// Errors (config): context above the model's, a block size out of range, memory that holds not even two tokens.
 Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config);
 
-/// Memory is reserved at once and touched as blocks are first used. Errors: those of size_kv, and no memory.
+/// Memory is reserved at once and touched as blocks are first used. `reason`: for info(). Errors: those of size_kv, and
+/// no memory.
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
-                                                  const config::EngineConfig& config);
+                                                  const config::EngineConfig& config, std::string reason = {});
 
 }  // namespace weir::engine

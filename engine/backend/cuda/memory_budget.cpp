@@ -5,13 +5,13 @@
 
 #include "engine/backend/cuda/decoder_walk.h"
 #include "engine/backend/cuda/device_model.h"
+#include "engine/backend/cuda/matrix_product.h"
 
 namespace weir::engine::cuda {
 namespace {
 
 constexpr uint32_t kBlockTokensMax = 1024;
 constexpr uint64_t kHeldBack = uint64_t{64} << 20;  // the runtime's own, and what allocations round up
-constexpr uint64_t kProductWorkspace = uint64_t{64} << 20;
 
 Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
   return Error{
@@ -61,7 +61,7 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
 
   const uint64_t weights = device_bytes(model);
-  const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductWorkspace);
+  const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductBytesMax);
   if (weights > usable) {
     return config_error(config, "quantization",
                         "the weights take " + mib(weights) + " and " + device.name + " has " + mib(usable) +
