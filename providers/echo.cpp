@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "providers/net/workers.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -106,10 +107,18 @@ class EchoProvider final : public Provider {
     if (!generates_chat(attempt.body.protocol))
       co_return Error{ErrorKind::bad_request, "echo", Retry::other_target, 400, "echo only answers chats",
                       "unsupported_operation"};
-    auto request = attempt.neutral();
+    Result<const ChatRequest*> request = nullptr;
+    std::unique_ptr<Reply> reply;
+    const auto read = [&] {
+      request = attempt.neutral();
+      if (request)
+        reply = std::make_unique<EchoReply>(attempt.core, attempt.abort, **request, delay_, chunk_delay_,
+                                            attempt.output_tokens_cap);
+    };
+    const bool large = attempt.body.json.size() > attempt.inline_bytes_max;
+    if (!co_await run_aside(attempt.core, attempt.abort, large, read)) co_return attempt.abort.reason();
     if (!request) co_return std::move(request).error();
-    co_return std::make_unique<EchoReply>(attempt.core, attempt.abort, **request, delay_, chunk_delay_,
-                                          attempt.output_tokens_cap);
+    co_return reply;
   }
 
  private:
