@@ -62,6 +62,17 @@ class Stream {
   virtual SequenceUsage usage() const = 0;
 };
 
+/// One vector a text, all of one width.
+using Embeddings = std::vector<std::vector<float>>;
+/// Called once, on the engine's thread; it must not block, and must not drop its EmbedJob.
+using OnEmbedded = std::function<void(Result<Embeddings>)>;
+
+/// Texts that are being embedded. Dropping it gives up what is not computed; then OnEmbedded is not called any more.
+class EmbedJob {
+ public:
+  virtual ~EmbedJob() = default;
+};
+
 struct EngineStats {
   int32_t running = 0;
   int32_t waiting = 0;
@@ -87,6 +98,15 @@ class Engine {
   /// overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter, named), internal (the
   /// engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
+  /// False: an encoder, which only embeds; submit() refuses.
+  virtual bool generates() const { return true; }
+  /// Numbers of a vector; 0: a model that makes none.
+  virtual int32_t embedding_width() const { return 0; }
+  /// Its vectors have length 1.
+  virtual bool embeddings_normalized() const { return false; }
+  /// Never blocks. `texts` as the tokenizer gives them, with its special tokens. Errors: bad_request (it makes none, a
+  /// text without tokens, an id outside the vocabulary), context_length, overloaded.
+  virtual Result<std::unique_ptr<EmbedJob>> embed(std::vector<std::vector<TokenId>> texts, OnEmbedded done);
   virtual EngineStats stats() const = 0;
   /// Where a long prompt is prepared (TextThread::post). False: too many wait.
   virtual bool post_text(std::function<void()> job) = 0;
