@@ -8,6 +8,7 @@
 #include <ostream>
 #include <thread>
 
+#include "config/load/scalars.h"
 #include "config/snapshot.h"
 #include "gateway/core_context.h"
 #include "gateway/policy.h"
