@@ -31,16 +31,20 @@ struct ServerLimits {
   uint64_t connections_max = 16384;                // `connections`: over all cores
   uint64_t response_bytes_max = 64 * 1024 * 1024;  // `response`: one whole upstream answer held in memory
   uint64_t pipelined_bytes_max = 256 * 1024;       // `pipelined`: bytes read ahead of the request being served
+  uint64_t inline_bytes_max = 256 * 1024;          // `inline`: longer bodies are read and translated by a worker
+  uint64_t linger_bytes_max = 64 * 1024 * 1024;    // `linger`: of a refused request, read and thrown away
   milliseconds idle_timeout{75'000};               // `idle_timeout`: between requests of a connection
   milliseconds header_timeout{10'000};             // `header_timeout`: first byte of a request to the end of its header
   milliseconds body_timeout{60'000};               // `body_timeout`: end of header to end of body
   milliseconds write_timeout{60'000};              // `write_timeout`: a client that does not read
+  milliseconds linger_timeout{10'000};             // `linger_timeout`: for what a refused client still sends
 };
 
 struct ServerConfig {
   std::string listen_host = "127.0.0.1";
   uint16_t listen_port = 4000;
   uint32_t threads = 0;  // event loops; 0 = auto, one a core
+  uint32_t workers = 2;  // threads for what would hold an event loop up: large bodies, /metrics
   milliseconds drain_timeout{30'000};
   std::optional<TlsConfig> tls;
   ServerLimits limits;
@@ -98,7 +102,7 @@ struct EngineConfig {
   uint32_t max_sequences = 64;             // running at once
   uint32_t queue_max = 256;                // waiting; one more answers 429
   uint32_t step_tokens_max = 512;          // `step_tokens`: budget of one step (chunked prefill)
-  std::optional<uint32_t> context_tokens;  // `context`: lowers the model's own maximum
+  std::optional<uint32_t> context_tokens;  // `context`: instead of the model's own maximum
   uint32_t threads = 0;                    // kernel threads; 0 = auto
 };
 

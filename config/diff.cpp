@@ -67,6 +67,7 @@ class Layout {
 void lay_out_server(const ServerConfig& server, Layout& out) {
   out.add("server.listen", server.listen_host + ':' + std::to_string(server.listen_port));
   out.add("server.threads", server.threads == 0 ? "auto" : std::to_string(server.threads));
+  out.number("server.workers", server.workers);
   out.duration("server.drain_timeout", server.drain_timeout);
   out.add("server.tls.certificate", server.tls ? server.tls->certificate_file : "none");
   out.add("server.tls.key", server.tls ? server.tls->key_file : "none");
@@ -76,10 +77,13 @@ void lay_out_server(const ServerConfig& server, Layout& out) {
   out.number("server.limits.connections", server.limits.connections_max);
   out.size("server.limits.response", server.limits.response_bytes_max);
   out.size("server.limits.pipelined", server.limits.pipelined_bytes_max);
+  out.size("server.limits.inline", server.limits.inline_bytes_max);
+  out.size("server.limits.linger", server.limits.linger_bytes_max);
   out.duration("server.limits.idle_timeout", server.limits.idle_timeout);
   out.duration("server.limits.header_timeout", server.limits.header_timeout);
   out.duration("server.limits.body_timeout", server.limits.body_timeout);
   out.duration("server.limits.write_timeout", server.limits.write_timeout);
+  out.duration("server.limits.linger_timeout", server.limits.linger_timeout);
 }
 
 Fields lay_out_process(const Config& config) {

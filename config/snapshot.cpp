@@ -253,7 +253,7 @@ struct Watcher::Impl {
   std::thread thread;
 };
 
-Watcher::Watcher(std::string file, KnownNames known, OnReload on_reload, std::shared_ptr<const Config> in_force)
+Watcher::Watcher(std::string file, KnownNames known, OnReload on_reload, const std::shared_ptr<const Config>& in_force)
     : impl_(std::make_unique<Impl>(std::move(file), std::move(known), std::move(on_reload), in_force.get())) {}
 
 Watcher::~Watcher() = default;

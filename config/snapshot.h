@@ -48,7 +48,8 @@ class Snapshot {
 class Watcher {
  public:
   using OnReload = std::function<void(LoadOutcome outcome)>;
-  Watcher(std::string file, KnownNames known, OnReload on_reload, std::shared_ptr<const Config> in_force = nullptr);
+  Watcher(std::string file, KnownNames known, OnReload on_reload,
+          const std::shared_ptr<const Config>& in_force = nullptr);
   ~Watcher();  // joins, at once unless on_reload is running; not to be called from on_reload
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;

@@ -15,6 +15,7 @@
 #include "engine/generate.h"
 #include "engine/model/quantize.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/unicode.h"
 
 namespace weir::engine {
 namespace {
@@ -132,6 +133,8 @@ std::optional<std::string> parse(const std::vector<std::string>& args, Options& 
   if (options.help) return std::nullopt;
   if (options.model.empty()) return "--model is missing";
   if (!options.prompt) return "--prompt is missing";
+  if (!text::is_valid_utf8(*options.prompt)) return "--prompt must be valid UTF-8";
+  if (!text::is_valid_utf8(options.system)) return "--system must be valid UTF-8";
   if (options.raw && !options.system.empty()) return "--system needs the chat template; leave out --raw";
   return std::nullopt;
 }
@@ -150,7 +153,7 @@ config::EngineConfig engine_config(const Options& options) {
 
 Result<GenerateRequest> request_of(const Engine& engine, const Options& options, uint64_t seed) {
   GenerateRequest request;
-  auto prompt = options.raw ? engine.tokenizer()->encode(*options.prompt, {.parse_special = false, .add_special = true})
+  auto prompt = options.raw ? engine.tokenizer()->encode(*options.prompt, {.parse_special = true, .add_special = true})
                             : chat_prompt(engine, *options.prompt, options.system);
   if (!prompt) return std::move(prompt).error();
   request.prompt = *std::move(prompt);

@@ -88,6 +88,8 @@ class Engine {
   /// engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
   virtual EngineStats stats() const = 0;
+  /// How many sequences may live at once: max_sequences + queue_max.
+  virtual int32_t live_max() const = 0;
   /// Where a long prompt is prepared (TextThread::post). False: too many wait.
   virtual bool post_text(std::function<void()> job) = 0;
 

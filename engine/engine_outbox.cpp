@@ -117,7 +117,7 @@ Result<void> Inbox::submit(Arrival arrival) {
                    .retry = Retry::other_target,
                    .http_status = 429,
                    .detail = "the engine's queue is full: " + std::to_string(live_) +
-                             " sequences are running or waiting; try again later or raise queue",
+                             " sequences are running or waiting; try again later",
                    .code = "engine_overloaded",
                    .retry_after = kRetryAfterFull};
     }

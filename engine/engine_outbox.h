@@ -74,6 +74,7 @@ class Inbox {
   /// Engine thread: refuses every later submission with `reason`.
   void close(Error reason);
   int32_t arrivals() const;  // not yet taken
+  int32_t live_max() const { return live_max_; }
 
  private:
   const int32_t live_max_;

@@ -50,6 +50,7 @@ class EngineThread final : public Engine {
 
   Result<std::unique_ptr<Stream>> submit(GenerateRequest request) override;
   EngineStats stats() const override;
+  int32_t live_max() const override { return inbox_->live_max(); }
   bool post_text(std::function<void()> job) override { return text_thread_.post(std::move(job)); }
   const std::string& name() const override { return name_; }
   int32_t context_tokens() const override { return scheduler_config_.context_tokens; }

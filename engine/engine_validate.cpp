@@ -61,6 +61,7 @@ Result<void> validate_sampling(const SamplingParams& p, int32_t vocab_size) {
     float high;
   };
   const Range ranges[] = {{"temperature", p.temperature, 0, 2},
+                          {"top_p", p.top_p, 0, 1},
                           {"min_p", p.min_p, 0, 1},
                           {"presence_penalty", p.presence_penalty, -2, 2},
                           {"frequency_penalty", p.frequency_penalty, -2, 2}};
@@ -68,8 +69,6 @@ Result<void> validate_sampling(const SamplingParams& p, int32_t vocab_size) {
     if (within(r.value, r.low, r.high)) continue;
     return bad(r.name, "must be between " + shown(r.low) + " and " + shown(r.high) + ", is " + shown(r.value));
   }
-  if (!within(p.top_p, 0, 1) || p.top_p == 0)
-    return bad("top_p", "must be above 0 and at most 1, is " + shown(p.top_p));
   if (p.top_k < 0) return bad("top_k", "must be at least 0 (0: off), is " + std::to_string(p.top_k));
   if (!(p.repetition_penalty > 0) || !std::isfinite(p.repetition_penalty)) {
     return bad("repetition_penalty", "must be above 0, is " + shown(p.repetition_penalty));

@@ -5,18 +5,17 @@
 
 #include "gateway/accounting/charge.h"
 #include "gateway/api/errors.h"
-#include "providers/net/percent.h"
+#include "providers/net/workers.h"
 #include "providers/reply_parts.h"
 
 namespace weir::gateway {
 namespace {
 
 // What a deadline ends an attempt with; it must outlive every attempt.
-const Error kTooLate = upstream_timeout("no whole answer within the model's total timeout (models.NAME.timeout.total)");
-const Error kFirstTokenLate =
-    upstream_timeout("no first token within the model's timeout (models.NAME.timeout.first_token)");
+const Error kTooLate = upstream_timeout("no whole answer within the model's total timeout (its timeout.total)");
+const Error kFirstTokenLate = upstream_timeout("no first token within the model's timeout (its timeout.first_token)");
 const Error kAttemptLate =
-    upstream_timeout("no answer of this target within the model's timeout (models.NAME.timeout.attempt)");
+    upstream_timeout("no answer of this target within the model's timeout (its timeout.attempt)");
 
 /// Only these two send usage in a stream just where the client asks for it.
 bool has_usage_option(providers::Protocol protocol) {
@@ -24,33 +23,6 @@ bool has_usage_option(providers::Protocol protocol) {
 }
 
 }  // namespace
-
-std::string_view presented_key(const Request& request) {
-  std::string_view value = request.header("authorization");
-  constexpr std::string_view kBearer = "bearer ";
-  if (value.size() > kBearer.size() &&
-      std::equal(kBearer.begin(), kBearer.end(), value.begin(), [](char a, char b) { return a == (b | 0x20); })) {
-    value.remove_prefix(kBearer.size());
-    while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
-    return value;
-  }
-  for (const std::string_view name : {"x-api-key", "api-key", "x-goog-api-key"})
-    if (value = request.header(name); !value.empty()) return value;
-  constexpr std::string_view kQueryKey = "key=";
-  for (size_t at = 0; at < request.query.size();) {
-    const size_t end = std::min(request.query.find('&', at), request.query.size());
-    const std::string_view pair = request.query.substr(at, end - at);
-    if (pair.starts_with(kQueryKey)) {
-      const std::string_view written = pair.substr(kQueryKey.size());
-      if (written.find('%') == std::string_view::npos) return written;
-      static thread_local std::string decoded;
-      decoded = providers::percent_decoded(written);
-      return decoded;
-    }
-    at = end + 1;
-  }
-  return {};
-}
 
 ChatRun::ChatRun(CoreContext& context, const ClientApi& api, const Request& request, std::string_view rest,
                  Exchange& exchange)
@@ -65,7 +37,15 @@ ChatRun::ChatRun(CoreContext& context, const ClientApi& api, const Request& requ
 }
 
 Task<void> ChatRun::run() {
-  if (auto admitted = admit(); !admitted) co_return co_await answer_error(std::move(admitted).error());
+  Result<void> admitted = authenticate();
+  if (admitted) {
+    const bool large = request_.body.size() > inline_bytes_max();
+    const auto read = [&] { admitted = mark(); };
+    if (!co_await providers::run_aside(context_.core(), exchange_.abort(), large, read))
+      admitted = exchange_.abort().reason();
+  }
+  if (admitted) admitted = admit();
+  if (!admitted) co_return co_await answer_error(std::move(admitted).error());
   if (auto reached = co_await reach(); !reached) {
     const bool countable =
         body_.protocol == providers::Protocol::anthropic_count && reached.error().code == "unsupported_operation";
@@ -76,110 +56,6 @@ Task<void> ChatRun::run() {
     co_await answer_stream();
   else
     co_await answer_whole();
-}
-
-// --- admission ------------------------------------------------------------------------------------------------------
-
-Result<void> ChatRun::admit() {
-  if (auto known = authenticate(); !known) return known;
-  if (auto marked = mark(); !marked) return marked;
-  if (auto found = find_route(); !found) return found;
-  prompt_estimate_ = estimate_input(body_);
-  const int64_t output = body_.output_tokens_max.value_or(0);
-  auto admission =
-      key_->limiter->admit(key_->config->limits, prompt_estimate_ + std::min(output, INT64_MAX / 256) * body_.n, now());
-  if (!admission) {
-    Error refused = std::move(admission).error();
-    limits_left_ = key_->limiter->view(key_->config->limits, now());
-    // The header and the message name the same moment.
-    auto& meter = refused.param == "tokens" ? limits_left_.tokens : limits_left_.requests;
-    if (meter && refused.param != "concurrency" && refused.retry_after) meter->reset = *refused.retry_after;
-    return refused;
-  }
-  admission_ = std::move(*admission);
-  limits_left_ = admission_.view();
-  row_ = context_.services().ledger.reserve(context_.core().index(), policy_->policy().row_bytes_max());
-  if (!row_) {
-    Error full{ErrorKind::overloaded,
-               "ledger",
-               Retry::no,
-               503,
-               "the ledger cannot keep up: its journal is full; try again in a moment",
-               "ledger_backlog"};
-    full.retry_after = std::chrono::seconds(1);
-    return full;
-  }
-  if (auto funded = take_funds(*route_); !funded) return funded;
-  deadline_ = request_.accepted + route_->model->total_timeout;
-  accepted_ = true;
-  return {};
-}
-
-Result<void> ChatRun::authenticate() {
-  auto key = policy_->policy().keys().authenticate(presented_key(request_), wall_now());
-  if (!key) return std::move(key).error();
-  key_ = *key;
-  return {};
-}
-
-Result<void> ChatRun::mark() {
-  auto marked = api_.mark(request_, rest_);
-  if (!marked) return std::move(marked).error();
-  body_ = std::move(*marked);
-  auto continued = continue_call(context_.services().responses, key_->config->name, body_, wall_now());
-  if (!continued) return std::move(continued).error();
-  continued_ = std::move(*continued);
-  if (!continued_ || continued_->body.empty()) return {};
-  Request longer = request_;
-  longer.body = continued_->body;
-  marked = api_.mark(longer, rest_);
-  if (!marked) return std::move(marked).error();
-  body_ = std::move(*marked);
-  return {};
-}
-
-/// For a later call's previous_response_id.
-void ChatRun::keep_answer(std::string_view answer) {
-  ResponseStore* store = context_.services().responses;
-  if (store == nullptr || api_.protocol() != providers::Protocol::openai_responses) return;
-  const std::string_view previous = continued_ ? std::string_view(continued_->previous_id) : std::string_view{};
-  const bool upstreams = reply_->native() && target_->account != nullptr;
-  const std::string_view account = upstreams ? std::string_view(target_->account->name) : std::string_view{};
-  if (auto turn = stored_turn(key_->config->name, continued_ ? continued_->call : body_, previous, account, answer))
-    store->put(std::move(*turn), wall_now());
-}
-
-Result<void> ChatRun::find_route() {
-  const RouteTable& routes = policy_->policy().routes();
-  route_ = routes.find(body_.model);
-  if (route_ == nullptr) {
-    std::string detail = "the model \"" + body_.model.substr(0, 128) + "\" does not exist";
-    std::string names;
-    for (const std::string& name : routes.nearest(body_.model))
-      if (key_->may_use(name)) names += (names.empty() ? "" : ", ") + name;
-    detail += names.empty() ? "; GET /v1/models lists those there are" : "; did you mean " + names + "?";
-    Error error{ErrorKind::not_found, "gateway", Retry::no, 404, std::move(detail), "model_not_found"};
-    error.param = "model";
-    return error;
-  }
-  return KeyTable::authorize(*key_, body_.model);
-}
-
-Result<void> ChatRun::take_funds(const Route& route) {
-  if (funded_ == &route) return {};
-  funding_ = {};  // what another model's price needed goes back first
-  Budget* budgets[] = {key_->budget};
-  auto funding = fund(key_->budget == nullptr ? std::span<Budget* const>{} : std::span<Budget* const>{budgets},
-                      Ask{.price = policy_->policy().price_max(route),
-                          .prompt_tokens = prompt_estimate_,
-                          .max_tokens = body_.output_tokens_max,
-                          .output_tokens_max = route.model->output_tokens_max,
-                          .choices = body_.n},
-                      wall_now());
-  if (!funding) return std::move(funding).error();
-  funding_ = std::move(*funding);
-  funded_ = &route;
-  return {};
 }
 
 Result<const providers::ChatRequest*> ChatRun::neutral() {
@@ -254,6 +130,7 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
 Task<Result<void>> ChatRun::attempt(const Route& route) {
   target_ = &lease_.target();
   price_ = policy_->policy().price(*target_, route.model->name);
+  prompt_likely_ = prompt_size_.likely(counted_model(*target_, route));
   answer_bytes_ = 0;
   ++attempts_;
   reply_.reset();
@@ -285,6 +162,8 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
                                       .wall = wall_now(),
                                       .deadline = deadline_,
                                       .response_bytes_max = policy_->policy().config().server.limits.response_bytes_max,
+                                      .prompt_tokens = generates_chat(body_.protocol) ? prompt_likely_ : 0,
+                                      .inline_bytes_max = inline_bytes_max(),
                                       .cache_salt = key_->cache_salt});
   if (funding_.must_cap && generates_chat(body_.protocol)) attempt_->output_tokens_cap = funding_.output_tokens;
   sent_upstream_ = true;
@@ -338,7 +217,7 @@ ResponseHead ChatRun::head(int status, std::string_view content_type) {
   ResponseHead out{.status = status, .fields = {}};
   out.fields.reserve(512);
   out.add("content-type", content_type);
-  out.add("x-weir-request-id", id_);
+  add_request_id(out, id_);
   if (!body_.model.empty() && route_ != nullptr) out.add("x-weir-model", body_.model);
   if (target_ != nullptr) out.add("x-weir-target", target_->state->label);
   if (accepted_) out.add("x-weir-attempts", std::to_string(attempts_));
@@ -350,6 +229,17 @@ ResponseHead ChatRun::head(int status, std::string_view content_type) {
   return out;
 }
 
+/// For a later call's previous_response_id.
+void ChatRun::keep_answer(std::string_view answer) {
+  ResponseStore* store = context_.services().responses;
+  if (store == nullptr || api_.protocol() != providers::Protocol::openai_responses) return;
+  const std::string_view previous = continued_ ? std::string_view(continued_->previous_id) : std::string_view{};
+  const bool upstreams = reply_->native() && target_->account != nullptr;
+  const std::string_view account = upstreams ? std::string_view(target_->account->name) : std::string_view{};
+  if (auto turn = stored_turn(key_->config->name, continued_ ? continued_->call : body_, previous, account, answer))
+    store->put(std::move(*turn), wall_now());
+}
+
 Task<void> ChatRun::answer_whole() {
   ResponseHead out = head(200, reply_->native() ? reply_->content_type() : "application/json");
   out.add("x-weir-cost-usd", to_decimal_usd(cost()));
@@ -359,8 +249,13 @@ Task<void> ChatRun::answer_whole() {
     co_await exchange_.respond(out, batch_.segments.front().bytes);
     co_return;
   }
-  const std::string text = encoder_->whole(usage(), cost());
-  keep_answer(text);
+  std::string text;
+  const auto encode = [&] {
+    text = encoder_->whole(usage(), cost());
+    keep_answer(text);
+  };
+  if (!co_await providers::run_aside(context_.core(), exchange_.abort(), answer_bytes_ > inline_bytes_max(), encode))
+    co_return co_await answer_error(exchange_.abort().reason());
   settle(200, "");
   co_await exchange_.respond(out, text);
 }
@@ -385,6 +280,8 @@ bool ChatRun::encode_batch(std::string& out) {
   for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
+    // What the upstream ended with may lack the blank line that parts it from what follows.
+    if (body_.sse && reply_->native() && !out.empty() && !out.ends_with("\n\n")) out.append("\n\n");
     const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
     if (!told) out.append(api_.stream_error(error, body_));
     if (!client_gone())

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gateway/access/funding.h"
+#include "gateway/accounting/prompt_size.h"
 #include "gateway/api/client_api.h"
 #include "gateway/api/openai_responses_state.h"
 #include "gateway/core_context.h"
@@ -65,6 +66,9 @@ class ChatRun {
   void keep_answer(std::string_view answer);
   std::vector<size_t> elsewhere(const Route& route) const;
   Result<const providers::ChatRequest*> neutral();
+  static std::string_view counted_model(const RouteTarget& target, const Route& route);
+  int64_t prompt_most(const Route& route) const;
+  uint64_t inline_bytes_max() const { return policy_->policy().config().server.limits.inline_bytes_max; }
   ResponseHead head(int status, std::string_view content_type);
   void count_answer();
   NanoUsd cost() const;
@@ -96,7 +100,9 @@ class ChatRun {
   RowReservation row_;
   Funding funding_;
   const Route* funded_ = nullptr;
-  int64_t prompt_estimate_ = 0;
+  PromptSize prompt_size_;
+  int64_t prompt_estimate_ = 0;  // the most, for limits
+  int64_t prompt_likely_ = 0;    // by the rules of the last target
   TimePoint deadline_ = kNever;
 
   Lease lease_;

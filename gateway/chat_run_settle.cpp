@@ -25,7 +25,7 @@ providers::Usage ChatRun::usage() const {
       (nothing || !makes_sense(counts.input) || !makes_sense(counts.output))) {
     usage.reported = false;
     counts = {};
-    counts.input = prompt_estimate_;
+    counts.input = prompt_likely_;
     counts.output = estimate_output_tokens(answer_bytes_);
   }
   for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
@@ -40,7 +40,7 @@ providers::Usage ChatRun::raw_usage() const {
   // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know. An
   // engine of our own had not begun.
   const bool working = sent_upstream_ && accepted_ && target_ != nullptr && target_->account != nullptr;
-  if (working) usage.counts.input = prompt_estimate_;
+  if (working) usage.counts.input = prompt_likely_;
   usage.reported = !working;
   return usage;
 }

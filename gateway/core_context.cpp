@@ -55,6 +55,11 @@ const std::shared_ptr<const BoundPolicy>& CoreContext::policy() {
   return bound_;
 }
 
+void add_request_id(ResponseHead& head, std::string_view id) {
+  head.add("x-weir-request-id", id);
+  head.add("x-request-id", id);
+}
+
 std::string CoreContext::request_id() {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string id(28, '_');

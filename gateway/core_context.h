@@ -26,6 +26,9 @@ class BoundPolicy {
   std::unordered_map<const void*, std::shared_ptr<providers::Provider>> by_config_;  // account or engine config
 };
 
+/// x-weir-request-id, and x-request-id, which is where OpenAI's clients look for it.
+void add_request_id(ResponseHead& head, std::string_view id);
+
 class CoreContext {
  public:
   CoreContext(Core& core, Services& services, const PolicyHolder& holder);

@@ -21,7 +21,7 @@ AccountState& Pool::account(const std::string& name) {
   if (!state) {
     state = std::make_unique<AccountState>();
     state->name = name;
-    state->limiter = &limits_.account(name);
+    state->limiter = limits_.account(name);
   }
   return *state;
 }

@@ -31,7 +31,7 @@ struct TargetState {
 /// What all targets of one account share: its limits, and whether its credential works.
 struct AccountState {
   std::string name;
-  Limiter* limiter = nullptr;
+  std::shared_ptr<Limiter> limiter;
   Health credential;
 };
 

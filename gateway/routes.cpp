@@ -7,6 +7,7 @@
 #include "gateway/api/client_api.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
+#include "providers/net/workers.h"
 
 namespace weir::gateway {
 namespace {
@@ -25,7 +26,7 @@ struct Call {
 Task<void> respond(const Call& call, int status, std::string_view body, std::string_view type = "application/json") {
   ResponseHead head{.status = status, .fields = {}};
   head.add("content-type", type);
-  head.add("x-weir-request-id", call.context.request_id());
+  add_request_id(head, call.context.request_id());
   co_await call.exchange.respond(head, body);
 }
 
@@ -188,10 +189,13 @@ Task<void> health(Call call) {
 Task<void> metrics_text(Call call) {
   static std::mutex one_at_a_time;  // Registry::render is not for two threads at once
   std::string text;
-  {
+  const auto render = [&] {
     const std::lock_guard lock(one_at_a_time);
     text = call.context.services().registry.render();
-  }
+  };
+  // Thousands of series take milliseconds.
+  if (!co_await providers::run_aside(call.context.core(), call.exchange.abort(), true, render))
+    co_return co_await respond_error(call, call.exchange.abort().reason());
   co_await respond(call, 200, text, "text/plain; version=0.0.4; charset=utf-8");
 }
 
@@ -272,7 +276,7 @@ bool asks_for_server(const Request& request) {
 Task<void> answer_options(Call call, std::string_view methods) {
   ResponseHead head{.status = 204, .fields = {}};
   head.add("allow", methods);
-  head.add("x-weir-request-id", call.context.request_id());
+  add_request_id(head, call.context.request_id());
   co_await call.exchange.respond(head, "");
 }
 
@@ -280,7 +284,7 @@ Task<void> refuse_method(Call call, std::string_view methods) {
   ResponseHead head{.status = 405, .fields = {}};
   head.add("allow", methods);
   head.add("content-type", "application/json");
-  head.add("x-weir-request-id", call.context.request_id());
+  add_request_id(head, call.context.request_id());
   const std::string body = error_body(
       {ErrorKind::bad_request, "gateway", Retry::no, 405,
        std::string(call.request.method.substr(0, 32)) + " is not allowed here; allowed: " + std::string(methods),
@@ -328,7 +332,9 @@ ServerHooks make_hooks(std::vector<CoreContext*> contexts) {
     return context.policy()->policy().keys().authenticate(presented_key(head), wall_now()).ok();
   };
   hooks.refusal_fields = [contexts = std::move(contexts)](Core& core) {
-    return "x-weir-request-id: " + contexts[static_cast<size_t>(core.index())]->request_id() + "\r\n";
+    ResponseHead head;
+    add_request_id(head, contexts[static_cast<size_t>(core.index())]->request_id());
+    return std::move(head.fields);
   };
   return hooks;
 }

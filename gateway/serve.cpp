@@ -8,12 +8,14 @@
 #include <ostream>
 #include <thread>
 
+#include "config/load/scalars.h"
 #include "config/snapshot.h"
 #include "gateway/core_context.h"
 #include "gateway/policy.h"
 #include "gateway/routes.h"
 #include "gateway/server/server.h"
 #include "providers/net/tls.h"
+#include "providers/net/workers.h"
 
 namespace weir::gateway {
 namespace {
@@ -41,17 +43,13 @@ std::optional<ServeOptions> parse_options(const std::vector<std::string>& args, 
     if (args[i] == "--config" && has_value) {
       options.config_file = args[++i];
     } else if (args[i] == "--listen" && has_value) {
-      const std::string& text = args[++i];
-      const size_t colon = text.rfind(':');
-      const char* end = text.data() + text.size();
-      if (colon == std::string::npos || std::from_chars(text.data() + colon + 1, end, options.listen_port).ptr != end ||
-          colon + 1 == text.size()) {
-        err << "weir serve: --listen takes HOST:PORT, not \"" << text << "\"\n";
+      auto address = config::parse_host_port(args[++i]);
+      if (!address) {
+        err << "weir serve: --listen " << address.error().detail << "\n";
         return std::nullopt;
       }
-      std::string host = text.substr(0, colon);
-      if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-      options.listen_host = host;
+      options.listen_host = std::move(address->host);
+      options.listen_port = address->port;
     } else {
       err << "weir serve: " << args[i] << (has_value ? " is not an option\n" : " needs a value or is not an option\n")
           << kUsage;
@@ -68,8 +66,8 @@ std::optional<ServeOptions> parse_options(const std::vector<std::string>& args, 
 /// One core and the thread that runs it.
 class CoreThread {
  public:
-  CoreThread(int index, Services& services, const PolicyHolder& policies)
-      : core_(index), context_(core_, services, policies) {}
+  CoreThread(int index, providers::Workers& workers, Services& services, const PolicyHolder& policies)
+      : core_(index, &workers), context_(core_, services, policies) {}
   ~CoreThread() { stop(); }
   CoreThread(const CoreThread&) = delete;
   CoreThread& operator=(const CoreThread&) = delete;
@@ -101,9 +99,10 @@ class Gateway {
         responses_(std::move(responses)),
         registry_(static_cast<int>(cores), config->metrics.series_max),
         services_{.ledger = *ledger_, .log = log_, .registry = registry_, .responses = responses_.get()},
-        first_config_(std::move(config)) {
+        first_config_(std::move(config)),
+        workers_(first_config_->server.workers) {
     for (uint32_t i = 0; i < cores; ++i)
-      cores_.push_back(std::make_unique<CoreThread>(static_cast<int>(i), services_, policies_));
+      cores_.push_back(std::make_unique<CoreThread>(static_cast<int>(i), workers_, services_, policies_));
     registry_.on_render([this](metrics::Samples& samples) { fill(samples); });
   }
   ~Gateway() {
@@ -121,7 +120,7 @@ class Gateway {
 
  private:
   Result<void> apply(std::shared_ptr<const Config> config);
-  void reload(config::LoadOutcome outcome);
+  void reload(const config::LoadOutcome& outcome);
   void refuse_reload(std::string_view reason);
   void fill(metrics::Samples& samples) const;
   Result<void> start_servers(const Config& config);
@@ -135,6 +134,7 @@ class Gateway {
   std::shared_ptr<const Config> first_config_;
   PolicyHolder policies_;
   ProcessState state_;
+  providers::Workers workers_;
   std::vector<std::unique_ptr<CoreThread>> cores_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Server> metrics_server_;
@@ -199,7 +199,7 @@ Result<void> Gateway::start() {
   for (auto& core : cores_) core->start();
   if (auto started = start_servers(*first_config_); !started) return started;
   watcher_ = std::make_unique<config::Watcher>(
-      options_.config_file, known_names(), [this](config::LoadOutcome outcome) { reload(std::move(outcome)); },
+      options_.config_file, known_names(), [this](const config::LoadOutcome& outcome) { reload(outcome); },
       first_config_);
   return {};
 }
@@ -210,7 +210,7 @@ void Gateway::refuse_reload(std::string_view reason) {
 }
 
 /// On the watcher's thread.
-void Gateway::reload(config::LoadOutcome outcome) {
+void Gateway::reload(const config::LoadOutcome& outcome) {
   if (!outcome.config) {
     for (const config::Mistake& mistake : outcome.mistakes)
       log_.event(Level::error, "config_mistake", {{"detail", mistake.text()}});
@@ -228,14 +228,15 @@ void Gateway::reload(config::LoadOutcome outcome) {
   log_.event(Level::info, "config_reloaded", {{"file", options_.config_file}, {"changes", changes.size()}});
   for (const std::string& change : changes) log_.event(Level::info, "config_change", {{"change", change}});
   if (old_server.listen_host != new_server.listen_host || old_server.listen_port != new_server.listen_port ||
-      old_server.threads != new_server.threads || old_server.tls.has_value() != new_server.tls.has_value() ||
+      old_server.threads != new_server.threads || old_server.workers != new_server.workers ||
+      old_server.tls.has_value() != new_server.tls.has_value() ||
       before->config().store.url != outcome.config->store.url ||
       before->config().metrics.listen_port != outcome.config->metrics.listen_port ||
       before->config().metrics.listen_host != outcome.config->metrics.listen_host)
     log_.event(Level::warn, "restart_needed",
                {{"detail",
-                 "server.listen, server.threads, server.tls on or off, store and metrics.listen take effect at the "
-                 "next start"}});
+                 "server.listen, server.threads, server.workers, server.tls on or off, store and metrics.listen take "
+                 "effect at the next start"}});
 }
 
 void Gateway::fill(metrics::Samples& samples) const {

@@ -51,7 +51,9 @@ std::string without_members(std::string json, std::initializer_list<std::string_
 bool foreign_thinking(const nlohmann::ordered_json& block) {
   if (!block.is_object()) return false;
   // Thinking of a family that signs none, as we gave it to the client.
-  if (block.contains("signature") && block["signature"] == "") return true;
+  if (const auto signature = block.find("signature");
+      signature != block.end() && signature->is_string() && signature->get_ref<const std::string&>().empty())
+    return true;
   for (const char* key : {"signature", "data"}) {
     const auto found = block.find(key);
     if (found == block.end() || !found->is_string()) continue;
@@ -70,7 +72,7 @@ std::optional<std::string> without_foreign_thinking(std::string_view json) {
   if (std::none_of(kMarks.begin(), kMarks.end(),
                    [&](std::string_view mark) { return json.find(mark) != std::string_view::npos; }))
     return {};
-  auto body = nlohmann::ordered_json::parse(json, nullptr, false);
+  auto body = parse_json(json);
   if (!body.is_object() || !body.contains("messages") || !body["messages"].is_array()) return {};
   for (auto& message : body["messages"]) {
     if (!message.is_object() || !message.contains("content") || !message["content"].is_array()) continue;
@@ -79,7 +81,7 @@ std::optional<std::string> without_foreign_thinking(std::string_view json) {
       if (!foreign_thinking(block)) kept.push_back(std::move(block));
     message["content"] = std::move(kept);
   }
-  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return json_text(body);
 }
 
 /// A header of the client's that goes into ours: nothing that could end the line.

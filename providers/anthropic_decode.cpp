@@ -75,7 +75,7 @@ class Decoder final : public AnthropicDecoder {
   explicit Decoder(const Attempt& attempt)
       : native_(speaks_anthropic(attempt.body.protocol)),
         counting_(attempt.body.protocol == Protocol::anthropic_count),
-        usage_(attempt.body.json.size()) {}
+        usage_(attempt.body, attempt.prompt_tokens) {}
 
   bool native() const override { return native_; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
@@ -399,7 +399,7 @@ void Decoder::event(std::string_view json, ReplyBatch& batch) {
 
 void Decoder::finish(ReplyBatch& batch) {
   SseEvent last;
-  if (!done_ && scanner_.flush(last)) one(last.raw, last.data, batch);
+  if (!done_ && flush_whole(scanner_, last)) one(last.raw, last.data, batch);
   if (batch.error) return;
   if (done_ || stopped_)
     batch.end = true;

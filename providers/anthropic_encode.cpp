@@ -4,6 +4,7 @@
 
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
+#include "providers/json_text.h"
 #include "providers/reasoning.h"
 
 namespace weir::providers {
@@ -270,7 +271,7 @@ Result<AnthropicBody> Builder::run() {
     body_["anthropic_beta"] = std::move(list);
     beta_.clear();
   }
-  return AnthropicBody{body_.dump(-1, ' ', false, Json::error_handler_t::replace), std::move(beta_)};
+  return AnthropicBody{json_text(body_), std::move(beta_)};
 }
 
 }  // namespace

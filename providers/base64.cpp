@@ -8,14 +8,14 @@ namespace {
 
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-constexpr std::array<int8_t, 256> values() {
-  std::array<int8_t, 256> table{};
+constexpr std::array<int16_t, 256> values() {
+  std::array<int16_t, 256> table{};
   for (auto& value : table) value = -1;
   for (size_t i = 0; i < kAlphabet.size(); ++i)
-    table[static_cast<unsigned char>(kAlphabet[i])] = static_cast<int8_t>(i);
+    table[static_cast<unsigned char>(kAlphabet[i])] = static_cast<int16_t>(i);
   return table;
 }
-constexpr std::array<int8_t, 256> kValues = values();
+constexpr std::array<int16_t, 256> kValues = values();
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "providers/anthropic.h"
 #include "providers/base64.h"
 #include "providers/classify.h"
+#include "providers/json_text.h"
 #include "providers/net/http_client.h"
 #include "providers/net/percent.h"
 #include "providers/net/sigv4.h"
@@ -92,11 +93,11 @@ std::string_view BedrockCodec::target(const Attempt& attempt, Operation operatio
 Result<void> BedrockCodec::count_body(const Attempt& attempt, EncodedCall& out) const {
   Json input;
   if (bedrock_family(attempt.model) == BedrockFamily::claude) {
-    Json body = Json::parse(attempt.body.json, nullptr, false);
+    Json body = parse_json(attempt.body.json);
     body.erase("model");
     body["anthropic_version"] = "bedrock-2023-05-31";
     if (!body.contains("max_tokens")) body["max_tokens"] = 1;  // required, and not counted
-    input["invokeModel"]["body"] = encode_base64(body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    input["invokeModel"]["body"] = encode_base64(json_text(body));
   } else {
     auto request = attempt.neutral();
     if (!request) return std::move(request).error();
@@ -109,7 +110,7 @@ Result<void> BedrockCodec::count_body(const Attempt& attempt, EncodedCall& out) 
   }
   Json whole;
   whole["input"] = std::move(input);
-  out.body.push_back(out.keep(whole.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  out.body.push_back(out.keep(json_text(whole)));
   return {};
 }
 
@@ -130,7 +131,7 @@ Result<void> BedrockCodec::body(const Attempt& attempt, Operation operation, Enc
   if (!request) return std::move(request).error();
   auto body = converse_body(**request, attempt, refusals);
   if (!body) return std::move(body).error();
-  out.body.push_back(out.keep(body->dump(-1, ' ', false, Json::error_handler_t::replace)));
+  out.body.push_back(out.keep(json_text(*body)));
   return refusals.finish("Bedrock", out);
 }
 

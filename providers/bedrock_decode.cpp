@@ -59,7 +59,7 @@ class ConverseDecoder final : public ReplyDecoder {
  public:
   explicit ConverseDecoder(const Attempt& attempt)
       : signer_(bedrock_family(attempt.model) == BedrockFamily::claude ? Signer::anthropic : Signer::none),
-        usage_(attempt.body.json.size()) {}
+        usage_(attempt.body, attempt.prompt_tokens) {}
 
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;

@@ -9,6 +9,7 @@
 #include "providers/bedrock.h"
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
+#include "providers/json_text.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -150,7 +151,7 @@ void EmbeddingDecoder::whole(std::string_view body, ReplyBatch& batch) {
   const int64_t input = usage().counts.input;
   out["usage"]["prompt_tokens"] = input;
   out["usage"]["total_tokens"] = input;
-  text_ = out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text_ = json_text(out);
   batch.segments.push_back({Segment::Kind::data, text_});
   batch.end = true;
 }
@@ -168,13 +169,13 @@ Result<std::string> bedrock_embedding_body(const Attempt& attempt, Refusals& ref
                  400,
                  "on Bedrock, embeddings are made by Titan's and Cohere's embedding models",
                  "unsupported_operation"};
-  const Json body = Json::parse(attempt.body.json, nullptr, false);
+  const Json body = parse_json(attempt.body.json);
   if (!body.is_object()) return bad_input("", "the body must be a JSON object");
   auto texts = texts_of(body, refusals);
   if (!texts) return std::move(texts).error();
   if (!text_of(body, "user").empty()) refusals.cannot_say("user");
   const Json out = titan ? titan_body(body, *texts, model, refusals) : cohere_body(body, *texts, model, refusals);
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(out);
 }
 
 std::unique_ptr<ReplyDecoder> make_bedrock_embedding_decoder(const Attempt& attempt) {

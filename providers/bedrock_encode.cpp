@@ -9,6 +9,7 @@
 #include "providers/anthropic_parts.h"
 #include "providers/bedrock.h"
 #include "providers/block_turns.h"
+#include "providers/json_text.h"
 #include "providers/reasoning.h"
 
 namespace weir::providers {
@@ -224,7 +225,7 @@ void Builder::output_format() {
   Json text;
   text["type"] = "json_schema";
   Json& inner = text["structure"]["jsonSchema"];
-  inner["schema"] = schema.dump(-1, ' ', false, Json::error_handler_t::replace);  // a text, not an object
+  inner["schema"] = json_text(schema);  // a text, not an object
   if (!format.name.empty()) inner["name"] = format.name;
   if (!format.description.empty()) inner["description"] = format.description;
   body_["outputConfig"]["textFormat"] = std::move(text);

@@ -1,4 +1,5 @@
 #include "providers/block_turns.h"
+#include "providers/json_text.h"
 
 #include <cctype>
 #include <utility>
@@ -37,7 +38,7 @@ void BlockTurns::add(std::string_view role, Json block) {
 }
 
 Json BlockTurns::arguments_of(const ToolCall& call, const std::string& where) {
-  Json input = call.arguments.empty() ? Json::object() : Json::parse(call.arguments, nullptr, false);
+  Json input = call.arguments.empty() ? Json::object() : parse_json(call.arguments);
   if (input.is_object()) return input;
   refusals_.must_say(where, std::string(upstream_) + " takes a tool's arguments only as a JSON object");
   return nullptr;

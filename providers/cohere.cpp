@@ -74,9 +74,9 @@ Result<void> CohereCodec::encode(const Attempt& attempt, EncodedCall& out) const
 }
 
 std::unique_ptr<ReplyDecoder> CohereCodec::decoder(const Attempt& attempt) const {
-  if (attempt.body.protocol == Protocol::rerank) return make_openai_unary_decoder(attempt.body);
+  if (attempt.body.protocol == Protocol::rerank) return make_openai_unary_decoder(attempt.body, attempt.prompt_tokens);
   if (attempt.body.protocol == Protocol::openai_embeddings) return make_cohere_embed_decoder(attempt.body);
-  return make_cohere_chat_decoder(attempt.body);
+  return make_cohere_chat_decoder(attempt.body, attempt.prompt_tokens);
 }
 
 // --- embed ----------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ Result<std::string> encode_cohere_embed(std::string_view body, std::string_view 
     error.param = param;
     return error;
   };
-  Json call = Json::parse(body, nullptr, false);
+  Json call = parse_json(body);
   if (!call.is_object()) return bad("", "the request body is not a JSON object");
   Json out = {{"model", std::string(model)}};
   Json texts = Json::array();
@@ -162,7 +162,7 @@ Result<std::string> encode_cohere_embed(std::string_view body, std::string_view 
     out["output_dimension"] = call["dimensions"];
   for (const auto& [key, value] : call.items())
     if (key == "truncate" || key == "max_tokens" || key == "priority") out[key] = value;
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(out);
 }
 
 std::unique_ptr<ReplyDecoder> make_cohere_embed_decoder(const CallBody& call) {

@@ -23,7 +23,7 @@ Result<std::string> encode_cohere_chat(const config::AccountConfig& account, con
 Result<std::string> encode_cohere_embed(std::string_view body, std::string_view model);
 
 /// Answers of chat, whole or streamed, as neutral events.
-std::unique_ptr<ReplyDecoder> make_cohere_chat_decoder(const CallBody& call);
+std::unique_ptr<ReplyDecoder> make_cohere_chat_decoder(const CallBody& call, int64_t prompt_tokens = 0);
 /// Answers of embed in OpenAI's shape. `call` outlives it.
 std::unique_ptr<ReplyDecoder> make_cohere_embed_decoder(const CallBody& call);
 

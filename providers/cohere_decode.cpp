@@ -29,7 +29,7 @@ StopReason stop_of(std::string_view reason) {
 
 class ChatDecoder final : public ReplyDecoder {
  public:
-  explicit ChatDecoder(const CallBody& call) : usage_(call.json.size()) {}
+  ChatDecoder(const CallBody& call, int64_t prompt_tokens) : usage_(call, prompt_tokens) {}
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
@@ -180,8 +180,8 @@ void ChatDecoder::whole(std::string_view body, ReplyBatch& batch) {
 
 }  // namespace
 
-std::unique_ptr<ReplyDecoder> make_cohere_chat_decoder(const CallBody& call) {
-  return std::make_unique<ChatDecoder>(call);
+std::unique_ptr<ReplyDecoder> make_cohere_chat_decoder(const CallBody& call, int64_t prompt_tokens) {
+  return std::make_unique<ChatDecoder>(call, prompt_tokens);
 }
 
 }  // namespace weir::providers

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "providers/cohere.h"
+#include "providers/json_text.h"
 #include "providers/media.h"
 #include "providers/reasoning.h"
 #include "providers/refusals.h"
@@ -225,7 +226,7 @@ Result<std::string> encode_cohere_chat(const config::AccountConfig& account, con
   Refusals refusals(account);
   const Json body = ChatCall(attempt, request, refusals).make();
   if (auto said = refusals.finish("Cohere", out); !said) return std::move(said).error();
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(body);
 }
 
 }  // namespace weir::providers

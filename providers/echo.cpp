@@ -1,6 +1,6 @@
 // `echo`: a provider without network, for demos and tests. It answers with the last user message, a word a token, and
-// counts every word of the messages as an input token. Options of its account: `delay` (before the first token),
-// `chunk_delay` (between tokens), in milliseconds or with a unit.
+// counts every word of the messages as an input token; stop sequences and token limits hold. Options of its account:
+// `delay` (before the first token), `chunk_delay` (between tokens), in milliseconds or with a unit.
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -47,12 +47,14 @@ class EchoReply final : public Reply {
       usage_.counts.input += static_cast<int64_t>(said.size());
       if (message.role == Role::user) words_ = std::move(said);
     }
+    for (const std::string& stop : request.stop) end_before(stop);
     // Nobody sees the pieces of an answer that is given whole: it is one, however long.
     if (!request.stream && chunk_delay.count() == 0) step_ = SIZE_MAX;
     const int64_t limit = std::min(request.output_tokens_max.value_or(INT64_MAX), cap.value_or(INT64_MAX));
     if (static_cast<int64_t>(words_.size()) > limit) {
       words_.resize(static_cast<size_t>(limit));
       stop_ = StopReason::length;
+      stop_sequence_.clear();
     }
   }
 
@@ -61,6 +63,8 @@ class EchoReply final : public Reply {
   Task<void> pull(ReplyBatch& batch) override;
 
  private:
+  void end_before(const std::string& stop);
+
   Core& core_;
   Abort& abort_;
   milliseconds delay_;
@@ -70,8 +74,19 @@ class EchoReply final : public Reply {
   size_t next_ = 0;
   size_t step_ = 1;  // words a piece
   StopReason stop_ = StopReason::stop;
+  std::string stop_sequence_;  // what ended it, with StopReason::stop_sequence
   Usage usage_;
 };
+
+void EchoReply::end_before(const std::string& stop) {
+  std::string text;
+  for (const std::string& word : words_) text += word;
+  const size_t at = text.find(stop);
+  if (at == std::string::npos) return;
+  words_ = words(text.substr(0, at));
+  stop_ = StopReason::stop_sequence;
+  stop_sequence_ = stop;
+}
 
 Task<void> EchoReply::pull(ReplyBatch& batch) {
   batch.clear();
@@ -88,6 +103,7 @@ Task<void> EchoReply::pull(ReplyBatch& batch) {
     if (finish) {
       event.kind = ChatEvent::Kind::finish;
       event.stop = stop_;
+      event.stop_sequence = stop_sequence_;
     }
     for (size_t word = next_; word < end; ++word) event.text += words_[word];
     usage_.counts.output += static_cast<int64_t>(end - next_);

@@ -5,6 +5,7 @@
 #include "providers/classify.h"
 #include "providers/gemini_contents.h"
 #include "providers/json_scan.h"
+#include "providers/json_text.h"
 #include "providers/net/percent.h"
 
 namespace weir::providers {
@@ -61,7 +62,7 @@ Result<void> GeminiCodec::generate(const Attempt& attempt, EncodedCall& out) con
   if (!request) return request.error();
   Refusals refusals(account_);
   const Json json = encode_gemini(**request, gemini_model(attempt.model, false), attempt.output_tokens_cap, refusals);
-  out.body.push_back(out.keep(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  out.body.push_back(out.keep(json_text(json)));
   return refusals.finish("Gemini", out);
 }
 
@@ -74,7 +75,7 @@ Result<void> GeminiCodec::count(const Attempt& attempt, EncodedCall& out) const 
   const Json json = {{"generateContentRequest", std::move(inner)}};
   out.target = out.keep(target(attempt, "countTokens"));
   out.header_lines = whole_headers_;
-  out.body.push_back(out.keep(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  out.body.push_back(out.keep(json_text(json)));
   return refusals.finish("Gemini", out);
 }
 

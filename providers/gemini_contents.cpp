@@ -1,4 +1,5 @@
 #include "providers/gemini_contents.h"
+#include "providers/json_text.h"
 
 #include <array>
 #include <map>
@@ -101,7 +102,7 @@ void Contents::sign(const Part& part, Json& out) {
 Json Contents::call_part(const Part& part, bool first) {
   Json call = {{"name", part.call.name}};
   if (!part.call.id.empty()) call["id"] = part.call.id;
-  Json arguments = Json::parse(part.call.arguments.empty() ? "{}" : part.call.arguments, nullptr, false);
+  Json arguments = parse_json(part.call.arguments.empty() ? "{}" : part.call.arguments);
   // What a model wrote in place of an object is shown to the next one as it was.
   if (!arguments.is_object()) arguments = {{"arguments", part.call.arguments}};
   call["args"] = std::move(arguments);

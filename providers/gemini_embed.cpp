@@ -76,10 +76,10 @@ Result<Wishes> wishes_of(const Json& call, Refusals& refusals) {
 class EmbeddingDecoder final : public ReplyDecoder {
  public:
   explicit EmbeddingDecoder(const Attempt& attempt) : model_(attempt.body.model) {
-    const Json call = Json::parse(attempt.body.json, nullptr, false);
+    const Json call = parse_json(attempt.body.json);
     base64_ = call.is_object() && call.value("encoding_format", Json()) == "base64";
     size_t bytes = 0;
-    if (call.is_object() && call.contains("input")) bytes = call["input"].dump(-1, ' ', false, kReplace).size();
+    if (call.is_object() && call.contains("input")) bytes = json_text(call["input"]).size();
     usage_.counts.input = static_cast<int64_t>(bytes / 4 + 1);
   }
   bool native() const override { return true; }
@@ -89,7 +89,6 @@ class EmbeddingDecoder final : public ReplyDecoder {
   Usage usage() const override { return usage_; }
 
  private:
-  static constexpr auto kReplace = Json::error_handler_t::replace;
   bool add(dom::object embedding);
   bool add_all(dom::object answer);
   void read_usage(dom::object answer);
@@ -210,7 +209,7 @@ class CountDecoder final : public ReplyDecoder {
 }  // namespace
 
 Result<std::string> encode_gemini_embedding(const Attempt& attempt, GeminiEmbedding form, Refusals& refusals) {
-  const Json call = Json::parse(attempt.body.json, nullptr, false);
+  const Json call = parse_json(attempt.body.json);
   if (!call.is_object()) return bad_input("", "the request body is not a JSON object");
   auto texts = inputs_of(call, refusals);
   if (!texts) return std::move(texts).error();
@@ -248,7 +247,7 @@ Result<std::string> encode_gemini_embedding(const Attempt& attempt, GeminiEmbedd
   }
   if (form == GeminiEmbedding::instances && !wishes->dimensions.is_null())
     body["parameters"]["outputDimensionality"] = wishes->dimensions;
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(body);
 }
 
 std::unique_ptr<ReplyDecoder> make_gemini_embedding_decoder(const Attempt& attempt) {

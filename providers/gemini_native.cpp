@@ -12,7 +12,7 @@ using simdjson::SUCCESS;
 
 class GeminiNativeDecoder final : public ReplyDecoder {
  public:
-  explicit GeminiNativeDecoder(const Attempt& attempt) : usage_(attempt.body.json.size()) {}
+  explicit GeminiNativeDecoder(const Attempt& attempt) : usage_(attempt.body, attempt.prompt_tokens) {}
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;

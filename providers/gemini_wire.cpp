@@ -4,6 +4,7 @@
 #include <array>
 
 #include "providers/classify.h"
+#include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
@@ -147,7 +148,7 @@ bool GeminiStream::flush(GeminiPiece& piece) {
     return !piece.raw.empty();
   }
   SseEvent event;
-  if (!sse_.flush(event)) return false;
+  if (!flush_whole(sse_, event)) return false;
   piece.raw = event.raw;
   // An error in mid-stream comes as bare JSON between the events.
   const std::string_view bare = trimmed(event.raw);

@@ -61,7 +61,9 @@ dom::parser& gemini_parser();
 /// Usage over all pieces of an answer.
 class GeminiUsage {
  public:
-  explicit GeminiUsage(uint64_t request_bytes) : input_estimate_(request_bytes / 4 + 1) {}
+  /// `prompt_tokens`: what the input is estimated by where it is not told; 0: the bytes of `call`.
+  GeminiUsage(const CallBody& call, int64_t prompt_tokens)
+      : input_estimate_(prompt_tokens > 0 ? prompt_tokens : static_cast<int64_t>(call.json.size() / 4) + 1) {}
   /// Reads usageMetadata, where the answer has it.
   void read(dom::object answer);
   void saw_text(size_t bytes) {
@@ -75,7 +77,7 @@ class GeminiUsage {
   Usage usage_;
   bool prompt_known_ = false;
   bool output_known_ = false;  // an output of nothing is often left out
-  uint64_t input_estimate_;
+  int64_t input_estimate_;
   int64_t text_bytes_ = 0;
   int64_t text_pieces_ = 0;
 };

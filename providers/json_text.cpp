@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "providers/json_tree.h"
+
 namespace weir::providers {
 namespace {
 
@@ -66,6 +68,24 @@ bool append_unicode(std::string_view inside, size_t& at, std::string& out) {
   return true;
 }
 
+/// Every escape of a surrogate that is not half of a pair, written as that of U+FFFD.
+std::string with_lone_surrogates_replaced(std::string_view json) {
+  std::string out(json);
+  const auto code_at = [&](size_t slash) { return json.substr(slash, 2) == "\\u" ? hex4(json, slash + 2) : -1; };
+  for (size_t at = json.find('\\'); at < json.size(); at = json.find('\\', at)) {
+    const int32_t code = code_at(at);
+    if (code < 0xD800 || code >= 0xE000) {
+      at += 2;
+      continue;
+    }
+    const int32_t low = code_at(at + 6);
+    const bool pair = code < 0xDC00 && low >= 0xDC00 && low < 0xE000;
+    if (!pair) out.replace(at, 6, "\\ufffd");
+    at += pair ? 12 : 6;
+  }
+  return out;
+}
+
 /// Behind the closing quote of the string that opens at `at`.
 size_t skip_string(std::string_view json, size_t at) {
   for (++at; at < json.size() && json[at] != '"'; ++at)
@@ -97,6 +117,18 @@ size_t skip_value(std::string_view json, size_t at) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json parse_json(std::string_view text) {
+  nlohmann::ordered_json tree = json_tree(text);
+  if (!tree.is_discarded() || text.find("\\u") == std::string_view::npos) return tree;
+  return json_tree(with_lone_surrogates_replaced(text));
+}
+
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
+  return text;
+}
 
 std::string json_text(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

@@ -7,6 +7,13 @@
 
 namespace weir::providers {
 
+/// The tree of a JSON text, as nlohmann reads it, but that escapes of lone surrogates (JavaScript's clients send them)
+/// become U+FFFD; discarded where it is no JSON.
+nlohmann::ordered_json parse_json(std::string_view text);
+
+/// The text without the byte order mark that some clients put before it (RFC 8259 section 8.1 lets a reader ignore it).
+std::string_view without_byte_order_mark(std::string_view text);
+
 /// Compact JSON text; invalid UTF-8 becomes U+FFFD.
 std::string json_text(const nlohmann::ordered_json& json);
 

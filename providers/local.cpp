@@ -11,6 +11,7 @@
 #include "providers/local_request.h"
 #include "providers/local_tools.h"
 #include "providers/net/event.h"
+#include "providers/net/workers.h"
 #include "providers/provider.h"
 
 namespace weir::providers {
@@ -201,7 +202,10 @@ class LocalProvider final : public Provider {
                       400,
                       "the model of engine \"" + engine_.name() + "\" only writes text",
                       "unsupported_operation"};
-    auto request = attempt.neutral();
+    Result<const ChatRequest*> request = nullptr;
+    const bool large = attempt.body.json.size() > attempt.inline_bytes_max;
+    const auto decode = [&] { request = attempt.neutral(); };
+    if (!co_await run_aside(attempt.core, attempt.abort, large, decode)) co_return attempt.abort.reason();
     if (!request) co_return std::move(request).error();
     if (protocol != Protocol::anthropic_count)
       if (auto supported = check_local_request(**request, engine_); !supported) co_return std::move(supported).error();
@@ -250,6 +254,16 @@ Result<std::unique_ptr<Reply>> LocalProvider::count(const LocalPrompts& prompts)
 
 Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
                                                               const Attempt& attempt) const {
+  const int64_t sequences = static_cast<int64_t>(prompts.prompts.size()) * request.n;
+  if (sequences > engine_.live_max())
+    return Error{ErrorKind::bad_request,
+                 "engine",
+                 Retry::other_target,
+                 400,
+                 "n: the model of engine \"" + engine_.name() + "\" writes at most " +
+                     std::to_string(engine_.live_max()) + " answers at once, not " + std::to_string(sequences),
+                 "invalid_request_error",
+                 "n"};
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
   std::vector<LocalReply::Choice> choices;
   for (const auto& prompt : prompts.prompts)

@@ -6,6 +6,7 @@
 
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
+#include "providers/json_text.h"
 #include "providers/reasoning.h"
 #include "providers/refusals.h"
 
@@ -86,7 +87,7 @@ Result<Json> template_messages(const ChatRequest& request) {
     if (!message.name.empty()) out["name"] = message.name;
     if (!message.tool_call_id.empty()) out["tool_call_id"] = message.tool_call_id;
     for (const ToolCall& call : message.tool_calls()) {
-      Json arguments = Json::parse(call.arguments.empty() ? "{}" : call.arguments, nullptr, false);
+      Json arguments = parse_json(call.arguments.empty() ? "{}" : call.arguments);
       if (arguments.is_discarded()) arguments = call.arguments;
       out["tool_calls"].push_back(
           {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", arguments}}}});

@@ -17,7 +17,7 @@ namespace {
 
 /// `{"include_usage":true}` merged into what the client sent (there it was absent, null or false).
 std::string with_usage(std::string_view stream_options) {
-  auto options = nlohmann::ordered_json::parse(stream_options, nullptr, false);
+  auto options = parse_json(stream_options);
   if (!options.is_object()) options = nlohmann::ordered_json::object();
   options["include_usage"] = true;
   return options.dump();
@@ -83,7 +83,7 @@ class OpenAiCodec final : public Codec {
   std::unique_ptr<ReplyDecoder> decoder(const Attempt& attempt) const override {
     if (!passes(attempt.body)) return make_openai_event_decoder(attempt);
     if (attempt.body.protocol == Protocol::openai_chat) return make_openai_decoder(attempt);
-    return make_openai_unary_decoder(attempt.body);
+    return make_openai_unary_decoder(attempt.body, attempt.prompt_tokens);
   }
   Error classify(int status, const HeaderLookup& header, std::string_view body) const override {
     return classify_answer(status, header, body);

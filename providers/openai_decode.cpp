@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "providers/json_scan.h"
 #include "providers/net/sse.h"
@@ -12,6 +13,8 @@ namespace weir::providers {
 namespace {
 
 using simdjson::SUCCESS;
+
+constexpr size_t kPreambleBytesMax = 16 * 1024;
 
 /// Members of one object, read one after the other. A text that turns out to be no JSON on the way must not be read
 /// further: simdjson's place in it is lost then.
@@ -91,9 +94,22 @@ std::optional<OpenAiUsage> read_usage(od::object& usage) {
   return OpenAiUsage{counts, told};
 }
 
+/// How many choices an event ends.
+int64_t count_finishes(std::string_view event) {
+  constexpr std::string_view kName = "\"finish_reason\"";
+  int64_t count = 0;
+  for (size_t at = find_key(event, kName); at != std::string_view::npos; at = find_key(event, kName)) {
+    event.remove_prefix(at);
+    const size_t value = event.find_first_not_of(' ');
+    count += value != std::string_view::npos && event[value] == '"' && event.substr(value, 2) != "\"\"";
+  }
+  return count;
+}
+
 class OpenAiDecoder final : public ReplyDecoder {
  public:
-  explicit OpenAiDecoder(const Attempt& attempt) : usage_(attempt.body.json.size()) {}
+  explicit OpenAiDecoder(const Attempt& attempt)
+      : usage_(attempt.body, attempt.prompt_tokens), unfinished_(std::max<int64_t>(attempt.body.n, 1)) {}
 
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
@@ -110,10 +126,12 @@ class OpenAiDecoder final : public ReplyDecoder {
 
   SseScanner scanner_;
   UsageMeter usage_;
-  bool begun_ = false;  // an event was seen
+  std::string preamble_;  // comments before the first event, kept until it comes
+  std::string opening_;   // the same, passed on
+  bool begun_ = false;    // an event was seen
   bool done_ = false;
-  bool finished_ = false;  // a finish_reason was seen
-  AlikeEvents alike_;      // to the last event of text
+  int64_t unfinished_;  // choices whose finish_reason was not seen
+  AlikeEvents alike_;   // to the last event of text
 };
 
 void OpenAiDecoder::learn_usage(od::object& object) {
@@ -203,25 +221,31 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
       batch.error = upstream_fault("the upstream answered a streaming request with something that is no event stream");
       return;
     }
-  } else {
-    begun_ = true;
+    // OpenRouter's comments say that it is still waiting: they are no first token, and another target can be tried.
+    if (preamble_.size() + event.raw.size() <= kPreambleBytesMax) preamble_ += event.raw;
+    return;
   }
+  begun_ = true;
   if (event.data == "[DONE]") {
     done_ = true;
     batch.segments.push_back({Segment::Kind::done, event.raw});
     return;
   }
   if (error_event(event, batch)) return;
+  if (!preamble_.empty()) {
+    opening_ = std::exchange(preamble_, {});
+    pass_data(opening_, batch);
+  }
   std::string_view text = string_after(event.data, "\"content\"");
   if (text.empty()) text = string_after(event.data, "\"arguments\"");
   if (text.empty()) text = string_after(event.data, "\"reasoning_content\"");
-  const bool finish = !string_after(event.data, "\"finish_reason\"").empty();
-  finished_ = finished_ || finish;
+  const int64_t finishes = count_finishes(event.data);
+  unfinished_ -= finishes;
   if (usage_event(event, batch)) {
     usage_.saw_text(text);
     return;
   }
-  if (!text.empty() && !finish) alike_.learn(event, text);
+  if (!text.empty() && finishes == 0) alike_.learn(event, text);
   add_data(event.raw, text, batch);
 }
 
@@ -237,11 +261,12 @@ void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
 }
 
 void OpenAiDecoder::finish(ReplyBatch& batch) {
-  // Some compatible servers end without [DONE], after a finish_reason: that answer is whole. Without either it is not.
+  // Some compatible servers end without [DONE], after a finish_reason of each choice: that answer is whole. Without
+  // either it is not.
   SseEvent last;
-  if (scanner_.flush(last)) event(last, batch);
+  if (flush_whole(scanner_, last)) event(last, batch);
   if (batch.error) return;
-  if (done_ || finished_)
+  if (done_ || unfinished_ <= 0)
     batch.end = true;
   else
     batch.error = stream_cut_off();

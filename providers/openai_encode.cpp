@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "providers/json_text.h"
 #include "providers/media.h"
 #include "providers/openai.h"
 #include "providers/reasoning.h"
@@ -313,7 +314,7 @@ Json ChatBodyEncoder::run() {
 Result<std::string> openai_chat_body(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect,
                                      Refusals& refusals) {
   const Json body = ChatBodyEncoder(request, attempt, dialect, refusals).run();
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(body);
 }
 
 }  // namespace weir::providers

@@ -51,7 +51,7 @@ StopReason stop_of(const std::string& name) {
 
 class OpenAiEvents final : public ReplyDecoder {
  public:
-  explicit OpenAiEvents(const Attempt& attempt) : usage_(attempt.body.json.size()) {}
+  explicit OpenAiEvents(const Attempt& attempt) : usage_(attempt.body, attempt.prompt_tokens) {}
 
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;

@@ -7,6 +7,7 @@
 
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
+#include "providers/json_text.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -284,7 +285,7 @@ std::string_view needed_member(Protocol protocol) {
 
 class UnaryDecoder final : public ReplyDecoder {
  public:
-  explicit UnaryDecoder(const CallBody& call) : call_(call), usage_(call.json.size()) {}
+  UnaryDecoder(const CallBody& call, int64_t prompt_tokens) : call_(call), usage_(call, prompt_tokens) {}
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
@@ -360,7 +361,7 @@ void UnaryDecoder::finish(ReplyBatch& batch) {
     audio_ = true;
     pass_data(opening_, batch);
   }
-  if (!audio_ && scanner_.flush(last)) event(last, batch);
+  if (!audio_ && flush_whole(scanner_, last)) event(last, batch);
   if (batch.error) return;
   // Images end with their body: how many a stream will have is not said in it.
   // So do the completions of some servers: a finish_reason without [DONE].
@@ -406,13 +407,13 @@ Usage UnaryDecoder::usage() const {
 
 }  // namespace
 
-std::unique_ptr<ReplyDecoder> make_openai_unary_decoder(const CallBody& call) {
-  return std::make_unique<UnaryDecoder>(call);
+std::unique_ptr<ReplyDecoder> make_openai_unary_decoder(const CallBody& call, int64_t prompt_tokens) {
+  return std::make_unique<UnaryDecoder>(call, prompt_tokens);
 }
 
 std::optional<std::string> without_foreign_reasoning(std::string_view json) {
   if (json.find("\"weir:") == std::string_view::npos) return {};
-  Json body = Json::parse(json, nullptr, false);
+  Json body = parse_json(json);
   if (!body.is_object() || !body.contains("input") || !body["input"].is_array()) return {};
   Json kept = Json::array();
   for (Json& item : body["input"]) {
@@ -423,7 +424,7 @@ std::optional<std::string> without_foreign_reasoning(std::string_view json) {
   }
   if (kept.size() == body["input"].size()) return {};
   body["input"] = std::move(kept);
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(body);
 }
 
 }  // namespace weir::providers

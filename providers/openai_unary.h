@@ -49,8 +49,8 @@ struct OpenAiStreamEvent {
 OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event);
 
 /// A native decoder for these protocols: segments as they came, usage, end, errors. An answer that is not JSON (speech,
-/// subtitles) is one segment. `call` outlives it.
-std::unique_ptr<ReplyDecoder> make_openai_unary_decoder(const CallBody& call);
+/// subtitles) is one segment. `call` outlives it. `prompt_tokens`: Attempt's.
+std::unique_ptr<ReplyDecoder> make_openai_unary_decoder(const CallBody& call, int64_t prompt_tokens = 0);
 
 /// A Responses body without the reasoning that other families signed ("weir:…" in encrypted_content), which OpenAI's
 /// upstreams would refuse. Nothing: there is none, and the body can go as it is.

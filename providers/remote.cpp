@@ -4,6 +4,7 @@
 #include "providers/codec.h"
 #include "providers/net/http_client.h"
 #include "providers/net/token_source.h"
+#include "providers/net/workers.h"
 #include "providers/secret_mask.h"
 
 namespace weir::providers {
@@ -13,16 +14,15 @@ constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
 
 class RemoteReply final : public Reply {
  public:
-  RemoteReply(std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder,
-              std::shared_ptr<const SecretMask> mask, std::string token, bool streamed, uint64_t bytes_max,
-              std::string dropped)
-      : response_(std::move(response)),
+  RemoteReply(const Attempt& attempt, std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder,
+              std::shared_ptr<const SecretMask> mask, std::string token, bool streamed, std::string dropped)
+      : attempt_(attempt),
+        response_(std::move(response)),
         decoder_(std::move(decoder)),
         mask_(std::move(mask)),
         token_(std::move(token)),
         dropped_(std::move(dropped)),
-        streamed_(streamed),
-        bytes_max_(bytes_max) {}
+        streamed_(streamed) {}
 
   bool native() const override { return decoder_->native(); }
   std::string_view content_type() const override {
@@ -34,7 +34,9 @@ class RemoteReply final : public Reply {
 
  private:
   Task<void> pull_unmasked(ReplyBatch& batch);
+  Task<void> pull_whole(ReplyBatch& batch);
 
+  const Attempt& attempt_;
   std::unique_ptr<HttpResponse> response_;
   std::unique_ptr<ReplyDecoder> decoder_;
   std::shared_ptr<const SecretMask> mask_;
@@ -42,7 +44,6 @@ class RemoteReply final : public Reply {
   std::string masked_;  // an error event without the credential that was in it
   std::string dropped_;
   bool streamed_;
-  uint64_t bytes_max_;
 };
 
 Task<void> RemoteReply::pull(ReplyBatch& batch) {
@@ -50,16 +51,20 @@ Task<void> RemoteReply::pull(ReplyBatch& batch) {
   if (batch.error) mask_->hide(batch, token_, masked_);
 }
 
-Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
-  batch.clear();
-  if (!streamed_) {
-    auto body = co_await response_->read_all(bytes_max_);
-    if (body)
-      decoder_->whole(*body, batch);
-    else
-      batch.error = std::move(body).error();
+Task<void> RemoteReply::pull_whole(ReplyBatch& batch) {
+  auto body = co_await response_->read_all(attempt_.response_bytes_max);
+  if (!body) {
+    batch.error = std::move(body).error();
     co_return;
   }
+  const bool large = body->size() > attempt_.inline_bytes_max;
+  const auto decode = [&] { decoder_->whole(*body, batch); };
+  if (!co_await run_aside(attempt_.core, attempt_.abort, large, decode)) batch.error = attempt_.abort.reason();
+}
+
+Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
+  batch.clear();
+  if (!streamed_) co_return co_await pull_whole(batch);
   while (batch.segments.empty() && batch.events.empty() && !batch.end && !batch.error) {
     auto bytes = co_await response_->read_some();
     if (!bytes)
@@ -107,7 +112,11 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
     token = *got;
     call.credential = token;
   }
-  if (auto encoded = codec_->encode(attempt, call); !encoded) co_return std::move(encoded).error();
+  Result<void> encoded;
+  const bool large = attempt.body.json.size() > attempt.inline_bytes_max;
+  const auto encode = [&] { encoded = codec_->encode(attempt, call); };
+  if (!co_await run_aside(attempt.core, attempt.abort, large, encode)) co_return attempt.abort.reason();
+  if (!encoded) co_return std::move(encoded).error();
   auto response = co_await client_->send(
       HttpCall{.method = call.method, .target = call.target, .header_lines = call.header_lines, .body = call.body},
       attempt.abort);
@@ -134,8 +143,8 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
                    std::string(type->substr(0, 64)) + ", no event stream" + (says_why ? ": " + error.detail : "");
     co_return error;
   }
-  co_return std::make_unique<RemoteReply>(std::move(*response), codec_->decoder(attempt), mask_, token, streamed,
-                                          attempt.response_bytes_max, std::move(call.dropped));
+  co_return std::make_unique<RemoteReply>(attempt, std::move(*response), codec_->decoder(attempt), mask_, token,
+                                          streamed, std::move(call.dropped));
 }
 
 class BrokenProvider final : public Provider {

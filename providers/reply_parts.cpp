@@ -1,5 +1,7 @@
 #include "providers/reply_parts.h"
 
+#include <cctype>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace weir::providers {
@@ -39,6 +41,15 @@ Error stream_error(std::string code, std::string message) {
   const ErrorKind kind = classify_code(0, code, message);
   const Retry retry = retry_of(kind);
   return {kind, "upstream", retry, retry == Retry::no ? 400 : 502, std::move(message), std::move(code)};
+}
+
+bool flush_whole(SseScanner& scanner, SseEvent& event) {
+  if (!scanner.flush(event)) return false;
+  if (!event.data.empty()) return event.data == "[DONE]" || nlohmann::json::accept(event.data);
+  // No field at all: an error page, or an error as bare JSON. A letter may be the beginning of a field.
+  const size_t first = event.raw.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && event.type.empty() &&
+         std::isalpha(static_cast<unsigned char>(event.raw[first])) == 0;
 }
 
 void pass_data(std::string_view raw, ReplyBatch& batch) {

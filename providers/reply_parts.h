@@ -38,8 +38,9 @@ void pass_data(std::string_view raw, ReplyBatch& batch);
 /// bytes a token, and at least one token a piece.
 class UsageMeter {
  public:
-  /// `request_bytes`: of the client's body, by which the input is estimated.
-  explicit UsageMeter(size_t request_bytes) : input_estimate_(static_cast<int64_t>(request_bytes / 4) + 1) {}
+  /// `prompt_tokens`: what the input is estimated by where it is not told; 0: the bytes of `call`.
+  UsageMeter(const CallBody& call, int64_t prompt_tokens)
+      : input_estimate_(prompt_tokens > 0 ? prompt_tokens : static_cast<int64_t>(call.json.size() / 4) + 1) {}
   /// A piece of the answer was seen.
   void saw(size_t bytes) {
     text_bytes_ += static_cast<int64_t>(bytes);
@@ -70,6 +71,10 @@ class UsageMeter {
   int64_t text_bytes_ = 0;
   int64_t pieces_ = 0;
 };
+
+/// The event that a body ends with although its closing blank line is missing, as some servers end. False: there is
+/// none, or the body broke off within it: a part of an event is not passed on.
+bool flush_whole(SseScanner& scanner, SseEvent& event);
 
 /// Hands the events that `bytes` complete to `event(const SseEvent&)`, up to an error in `batch`.
 template <class OnEvent>

@@ -3,6 +3,7 @@
 #include "providers/anthropic.h"
 #include "providers/classify.h"
 #include "providers/gemini.h"
+#include "providers/json_text.h"
 
 namespace weir::providers {
 namespace {
@@ -121,7 +122,7 @@ Result<void> VertexCodec::gemini(const Attempt& attempt, const Named& model, Enc
   const std::string tier =
       tiered ? "X-Vertex-AI-LLM-Shared-Request-Type: " + neutral.service_tier + "\r\n" : std::string();
   address(model, method, events, tier, out);
-  out.body.push_back(out.keep(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  out.body.push_back(out.keep(json_text(json)));
   return refusals.finish("Gemini", out);
 }
 
@@ -132,7 +133,7 @@ Result<void> VertexCodec::count(const Attempt& attempt, const Named& model, Enco
   Json json = encode_gemini(**request, gemini_model(model.model, true), {}, refusals);
   for (const char* unknown : {"toolConfig", "labels", "safetySettings", "cachedContent"}) json.erase(unknown);
   address(model, "countTokens", false, "", out);
-  out.body.push_back(out.keep(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  out.body.push_back(out.keep(json_text(json)));
   return refusals.finish("Gemini", out);
 }
 

@@ -86,8 +86,9 @@ void expand_value(Node& node, const std::string& path, Expansion& expansion) {
     // As in a shell, ":-" also stands in for a variable that is set to nothing.
     if (reference->has_default && (!value || value->empty())) value = std::string(reference->fallback);
     if (!value) {
-      report.mistake(node.mark, path,
-                     "environment variable " + name + " is not set; export it, or write ${" + name + ":-default}");
+      std::string why = "environment variable ";
+      why.append(name).append(" is not set; export it, or write ${").append(name).append(":-default}");
+      report.mistake(node.mark, path, std::move(why));
       node.unusable = true;
     } else if (out.size() + value->size() > kValueBytesMax || value->size() > expansion.bytes_left) {
       report.mistake(node.mark, path, "environment variable " + name + " is longer than a value may be");

@@ -47,10 +47,13 @@ void read_limits(const Cursor& cursor, ServerLimits& limits) {
   map.integer("connections", limits.connections_max, 1, 10'000'000);
   map.size("response", limits.response_bytes_max, kKiB, 4 * kGiB);
   map.size("pipelined", limits.pipelined_bytes_max, kKiB, 64 * kMiB);
+  map.size("inline", limits.inline_bytes_max, 0, 4 * kGiB);
+  map.size("linger", limits.linger_bytes_max, 0, 1024 * kGiB);
   map.duration("idle_timeout", limits.idle_timeout, kTimeoutMin, kTimeoutMax);
   map.duration("header_timeout", limits.header_timeout, kTimeoutMin, kTimeoutMax);
   map.duration("body_timeout", limits.body_timeout, kTimeoutMin, kTimeoutMax);
   map.duration("write_timeout", limits.write_timeout, kTimeoutMin, kTimeoutMax);
+  map.duration("linger_timeout", limits.linger_timeout, kTimeoutMin, kTimeoutMax);
   map.finish();
 }
 
@@ -95,6 +98,7 @@ void read_server(const Cursor& cursor, Reading& reading) {
   MapReader map(cursor);
   if (const auto listen = map.get("listen")) read_listen(*listen, server.listen_host, server.listen_port);
   read_threads(map, server.threads);
+  map.integer("workers", server.workers, 1, 64);
   map.duration("drain_timeout", server.drain_timeout, milliseconds(0), kTimeoutMax);
   if (const auto tls_cursor = map.get("tls")) {
     TlsConfig tls;

@@ -161,7 +161,6 @@ void fill(const ModelSpec& spec, DecoderWeights& weights, Maker& make) {
   }
   weights.norm = make.vector(spec.hidden, 1.0F);
   weights.lm_head = spec.tied_embeddings ? weights.embedding : make.matrix(spec.vocab, spec.hidden);
-  weights.inverse_frequency = rope_frequencies(spec);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace weir::engine {
 struct SamplingParams {
   float temperature = 1.0F;         // ≥ 0; 0 is greedy, ties to the lowest id
   int32_t top_k = 0;                // 0: off
-  float top_p = 1.0F;               // (0, 1]
+  float top_p = 1.0F;               // [0, 1]; 0: the most likely token alone
   float min_p = 0.0F;               // [0, 1]
   float presence_penalty = 0.0F;    // subtracted once from every token already generated
   float frequency_penalty = 0.0F;   // subtracted times the count of every token already generated

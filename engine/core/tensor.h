@@ -29,4 +29,14 @@ struct Tensor {
   explicit operator bool() const { return data != nullptr; }
 };
 
+/// Rows [first, first + rows) of a matrix, in place. REQUIRES: they lie in it, and it is not in the panels of i8.
+inline Tensor rows_of(const Tensor& matrix, int64_t first, int64_t rows) {
+  if (!matrix) return {};
+  Tensor part = matrix;
+  part.data = static_cast<const uint8_t*>(matrix.data) + first * matrix.cols * element_bytes(matrix.dtype);
+  part.rows = rows;
+  if (matrix.scales != nullptr) part.scales = matrix.scales + first;
+  return part;
+}
+
 }  // namespace weir::engine

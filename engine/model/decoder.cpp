@@ -43,7 +43,14 @@ Input norm(DecoderPass& pass, const std::vector<float>& x, const float* weight, 
   return input;
 }
 
-/// h += O · attention(rope(Q x), rope(K x), V x),  x = norm(h)
+/// x = norm(x) head by head, where the model has it.
+void norm_heads(DecoderPass& pass, const float* weight, std::vector<float>& x, int64_t heads) {
+  if (weight == nullptr) return;
+  pass.ops.rms_norm(pass.pool, {x.data(), weight, x.data(), pass.tokens * heads, pass.spec.head_dim,
+                                pass.spec.rms_epsilon, QuantizedRows{}});
+}
+
+/// h += O · attention(rope(norm(Q x)), rope(norm(K x)), V x),  x = norm(h)
 void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index) {
   DecoderScratch& s = pass.scratch;
   const ModelSpec& spec = pass.spec;
@@ -53,12 +60,17 @@ void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index
   project(
       pass, x, tokens,
       {{layer.q, layer.q_bias, s.q.data()}, {layer.k, layer.k_bias, s.k.data()}, {layer.v, layer.v_bias, s.v.data()}});
-  pass.ops.rope(pass.pool, {s.q.data(), s.cosines.data(), s.sines.data(), tokens, spec.heads, spec.head_dim});
-  pass.ops.rope(pass.pool, {s.k.data(), s.cosines.data(), s.sines.data(), tokens, spec.kv_heads, spec.head_dim});
+  norm_heads(pass, layer.q_norm, s.q, spec.heads);
+  norm_heads(pass, layer.k_norm, s.k, spec.kv_heads);
+  pass.ops.rope(pass.pool,
+                {s.q.data(), s.cosines.data(), s.sines.data(), tokens, spec.heads, spec.head_dim, spec.rope.width});
+  pass.ops.rope(pass.pool,
+                {s.k.data(), s.cosines.data(), s.sines.data(), tokens, spec.kv_heads, spec.head_dim, spec.rope.width});
   pass.ops.store_kv(pass.pool, {s.k.data(), s.v.data(), pass.slots, kv, pass.layout, tokens});
   const float scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
-  pass.ops.attention(pass.pool, {s.q.data(), kv, s.attended.data(), pass.row_of_token, pass.attends, pass.block_table,
-                                 pass.block_table_begin, pass.layout, tokens, spec.heads, scale});
+  pass.ops.attention(pass.pool,
+                     {s.q.data(), kv, s.attended.data(), pass.row_of_token, pass.attends, pass.block_table,
+                      pass.block_table_begin, pass.layout, tokens, spec.heads, scale, spec.window_of(index)});
   const Input attended{s.attended.data(), rows_for(pass, layer.o)};
   if (attended.quantized.values != nullptr) {
     pass.ops.quantize_rows(pass.pool, {attended.x, attended.quantized, tokens, spec.q_width()});
@@ -83,27 +95,37 @@ void grow(std::vector<T>& buffer, int64_t size) {
   if (buffer.size() < static_cast<size_t>(size)) buffer.resize(static_cast<size_t>(size));
 }
 
-DecoderLayer bind_layer(const ModelSpec& spec, WeightStore& store, const std::string& prefix) {
-  const auto bias = [&](bool present, const char* name, int64_t size) {
-    return present ? store.vector(prefix + name, size) : nullptr;
-  };
-  DecoderLayer layer;
-  layer.input_norm = store.vector(prefix + "input_layernorm.weight", spec.hidden);
+const float* bias(WeightStore& store, bool present, const std::string& name, int64_t size) {
+  return present ? store.vector(name, size) : nullptr;
+}
+
+void bind_projections(const ModelSpec& spec, WeightStore& store, const std::string& prefix, DecoderLayer& layer) {
   layer.q = store.matrix(prefix + "self_attn.q_proj.weight", spec.q_width(), spec.hidden);
   layer.k = store.matrix(prefix + "self_attn.k_proj.weight", spec.kv_width(), spec.hidden);
   layer.v = store.matrix(prefix + "self_attn.v_proj.weight", spec.kv_width(), spec.hidden);
-  layer.o = store.matrix(prefix + "self_attn.o_proj.weight", spec.hidden, spec.q_width());
-  layer.q_bias = bias(spec.qkv_bias, "self_attn.q_proj.bias", spec.q_width());
-  layer.k_bias = bias(spec.qkv_bias, "self_attn.k_proj.bias", spec.kv_width());
-  layer.v_bias = bias(spec.qkv_bias, "self_attn.v_proj.bias", spec.kv_width());
-  layer.o_bias = bias(spec.o_bias, "self_attn.o_proj.bias", spec.hidden);
-  layer.attention_norm = store.vector(prefix + "post_attention_layernorm.weight", spec.hidden);
+  layer.q_bias = bias(store, spec.qkv_bias, prefix + "self_attn.q_proj.bias", spec.q_width());
+  layer.k_bias = bias(store, spec.qkv_bias, prefix + "self_attn.k_proj.bias", spec.kv_width());
+  layer.v_bias = bias(store, spec.qkv_bias, prefix + "self_attn.v_proj.bias", spec.kv_width());
   layer.gate = store.matrix(prefix + "mlp.gate_proj.weight", spec.intermediate, spec.hidden);
   layer.up = store.matrix(prefix + "mlp.up_proj.weight", spec.intermediate, spec.hidden);
+  layer.gate_bias = bias(store, spec.mlp_bias, prefix + "mlp.gate_proj.bias", spec.intermediate);
+  layer.up_bias = bias(store, spec.mlp_bias, prefix + "mlp.up_proj.bias", spec.intermediate);
+}
+
+DecoderLayer bind_layer(const ModelSpec& spec, WeightStore& store, const std::string& prefix,
+                        BindProjections projections) {
+  DecoderLayer layer;
+  projections(spec, store, prefix, layer);
+  layer.input_norm = store.vector(prefix + "input_layernorm.weight", spec.hidden);
+  if (spec.qk_norm) {
+    layer.q_norm = store.vector(prefix + "self_attn.q_norm.weight", spec.head_dim);
+    layer.k_norm = store.vector(prefix + "self_attn.k_norm.weight", spec.head_dim);
+  }
+  layer.o = store.matrix(prefix + "self_attn.o_proj.weight", spec.hidden, spec.q_width());
+  layer.o_bias = bias(store, spec.o_bias, prefix + "self_attn.o_proj.bias", spec.hidden);
+  layer.attention_norm = store.vector(prefix + "post_attention_layernorm.weight", spec.hidden);
   layer.down = store.matrix(prefix + "mlp.down_proj.weight", spec.hidden, spec.intermediate);
-  layer.gate_bias = bias(spec.mlp_bias, "mlp.gate_proj.bias", spec.intermediate);
-  layer.up_bias = bias(spec.mlp_bias, "mlp.up_proj.bias", spec.intermediate);
-  layer.down_bias = bias(spec.mlp_bias, "mlp.down_proj.bias", spec.hidden);
+  layer.down_bias = bias(store, spec.mlp_bias, prefix + "mlp.down_proj.bias", spec.hidden);
   return layer;
 }
 
@@ -118,8 +140,8 @@ void DecoderScratch::reserve(const ModelSpec& spec, int64_t tokens, int64_t samp
   grow(v, tokens * spec.kv_width());
   grow(gate, tokens * spec.intermediate);
   grow(up, tokens * spec.intermediate);
-  grow(cosines, tokens * spec.head_dim / 2);
-  grow(sines, tokens * spec.head_dim / 2);
+  grow(cosines, tokens * spec.rope.width / 2);
+  grow(sines, tokens * spec.rope.width / 2);
   grow(last, samples * spec.hidden);
   grow(logits, samples * spec.vocab);
   const int64_t widest = std::max({spec.hidden, spec.q_width(), spec.intermediate});
@@ -135,8 +157,8 @@ void decoder_forward(const DecoderWeights& weights, DecoderPass& pass) {
   DecoderScratch& s = pass.scratch;
   s.reserve(pass.spec, pass.tokens, pass.samples);
   pass.ops.gather_rows(pass.pool, {weights.embedding, pass.token_ids, s.hidden.data(), pass.tokens});
-  pass.ops.rope_table(pass.pool, {pass.positions, weights.inverse_frequency.data(), s.cosines.data(), s.sines.data(),
-                                  pass.tokens, pass.spec.head_dim / 2});
+  pass.ops.rope_table(pass.pool, {pass.positions, pass.rope.inverse.data(), s.cosines.data(), s.sines.data(),
+                                  pass.tokens, pass.spec.rope.width / 2, pass.rope.attention_factor});
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     attention_block(weights.layers[i], pass, static_cast<int64_t>(i));
     mlp_block(weights.layers[i], pass);
@@ -149,10 +171,14 @@ void decoder_forward(const DecoderWeights& weights, DecoderPass& pass) {
 }
 
 Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store) {
+  return bind_decoder(spec, store, bind_projections);
+}
+
+Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store, BindProjections projections) {
   DecoderWeights weights;
   weights.embedding = store.matrix("model.embed_tokens.weight", spec.vocab, spec.hidden);
   for (int64_t i = 0; i < spec.layers; ++i) {
-    weights.layers.push_back(bind_layer(spec, store, "model.layers." + std::to_string(i) + "."));
+    weights.layers.push_back(bind_layer(spec, store, "model.layers." + std::to_string(i) + ".", projections));
   }
   weights.norm = store.vector("model.norm.weight", spec.hidden);
   if (spec.tied_embeddings) {
@@ -161,7 +187,6 @@ Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store) {
   } else {
     weights.lm_head = store.matrix("lm_head.weight", spec.vocab, spec.hidden);
   }
-  weights.inverse_frequency = rope_frequencies(spec);
   auto memory = store.finish();
   if (!memory.ok()) return memory.error();
   weights.memory = *std::move(memory);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/base/result.h"
@@ -23,6 +24,8 @@ struct DecoderLayer {
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
   const float* o_bias = nullptr;
+  const float* q_norm = nullptr;  // [head_dim], or null, as k_norm
+  const float* k_norm = nullptr;
   const float* attention_norm = nullptr;  // [hidden], before the MLP
   Tensor gate, up, down;                  // [intermediate, hidden] twice, [hidden, intermediate]
   const float* gate_bias = nullptr;
@@ -35,7 +38,6 @@ struct DecoderWeights {
   std::vector<DecoderLayer> layers;
   const float* norm = nullptr;           // [hidden]
   Tensor lm_head;                        // [vocab, hidden]; the embedding where they are tied
-  std::vector<float> inverse_frequency;  // [head_dim / 2]
   std::shared_ptr<WeightMemory> memory;  // what the tensors above point into, with `packed`
   std::vector<PackedWeight> packed;      // the matrices of a quantized model
   uint64_t bytes = 0;                    // of all tensors, as kept
@@ -48,7 +50,7 @@ struct DecoderScratch {
   std::vector<float> q, attended;     // [tokens, heads, head_dim]
   std::vector<float> k, v;            // [tokens, kv_heads, head_dim]
   std::vector<float> gate, up;        // [tokens, intermediate]
-  std::vector<float> cosines, sines;  // [tokens, head_dim / 2]
+  std::vector<float> cosines, sines;  // [tokens, width of the rotary embedding / 2]
   std::vector<float> last;            // [samples, hidden]
   std::vector<float> logits;          // [samples, vocab]
   std::vector<uint8_t> quantized;     // [tokens, stride of the widest] input of the 8-bit product under way
@@ -77,10 +79,17 @@ struct DecoderPass {
   float* kv = nullptr;                     // [layers] of what ops/attention.h describes
   KvLayout layout;
   int64_t layer_floats = 0;  // from one layer's KV to the next's
+  const RopeFrequencies& rope;
 };
+
+/// Takes q, k, v, gate and up, with their biases, of the layer whose names begin with `prefix`.
+using BindProjections = void (*)(const ModelSpec& spec, WeightStore& store, const std::string& prefix,
+                                 DecoderLayer& layer);
 
 /// Takes the tensors under transformers' names ("model.layers.0.self_attn.q_proj.weight", …), biases as the spec says.
 Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store);
+/// The same for a family that keeps the projections in its own way.
+Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store, BindProjections projections);
 
 /// Writes this step's KV and, for each of sample_tokens, logits to scratch.logits.
 void decoder_forward(const DecoderWeights& weights, DecoderPass& pass);

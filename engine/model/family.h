@@ -17,6 +17,7 @@ namespace weir::engine {
 struct ModelFamily {
   std::string_view architecture;  // config.json "architectures"[0]
   std::string_view model_type;    // config.json "model_type"
+  bool partial_rotary = false;    // heads may turn in part: partial_rotary_factor
   /// What config.json says in this family's own way: biases, unsupported options. Mistakes go to fields.fail().
   void (*read_config)(JsonFields& fields, ModelSpec& spec) = nullptr;
   /// Takes every tensor the family has from the store, each checked by name, type and shape.

@@ -29,6 +29,8 @@ class JsonFields {
   bool boolean_or(const char* key, bool otherwise);
   std::string text_or(const char* key, const std::string& otherwise);
 
+  /// Is the key there, be it null?
+  bool has(const char* key) const { return object_.contains(key); }
   /// The value if the key is there and not null.
   const nlohmann::json* find(const char* key) const;
   void fail(const std::string& key, const std::string& what);

@@ -13,10 +13,17 @@
 namespace weir::engine {
 namespace {
 
-/// A shard's name comes from a file that anyone may have written: it must stay inside the folder.
-bool plain_name(std::string_view name) {
+/// A shard's or module's name comes from a file that anyone may have written: it must stay inside the folder.
+bool plain_part(std::string_view name) {
   return !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
          name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
+}
+
+/// A file of the folder, or of a folder in it ("1_Pooling/config.json").
+bool plain_name(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return plain_part(name);
+  return plain_part(name.substr(0, slash)) && plain_part(name.substr(slash + 1));
 }
 
 Error not_found(const std::string& path) {

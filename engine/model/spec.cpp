@@ -1,7 +1,6 @@
 #include "engine/model/spec.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/model/family.h"
 #include "engine/model/json_fields.h"
@@ -85,9 +84,6 @@ void read_shapes(JsonFields& fields, ModelSpec& spec) {
 void read_fixed(JsonFields& fields) {
   const std::string act = fields.text_or("hidden_act", "silu");
   if (act != "silu") fields.fail("hidden_act", "must be 'silu', is " + in_quotes(act));
-  if (fields.number_or("partial_rotary_factor", 0.0, 1.0, 1.0) != 1.0) {
-    fields.fail("partial_rotary_factor", "must be 1");
-  }
   const char* type_key = fields.find("torch_dtype") != nullptr ? "torch_dtype" : "dtype";
   const std::string type = fields.text_or(type_key, "float32");
   if (type != "float32" && type != "float16" && type != "bfloat16") {
@@ -95,45 +91,12 @@ void read_fixed(JsonFields& fields) {
   }
 }
 
-/// `object` is rope_scaling, or the rope_parameters of transformers 5, where rope_theta lives inside as well.
-void read_scaling(JsonFields& fields, const char* key, const nlohmann::json& object, ModelSpec& spec) {
-  JsonFields inner(fields.file(), object, std::string(key) + ".");
-  const std::string type = inner.text_or("rope_type", inner.text_or("type", "default"));
-  RopeScaling& scaling = spec.rope_scaling;
-  if (type == "linear") {
-    scaling.kind = RopeScaling::Kind::linear;
-  } else if (type == "llama3") {
-    scaling.kind = RopeScaling::Kind::llama3;
-  } else if (type != "default") {
-    inner.fail("rope_type", in_quotes(type) + " is not supported; known are default, linear and llama3");
-  }
-  spec.rope_theta = inner.number_or("rope_theta", 1.0, 1e12, spec.rope_theta);
-  if (scaling.kind != RopeScaling::Kind::none) {
-    if (inner.find("factor") == nullptr) inner.fail("factor", "is missing");
-    scaling.factor = inner.number_or("factor", 1.0, 1e6, 1.0);
-  }
-  if (scaling.kind == RopeScaling::Kind::llama3) {
-    scaling.low_freq_factor = inner.number_or("low_freq_factor", 1e-6, 1e6, 1.0);
-    scaling.high_freq_factor = inner.number_or("high_freq_factor", 1e-6, 1e6, 4.0);
-    scaling.original_context_tokens = inner.integer("original_max_position_embeddings", 1, kContextMax);
-    if (!inner.error() && scaling.high_freq_factor <= scaling.low_freq_factor) {
-      inner.fail("high_freq_factor", "must be above low_freq_factor");
-    }
-  }
-  if (inner.error()) fields.adopt(*inner.error());
-}
-
 void read_rope(JsonFields& fields, ModelSpec& spec) {
-  spec.rope_theta = fields.number_or("rope_theta", 1.0, 1e12, 10000.0);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const nlohmann::json* object = fields.find(key);
-    if (object == nullptr) continue;
-    if (!object->is_object()) {
-      fields.fail(key, "must be null or an object");
-    } else {
-      read_scaling(fields, key, *object, spec);
-    }
-    return;
+  spec.rope = read_rope_scaling(fields, spec.head_dim, spec.context_tokens);
+  spec.context_tokens_max = scaled_context_tokens(spec.rope, spec.context_tokens);
+  if (spec.rope.kind == RopeScaling::Kind::yarn) spec.context_tokens = spec.context_tokens_max;
+  if (!spec.family->partial_rotary && spec.rope.width != spec.head_dim) {
+    fields.fail("partial_rotary_factor", "must be 1 for " + spec.architecture);
   }
 }
 
@@ -168,6 +131,7 @@ Result<ModelSpec> read_model_spec(const ModelFiles& files) {
   read_fixed(fields);
   spec.checkpoint = read_checkpoint_format(fields);
   read_rope(fields, spec);
+  if (fields.error()) return *fields.error();
   spec.family->read_config(fields, spec);
   if (fields.error()) return *fields.error();
   return spec;
@@ -186,28 +150,6 @@ Result<std::vector<TokenId>> read_eos_ids(const ModelFiles& files, int64_t vocab
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
-}
-
-std::vector<float> rope_frequencies(const ModelSpec& spec) {
-  const RopeScaling& scaling = spec.rope_scaling;
-  std::vector<float> frequencies(static_cast<size_t>(spec.head_dim / 2));
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(spec.head_dim);
-    double frequency = 1.0 / std::pow(spec.rope_theta, exponent);
-    if (scaling.kind == RopeScaling::Kind::linear) frequency /= scaling.factor;
-    if (scaling.kind == RopeScaling::Kind::llama3) {
-      const auto original = static_cast<double>(scaling.original_context_tokens);
-      const double turns = original * frequency / (2.0 * M_PI);  // rotations over the trained context
-      if (turns < scaling.low_freq_factor) {
-        frequency /= scaling.factor;
-      } else if (turns < scaling.high_freq_factor) {
-        const double smooth = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
-        frequency = (1.0 - smooth) * frequency / scaling.factor + smooth * frequency;
-      }
-    }
-    frequencies[i] = static_cast<float>(frequency);
-  }
-  return frequencies;
 }
 
 }  // namespace weir::engine

@@ -50,10 +50,12 @@ struct AttentionArgs {
   int64_t tokens = 0;
   int64_t heads = 0;   // a multiple of layout.kv_heads
   float scale = 1.0F;  // on q·k: 1/√head_dim
+  int64_t window = 0;  // > 0: a token sees only the last `window` of the entries it attends to, itself included
 };
 
-/// out = softmax(scale · q Kᵀ) V for each token and head. Neighbouring tokens of a row, with the heads that share a
-/// key-value head, read each key once. Keys are taken in runs that begin at fixed positions of the sequence, so that
+/// out = softmax(scale · q Kᵀ) V for each token and head, over all it attends to or the last `window` of it (Beltagy et
+/// al. 2020, https://arxiv.org/abs/2004.05150, sliding window). Neighbouring tokens of a row, with the heads that share
+/// a key-value head, read each key once. Keys are taken in runs that begin at fixed positions of the sequence, so that
 /// the order of every sum depends on the token's position alone. Error against exact arithmetic: ≤ 2e-6 · max|V|.
 void attention_cpu(ThreadPool& pool, const AttentionArgs& args);
 void attention_cpu(ThreadPool& pool, const AttentionArgs& args, Isa isa);  // REQUIRES: the machine has it

@@ -39,7 +39,8 @@ struct Work {
   int64_t queries = 0;
   float* q;  // [head_dim][kQueries], times the scale
   float* out[kQueries];
-  int64_t context[kQueries];
+  int64_t context[kQueries];  // a query sees the keys [first, context)
+  int64_t first[kQueries];
   float max[kQueries];
   float sum[kQueries];
   Segment segments[kRun];
@@ -119,14 +120,17 @@ WEIR_INLINE void scores_of_run(Work& w) {
 }
 
 /// Turns a query's scores into weights, e^(score − max) with nothing for keys it does not see, and gives the factor by
-/// which what it has so far must shrink. Weights of nothing leave every sum as it is, bit for bit.
+/// which what it has so far must shrink. Weights of nothing leave every sum as it is, bit for bit: a run of which it
+/// sees no key changes nothing.
 template <int L>
 WEIR_INLINE float softmax_run(Work& w, int64_t query, int64_t begin, int64_t count) {
   using F = typename simd::Lanes<L>::F;
   float* scores = w.scores[query];
-  const int64_t seen = std::clamp<int64_t>(w.context[query] - begin, 0, count);
+  const int64_t seen_end = std::clamp<int64_t>(w.context[query] - begin, 0, count);
+  const int64_t seen_begin = std::clamp<int64_t>(w.first[query] - begin, 0, seen_end);
   const int64_t end = (count + L - 1) / L * L;
-  for (int64_t j = seen; j < end; ++j) scores[j] = kMasked;
+  for (int64_t j = 0; j < seen_begin; ++j) scores[j] = kMasked;
+  for (int64_t j = seen_end; j < end; ++j) scores[j] = kMasked;
   F s;
   F max = F{} + w.max[query];
   for (int64_t j = 0; j < end; j += L) {
@@ -143,12 +147,7 @@ WEIR_INLINE float softmax_run(Work& w, int64_t query, int64_t begin, int64_t cou
     total += e;
     std::memcpy(scores + j, &e, sizeof e);
   }
-  float shrink = 1.0F;
-  if (begin == 0) {
-    shrink = 0.0F;
-  } else if (top != w.max[query]) {
-    shrink = std::exp(w.max[query] - top);
-  }
+  const float shrink = top == w.max[query] ? 1.0F : std::exp(w.max[query] - top);
   w.sum[query] = w.sum[query] * shrink + simd::sum_lanes<L>(total);
   w.max[query] = top;
   return shrink;
@@ -246,6 +245,13 @@ WEIR_INLINE int64_t gather_run(Work& w, const int32_t* blocks, int64_t kv_head, 
   return taken;
 }
 
+/// The greatest position ≤ `position` at which a run begins.
+WEIR_INLINE int64_t run_begin(const KvLayout& layout, int64_t position) {
+  const int64_t period =
+      layout.block_tokens < kRun ? kRun / layout.block_tokens * layout.block_tokens : layout.block_tokens;
+  return position / period * period;
+}
+
 /// The queries [first, first + w.queries) of a tile, token by token and head by head within a group.
 template <int L>
 WEIR_INLINE void attend(Work& w, const Tile& tile, int64_t kv_head, int64_t first) {
@@ -253,6 +259,7 @@ WEIR_INLINE void attend(Work& w, const Tile& tile, int64_t kv_head, int64_t firs
   const int64_t width = a.layout.head_dim;
   const int64_t group = a.heads / a.layout.kv_heads;
   int64_t longest = 0;
+  int64_t earliest = std::numeric_limits<int64_t>::max();
   for (int64_t i = 0; i < w.queries; ++i) {
     const int64_t token = tile.token + (first + i) / group;
     const int64_t at = (token * a.heads + kv_head * group + (first + i) % group) * width;
@@ -260,13 +267,15 @@ WEIR_INLINE void attend(Work& w, const Tile& tile, int64_t kv_head, int64_t firs
     std::memset(w.out[i], 0, static_cast<size_t>(width) * sizeof(float));
     for (int64_t d = 0; d < width; ++d) w.q[d * kQueries + i] = a.q[at + d] * a.scale;
     w.context[i] = a.attends[token];
+    w.first[i] = a.window > 0 ? std::max<int64_t>(0, w.context[i] - a.window) : 0;
     longest = std::max(longest, w.context[i]);
+    earliest = std::min(earliest, w.first[i]);
     w.max[i] = kMasked;
     w.sum[i] = 0.0F;
   }
   const int32_t* blocks = a.block_table + a.block_table_begin[a.row_of_token[tile.token]];
   float shrink[kQueries];
-  for (int64_t begin = 0; begin < longest;) {
+  for (int64_t begin = run_begin(a.layout, earliest); begin < longest;) {
     const int64_t count = gather_run(w, blocks, kv_head, begin, longest);
     scores_of_run<L>(w);
     for (int64_t i = 0; i < w.queries; ++i) shrink[i] = softmax_run<L>(w, i, begin, count);
@@ -349,7 +358,9 @@ void attention_cpu(ThreadPool& pool, const AttentionArgs& args, [[maybe_unused]]
   const std::vector<Tile> tiles = tiles_of(args);
   // Context lengths differ, so ranges are small and claimed as threads come free; but a range should still be worth it.
   int64_t work = 1;
-  for (int64_t t = 0; t < args.tokens; ++t) work += args.attends[t];
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    work += args.window > 0 ? std::min<int64_t>(args.attends[t], args.window) : args.attends[t];
+  }
   const int64_t items = static_cast<int64_t>(tiles.size()) * args.layout.kv_heads;
   const int64_t per_item = work * args.heads * args.layout.head_dim / std::max<int64_t>(items, 1) + 1;
   const int64_t grain = std::max<int64_t>(1, 512 * 1024 / per_item);

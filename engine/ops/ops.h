@@ -5,8 +5,10 @@
 
 #include <string_view>
 
+#include "engine/ops/activation.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/gather_rows.h"
+#include "engine/ops/layer_norm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/linear_int8.h"
 #include "engine/ops/quantized.h"
@@ -28,13 +30,15 @@ struct Ops {
   void (*store_kv)(ThreadPool&, const StoreKvArgs&) = nullptr;
   void (*attention)(ThreadPool&, const AttentionArgs&) = nullptr;
   void (*silu_mul)(ThreadPool&, const SiluMulArgs&) = nullptr;
+  void (*layer_norm)(ThreadPool&, const LayerNormArgs&) = nullptr;
+  void (*activation)(ThreadPool&, const ActivationArgs&) = nullptr;
 };
 
 /// Every op on the CPU, vectorised for this machine's instruction set.
 inline const Ops& cpu_ops() {
-  static constexpr Ops kCpu{"cpu",        gather_rows_cpu, linear_cpu, linear_int8_cpu, quantize_rows_cpu,
-                            rms_norm_cpu, rope_table_cpu,  rope_cpu,   store_kv_cpu,    attention_cpu,
-                            silu_mul_cpu};
+  static constexpr Ops kCpu{"cpu",        gather_rows_cpu, linear_cpu,    linear_int8_cpu, quantize_rows_cpu,
+                            rms_norm_cpu, rope_table_cpu,  rope_cpu,      store_kv_cpu,    attention_cpu,
+                            silu_mul_cpu, layer_norm_cpu,  activation_cpu};
   return kCpu;
 }
 

@@ -9,7 +9,7 @@ namespace {
 template <int L>
 WEIR_INLINE void token(const RopeArgs& args, int64_t t) {
   using F = typename simd::Lanes<L>::F;
-  const int64_t half = args.head_dim / 2;
+  const int64_t half = args.width / 2;
   const float* cosines = args.cosines + t * half;
   const float* sines = args.sines + t * half;
   F a;
@@ -56,8 +56,8 @@ void rope_table_cpu(ThreadPool& pool, const RopeTableArgs& args) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t i = 0; i < args.half; ++i) {
         const double angle = static_cast<float>(args.positions[t]) * args.inverse_frequency[i];
-        args.cosines[t * args.half + i] = static_cast<float>(std::cos(angle));
-        args.sines[t * args.half + i] = static_cast<float>(std::sin(angle));
+        args.cosines[t * args.half + i] = static_cast<float>(std::cos(angle)) * args.attention_factor;
+        args.sines[t * args.half + i] = static_cast<float>(std::sin(angle)) * args.attention_factor;
       }
     }
   });

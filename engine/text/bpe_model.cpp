@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <functional>
 
 #include "engine/text/unicode.h"
 
@@ -11,13 +10,7 @@ namespace weir::engine::text {
 namespace {
 
 constexpr std::string_view kBlankMark = "\xE2\x96\x81";  // U+2581, SentencePiece's blank
-constexpr uint32_t kNoToken = UINT32_MAX;
-constexpr size_t kShortWord = 24;  // symbols; below this a scan beats a heap
-
-uint32_t hash_of(std::string_view text) {
-  const auto h = std::hash<std::string_view>{}(text);
-  return static_cast<uint32_t>(h ^ h >> 32);
-}
+constexpr size_t kShortWord = 24;                        // symbols; below this a scan beats a heap
 
 /// A word met lately and its tokens. Real text repeats its words; each thread keeps 256 KiB of them, and a new word
 /// takes the place of an old one.
@@ -40,37 +33,6 @@ CachedWord& cached_word(std::string_view word) {
 
 }  // namespace
 
-Vocabulary::Vocabulary(std::string bytes, const std::vector<TokenizerJson::Entry>& entries) : bytes_(std::move(bytes)) {
-  slots_.resize(std::bit_ceil(entries.size() * 2 + 2));
-  TokenId last = -1;
-  for (const auto& entry : entries) last = std::max(last, entry.id);
-  by_id_.resize(static_cast<size_t>(last) + 1, {0, kNoToken});
-  for (const auto& entry : entries) {
-    const std::string_view token = view(entry.token);
-    const uint32_t hash = hash_of(token);
-    slots_[probe(token, hash)] = {hash, entry.id, entry.token};  // a token given twice: the last one counts
-    if (by_id_[entry.id].size == kNoToken) by_id_[entry.id] = entry.token;
-  }
-}
-
-size_t Vocabulary::probe(std::string_view token, uint32_t hash) const {
-  const size_t mask = slots_.size() - 1;
-  size_t at = hash & mask;
-  while (slots_[at].id >= 0 && (slots_[at].hash != hash || view(slots_[at].token) != token)) at = (at + 1) & mask;
-  return at;
-}
-
-std::optional<TokenId> Vocabulary::find(std::string_view token) const {
-  if (slots_.empty()) return std::nullopt;
-  const Slot& slot = slots_[probe(token, hash_of(token))];
-  return slot.id >= 0 ? std::optional(slot.id) : std::nullopt;
-}
-
-std::optional<std::string_view> Vocabulary::text(TokenId id) const {
-  if (id < 0 || id >= id_end() || by_id_[id].size == kNoToken) return std::nullopt;
-  return view(by_id_[id]);
-}
-
 int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int value = 0;
@@ -88,22 +50,14 @@ int byte_of_token(std::string_view token) {
   return value;
 }
 
-BpeModel BpeModel::build(TokenizerJson& file) {
-  const JsonField root(file.rest, "");
-  const JsonField model = root.at("model");
-  if (const auto type = model.find("type"); type && type->text() != "BPE") {
-    type->fail("\"" + type->text().substr(0, 64) + "\" is not supported (known: BPE)");
-  }
-  if (!file.has_vocab) throw LoadFailure{"model.vocab", "must be an object of token to id"};
+std::unique_ptr<BpeModel> BpeModel::build(TokenizerJson& file) {
   if (!file.has_merges) throw LoadFailure{"model.merges", "must be an array"};
-  if (file.vocab.empty()) throw LoadFailure{"model.vocab", "is empty"};
-
-  BpeModel bpe;
-  bpe.vocabulary_ = Vocabulary(std::move(file.vocab_bytes), file.vocab);
-  bpe.read_options(model);
-  bpe.read_merges(file);
+  auto bpe = std::make_unique<BpeModel>();
+  bpe->vocabulary_ = Vocabulary(std::move(file.vocab_bytes), file.vocab);
+  bpe->read_options(JsonField(file.rest, "").at("model"));
+  bpe->read_merges(file);
   static std::atomic<uint64_t> serials{0};
-  bpe.serial_ = ++serials;
+  bpe->serial_ = ++serials;
   return bpe;
 }
 

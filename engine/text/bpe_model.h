@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,48 +13,19 @@
 #include "engine/core/types.h"
 #include "engine/text/flat_map.h"
 #include "engine/text/json_fields.h"
-#include "engine/text/tokenizer_json.h"
+#include "engine/text/vocabulary.h"
 
 namespace weir::engine::text {
 
-/// Tokens by text and by id. Owns the text.
-class Vocabulary {
+class BpeModel final : public TokenModel {
  public:
-  Vocabulary() = default;
-  Vocabulary(std::string bytes, const std::vector<TokenizerJson::Entry>& entries);
-
-  std::optional<TokenId> find(std::string_view token) const;
-  /// The text of an id; nothing for an id that stands for no token.
-  std::optional<std::string_view> text(TokenId id) const;
-  /// One past the largest id.
-  int32_t id_end() const { return static_cast<int32_t>(by_id_.size()); }
-
- private:
-  struct Slot {
-    uint32_t hash = 0;
-    TokenId id = -1;
-    TokenizerJson::Slice token;
-  };
-  size_t probe(std::string_view token, uint32_t hash) const;
-  std::string_view view(TokenizerJson::Slice s) const { return std::string_view(bytes_).substr(s.begin, s.size); }
-
-  std::string bytes_;
-  std::vector<Slot> slots_;                  // open addressing, at most half full
-  std::vector<TokenizerJson::Slice> by_id_;  // size kNoToken: a hole
-};
-
-class BpeModel {
- public:
-  /// Takes the vocabulary out of the file. Throws LoadFailure: not BPE, a merge that names no token, an option
+  /// Takes the vocabulary out of the file. Throws LoadFailure: a merge that names no token, an option
   /// that is not supported.
-  static BpeModel build(TokenizerJson& file);
+  static std::unique_ptr<BpeModel> build(TokenizerJson& file);
 
   /// Appends the tokens of one word. Takes O(n log n) in the length of the word; characters without a token become byte
   /// tokens, the unknown token, or nothing, as the file says. REQUIRES: valid UTF-8 below 2 GiB.
-  void encode(std::string_view word, std::vector<TokenId>& out) const;
-
-  const Vocabulary& vocabulary() const { return vocabulary_; }
-  std::optional<TokenId> unknown() const { return unknown_; }
+  void encode(std::string_view word, std::vector<TokenId>& out) const override;
 
  private:
   struct Merge {
@@ -77,12 +49,10 @@ class BpeModel {
   void merge_short(std::vector<TokenId>& symbols) const;
   void merge_long(std::vector<TokenId>& symbols) const;
 
-  Vocabulary vocabulary_;
   FlatMap64<Merge> merges_;
   std::array<TokenId, 1024> low_ids_{};  // tokens of the code points below 1024 (all letters of byte-level), or -1
   std::array<TokenId, 256> byte_ids_{};  // <0x00> … <0xFF>, or -1
-  std::optional<TokenId> unknown_;
-  std::string prefix_, suffix_;  // continuing_subword_prefix, end_of_word_suffix
+  std::string prefix_, suffix_;          // continuing_subword_prefix, end_of_word_suffix
   bool fuse_unknown_ = false;
   bool byte_fallback_ = false;
   bool ignore_merges_ = false;

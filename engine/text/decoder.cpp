@@ -37,6 +37,25 @@ std::string bytes_of_letters(std::string_view token) {
   return bytes;
 }
 
+/// A WordPiece token in a text: a blank before it, or without its prefix joined to what was; then, a token at a time,
+/// English without the blanks that splitting put in.
+std::string piece_text(std::string_view token, std::string_view prefix, bool first, bool cleans_up) {
+  std::string text(token);
+  if (!first) {
+    if (text.starts_with(prefix)) {
+      text.erase(0, prefix.size());
+    } else {
+      text.insert(0, " ");
+    }
+  }
+  if (!cleans_up) return text;
+  constexpr std::pair<std::string_view, std::string_view> kClean[] = {
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kClean) replace_all(text, from, to);
+  return text;
+}
+
 }  // namespace
 
 std::string_view strip_text(const StripRule& rule, std::string_view text) {
@@ -77,6 +96,13 @@ void DecodeRules::add(const JsonField& field, int depth) {
     if (const auto scheme = field.find("prepend_scheme")) step.metaspace_drops_first = scheme->text() != "never";
     first_differs_ = first_differs_ || step.metaspace_drops_first;
     token_steps_.push_back(std::move(step));
+  } else if (type == "WordPiece") {
+    before_bytes();
+    TokenStep step;
+    step.word_prefix = field.find("prefix") ? field.at("prefix").text() : "##";
+    step.cleans_up = field.boolean_or("cleanup", true);
+    first_differs_ = true;
+    token_steps_.push_back(std::move(step));
   } else if (type == "ByteLevel") {
     before_bytes();
     bytes_ = Bytes::letters;
@@ -96,7 +122,8 @@ void DecodeRules::add(const JsonField& field, int depth) {
     }
   } else {
     type_field.fail("\"" + type.substr(0, 64) +
-                    "\" is not supported (known: Sequence, Replace, Metaspace, ByteLevel, ByteFallback, Fuse, Strip)");
+                    "\" is not supported (known: Sequence, Replace, Metaspace, ByteLevel, ByteFallback, Fuse, Strip, "
+                    "WordPiece)");
   }
 }
 
@@ -113,6 +140,8 @@ std::string DecodeRules::token_bytes(std::string_view token, bool first) const {
       (void)step.replace->apply(text);  // a pattern that gives up on one token leaves it as it is
     } else if (step.strip) {
       text = std::string(strip_text(*step.strip, text));
+    } else if (step.word_prefix) {
+      text = piece_text(text, *step.word_prefix, first, step.cleans_up);
     } else {
       replace_all(text, step.metaspace, first && step.metaspace_drops_first ? "" : " ");
     }

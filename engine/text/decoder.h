@@ -47,10 +47,12 @@ class DecodeRules {
 
  private:
   struct TokenStep {
-    std::unique_ptr<NormalizerStep> replace;  // one of these three
+    std::unique_ptr<NormalizerStep> replace;  // one of these four
     std::optional<StripRule> strip;
     std::string metaspace;
     bool metaspace_drops_first = false;
+    std::optional<std::string> word_prefix;  // WordPiece's "##"
+    bool cleans_up = false;
   };
   void add(const JsonField& field, int depth);
   void add_replace(const JsonField& field);

@@ -42,6 +42,11 @@ class JsonField {
     if (!value_->is_array()) fail("must be an array");
     return value_->size();
   }
+  /// An element of an array that may be shorter.
+  JsonField item_at(size_t i) const {
+    if (i >= size()) fail("must have at least " + std::to_string(i + 1) + " elements");
+    return item(i);
+  }
   JsonField item(size_t i) const { return {(*value_)[i], path_ + "[" + std::to_string(i) + "]"}; }
 
   std::string text() const {

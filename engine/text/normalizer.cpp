@@ -184,6 +184,56 @@ class StripAccents final : public NormalizerStep {
   }
 };
 
+/// Without accents: decomposed, and its nonspacing marks left out.
+class StripNonspacing final : public NormalizerStep {
+ public:
+  Result<void> apply(std::string& text) const override {
+    if (auto done = decompose_.apply(text); !done.ok()) return done;
+    std::string out;
+    out.reserve(text.size());
+    for (size_t at = 0; at < text.size();) {
+      const CodePoint point = code_point_at(text, at);
+      if (!is_nonspacing_mark(point.value)) out.append(text, at, point.bytes);
+      at += point.bytes;
+    }
+    text = std::move(out);
+    return {};
+  }
+
+ private:
+  UnicodeForm decompose_{false, false};
+};
+
+/// BERT's cleaning: control characters and U+FFFD go, white space becomes a blank, and blanks are put around every
+/// ideograph (the released tokenization.py, BasicTokenizer._clean_text and _tokenize_chinese_chars).
+class CleanText final : public NormalizerStep {
+ public:
+  CleanText(bool clean, bool part_ideographs) : clean_(clean), part_ideographs_(part_ideographs) {}
+  Result<void> apply(std::string& text) const override {
+    std::string out;
+    out.reserve(text.size());
+    for (size_t at = 0; at < text.size();) {
+      const CodePoint point = code_point_at(text, at);
+      const char32_t c = point.value;
+      const bool goes = clean_ && (c == 0xFFFD || is_control(c));
+      if (clean_ && !goes && is_white_space(c)) {
+        out.push_back(' ');
+      } else if (!goes) {
+        const bool part = part_ideographs_ && is_ideograph(c);
+        if (part) out.push_back(' ');
+        out.append(text, at, point.bytes);
+        if (part) out.push_back(' ');
+      }
+      at += point.bytes;
+    }
+    text = std::move(out);
+    return {};
+  }
+
+ private:
+  bool clean_, part_ideographs_;
+};
+
 }  // namespace
 
 std::unique_ptr<NormalizerStep> make_replace(const JsonField& field) {
@@ -219,10 +269,16 @@ void Normalizer::add(const JsonField& field, int depth) {
         std::make_unique<Strip>(field.boolean_or("strip_left", true), field.boolean_or("strip_right", true)));
   } else if (type == "StripAccents") {
     steps_.push_back(std::make_unique<StripAccents>());
+  } else if (type == "BertNormalizer") {
+    const bool lowercase = field.boolean_or("lowercase", true);
+    steps_.push_back(std::make_unique<CleanText>(field.boolean_or("clean_text", true),
+                                                 field.boolean_or("handle_chinese_chars", true)));
+    if (field.boolean_or("strip_accents", lowercase)) steps_.push_back(std::make_unique<StripNonspacing>());
+    if (lowercase) steps_.push_back(std::make_unique<Lowercase>());
   } else {
     field.at("type").fail("\"" + type.substr(0, 64) +
                           "\" is not supported (known: Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, "
-                          "Strip, StripAccents)");
+                          "Strip, StripAccents, BertNormalizer)");
   }
 }
 

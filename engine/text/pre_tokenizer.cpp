@@ -277,10 +277,13 @@ void PreTokenizer::add(const JsonField& field, int depth) {
     steps_.push_back(std::make_unique<Split>(find_regex(kWhitespacePattern, field.path()), Behavior::removed, true));
   } else if (type == "WhitespaceSplit") {
     steps_.push_back(std::make_unique<Split>(find_characters(is_white_space), Behavior::removed, false));
+  } else if (type == "BertPreTokenizer") {
+    steps_.push_back(std::make_unique<Split>(find_characters(is_white_space), Behavior::removed, false));
+    steps_.push_back(std::make_unique<Split>(find_characters(is_punctuation), Behavior::isolated, false));
   } else {
     field.at("type").fail("\"" + type.substr(0, 64) +
                           "\" is not supported (known: Sequence, Split, ByteLevel, Metaspace, Digits, Punctuation, "
-                          "Whitespace, WhitespaceSplit)");
+                          "Whitespace, WhitespaceSplit, BertPreTokenizer)");
   }
 }
 

@@ -107,7 +107,7 @@ Result<void> Tokenizer::Impl::encode_text(std::string_view piece, bool at_start,
     words.words = {{0, static_cast<uint32_t>(words.text.size())}};
     words.at_start = at_start && part.begin == 0;
     if (auto done = pre_tokenizer.apply(words); !done.ok()) return done;
-    for (size_t i = 0; i < words.words.size(); ++i) model.encode(words.word(i), out);
+    for (size_t i = 0; i < words.words.size(); ++i) model->encode(words.word(i), out);
   }
   return {};
 }
@@ -122,12 +122,12 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
 
 std::optional<TokenId> Tokenizer::Impl::find(std::string_view token) const {
   if (const auto* known = added.find(token)) return known->id;
-  return model.vocabulary().find(token);
+  return model->vocabulary().find(token);
 }
 
 std::optional<std::string_view> Tokenizer::Impl::token_text(TokenId id) const {
   if (const auto* known = added.find(id)) return known->content;
-  return model.vocabulary().text(id);
+  return model->vocabulary().text(id);
 }
 
 std::string_view Tokenizer::token_bytes(TokenId id) const {

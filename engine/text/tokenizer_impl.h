@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "engine/text/added_tokens.h"
-#include "engine/text/bpe_model.h"
 #include "engine/text/decoder.h"
 #include "engine/text/normalizer.h"
 #include "engine/text/pre_tokenizer.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/vocabulary.h"
 
 namespace weir::engine {
 
@@ -25,7 +25,7 @@ struct Tokenizer::Impl {
 
   text::Normalizer normalizer;
   text::PreTokenizer pre_tokenizer;
-  text::BpeModel model;
+  std::unique_ptr<const text::TokenModel> model;
   text::AddedTokens added;
   text::DecodeTable decode;
   std::vector<TokenId> before, after;  // the post-processor's tokens around a text

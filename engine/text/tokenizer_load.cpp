@@ -3,6 +3,7 @@
 #include <charconv>
 #include <unordered_set>
 
+#include "engine/text/bpe_model.h"
 #include "engine/text/json_fields.h"
 #include "engine/text/tokenizer_impl.h"
 #include "engine/text/tokenizer_json.h"
@@ -49,7 +50,7 @@ std::unique_ptr<Tokenizer::Impl> Tokenizer::Impl::build(const TokenizerFiles& fi
   const nlohmann::json map = read_beside(files.special_tokens_map_json, "special_tokens_map.json");
   const nlohmann::json generation = read_beside(files.generation_config_json, "generation_config.json");
 
-  impl->model = text::BpeModel::build(file);
+  impl->model = text::TokenModel::build(file);
   const JsonField root(file.rest, "");
   if (const auto field = root.find("normalizer")) impl->normalizer = text::Normalizer::parse(*field);
   if (const auto field = root.find("pre_tokenizer")) impl->pre_tokenizer = text::PreTokenizer::parse(*field);
@@ -65,7 +66,7 @@ void Tokenizer::Impl::read_added(const JsonField& root, const nlohmann::json& co
   std::vector<AddedToken> tokens;
   std::unordered_set<std::string> contents;
   std::unordered_set<TokenId> ids;
-  const text::Vocabulary& vocabulary = model.vocabulary();
+  const text::Vocabulary& vocabulary = model->vocabulary();
   id_end = vocabulary.id_end();
   const auto put = [&](AddedToken token) {
     id_end = std::max(id_end, token.id + 1);
@@ -126,8 +127,19 @@ void Tokenizer::Impl::read_post_processor(const JsonField& field, int depth) {
     for (size_t i = 0; i < list.size(); ++i) read_post_processor(list.item(i), depth + 1);
   } else if (name == "TemplateProcessing") {
     read_template(field);
+  } else if (name == "BertProcessing") {
+    const auto id_of = [&](const char* key) {
+      const JsonField id = field.at(key).item_at(1);
+      const auto value = static_cast<TokenId>(id.whole(text::kTokenIdMax));
+      if (!token_text(value)) id.fail(std::to_string(value) + " stands for no token");
+      return value;
+    };
+    before.insert(before.begin(), id_of("cls"));
+    after.push_back(id_of("sep"));
   } else if (name != "ByteLevel") {  // ByteLevel only trims offsets, which nobody here asks for
-    type.fail("\"" + name.substr(0, 64) + "\" is not supported (known: Sequence, TemplateProcessing, ByteLevel)");
+    type.fail("\"" + name.substr(0, 64) +
+              "\" is not supported (known: Sequence, TemplateProcessing, BertProcessing, "
+              "ByteLevel)");
   }
 }
 
@@ -174,8 +186,8 @@ void Tokenizer::Impl::read_named(const nlohmann::json& config, const nlohmann::j
   read("eos_token", eos);
   read("pad_token", pad);
   read("unk_token", unk);
-  if (!unk.id && model.unknown()) {
-    unk.id = model.unknown();
+  if (!unk.id && model->unknown()) {
+    unk.id = model->unknown();
     unk.token = std::string(token_text(*unk.id).value_or(""));
   }
 }
@@ -211,7 +223,7 @@ void Tokenizer::Impl::build_decode_table(const JsonField& root) {
   if (decode.rules.first_differs()) decode.names.resize(static_cast<size_t>(id_end));
   for (TokenId id = 0; id < id_end; ++id) {
     const AddedToken* known = added.find(id);
-    const auto token = known ? std::optional<std::string_view>(known->spelling) : model.vocabulary().text(id);
+    const auto token = known ? std::optional<std::string_view>(known->spelling) : model->vocabulary().text(id);
     if (!token) continue;
     const std::string bytes = decode.rules.token_bytes(*token, false);
     auto& entry = decode.entries[id];

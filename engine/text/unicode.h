@@ -47,6 +47,12 @@ bool is_number(char32_t c);
 bool is_punctuation(char32_t c);
 /// General categories Mn, Mc, Me.
 bool is_mark(char32_t c);
+/// General category Mn.
+bool is_nonspacing_mark(char32_t c);
+/// General categories Cc, Cf and Co, as BERT's cleaning takes them: tab, line feed and carriage return are none.
+bool is_control(char32_t c);
+/// In one of the blocks of ideographs that BERT cuts into single characters.
+bool is_ideograph(char32_t c);
 /// A character of a word: letters, marks, decimal and letter numbers, connectors, joiners (UTS #18, annex C).
 bool is_word(char32_t c);
 

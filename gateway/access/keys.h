@@ -23,7 +23,7 @@ class Limits;
 /// One client key of one config.
 struct Key {
   const config::KeyConfig* config = nullptr;  // lives as long as the table
-  Limiter* limiter = nullptr;                 // never null; lives as long as Limits
+  std::shared_ptr<Limiter> limiter;           // never null
   Budget* budget = nullptr;                   // null: the key has none; lives as long as Budgets
   uint64_t cache_salt = 0;                    // what an engine keeps of one tenant's prompts serves that tenant alone
 

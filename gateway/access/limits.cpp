@@ -216,12 +216,31 @@ int64_t Limiter::in_flight() const {
   return in_flight_;
 }
 
-Limiter& Limits::find(std::string_view what, std::string_view name) {
+bool Limiter::idle(TimePoint now) const {
+  const std::lock_guard lock(mutex_);
+  return in_flight_ == 0 && (current_second_ < 0 || second_of(now) - current_second_ > kWindowSeconds);
+}
+
+std::shared_ptr<Limiter> Limits::find(std::string_view what, std::string_view name, TimePoint at) {
   std::string full = std::string(what) + std::string(name);
   const std::lock_guard lock(mutex_);
-  auto& limiter = by_name_[full];
-  if (!limiter) limiter = std::make_unique<Limiter>(std::move(full));
-  return *limiter;
+  if (const auto found = by_name_.find(full); found != by_name_.end()) return found->second;
+  if (by_name_.size() >= sweep_at_) forget_idle(at);
+  auto made = std::make_shared<Limiter>(full);
+  by_name_.emplace(std::move(full), made);
+  return made;
+}
+
+/// With the lock held, under which alone a limiter is handed out: one that only the table holds stays so.
+void Limits::forget_idle(TimePoint at) {
+  constexpr size_t kSweepAtMin = 64;
+  std::erase_if(by_name_, [&](const auto& entry) { return entry.second.use_count() == 1 && entry.second->idle(at); });
+  sweep_at_ = std::max(kSweepAtMin, 2 * by_name_.size());
+}
+
+size_t Limits::size() const {
+  const std::lock_guard lock(mutex_);
+  return by_name_.size();
 }
 
 }  // namespace weir::gateway

@@ -1,8 +1,8 @@
 // Requests and tokens a minute, and requests in flight: for a client key, and for an account at a provider. One Limiter
-// a name, shared by all cores behind one small mutex; it lives as long as the process, so a reload changes the limits
-// and keeps the counts. The window slides: whatever 60 s one looks at, no more than the limit was admitted in it
-// (counts are kept a second each, for 61 s). Tokens are reserved as an estimate at admission and corrected at
-// settlement.
+// a name, shared by all cores behind one small mutex; it lives as long as a config names it, and until its minute is
+// over, so a reload changes the limits and keeps the counts. The window slides: whatever 60 s one looks at, no more
+// than the limit was admitted in it (counts are kept a second each, for 61 s). Tokens are reserved as an estimate at
+// admission and corrected at settlement.
 #pragma once
 
 #include <array>
@@ -76,6 +76,8 @@ class Limiter {
 
   LimitView view(const config::RateLimits& limits, TimePoint now);
   int64_t in_flight() const;
+  /// Nothing is in flight, and nothing that was counted could refuse a request any more.
+  bool idle(TimePoint now) const;
   const std::string& name() const { return name_; }
 
  private:
@@ -101,16 +103,22 @@ class Limiter {
   std::array<Bucket, kBuckets> buckets_{};
 };
 
-/// Every limiter there ever was, by name; they are never removed (a few hundred bytes a configured name).
+/// The limiters, by name. Who holds one keeps it, across reloads; one that nobody holds is forgotten, but not before
+/// its minute is over, so that a key which leaves the config and comes back finds what it has used. There are never
+/// more than twice as many as are held or still count, and 64. Any thread.
 class Limits {
  public:
-  Limiter& key(std::string_view name) { return find("key ", name); }
-  Limiter& account(std::string_view name) { return find("account ", name); }
+  std::shared_ptr<Limiter> key(std::string_view name, TimePoint at = now()) { return find("key ", name, at); }
+  std::shared_ptr<Limiter> account(std::string_view name, TimePoint at = now()) { return find("account ", name, at); }
+  size_t size() const;
 
  private:
-  Limiter& find(std::string_view what, std::string_view name);
-  std::mutex mutex_;
-  std::unordered_map<std::string, std::unique_ptr<Limiter>> by_name_;
+  std::shared_ptr<Limiter> find(std::string_view what, std::string_view name, TimePoint at);
+  void forget_idle(TimePoint at);
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Limiter>> by_name_;
+  size_t sweep_at_ = 64;  // of how many the idle ones are looked for
 };
 
 }  // namespace weir::gateway

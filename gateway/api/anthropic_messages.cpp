@@ -60,13 +60,14 @@ Json citation_json(const ChatEvent& event) {
   const auto nested = in.is_object() ? in.find("url_citation") : in.end();
   const Json& from = in.is_object() && nested != in.end() && nested->is_object() ? *nested : in;
   if (!from.is_object()) return in;
-  const auto text = [&](std::initializer_list<const char*> keys) -> Json {
+  const auto text = [&](std::initializer_list<const char*> keys) -> std::string {
     for (const char* key : keys)
-      if (const auto found = from.find(key); found != from.end() && found->is_string()) return *found;
-    return "";
+      if (const auto found = from.find(key); found != from.end() && found->is_string())
+        return found->get<std::string>();
+    return {};
   };
-  const Json url = text({"url", "uri"});
-  if (url == "") return in;
+  const std::string url = text({"url", "uri"});
+  if (url.empty()) return in;
   Json out;
   out["type"] = "web_search_result_location";
   out["cited_text"] = text({"cited_text", "text"});
@@ -266,7 +267,7 @@ std::string MessagesEncoder::whole(const providers::Usage& usage, NanoUsd) {
     if (one["type"] == "thinking" && !one.contains("signature")) one["signature"] = "";
     if (one["type"] != "tool_use") continue;
     const std::string text = one["input"].get<std::string>();
-    Json input = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
+    Json input = text.empty() ? Json::object() : providers::parse_json(text);
     // What a model wrote and is no JSON object reaches the client all the same, under a name that says so.
     if (!input.is_object()) {
       input = Json::object();

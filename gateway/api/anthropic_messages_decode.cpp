@@ -46,6 +46,9 @@ class Decoder {
   void fail(const std::string& param, std::string_view expected) {
     if (!error_) error_ = bad_request(param, param + ": must be " + std::string(expected));
   }
+  void fail_type(const std::string& param, std::string_view expected, const Json& value) {
+    if (!error_) error_ = wrong_type(param, expected, value);
+  }
   void no_word(const std::string& param, std::string_view what);
   const Json* find(const Json& object, const char* key) const {
     const auto found = object.find(key);
@@ -93,14 +96,14 @@ std::string Decoder::text(const Json& object, const char* key, const std::string
   const Json* value = find(object, key);
   if (value == nullptr) return {};
   if (value->is_string()) return value->get<std::string>();
-  fail(where + "." + key, "a string");
+  fail_type(where + "." + key, "a string", *value);
   return {};
 }
 
 void Decoder::number(const char* key, std::optional<double>& out) {
   const Json* value = find(body_, key);
   if (value == nullptr) return;
-  if (!value->is_number()) return fail(key, "a number");
+  if (!value->is_number()) return fail_type(key, "a number", *value);
   const double number = value->get<double>();
   if (!(number >= 0 && number <= 1)) return fail(key, "between 0 and 1");
   out = number;
@@ -111,7 +114,7 @@ void Decoder::integer(const Json& object, const char* key, const std::string& na
                       std::optional<Int>& out) {
   const Json* value = find(object, key);
   if (value == nullptr) return;
-  if (!value->is_number_integer()) return fail(name, "an integer");
+  if (!value->is_number_integer()) return fail_type(name, "an integer", *value);
   const int64_t number = value->get<int64_t>();
   if (number < least || number > kTokensMax)
     return fail(name, "between " + std::to_string(least) + " and " + std::to_string(kTokensMax));
@@ -344,7 +347,7 @@ void Decoder::tools() {
       tool.parameters = *schema;
     }
     if (const Json* strict = find(in, "strict")) {
-      if (!strict->is_boolean()) return fail(where + ".strict", "a boolean");
+      if (!strict->is_boolean()) return fail_type(where + ".strict", "a boolean", *strict);
       tool.strict = strict->get<bool>();
     }
     if (const Json* cache = find(in, "cache_control")) tool.cache = *cache;
@@ -373,7 +376,7 @@ void Decoder::tool_choice() {
   out.name = text(*value, "name", "tool_choice");
   if (out.kind == ToolChoice::Kind::named && out.name.empty()) return fail("tool_choice.name", "given");
   if (const Json* off = find(*value, "disable_parallel_tool_use")) {
-    if (!off->is_boolean()) return fail("tool_choice.disable_parallel_tool_use", "a boolean");
+    if (!off->is_boolean()) return fail_type("tool_choice.disable_parallel_tool_use", "a boolean", *off);
     out.parallel = !off->get<bool>();
   }
 }
@@ -410,7 +413,7 @@ void Decoder::small_fields() {
   number("temperature", out_.temperature);
   number("top_p", out_.top_p);
   if (const Json* stream = find(body_, "stream")) {
-    if (!stream->is_boolean()) return fail("stream", "a boolean");
+    if (!stream->is_boolean()) return fail_type("stream", "a boolean", *stream);
     out_.stream = stream->get<bool>();
   }
   out_.include_usage = true;
@@ -456,7 +459,7 @@ Result<ChatRequest> Decoder::run(Protocol protocol) {
 }  // namespace
 
 Result<ChatRequest> decode_messages(const providers::CallBody& body) {
-  const Json json = Json::parse(body.json, nullptr, false);
+  const Json json = providers::parse_json(body.json);
   if (!json.is_object()) return bad_request("", "the request body must be a JSON object");
   auto request = Decoder(json).run(body.protocol);
   return request;

@@ -75,6 +75,35 @@ Error bad_request(std::string param, std::string detail) {
   return error;
 }
 
+Error wrong_type(const std::string& param, std::string_view expected, const nlohmann::ordered_json& value) {
+  using Type = nlohmann::ordered_json::value_t;
+  std::string detail = param + ": must be " + std::string(expected);
+  switch (value.type()) {
+    case Type::object:
+      detail += ", is an object";
+      break;
+    case Type::array:
+      detail += ", is an array";
+      break;
+    case Type::string:
+      detail += ", is a string";
+      break;
+    case Type::boolean:
+      detail += ", is a boolean";
+      break;
+    case Type::number_integer:
+    case Type::number_unsigned:
+      detail += ", is a number";
+      break;
+    case Type::number_float:
+      detail += expected == "an integer" ? ", is " + value.dump() : ", is a number";
+      break;
+    default:
+      break;
+  }
+  return bad_request(param, std::move(detail));
+}
+
 Error not_found(std::string detail) {
   return {ErrorKind::not_found, "gateway", Retry::no, 404, std::move(detail), "not_found"};
 }

@@ -1,6 +1,7 @@
 // CONTRACT's error body, and the errors that the gateway itself gives. One place decides status, code and type.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,8 @@ std::string error_body(const Error& error);
 Error for_client(Error error);
 
 Error bad_request(std::string param, std::string detail);
+/// bad_request: "PARAM: must be EXPECTED, is a number".
+Error wrong_type(const std::string& param, std::string_view expected, const nlohmann::ordered_json& value);
 Error not_found(std::string detail);
 Error upstream_timeout(std::string detail);
 

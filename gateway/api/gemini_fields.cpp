@@ -47,12 +47,12 @@ std::string GeminiFields::text(const Json& object, const char* key, const std::s
   const Json* value = find_field(object, key);
   if (value == nullptr) return {};
   if (value->is_string()) return value->get<std::string>();
-  fail(where + "." + key, "a string");
+  if (!error) error = wrong_type(where + "." + key, "a string", *value);
   return {};
 }
 
 bool GeminiFields::boolean(const Json& value, const std::string& where) {
-  if (!value.is_boolean()) fail(where, "a boolean");
+  if (!value.is_boolean() && !error) error = wrong_type(where, "a boolean", value);
   return value.is_boolean() && value.get<bool>();
 }
 

@@ -62,7 +62,7 @@ Json candidate_logprob(const providers::LogprobEntry& entry) {
 }
 
 Json call_part(const ToolCall& call) {
-  Json arguments = Json::parse(call.arguments.empty() ? "{}" : call.arguments, nullptr, false);
+  Json arguments = providers::parse_json(call.arguments.empty() ? "{}" : call.arguments);
   // A model may write what is no object: the client sees it as it is.
   if (!arguments.is_object()) arguments = {{"arguments", call.arguments}};
   Json function = {{"name", call.name}, {"args", std::move(arguments)}};

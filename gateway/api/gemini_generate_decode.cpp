@@ -255,7 +255,7 @@ std::string gemini_signature(const ChatEvent& event) {
 }
 
 Result<ChatRequest> decode_gemini(std::string_view body) {
-  const Json json = Json::parse(body, nullptr, false);
+  const Json json = providers::parse_json(body);
   if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
   return Decoder().run(json);
 }

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_chat.h"
+#include "gateway/api/openai_fields.h"
+#include "providers/json_fields.h"
+#include "providers/json_text.h"
 #include "providers/media.h"
 
 namespace weir::gateway {
@@ -16,8 +18,6 @@ using providers::Message;
 using providers::Part;
 using providers::Role;
 
-constexpr size_t kStopStringsMax = 16;
-constexpr size_t kStopBytesMax = 256;
 constexpr size_t kToolsMax = 1024;
 
 // What the fields below are read from.
@@ -60,22 +60,15 @@ constexpr auto kUnmodelled = std::to_array<std::string_view>({"audio", "function
 /// Reads the body's fields one by one; the first mistake stays.
 class Decoder {
  public:
-  explicit Decoder(const Json& body) : body_(body) {}
+  explicit Decoder(const Json& body) : body_(body), reader_(body) {}
   Result<ChatRequest> run();
 
  private:
-  void fail(const std::string& param, std::string_view expected) {
-    if (!error_) error_ = bad_request(param, param + ": must be " + std::string(expected));
+  void fail(const std::string& param, std::string_view expected) { reader_.fail(param, expected); }
+  static const Json* find(const Json& object, const char* key) { return FieldReader::find(object, key); }
+  std::string text(const Json& object, const char* key, const std::string& where) {
+    return reader_.text(object, key, where);
   }
-  const Json* find(const Json& object, const char* key) const {
-    const auto found = object.find(key);
-    return found == object.end() || found->is_null() ? nullptr : &*found;
-  }
-  void number(const char* key, double least, double most, std::optional<double>& out);
-  template <class Int>
-  void integer(const char* key, int64_t least, int64_t most, std::optional<Int>& out);
-  void boolean(const char* key, bool& out);
-  std::string text(const Json& object, const char* key, const std::string& where);
   void messages();
   void message(const Json& in, const std::string& where);
   void content(const Json& in, const std::string& where, Message& out);
@@ -85,54 +78,13 @@ class Decoder {
   void tools();
   void tool_choice();
   void response_format();
-  void reasoning();
+  void counts();
   void others();
-  void stop();
-  void logit_bias();
 
   const Json& body_;
+  FieldReader reader_;
   ChatRequest out_;
-  std::optional<Error> error_;
 };
-
-void Decoder::number(const char* key, double least, double most, std::optional<double>& out) {
-  const Json* value = find(body_, key);
-  if (value == nullptr) return;
-  if (!value->is_number()) return fail(key, "a number");
-  const double number = value->get<double>();
-  if (!(number >= least && number <= most))
-    return fail(
-        key, "between " + std::to_string(static_cast<int>(least)) + " and " + std::to_string(static_cast<int>(most)));
-  out = number;
-}
-
-template <class Int>
-void Decoder::integer(const char* key, int64_t least, int64_t most, std::optional<Int>& out) {
-  const Json* value = find(body_, key);
-  if (value == nullptr) return;
-  if (!value->is_number_integer()) return fail(key, "an integer");
-  const int64_t number = value->get<int64_t>();
-  if (number < least || number > most)
-    return fail(key, "between " + std::to_string(least) + " and " + std::to_string(most));
-  out = static_cast<Int>(number);
-}
-
-void Decoder::boolean(const char* key, bool& out) {
-  const Json* value = find(body_, key);
-  if (value == nullptr) return;
-  if (!value->is_boolean()) return fail(key, "a boolean");
-  out = value->get<bool>();
-}
-
-std::string Decoder::text(const Json& object, const char* key, const std::string& where) {
-  const Json* value = find(object, key);
-  if (value == nullptr) return {};
-  if (!value->is_string()) {
-    fail(where + "." + key, "a string");
-    return {};
-  }
-  return value->get<std::string>();
-}
 
 /// image_url {url, detail}, input_audio {data, format}, file {file_data, file_id, filename}.
 Part Decoder::media_part(const Json& in, const std::string& type, const std::string& at) {
@@ -195,9 +147,10 @@ void Decoder::content(const Json& in, const std::string& where, Message& out) {
 void Decoder::thinking(const Json& message, const std::string& where, Message& out, std::string& of_text) {
   const Json* blocks = find(message, "thinking_blocks");
   if (blocks != nullptr && !blocks->is_array()) return fail(where + ".thinking_blocks", "an array");
-  const bool said = blocks != nullptr && std::any_of(blocks->begin(), blocks->end(), [&](const Json& block) {
-                      return block.is_object() && (block.value("thinking", Json()) != "" || block.contains("data"));
-                    });
+  const bool said =
+      blocks != nullptr && std::any_of(blocks->begin(), blocks->end(), [&](const Json& block) {
+        return !providers::text_of(block, "thinking").empty() || !providers::text_of(block, "data").empty();
+      });
   if (!said) {
     std::string reasoning = text(message, "reasoning_content", where);
     if (reasoning.empty()) reasoning = text(message, "reasoning", where);
@@ -278,32 +231,6 @@ void Decoder::messages() {
   for (size_t i = 0; i < list->size(); ++i) message((*list)[i], "messages[" + std::to_string(i) + "]");
 }
 
-void Decoder::stop() {
-  const Json* value = find(body_, "stop");
-  if (value == nullptr) return;
-  const Json list = value->is_string() ? Json::array({*value}) : *value;
-  if (!list.is_array() || list.size() > kStopStringsMax)
-    return fail("stop", "a string or an array of at most 16 strings");
-  for (const Json& one : list) {
-    if (!one.is_string() || one.get_ref<const std::string&>().size() > kStopBytesMax)
-      return fail("stop", "strings of at most 256 bytes");
-    if (!one.get_ref<const std::string&>().empty()) out_.stop.push_back(one.get<std::string>());
-  }
-}
-
-void Decoder::logit_bias() {
-  const Json* value = find(body_, "logit_bias");
-  if (value == nullptr) return;
-  if (!value->is_object() || value->size() > 1024) return fail("logit_bias", "an object of at most 1024 tokens");
-  for (const auto& [key, bias] : value->items()) {
-    int32_t token = 0;
-    const auto parsed = std::from_chars(key.data(), key.data() + key.size(), token);
-    if (parsed.ec != std::errc() || parsed.ptr != key.data() + key.size() || token < 0 || !bias.is_number())
-      return fail("logit_bias", "an object from token ids to numbers");
-    out_.logit_bias.emplace_back(token, bias.get<double>());
-  }
-}
-
 /// {"type":"function","function":{name, description, parameters, strict}}; another type is a tool of the upstream's
 /// own.
 void Decoder::tools() {
@@ -382,10 +309,6 @@ void Decoder::response_format() {
   }
 }
 
-void Decoder::reasoning() {
-  out_.reasoning.effort = text(body_, "reasoning_effort", "body");
-}
-
 /// What no field above took is kept by name.
 void Decoder::others() {
   const auto has = [](const auto& list, const std::string& key) {
@@ -400,56 +323,47 @@ void Decoder::others() {
   if (out_.unmodelled.value("store", Json()) == Json(false)) out_.unmodelled.erase("store");
 }
 
-Result<ChatRequest> Decoder::run() {
-  out_.model = text(body_, "model", "body");
-  messages();
-  number("temperature", 0, 2, out_.temperature);
-  number("top_p", 0, 1, out_.top_p);
-  number("min_p", 0, 1, out_.min_p);
-  number("presence_penalty", -2, 2, out_.presence_penalty);
-  number("frequency_penalty", -2, 2, out_.frequency_penalty);
-  number("repetition_penalty", 0, 10, out_.repetition_penalty);
-  integer("top_k", -1, INT32_MAX, out_.top_k);
-  if (out_.top_k == -1) out_.top_k = 0;  // vLLM's "off"
-  integer("seed", INT64_MIN, INT64_MAX, out_.seed);
+void Decoder::counts() {
   std::optional<int64_t> max_completion;
-  integer("max_tokens", 1, INT64_MAX, out_.output_tokens_max);
-  integer("max_completion_tokens", 1, INT64_MAX, max_completion);
+  reader_.integer("max_tokens", 1, INT64_MAX, out_.output_tokens_max);
+  reader_.integer("max_completion_tokens", 1, INT64_MAX, max_completion);
   if (max_completion) out_.output_tokens_max = std::min(*max_completion, out_.output_tokens_max.value_or(INT64_MAX));
-  std::optional<int32_t> count;
-  integer("n", 1, 128, count);
-  out_.n = count.value_or(1);
-  boolean("logprobs", out_.logprobs);
-  std::optional<int32_t> top;
-  integer("top_logprobs", 0, 20, top);
-  out_.top_logprobs = top.value_or(0);
-  if (top.value_or(0) > 0 && !out_.logprobs) fail("top_logprobs", "given together with logprobs: true");
-  boolean("stream", out_.stream);
-  boolean("ignore_eos", out_.ignore_eos);
+  std::optional<int64_t> number;
+  reader_.integer("n", 1, 128, number);
+  out_.n = static_cast<int32_t>(number.value_or(1));
+  reader_.boolean("logprobs", out_.logprobs);
+  number.reset();
+  reader_.integer("top_logprobs", 0, 20, number);
+  out_.top_logprobs = static_cast<int32_t>(number.value_or(0));
+  if (out_.top_logprobs > 0 && !out_.logprobs) fail("top_logprobs", "given together with logprobs: true");
+}
+
+Result<ChatRequest> Decoder::run() {
+  out_.model = reader_.text("model");
+  messages();
+  read_sampling(reader_, out_);
+  counts();
+  reader_.boolean("stream", out_.stream);
   if (const Json* options = find(body_, "stream_options"); options != nullptr && options->is_object())
     out_.include_usage = options->value("include_usage", Json(false)) == Json(true);
-  stop();
-  logit_bias();
   tools();
   tool_choice();
   response_format();
-  reasoning();
-  if (const Json* arguments = find(body_, "chat_template_kwargs"))
-    arguments->is_object() ? void(out_.template_arguments = *arguments) : fail("chat_template_kwargs", "an object");
-  out_.user = text(body_, "user", "body");
-  if (out_.user.empty()) out_.user = text(body_, "safety_identifier", "body");
+  out_.reasoning.effort = reader_.text("reasoning_effort");
+  out_.user = reader_.text("user");
+  if (out_.user.empty()) out_.user = reader_.text("safety_identifier");
   if (const Json* metadata = find(body_, "metadata"))
     metadata->is_object() ? void(out_.metadata = *metadata) : fail("metadata", "an object");
-  out_.service_tier = text(body_, "service_tier", "body");
+  out_.service_tier = reader_.text("service_tier");
   others();
-  if (error_) return std::move(*error_);
+  if (reader_.failed()) return reader_.take_error();
   return std::move(out_);
 }
 
 }  // namespace
 
 Result<ChatRequest> decode_chat(std::string_view body) {
-  const Json json = Json::parse(body, nullptr, false);
+  const Json json = providers::parse_json(body);
   if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
   return Decoder(json).run();
 }

@@ -234,7 +234,7 @@ class OpenAiCompletions final : public ClientApi {
 }  // namespace
 
 Result<ChatRequest> decode_completions(std::string_view body) {
-  const Json json = Json::parse(body, nullptr, false);
+  const Json json = providers::parse_json(body);
   if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
   FieldReader in(json);
   ChatRequest out;

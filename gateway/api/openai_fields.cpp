@@ -74,14 +74,14 @@ std::string FieldReader::text(const Json& object, const char* key, const std::st
   const Json* value = find(object, key);
   if (value == nullptr) return {};
   if (value->is_string()) return value->get<std::string>();
-  fail(where.empty() ? std::string(key) : where + "." + key, "a string");
+  fail(wrong_type(where.empty() ? std::string(key) : where + "." + key, "a string", *value));
   return {};
 }
 
 void FieldReader::number(const char* key, double least, double most, std::optional<double>& out) {
   const Json* value = find(key);
   if (value == nullptr) return;
-  if (!value->is_number()) return fail(key, "a number");
+  if (!value->is_number()) return fail(wrong_type(key, "a number", *value));
   const double number = value->get<double>();
   if (!(number >= least && number <= most)) return fail(key, "between " + bound(least) + " and " + bound(most));
   out = number;
@@ -90,7 +90,7 @@ void FieldReader::number(const char* key, double least, double most, std::option
 void FieldReader::integer(const char* key, int64_t least, int64_t most, std::optional<int64_t>& out) {
   const Json* value = find(key);
   if (value == nullptr) return;
-  if (!value->is_number_integer()) return fail(key, "an integer");
+  if (!value->is_number_integer()) return fail(wrong_type(key, "an integer", *value));
   const bool beyond = value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
   const int64_t number = beyond ? 0 : value->get<int64_t>();
   if (beyond || number < least || number > most)
@@ -101,7 +101,7 @@ void FieldReader::integer(const char* key, int64_t least, int64_t most, std::opt
 void FieldReader::boolean(const char* key, bool& out) {
   const Json* value = find(key);
   if (value == nullptr) return;
-  if (!value->is_boolean()) return fail(key, "a boolean");
+  if (!value->is_boolean()) return fail(wrong_type(key, "a boolean", *value));
   out = value->get<bool>();
 }
 

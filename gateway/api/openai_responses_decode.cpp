@@ -4,6 +4,7 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
+#include "providers/json_text.h"
 #include "providers/media.h"
 
 namespace weir::gateway {
@@ -426,7 +427,7 @@ Result<ChatRequest> Decoder::run() {
 }  // namespace
 
 Result<ChatRequest> decode_responses(std::string_view body) {
-  const Json json = Json::parse(body, nullptr, false);
+  const Json json = providers::parse_json(body);
   if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
   return Decoder(json).run();
 }

@@ -85,7 +85,7 @@ std::string whole_input(const std::vector<StoredResponse>& turns, std::string_vi
   std::string items;
   for (const StoredResponse& turn : turns) {
     append_items(items, items_of(turn.input));
-    const Json response = Json::parse(turn.response, nullptr, false);
+    const Json response = providers::parse_json(turn.response);
     if (!response.is_object()) continue;
     if (const auto output = response.find("output"); output != response.end())
       append_items(items, items_of(json_text(*output)));

@@ -9,6 +9,7 @@
 
 #include "gateway/bench/load.h"
 #include "gateway/bench/options.h"
+#include "providers/json_text.h"
 
 namespace weir::gateway::bench {
 namespace {
@@ -157,7 +158,7 @@ int http_command(const std::vector<std::string>& args, std::ostream& out, std::o
   providers::Core core(0);
   const LoadReport report = run_load(core, plan);
   if (options.has("--json")) {
-    out << report_json(report, plan.stream).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    out << providers::json_text(report_json(report, plan.stream)) << "\n";
   } else {
     char head[160];
     std::snprintf(head, sizeof head, "%llu requests in %.2f s over %u connections: %.1f a second\n",

@@ -66,7 +66,7 @@ std::string_view reason_phrase(int status) {
     case 500:
       return "Internal Server Error";
     case 501:
-      return "Method Unsupported";
+      return "Not Implemented";
     case 502:
       return "Bad Gateway";
     case 503:

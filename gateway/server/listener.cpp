@@ -16,6 +16,7 @@ namespace weir::gateway {
 namespace {
 
 constexpr int kAcceptBatch = 64;
+constexpr int64_t kTurnedAwayMax = 256;  // connections beyond the limit that are told so at a time; others just close
 constexpr std::chrono::milliseconds kAcceptPause{50};  // out of descriptors: wait for some to come free
 
 std::string address_text(const sockaddr_storage& address) {
@@ -91,13 +92,14 @@ Task<void> Listener::serve(int fd, std::string peer) {
   }
   auto transport = tls ? tls->accept(core_, fd) : std::make_unique<providers::Transport>(core_, fd);
   const config::ServerLimits limits = shared_->settings()->server.limits;
-  if (count.number > static_cast<int64_t>(limits.connections_max)) {
-    const iovec answer = providers::piece(kTooMany);
-    if (!tls) transport->write({&answer, 1});
-    co_return;
-  }
+  const int64_t beyond = count.number - static_cast<int64_t>(limits.connections_max);
+  // Over TLS nothing can be said before a handshake, which is what the limit spares us.
+  if (beyond > 0 && (tls || beyond > kTurnedAwayMax)) co_return;
   Session session(*this, std::move(transport), std::move(peer), limits);
-  co_await session.run();
+  if (beyond > 0)
+    co_await session.turn_away(kTooMany);
+  else
+    co_await session.run();
 }
 
 void Listener::drain() {

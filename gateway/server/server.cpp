@@ -136,8 +136,8 @@ class CoreServer final : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> start_server(std::vector<Core*> cores, const std::string& host, uint16_t port, bool tls,
-                                             ServerSettings settings, Handler handler, ServerHooks hooks) {
+Result<std::unique_ptr<Server>> start_server(const std::vector<Core*>& cores, const std::string& host, uint16_t port,
+                                             bool tls, ServerSettings settings, Handler handler, ServerHooks hooks) {
   auto address = listen_address(host, port);
   if (!address) return std::move(address).error();
   auto shared = std::make_shared<ServerShared>();

@@ -36,7 +36,8 @@ class Server {
 
 /// Binds host:port on every core and starts accepting. Errors name host and port. The cores' threads must already run
 /// or be about to. `plain` listeners (metrics) pass no TLS. Without wants_body every body is read.
-Result<std::unique_ptr<Server>> start_server(std::vector<Core*> cores, const std::string& host, uint16_t port, bool tls,
-                                             ServerSettings settings, Handler handler, ServerHooks hooks = {});
+Result<std::unique_ptr<Server>> start_server(const std::vector<Core*>& cores, const std::string& host, uint16_t port,
+                                             bool tls, ServerSettings settings, Handler handler,
+                                             ServerHooks hooks = {});
 
 }  // namespace weir::gateway

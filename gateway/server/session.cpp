@@ -16,8 +16,8 @@ using providers::IoStatus;
 namespace {
 
 constexpr size_t kReadSpaceMin = 4096;
-constexpr std::chrono::milliseconds kLingerTimeout{2'000};  // for what a refused client still sends
-constexpr uint64_t kLingerBytesMax = 1024 * 1024;
+// A connection beyond the limit, or one that a drain waits for, may not stay long.
+constexpr std::chrono::milliseconds kTurnedAwayLinger{1'000};
 
 Error gone_error() {
   return {ErrorKind::cancelled, "client", Retry::no, 499, "the client closed the connection", "client_closed"};
@@ -345,34 +345,45 @@ Task<void> Session::run() {
              phase_ == Phase::header ? "the request's header did not come in time"
                                      : "the request's body did not come in time");
     }
-    if (co_await send_refusal()) co_await linger();
+    if (co_await send_refusal()) co_await linger(limits_.linger_timeout);
     co_return;
   }
   if (gone_ || answer_ == Answer::broken) co_return;
   if (in_.size() > raw_end_ || !ahead_.empty() || unread_)
-    co_await linger();
+    co_await linger(limits_.linger_timeout);
   else
     transport_->finish_writing();
 }
 
-// A close with bytes unread would reset the connection, and the client might lose the answer that tells it why.
-Task<void> Session::linger() {
+// A close with bytes unread would reset the connection, and the client might lose the answer that tells it why (RFC
+// 9112 section 9.6). So the writing half closes first, and what still comes is read and thrown away.
+Task<void> Session::linger(std::chrono::milliseconds timeout) {
   transport_->finish_writing();
   drained_ = false;
   raw_end_ = 0;
   in_.consume(in_.size());
-  enter(Phase::lingering, kLingerTimeout);
-  for (uint64_t discarded = 0; !gone_ && !timed_out_ && discarded < kLingerBytesMax;) {
+  in_.release();
+  hold_body(0);
+  enter(Phase::lingering, timeout);
+  for (uint64_t discarded = 0; !gone_ && !timed_out_ && discarded < limits_.linger_bytes_max;) {
     co_await input();
     discarded += in_.size();
     in_.consume(in_.size());
   }
 }
 
+Task<void> Session::turn_away(std::string_view answer) {
+  const auto timeout = std::min(limits_.linger_timeout, kTurnedAwayLinger);
+  const bool sent = co_await send(answer, std::string_view());
+  if (sent) co_await linger(timeout);
+}
+
 void Session::drain() {
   if (phase_ == Phase::idle && in_.empty()) {
     gone_ = true;
     wake();
+  } else if (phase_ == Phase::lingering) {
+    enter(Phase::lingering, std::min(limits_.linger_timeout, kTurnedAwayLinger));
   } else if (!busy_) {
     keep_ = false;
   }

@@ -26,6 +26,8 @@ class Session final : public Exchange, private providers::WheelTimer {
   ~Session() override;
 
   Task<void> run();
+  /// In place of run(): says `answer`, whatever the client asks, and closes. REQUIRES: a plain transport.
+  Task<void> turn_away(std::string_view answer);
 
   /// The server drains: an idle connection ends now, a busy one after its request.
   void drain();
@@ -68,7 +70,7 @@ class Session final : public Exchange, private providers::WheelTimer {
   void expired() noexcept override;
   void wake();
   auto input();
-  Task<void> linger();
+  Task<void> linger(std::chrono::milliseconds timeout);
   static void hung_up(void* self) noexcept {
     auto* session = static_cast<Session*>(self);
     if (session->busy_ && session->paused_) session->lost();

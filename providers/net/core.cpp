@@ -6,8 +6,9 @@
 
 namespace weir::providers {
 
-Core::Core(int index)
+Core::Core(int index, Workers* workers)
     : index_(index),
+      workers_(workers),
       loop_(std::make_unique<Loop>(kWheelTick, [this] { return wheel_->advance(now()); })),
       wheel_(std::make_unique<DeadlineWheel>(now(), [loop = loop_.get()] { loop->start_ticking(); })) {}
 

@@ -17,6 +17,7 @@ namespace weir::providers {
 
 class DeadlineWheel;
 class Loop;
+class Workers;
 
 inline constexpr std::chrono::milliseconds kWheelTick{10};
 
@@ -73,13 +74,15 @@ class Deadline final : private WheelTimer {
 
 class Core {
  public:
-  explicit Core(int index);
+  /// `workers` outlive the core; null: it has none, and what they would do is done on the core's thread.
+  explicit Core(int index, Workers* workers = nullptr);
   /// REQUIRES: run() returned. Destroys the tasks of gate() that have not ended.
   ~Core();
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
   int index() const { return index_; }
+  Workers* workers() const { return workers_; }
   /// Runs the loop on the calling thread until stop(), whether or not there is work.
   void run();
   /// Makes run() return soon; from any thread. What waits stays as it is.
@@ -97,6 +100,7 @@ class Core {
 
  private:
   int index_;
+  Workers* workers_;
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<DeadlineWheel> wheel_;
   Gate gate_;

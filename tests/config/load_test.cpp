@@ -15,7 +15,8 @@ using ::testing::IsEmpty;
 constexpr const char* kFull = R"(
 server:   {listen: "[::1]:4001", threads: 3, drain_timeout: 5s, tls: {certificate: c.pem, key: k.pem},
            limits: {header: 8KiB, body: 1MiB, connections: 10, response: 2MiB, pipelined: 4KiB, idle_timeout: 1s,
-                    header_timeout: 2s, body_timeout: 3s, write_timeout: 4s}}
+                    header_timeout: 2s, body_timeout: 3s, write_timeout: 4s, inline: 64KiB, linger: 3MiB,
+                    linger_timeout: 5s}, workers: 4}
 admin_key: ${ADMIN}
 store:    {url: "sqlite:/var/lib/weir.db", journal: 1MiB}
 metrics:  {listen: 127.0.0.1:9400, series: 100}
@@ -69,6 +70,10 @@ TEST(Load, Process) {
   EXPECT_EQ(server.limits.header_timeout, milliseconds(2000));
   EXPECT_EQ(server.limits.body_timeout, milliseconds(3000));
   EXPECT_EQ(server.limits.write_timeout, milliseconds(4000));
+  EXPECT_EQ(server.limits.inline_bytes_max, 65536u);
+  EXPECT_EQ(server.limits.linger_bytes_max, 3145728u);
+  EXPECT_EQ(server.limits.linger_timeout, milliseconds(5000));
+  EXPECT_EQ(server.workers, 4u);
   EXPECT_EQ(config->admin_key.reveal(), "sk-admin");
   EXPECT_EQ(config->store.url, "sqlite:/var/lib/weir.db");
   EXPECT_EQ(config->store.journal_bytes, 1048576u);

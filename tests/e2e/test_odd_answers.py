@@ -152,7 +152,23 @@ def test_a_stream_without_an_end_ends_in_an_error(odd, upstream, client, provide
     assert status == 200 and b"words" in body and b"[DONE]" not in body, body
     end = body.strip().split(b"\n\n")[-1].split(b"\r\n\r\n")[-1]
     assert ERROR_MARKS[client] in end or (client == "responses" and b'"error"' in end), body
-    assert last_row(odd)["status"] == 502
+    row = last_row(odd)
+    assert row["status"] == 502, row
+    assert row["input_tokens"] > 0 and row["output_tokens"] > 0 and row["charge_nanos"] > 0, "what came is charged"
+    assert row["estimated"] == 1, row
+
+
+@pytest.mark.parametrize("cut", [b"da", b"data:", b'data: {"id":"c","obj', b'data: {"id":"c"}', b'data: {"id":"c"}\n', b": wait", b"event: x"])
+@pytest.mark.parametrize("provider, client", [("openai", "chat"), ("openai", "completions"), ("anthropic", "messages"), ("gemini", "gemini")])
+def test_a_stream_cut_within_an_event_ends_in_an_error_event(odd, upstream, provider, client, cut):
+    upstream.replay[provider] = (200, "text/event-stream", CUT[provider]() + cut)
+    status, _, body = ask(odd, client, f"m-{provider}", stream=True)
+    assert status == 200 and b"words" in body, body
+    events = [event.split(b"\n") for event in body.strip().split(b"\n\n")]
+    for event in events:
+        data = b"\n".join(line.removeprefix(b"data: ") for line in event if line.startswith(b"data:"))
+        assert data == b"" or json.loads(data), body
+    assert ERROR_MARKS[client] in b"\n".join(events[-1]), body
 
 
 @pytest.mark.parametrize("client", ["chat", "completions", "messages", "gemini"])

@@ -111,8 +111,8 @@ TEST(Engine, RefusesWhatCannotRunAndNamesTheParameter) {
   EXPECT_EQ(error([](auto& r) { r.sampling.temperature = -0.1F; }).param, "temperature");
   EXPECT_EQ(error([](auto& r) { r.sampling.temperature = std::numeric_limits<float>::quiet_NaN(); }).param,
             "temperature");
-  EXPECT_EQ(error([](auto& r) { r.sampling.top_p = 0; }).param, "top_p");
-  EXPECT_EQ(error([](auto& r) { r.sampling.top_p = 1.5F; }).detail, "top_p: must be above 0 and at most 1, is 1.5");
+  EXPECT_EQ(error([](auto& r) { r.sampling.top_p = -0.5F; }).param, "top_p");
+  EXPECT_EQ(error([](auto& r) { r.sampling.top_p = 1.5F; }).detail, "top_p: must be between 0 and 1, is 1.5");
   EXPECT_EQ(error([](auto& r) { r.sampling.top_k = -1; }).param, "top_k");
   EXPECT_EQ(error([](auto& r) { r.sampling.min_p = 2; }).param, "min_p");
   EXPECT_EQ(error([](auto& r) { r.sampling.presence_penalty = 3; }).param, "presence_penalty");

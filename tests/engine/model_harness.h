@@ -46,8 +46,13 @@ struct HarnessRow {
 
 class ModelHarness {
  public:
-  ModelHarness(std::shared_ptr<const Model> model, int32_t blocks, int32_t block_tokens, int threads)
-      : model_(std::move(model)), pool_(threads), layout_{block_tokens, model_->spec.kv_heads, model_->spec.head_dim} {
+  /// context_tokens: of the engine it stands for; 0: the model's.
+  ModelHarness(std::shared_ptr<const Model> model, int32_t blocks, int32_t block_tokens, int threads,
+               int64_t context_tokens = 0)
+      : model_(std::move(model)),
+        pool_(threads),
+        layout_{block_tokens, model_->spec.kv_heads, model_->spec.head_dim},
+        rope_(rope_frequencies(model_->spec.rope, context_tokens > 0 ? context_tokens : model_->spec.context_tokens)) {
     layer_floats_ = blocks * layout_.block_floats();
     kv_.assign(static_cast<size_t>(model_->spec.layers * layer_floats_), 0.0F);
   }
@@ -75,7 +80,7 @@ class ModelHarness {
                      count,         tokens.data(),  positions.data(), slots.data(),
                      row_of.data(), attends.data(), table.data(),     table_begin.data(),
                      count,         samples.data(), kv_.data(),       layout_,
-                     layer_floats_};
+                     layer_floats_, rope_};
     model_->spec.family->forward(model_->weights, pass);
     const auto vocab = model_->spec.vocab;
     std::vector<std::vector<float>> logits;
@@ -93,6 +98,7 @@ class ModelHarness {
   ThreadPool pool_;
   KvLayout layout_;
   int64_t layer_floats_ = 0;
+  RopeFrequencies rope_;
   std::vector<float> kv_;
   DecoderScratch scratch_;
 };

@@ -2,6 +2,7 @@
 // and that a row's result is the same bits however many rows and threads work beside it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -169,35 +170,47 @@ TEST(RmsNorm, EqualsTheDoubleReference) {
   }
 }
 
-TEST(Rope, RotatesHalves) {
+TEST(Rope, RotatesHalvesOfWhatTurnsAndLeavesTheRest) {
   ThreadPool pool(2);
   Rng rng(11);
-  for (const int64_t head_dim : {2, 6, 8, 64}) {
+  struct Turn {
+    int64_t head_dim;
+    int64_t width;
+    float factor;
+  };
+  for (const auto& [head_dim, width, factor] : {Turn{2, 2, 1.0F}, Turn{6, 6, 1.0F}, Turn{8, 8, 1.19F},
+                                                Turn{64, 64, 1.0F}, Turn{64, 48, 1.1F}, Turn{9, 2, 1.0F}}) {
     const int64_t tokens = 41;
     const int64_t heads = 3;
-    const int64_t half = head_dim / 2;
+    const int64_t half = width / 2;
     std::vector<int32_t> positions;
     for (int64_t t = 0; t < tokens; ++t) positions.push_back(static_cast<int32_t>(rng.below(4000)));
     const auto frequencies = random_floats(rng, half);
     std::vector<float> cosines(static_cast<size_t>(tokens * half));
     std::vector<float> sines(cosines.size());
-    rope_table_cpu(pool, {positions.data(), frequencies.data(), cosines.data(), sines.data(), tokens, half});
+    rope_table_cpu(pool, {positions.data(), frequencies.data(), cosines.data(), sines.data(), tokens, half, factor});
     const auto x = random_floats(rng, tokens * heads * head_dim);
     auto y = x;
-    rope_cpu(pool, {y.data(), cosines.data(), sines.data(), tokens, heads, head_dim});
+    rope_cpu(pool, {y.data(), cosines.data(), sines.data(), tokens, heads, head_dim, width});
     for (int64_t t = 0; t < tokens; ++t) {
       for (int64_t i = 0; i < half; ++i) {
         const float angle = static_cast<float>(positions[static_cast<size_t>(t)]) * frequencies[static_cast<size_t>(i)];
-        const double c = std::cos(static_cast<double>(angle));
-        const double s = std::sin(static_cast<double>(angle));
+        const double c = std::cos(static_cast<double>(angle)) * static_cast<double>(factor);
+        const double s = std::sin(static_cast<double>(angle)) * static_cast<double>(factor);
         for (int64_t h = 0; h < heads; ++h) {
           const auto at = static_cast<size_t>((t * heads + h) * head_dim + i);
           const auto other = at + static_cast<size_t>(half);
           const auto a = static_cast<double>(x[at]);
           const auto b = static_cast<double>(x[other]);
-          const double tolerance = 3e-7 * (std::fabs(a) + std::fabs(b));
+          const double tolerance = 3e-7 * (std::fabs(a) + std::fabs(b)) * static_cast<double>(factor);
           ASSERT_NEAR(y[at], a * c - b * s, tolerance);
           ASSERT_NEAR(y[other], b * c + a * s, tolerance);
+        }
+      }
+      for (int64_t h = 0; h < heads; ++h) {
+        for (int64_t i = width; i < head_dim; ++i) {
+          const auto at = static_cast<size_t>((t * heads + h) * head_dim + i);
+          ASSERT_EQ(y[at], x[at]);
         }
       }
     }
@@ -225,7 +238,7 @@ TEST(SiluMul, EqualsTheDoubleReference) {
 }
 
 struct AttentionCase {
-  int64_t heads, kv_heads, head_dim, block_tokens;
+  int64_t heads, kv_heads, head_dim, block_tokens, window;
 };
 
 class Attention : public testing::TestWithParam<std::tuple<AttentionCase, Isa>> {};
@@ -234,23 +247,24 @@ TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
   const auto [c, isa] = GetParam();
   const KvLayout layout{c.block_tokens, c.kv_heads, c.head_dim};
   Rng rng(17);
-  // Three rows: a whole prefill, a chunk behind a cached prefix, one decoding token.
-  const std::vector<std::pair<int32_t, int32_t>> spans = {{0, 21}, {13, 40}, {66, 67}};  // [first, end) positions
-  const int32_t blocks_a_row = static_cast<int32_t>(67 / c.block_tokens + 1);
+  // A whole prefill, a chunk behind a cached prefix, one decoding token, a chunk far behind its beginning.
+  const std::vector<std::pair<int32_t, int32_t>> spans = {{0, 21}, {13, 40}, {66, 67}, {170, 200}};  // [first, end)
+  const auto rows = static_cast<int32_t>(spans.size());
+  const auto blocks_a_row = static_cast<int32_t>(200 / c.block_tokens + 1);
   std::vector<int32_t> table, begin{0}, row_of, attends, slots;
-  for (int32_t r = 0; r < 3; ++r) {
-    for (int32_t b = 0; b < blocks_a_row; ++b) table.push_back((b * 3 + r) * 7 % (3 * blocks_a_row));
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t b = 0; b < blocks_a_row; ++b) table.push_back((b * rows + r) * 7 % (rows * blocks_a_row));
     begin.push_back(static_cast<int32_t>(table.size()));
   }
   if (blocks_a_row % 7 == 0) {  // 7 must be coprime to the number of blocks to scatter without collision
     for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
   }
-  std::vector<float> kv(static_cast<size_t>(3 * blocks_a_row * layout.block_floats()),
+  std::vector<float> kv(static_cast<size_t>(rows * blocks_a_row * layout.block_floats()),
                         NAN);  // unwritten KV must not matter
   ThreadPool pool(3);
-  std::vector<std::vector<float>> keys(3), values(3);
+  std::vector<std::vector<float>> keys(spans.size()), values(spans.size());
   int64_t tokens = 0;
-  for (int32_t r = 0; r < 3; ++r) {
+  for (int32_t r = 0; r < rows; ++r) {
     const auto [first, end] = spans[static_cast<size_t>(r)];
     keys[static_cast<size_t>(r)] = random_floats(rng, end * layout.token_floats(), 2.0);
     values[static_cast<size_t>(r)] = random_floats(rng, end * layout.token_floats());
@@ -271,7 +285,7 @@ TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
   std::vector<float> out(q.size());
   const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
   const AttentionArgs args{q.data(),     kv.data(), out.data(), row_of.data(), attends.data(), table.data(),
-                           begin.data(), layout,    tokens,     c.heads,       scale};
+                           begin.data(), layout,    tokens,     c.heads,       scale,          c.window};
   attention_cpu(pool, args, isa);
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t h = 0; h < c.heads; ++h) {
@@ -279,7 +293,9 @@ TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
       const auto row = static_cast<size_t>(row_of[static_cast<size_t>(t)]);
       std::vector<double> weights;
       double sum = 0;
-      for (int64_t j = 0; j < attends[static_cast<size_t>(t)]; ++j) {
+      const int64_t context = attends[static_cast<size_t>(t)];
+      const int64_t seen = c.window > 0 ? std::max<int64_t>(0, context - c.window) : 0;
+      for (int64_t j = seen; j < context; ++j) {
         double dot = 0;
         for (int64_t d = 0; d < c.head_dim; ++d) {
           dot +=
@@ -292,7 +308,7 @@ TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
       for (int64_t d = 0; d < c.head_dim; ++d) {
         double expected = 0;
         for (size_t j = 0; j < weights.size(); ++j) {
-          const auto at = static_cast<int64_t>(j) * layout.token_floats() + kv_head * c.head_dim + d;
+          const auto at = (seen + static_cast<int64_t>(j)) * layout.token_floats() + kv_head * c.head_dim + d;
           expected += weights[j] / sum * static_cast<double>(values[row][static_cast<size_t>(at)]);
         }
         ASSERT_NEAR(out[static_cast<size_t>((t * c.heads + h) * c.head_dim + d)], expected, 2e-6) << t << " " << h;
@@ -314,12 +330,16 @@ TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
-                         testing::Combine(testing::Values(AttentionCase{1, 1, 2, 1}, AttentionCase{8, 4, 8, 16},
-                                                          AttentionCase{6, 2, 16, 4}, AttentionCase{3, 3, 22, 5},
-                                                          AttentionCase{4, 1, 64, 16}, AttentionCase{2, 2, 128, 32},
-                                                          AttentionCase{14, 2, 40, 100}),
-                                          testing::ValuesIn(machine_isas())));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Attention,
+    testing::Combine(testing::Values(AttentionCase{1, 1, 2, 1, 0}, AttentionCase{8, 4, 8, 16, 0},
+                                     AttentionCase{6, 2, 16, 4, 0}, AttentionCase{3, 3, 22, 5, 0},
+                                     AttentionCase{4, 1, 64, 16, 0}, AttentionCase{2, 2, 128, 32, 0},
+                                     AttentionCase{14, 2, 40, 100, 0}, AttentionCase{1, 1, 2, 1, 1},
+                                     AttentionCase{4, 1, 64, 16, 3}, AttentionCase{6, 2, 16, 4, 17},
+                                     AttentionCase{3, 3, 22, 5, 64}, AttentionCase{14, 2, 40, 100, 20},
+                                     AttentionCase{2, 1, 8, 80, 90}, AttentionCase{2, 1, 8, 16, 1000}),
+                     testing::ValuesIn(machine_isas())));
 
 }  // namespace
 }  // namespace weir::engine

@@ -157,7 +157,7 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
   use("llama-gqa");
   ASSERT_EQ(load_error(), "");
   const std::vector<std::pair<std::string, json>> wrong = {
-      {"architectures", json::array({"MistralForCausalLM"})},
+      {"architectures", json::array({"MistralForTokens"})},
       {"architectures", json::array()},
       {"architectures", "LlamaForCausalLM"},
       {"model_type", "qwen2"},
@@ -188,8 +188,20 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
     EXPECT_THAT(with_key(key, value), testing::StartsWith("model/config.json: " + key + ": ")) << value;
   }
   const std::vector<std::pair<json, std::string>> scalings = {
-      {{{"type", "dynamic"}, {"factor", 2}}, "rope_scaling.rope_type: 'dynamic' is not supported"},
-      {{{"rope_type", "yarn"}, {"factor", 2}}, "rope_scaling.rope_type: 'yarn' is not supported"},
+      {{{"type", "mrope"}, {"factor", 2}}, "rope_scaling.rope_type: 'mrope' is not supported"},
+      {{{"rope_type", "default"}, {"mrope_section", {1, 2}}}, "rope_scaling.mrope_section: is not known here"},
+      {{{"rope_type", "dynamic"}}, "rope_scaling.factor: is missing"},
+      {{{"rope_type", "yarn"}, {"factor", "4"}}, "rope_scaling.factor: must be a number"},
+      {{{"rope_type", "yarn"}, {"factor", 4}, {"truncate", 1}}, "rope_scaling.truncate: must be true or false"},
+      {{{"rope_type", "longrope"}, {"short_factor", {1.0}}}, "original_max_position_embeddings: is missing"},
+      {{{"rope_type", "longrope"}, {"short_factor", {1.0}}, {"original_max_position_embeddings", 64}},
+       "rope_scaling.short_factor: must be a list of 8 numbers"},
+      {{{"rope_type", "longrope"},
+        {"short_factor", {1, 1, 1, 1, 1, 1, 1, 0}},
+        {"original_max_position_embeddings", 64}},
+       "rope_scaling.short_factor: every number must be between"},
+      {{{"rope_type", "linear"}, {"factor", 2}, {"partial_rotary_factor", 0.5}},
+       "partial_rotary_factor: must be 1 for"},
       {{{"rope_type", "linear"}}, "rope_scaling.factor: is missing"},
       {{{"rope_type", "linear"}, {"factor", 0}}, "rope_scaling.factor: must be a number between"},
       {{{"rope_type", "llama3"}, {"factor", 8}}, "original_max_position_embeddings: is missing"},
@@ -200,12 +212,6 @@ TEST_F(ModelChanges, EveryWrongConfigValueNamesFileAndKey) {
   EXPECT_EQ(with_key("rope_scaling", {{"type", "default"}}), "");
   EXPECT_EQ(with_key("rope_scaling", {{"type", "linear"}, {"factor", 2.0}}), "");
   EXPECT_EQ(with_key("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000.0}}), "");
-}
-
-TEST_F(ModelChanges, Qwen2RefusesSlidingWindows) {
-  use("qwen2-tied");
-  EXPECT_THAT(with_key("use_sliding_window", true), HasSubstr("config.json: use_sliding_window"));
-  EXPECT_THAT(with_key("layer_types", {"full_attention", "sliding_attention"}), HasSubstr("layer_types"));
 }
 
 TEST_F(ModelChanges, TensorsThatAreMissingWrongOrLeftOverAreNamed) {
@@ -323,6 +329,14 @@ TEST(ModelFiles, NamesStayInsideTheFolder) {
   EXPECT_FALSE((*files)->has("../llama-gqa/config.json"));
   EXPECT_FALSE((*files)->open("../llama-gqa/config.json", 1000).ok());
   EXPECT_FALSE((*files)->open("..", 1000).ok());
+  const auto encoder = folder_files(kReferenceFolder + "bert-mean");
+  ASSERT_TRUE(encoder.ok());
+  EXPECT_TRUE((*encoder)->has("1_Pooling/config.json"));
+  for (const char* outside : {"1_Pooling/../config.json", "../bert-mean/config.json", "1_Pooling/../../README.md",
+                              "/etc/passwd", "1_Pooling/", "1_Pooling//config.json", "./config.json"}) {
+    EXPECT_FALSE((*encoder)->has(outside)) << outside;
+    EXPECT_FALSE((*encoder)->open(outside, 1 << 20).ok()) << outside;
+  }
   EXPECT_EQ((*files)->open("model.safetensors", 1000).error().kind, ErrorKind::too_large);
   EXPECT_EQ((*files)->open("absent", 1000).error().kind, ErrorKind::not_found);
   EXPECT_FALSE(folder_files("/nonexistent/model").ok());

@@ -1,4 +1,6 @@
 // A model's config.json and generation_config.json: a shape that holds what it promises, or an error.
+#include <cmath>
+
 #include "engine/model/spec.h"
 #include "tests/fuzz/targets.h"
 
@@ -11,7 +13,11 @@ void run(std::string_view input) {
   if (!spec) return check(!spec.error().detail.empty(), "a refusal says why");
   check(spec->family != nullptr && spec->layers > 0 && spec->vocab > 0 && spec->hidden > 0, "a shape");
   check(spec->kv_heads > 0 && spec->heads % spec->kv_heads == 0 && spec->head_dim % 2 == 0, "heads");
-  check(engine::rope_frequencies(*spec).size() == static_cast<size_t>(spec->head_dim / 2), "frequencies");
+  for (const int64_t context : {int64_t{1}, spec->context_tokens, spec->context_tokens_max}) {
+    const auto frequencies = engine::rope_frequencies(spec->rope, context).inverse;
+    check(frequencies.size() == static_cast<size_t>(spec->rope.width / 2), "frequencies");
+    for (const float frequency : frequencies) check(std::isfinite(frequency), "a frequency");
+  }
   const auto ends = engine::read_eos_ids(*files, spec->vocab);
   if (ends)
     for (const engine::TokenId id : *ends) check(id >= 0 && id < spec->vocab, "an id of the vocabulary");

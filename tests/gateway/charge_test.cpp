@@ -2,68 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "config/base/rng.h"
 
 namespace weir::gateway {
 namespace {
-
-namespace fs = std::filesystem;
-
-TEST(EstimatePromptTokens, CountsBytesByKind) {
-  EXPECT_EQ(estimate_prompt_tokens(""), 8);
-  EXPECT_EQ(estimate_prompt_tokens(std::string(300, 'a')), 108);
-  EXPECT_EQ(estimate_prompt_tokens("日本語"), 8 + 5);  // nine bytes, three characters
-  std::string image = R"({"url":"data:image/png;base64,)" + std::string(100'000, 'A') + "\"}";
-  EXPECT_LT(estimate_prompt_tokens(image), kBlobTokens + 30);
-  EXPECT_GE(estimate_prompt_tokens(image), kBlobTokens);
-  EXPECT_GE(estimate_prompt_tokens(image + image), 2 * kBlobTokens);
-  EXPECT_LT(estimate_prompt_tokens("data:text/plain;base64," + std::string(2000, ' ')), 800);
-  const std::string by_address = R"({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}})";
-  EXPECT_GE(estimate_prompt_tokens(by_address), kBlobTokens);
-  EXPECT_LT(estimate_prompt_tokens(by_address), 2 * kBlobTokens);
-}
-
-std::string read(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-/// The largest `"prompt_tokens": N` in a recorded answer.
-int64_t prompt_tokens_in(const std::string& answer) {
-  int64_t most = 0;
-  constexpr std::string_view kName = "\"prompt_tokens\"";
-  for (size_t at = answer.find(kName); at != std::string::npos; at = answer.find(kName, at + 1)) {
-    size_t digit = at + kName.size();
-    while (digit < answer.size() && (answer[digit] == ' ' || answer[digit] == ':')) ++digit;
-    most = std::max<int64_t>(most, std::atoll(answer.c_str() + digit));
-  }
-  return most;
-}
-
-TEST(EstimatePromptTokens, IsNotBelowRecordedUsage) {
-  const fs::path folder = WEIR_SOURCE_DIR "/../shared/data/wire/best";
-  if (!fs::exists(folder)) GTEST_SKIP() << "no recorded traffic at " << folder;
-  int compared = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = entry.path().string();
-    constexpr std::string_view kSuffix = ".request.json";
-    if (!name.ends_with(kSuffix)) continue;
-    const std::string base = name.substr(0, name.size() - kSuffix.size());
-    int64_t actual = 0;
-    for (const char* kind : {".response.json", ".response.sse"})
-      actual = std::max(actual, prompt_tokens_in(read(base + kind)));
-    if (actual == 0) continue;
-    ++compared;
-    EXPECT_GE(estimate_prompt_tokens(read(entry.path())), actual) << name;
-  }
-  EXPECT_GT(compared, 20);
-}
 
 Ask ask(int64_t in, int64_t out) {
   Ask a;

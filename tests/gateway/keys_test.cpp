@@ -102,7 +102,7 @@ TEST_F(KeyTableTest, FindsEveryKeyAmongMany) {
     auto found = keys.authenticate("sk-" + std::to_string(i), WallTime{});
     ASSERT_TRUE(found.ok());
     EXPECT_EQ((*found)->config->name, "k" + std::to_string(i));
-    EXPECT_EQ((*found)->limiter, &limits_.key("k" + std::to_string(i)));
+    EXPECT_EQ((*found)->limiter, limits_.key("k" + std::to_string(i)));
     EXPECT_EQ((*found)->budget, nullptr);
   }
   EXPECT_FALSE(keys.authenticate("sk-1000", WallTime{}).ok());

@@ -154,11 +154,11 @@ TEST(Limiter, ARefusalCountsNothing) {
 
 TEST(Limiter, NewLimitsApplyToOldCounts) {
   Limits all;
-  for (int i = 0; i < 5; ++i) ASSERT_TRUE(all.key("k").admit(limits(10), 0, at_ms(0)).ok());
-  EXPECT_FALSE(all.key("k").admit(limits(5), 0, at_ms(1)).ok());
-  EXPECT_TRUE(all.key("k").admit(limits(6), 0, at_ms(2)).ok());
-  EXPECT_TRUE(all.account("k").admit(limits(1), 0, at_ms(2)).ok());  // an account of the same name is another
-  EXPECT_FALSE(all.key("k").admit(limits(0), 0, at_ms(3)).ok());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(all.key("k")->admit(limits(10), 0, at_ms(0)).ok());
+  EXPECT_FALSE(all.key("k")->admit(limits(5), 0, at_ms(1)).ok());
+  EXPECT_TRUE(all.key("k")->admit(limits(6), 0, at_ms(2)).ok());
+  EXPECT_TRUE(all.account("k")->admit(limits(1), 0, at_ms(2)).ok());  // an account of the same name is another
+  EXPECT_FALSE(all.key("k")->admit(limits(0), 0, at_ms(3)).ok());
 }
 
 TEST(Limiter, ClocksThatDisagreeAreHarmless) {
@@ -208,6 +208,35 @@ TEST(RateLimitFields, OpenAiForm) {
             "x-ratelimit-limit-requests: 600\r\nx-ratelimit-remaining-requests: 599\r\n"
             "x-ratelimit-reset-requests: 20ms\r\nx-ratelimit-limit-tokens: 100000\r\n"
             "x-ratelimit-remaining-tokens: 0\r\nx-ratelimit-reset-tokens: 6m0s\r\n");
+}
+
+TEST(Limits, ForgetsWhatNobodyHoldsButNoUseThatStillCounts) {
+  Limits table;
+  const auto held = table.key("held", at_ms(0));
+  {
+    const auto used = table.key("used", at_ms(0));
+    ASSERT_TRUE(used->admit(limits(1), 0, at_ms(10'000)).ok());
+  }
+  auto flying = table.key("flying", at_ms(0))->admit(limits(1), 0, at_ms(0));
+  ASSERT_TRUE(flying.ok());
+  size_t most = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    table.key("k" + std::to_string(i), at_ms(20'000));
+    most = std::max(most, table.size());
+  }
+  EXPECT_LE(most, 64U);
+  // Gone from the config, and back within its minute: what it used still counts.
+  EXPECT_FALSE(table.key("used", at_ms(65'000))->admit(limits(1), 0, at_ms(65'000)).ok());
+  for (int i = 0; i < 200; ++i) table.key("l" + std::to_string(i), at_ms(80'000));
+  EXPECT_EQ(table.key("held", at_ms(80'000)), held);
+  EXPECT_TRUE(table.key("used", at_ms(80'000))->admit(limits(1), 0, at_ms(80'000)).ok());
+  EXPECT_EQ(table.key("flying", at_ms(80'000))->in_flight(), 1) << "however long ago it began";
+}
+
+TEST(Limits, IsNotTheSameForAKeyAndAnAccount) {
+  Limits table;
+  EXPECT_NE(table.key("a"), table.account("a"));
+  EXPECT_EQ(table.key("a"), table.key("a"));
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ TEST(OpenAiChat, RefusesWithParam) {
                                                        {R"("logit_bias":{"x":1})", "logit_bias"},
                                                        {R"("tools":{})", "tools"},
                                                        {R"("seed":1.5)", "seed"},
+                                                       {R"("user":5)", "user"},
+                                                       {R"("reasoning_effort":{})", "reasoning_effort"},
+                                                       {R"("seed":99999999999999999999)", "seed"},
                                                        {R"("response_format":1)", "response_format"}};
   for (const auto& [field, param] : cases) {
     auto request =
@@ -43,6 +46,14 @@ TEST(OpenAiChat, RefusesWithParam) {
     ASSERT_FALSE(request.ok()) << field;
     EXPECT_EQ(request.error().param, param);
   }
+  const auto wrong = decode_chat(R"({"model":"m","messages":[{"role":"user","content":"x"}],"user":5})");
+  EXPECT_EQ(wrong.error().detail, "user: must be a string, is a number");
+}
+
+TEST(OpenAiChat, LoneSurrogatesAreDecoded) {
+  const auto request = decode_chat(R"({"model":"m","messages":[{"role":"user","content":"half \ud83d"}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  EXPECT_EQ(request->messages[0].parts[0].text, "half \uFFFD");
 }
 
 std::vector<Json> events_of(const std::string& stream) {

@@ -76,6 +76,44 @@ TEST(ServerLimits, ARefusedBodyStillLetsTheAnswerThrough) {
   EXPECT_FALSE(client.ended_by_reset());
 }
 
+/// Larger than all socket buffers together, so that the client is still sending when the answer is written.
+constexpr size_t kUpload = 24 * 1024 * 1024;
+
+TEST(ServerLimits, AnEarlyAnswerOutlivesALargeUpload) {
+  ServerHooks hooks;
+  hooks.wants_body = [](const Request&, Core&) { return false; };
+  ServerRig rig([](const Request& request, Exchange& exchange) -> Task<void> { return ok(request, exchange); }, {}, 1,
+                {}, std::move(hooks));
+  auto client = rig.connect();
+  EXPECT_TRUE(client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(kUpload) + "\r\n\r\n"));
+  EXPECT_TRUE(client.send(std::string(kUpload, 'x'))) << "a client that reads only when all is sent";
+  EXPECT_EQ(client.read_message().substr(0, 12), "HTTP/1.1 200");
+  EXPECT_EQ(client.read_to_end(), "");
+  EXPECT_FALSE(client.ended_by_reset());
+}
+
+TEST(ServerLimits, LingeringEndsAtItsBytes) {
+  auto limits = small();
+  limits.linger_bytes_max = 64 * 1024;
+  ServerRig rig(ok, limits);
+  auto client = rig.connect();
+  client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(kUpload) + "\r\n\r\n");
+  EXPECT_FALSE(client.send(std::string(kUpload, 'x'))) << "the connection ends while the client still sends";
+}
+
+TEST(ServerLimits, LingeringEndsAtItsTime) {
+  auto limits = small();
+  limits.linger_timeout = milliseconds(30);
+  ServerRig rig(ok, limits);
+  auto client = rig.connect();
+  client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
+  EXPECT_EQ(client.read_message().substr(0, 12), "HTTP/1.1 413");
+  EXPECT_EQ(client.read_to_end(), "") << "half-closed";
+  // The client stays: the server's half of the connection ends by itself, and then takes nothing more.
+  while (client.send("x")) {
+  }
+}
+
 TEST(ServerLimits, Malformed) {
   ServerRig rig(ok, small());
   const std::string bad = "invalid_request_error";
@@ -201,8 +239,10 @@ TEST(ServerLimits, Connections) {
   EXPECT_EQ(second.read_message().substr(0, 12), "HTTP/1.1 200");
   EXPECT_EQ(rig.server().connections(), 2);
   auto third = rig.connect();
+  EXPECT_TRUE(third.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n" + std::string(500'000, 'x')));
   EXPECT_EQ(third.read_message().substr(0, 12), "HTTP/1.1 503");
   EXPECT_EQ(third.read_to_end(), "");
+  EXPECT_FALSE(third.ended_by_reset());
 }
 
 TEST(ServerLimits, ABodyThatNobodyWantsIsNotRead) {

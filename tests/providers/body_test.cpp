@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "providers/chat.h"
+#include "providers/json_text.h"
+
 namespace weir::providers {
 namespace {
 
@@ -59,6 +64,12 @@ TEST(CallBody, RefusesWithTheFieldsName) {
       {R"({"model":"m","max_tokens":0,"messages":[{"role":"user","content":"x"}]})", "max_tokens", "must be ≥ 1"},
       {R"({"model":"m","n":1000,"messages":[{"role":"user","content":"x"}]})", "n", "must be ≤ 128"},
       {R"({"model":"m","temperature":"a","messages":[{"role":"user","content":"x"}]})", "temperature", "a number"},
+      {R"({"model":"m","user":5,"messages":[{"role":"user","content":"x"}]})", "user", "must be a string, is a number"},
+      {R"({"model":"m","messages":[{"role":5,"content":"x"}]})", "messages[0].role", "must be a string, is a number"},
+      {R"({"model":"m","n":1.5,"messages":[{"role":"user","content":"x"}]})", "n", "must be an integer, is 1.5"},
+      {R"({"model":"m","n":true,"messages":[{"role":"user","content":"x"}]})", "n", "must be an integer, is a boolean"},
+      {R"({"model":"m","stream":tru,"messages":[{"role":"user","content":"x"}]})", "", "not valid JSON"},
+      {R"({"model":"m","n":1.5.2,"messages":[{"role":"user","content":"x"}]})", "", "not valid JSON"},
       {R"({"model":"m","top_p":2,"messages":[{"role":"user","content":"x"}]})", "top_p", "between 0 and 1"},
       {R"({"model":"m","stream_options":[],"messages":[{"role":"user","content":"x"}]})", "stream_options", "object"},
   };
@@ -121,6 +132,55 @@ TEST(MarkCall, EscapesOfWhatIsOnlyPassedOnAreChecked) {
   // Half a surrogate pair is what JavaScript sends of a text cut within one.
   EXPECT_TRUE(
       mark_call(Protocol::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"\udc00"}]})").ok());
+}
+
+TEST(MarkCall, LoneSurrogatesOfWhatIsReadAreReplaced) {
+  const auto model =
+      mark_call(Protocol::openai_chat, R"({"model":"m\ud83d","messages":[{"role":"user","content":"x"}]})");
+  ASSERT_TRUE(model.ok()) << model.error().detail;
+  EXPECT_EQ(model->model, "m\uFFFD");
+  const auto spoken =
+      mark_call(Protocol::openai_speech, R"({"model":"m","input":"a\ud83db \ud83d\ude00","voice":"v"})");
+  ASSERT_TRUE(spoken.ok()) << spoken.error().detail;
+  EXPECT_EQ(spoken->units, 5U);
+  const auto previous = mark_call(Protocol::openai_responses, R"({"model":"m","previous_response_id":7})");
+  ASSERT_FALSE(previous.ok());
+  EXPECT_EQ(previous.error().param, "previous_response_id");
+}
+
+TEST(MarkCall, ObjectsOfTooManyMembersAreRefused) {
+  const auto members = [](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + "\":1";
+    return text;
+  };
+  const auto call = [&](const std::string& more) {
+    return mark_call(Protocol::openai_chat,
+                     R"({"model":"m","messages":[{"role":"user","content":"hi"}],)" + more + "}");
+  };
+  EXPECT_TRUE(call(R"("metadata":{)" + members(4096) + "}").ok());
+  for (const std::string& more :
+       {members(4097), R"("metadata":{)" + members(4097) + "}", R"("stream_options":{)" + members(4097) + "}"}) {
+    const auto refused = call(more);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().http_status, 400);
+    EXPECT_EQ(refused.error().detail, "an object of the request body has more than 4096 members");
+  }
+}
+
+TEST(ParseJson, ReadsLoneSurrogatesAsTheReplacementCharacter) {
+  const auto text = [](const char* inside) {
+    const Json tree = parse_json(std::string("[\"") + inside + "\"]");
+    return tree.is_array() ? tree[0].get<std::string>() : "no JSON";
+  };
+  EXPECT_EQ(text(R"(a\ud83db)"), "a\uFFFDb");
+  EXPECT_EQ(text(R"(\ude00\ud83d)"), "\uFFFD\uFFFD");
+  EXPECT_EQ(text(R"(\ud83d\ude00)"), "😀");
+  EXPECT_EQ(text(R"(\ud83d\ud83d\ude00)"), "\uFFFD😀");
+  EXPECT_EQ(text(R"(\\ud83d)"), R"(\ud83d)") << "no escape of a surrogate";
+  EXPECT_EQ(text(R"(\ud83)"), "no JSON");
+  EXPECT_EQ(without_byte_order_mark("\xEF\xBB\xBF{}"), "{}");
+  EXPECT_EQ(without_byte_order_mark("{}"), "{}");
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ inline constexpr std::chrono::seconds kPatience{20};
 class RunningCore {
  public:
   explicit RunningCore(int index = 0) : core_(index), thread_([this] { core_.run(); }) {}
+  explicit RunningCore(providers::Workers& workers) : core_(0, &workers), thread_([this] { core_.run(); }) {}
   ~RunningCore() {
     core_.stop();
     thread_.join();

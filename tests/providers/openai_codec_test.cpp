@@ -2,6 +2,7 @@
 // traffic of every compatible provider is in wire_corpus_test.cpp.
 #include <gtest/gtest.h>
 
+#include "providers/openai.h"
 #include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
@@ -44,6 +45,29 @@ Decoded decode(const std::vector<std::string_view>& pieces) {
   return decode_pieces(codec(), rig, "a", pieces);
 }
 
+TEST(OpenAiCodec, EveryChoiceMustHaveFinishedWhereNoEndMarkCame) {
+  const std::string first = R"(data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})"
+                            "\n\n";
+  const std::string second = R"(data: {"choices":[{"index":1,"delta":{"content":"b"},"finish_reason": null}]})"
+                             "\n\n";
+  const std::string second_end = R"(data: {"choices":[{"index":1,"delta":{},"finish_reason": "length"}]})"
+                                 "\n\n";
+  const std::string both =
+      R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"finish_reason":"stop"}]})"
+      "\n\n";
+  const auto decode_two = [](const std::string& text) {
+    CodecRig rig(Protocol::openai_chat,
+                 R"({"model":"m","stream":true,"n":2,"messages":[{"role":"user","content":"x"}]})", true);
+    return decode_pieces(codec(), rig, "a", {text});
+  };
+  const Decoded half = decode_two(first + second);
+  EXPECT_TRUE(half.error && !half.end && !half.reported);
+  EXPECT_GT(half.counts.output, 0);
+  EXPECT_TRUE(decode_two(first + second + second_end).end);
+  EXPECT_TRUE(decode_two(both).end);
+  EXPECT_TRUE(decode_two(first + second + "data: [DONE]\n\n").end);
+}
+
 TEST(OpenAiCodec, UsageErrorsAndBrokenStreams) {
   const Decoded usage = decode({"data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n",
                                 "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,"
@@ -57,6 +81,30 @@ TEST(OpenAiCodec, UsageErrorsAndBrokenStreams) {
   EXPECT_FALSE(
       decode({"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\": no\"},\"finish_reason\":\"stop\"}]}\n\n"})
           .error);
+}
+
+TEST(OpenAiCodec, CommentsBeforeTheFirstEventComeWithIt) {
+  const std::string waiting = ": OPENROUTER PROCESSING\n\n";
+  const std::string word = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
+  CodecRig rig(Protocol::openai_chat, "", true);
+  ReplyBatch batch;
+  const auto attempt = rig.attempt("a");
+  const auto decoder = make_openai_decoder(attempt);
+  decoder->feed(waiting, batch);
+  decoder->feed(waiting, batch);
+  EXPECT_TRUE(batch.segments.empty()) << "a comment is no first token";
+  decoder->feed(word, batch);
+  std::string passed;
+  for (const Segment& segment : batch.segments) passed += segment.bytes;
+  EXPECT_EQ(passed, waiting + waiting + word);
+  batch.clear();
+  decoder->feed(waiting, batch);
+  ASSERT_EQ(batch.segments.size(), 1U) << "later ones pass as they come";
+  EXPECT_EQ(batch.segments[0].bytes, waiting);
+
+  const Decoded refused = decode({waiting, "data: {\"error\":{\"message\":\"no such model\"}}\n\n"});
+  EXPECT_TRUE(refused.error);
+  EXPECT_EQ(refused.bytes.find("PROCESSING"), std::string::npos) << "nothing was said: another target may answer";
 }
 
 }  // namespace

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes the tiny random models of tests/engine/reference and records what Hugging Face transformers says about them.
 
-    python3 tests/tools/make_reference_logits.py [--out tests/engine/reference] [--verify]
+    python3 tests/tools/make_reference_logits.py [--out tests/engine/reference] [--verify] [NAME…]
 
 Needs torch and transformers (CPU). Weights follow from fixed seeds and are drawn large enough that logits differ by whole
 units between tokens. Each folder holds a model as a hub download would (config.json, safetensors) and reference.json; the
 format is written down in tests/engine/reference/README.md. --verify recomputes the logits from the files and compares.
 """
 import argparse
+import copy
 import json
 import math
 import os
@@ -16,7 +17,7 @@ import shutil
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 PROMPT_TOKENS = 40
 SHARD_BYTES = 60_000
@@ -30,6 +31,17 @@ LLAMA = {**BASE, "architectures": ["LlamaForCausalLM"], "model_type": "llama", "
 QWEN2 = {**{k: v for k, v in BASE.items() if k not in ("attention_bias", "mlp_bias", "head_dim")}, "architectures": ["Qwen2ForCausalLM"],
          "model_type": "qwen2", "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "use_sliding_window": False, "sliding_window": 256}
 
+SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 151}
+QWEN3 = {**QWEN2, **SMALL, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 16, "attention_bias": False}
+MISTRAL = {**{k: v for k, v in BASE.items() if k not in ("attention_bias", "mlp_bias")}, **SMALL, "architectures": ["MistralForCausalLM"],
+           "model_type": "mistral", "sliding_window": 11}
+SHORT = [1.0 + 0.05 * i for i in range(6)]
+LONG = [1.0 + 0.3 * i * i for i in range(6)]
+PHI3 = {**BASE, **SMALL, "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 127,
+        "max_position_embeddings": 128, "original_max_position_embeddings": 32, "sliding_window": None, "pad_token_id": 0, "partial_rotary_factor": 0.75,
+        "rope_scaling": {"type": "longrope", "short_factor": SHORT, "long_factor": LONG}}
+del PHI3["head_dim"], PHI3["mlp_bias"]
+
 # name: (config, seed, stored dtype, sharded)
 MODELS = {
     "llama-gqa": ({**LLAMA, "hidden_size": 48, "intermediate_size": 80, "vocab_size": 160}, 11, torch.float32, False),
@@ -42,18 +54,25 @@ MODELS = {
                     "torch_dtype": "bfloat16"}, 15, torch.bfloat16, False),
     "qwen2-f16": ({**QWEN2, "hidden_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64, "vocab_size": 261,
                    "torch_dtype": "float16"}, 16, torch.float16, False),
+    "mistral": ({**MISTRAL}, 21, torch.float32, False),
+    "mistral-bf16": ({**MISTRAL, "head_dim": None, "sliding_window": 5, "tie_word_embeddings": True, "torch_dtype": "bfloat16"}, 22, torch.bfloat16, False),
+    "qwen2-windows": ({**QWEN2, **SMALL, "num_hidden_layers": 3, "hidden_size": 32, "use_sliding_window": True, "sliding_window": 9,
+                       "max_window_layers": 1, "vocab_size": 109}, 23, torch.float32, False),
+    "qwen3": ({**QWEN3}, 17, torch.float32, False),
+    "qwen3-bf16": ({**QWEN3, "tie_word_embeddings": True, "attention_bias": True, "torch_dtype": "bfloat16"}, 18, torch.bfloat16, False),
+    "phi3-longrope": ({**PHI3}, 19, torch.float32, False),
+    "phi3-bf16": ({**PHI3, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "original_max_position_embeddings": 64, "torch_dtype": "bfloat16"}, 20, torch.bfloat16, False),
 }
 
 
 def hugging_face(config):
     """Builds the transformers model for one of our config.json, whatever the installed version calls rope settings."""
-    kind, settings = (LlamaForCausalLM, LlamaConfig) if config["model_type"] == "llama" else (Qwen2ForCausalLM, Qwen2Config)
-    c = settings.from_dict({k: v for k, v in config.items() if k not in ("architectures", "torch_dtype")})
+    c = AutoConfig.for_model(**{k: v for k, v in copy.deepcopy(config).items() if k not in ("architectures", "torch_dtype")})
     c._attn_implementation = "eager"
     # Newer versions move rope_theta into rope_parameters; the files here say it the way published models do.
     rope = getattr(c, "rope_parameters", None) or {"rope_theta": c.rope_theta, **(c.rope_scaling or {})}
     assert rope["rope_theta"] == config["rope_theta"] and rope.get("factor") == (config.get("rope_scaling") or {}).get("factor"), rope
-    return kind(c).float().eval()
+    return AutoModelForCausalLM.from_config(c).float().eval()
 
 
 def randomize(model, seed):
@@ -108,16 +127,18 @@ def write_json(path, value):
         out.write("\n")
 
 
-def logits_of(folder, prompt):
-    """Float32 logits [tokens, vocabulary] of the model as its files say, whatever dtype they store."""
+def logits_of(folder, prompt, dtype=torch.float32):
+    """Logits [tokens, vocabulary] of the model as its files say, computed in `dtype` whatever they store."""
     with open(os.path.join(folder, "config.json")) as source:
         config = json.load(source)
     model = hugging_face(config)
     missing, unexpected = model.load_state_dict({k: v.float() for k, v in read_weights(folder).items()}, strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
     model.tie_weights()
+    for parameter in model.parameters():  # and no buffer: from_pretrained leaves rotary frequencies in float32 too
+        parameter.data = parameter.data.to(dtype)
     with torch.no_grad():
-        return model(torch.tensor([prompt])).logits[0]
+        return model(torch.tensor([prompt])).logits[0].float()
 
 
 def compact(row):
@@ -145,11 +166,16 @@ def make(out, name, config, seed, dtype, sharded):
     prompt = torch.randint(3, config["vocab_size"], (PROMPT_TOKENS,), generator=g).tolist()
     logits = logits_of(folder, prompt)
     positions = [0, 1, 17, 38, 39]
+    # Of the families that came first only float32 is recorded.
+    in_bf16 = logits_of(folder, prompt, torch.bfloat16)[positions] if dtype == torch.bfloat16 and name != "llama-bf16" else None
     with open(os.path.join(folder, "reference.json"), "w") as file:
         rows = ",\n  ".join(json.dumps(compact(logits[p])) for p in positions)
         file.write(f'{{"prompt": {json.dumps(prompt)},\n "positions": {json.dumps(positions)},\n'
                    f' "argmax": {json.dumps(logits.argmax(-1).tolist())},\n "greedy": {json.dumps(greedy(folder, prompt))},\n'
-                   f' "max_abs": {float(logits.abs().max()):.6g},\n "logits": [\n  {rows}\n ]}}\n')
+                   f' "max_abs": {float(logits.abs().max()):.6g},\n "logits": [\n  {rows}\n ]')
+        if in_bf16 is not None:
+            file.write(',\n "logits_bf16": [\n  ' + ",\n  ".join(json.dumps(compact(row)) for row in in_bf16) + "\n ]")
+        file.write("}\n")
     bytes_ = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))
     for file in os.listdir(folder):
         os.chmod(os.path.join(folder, file), 0o644)
@@ -169,10 +195,13 @@ def verify(out, name):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "engine", "reference"))
+    p.add_argument("names", nargs="*", metavar="NAME", help="only these folders")
     p.add_argument("--verify", action="store_true", help="compare the recorded logits with the files, write nothing")
     args = p.parse_args()
     torch.set_num_threads(1)
     for name, (config, seed, dtype, sharded) in MODELS.items():
+        if args.names and name not in args.names:
+            continue
         if args.verify:
             verify(args.out, name)
         else:

@@ -41,6 +41,7 @@ class CpuBackend : public Backend {
              .kv_bytes = sizes.bytes,
              .weight_bytes = model_->weights.bytes};
     layout_ = {sizes.block_tokens, spec.kv_heads, spec.head_dim};
+    rope_ = rope_frequencies(spec.rope, sizes.context_tokens);
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -99,7 +100,8 @@ class CpuBackend : public Backend {
                      .sample_tokens = sample_tokens_.data(),
                      .kv = kv_.get(),
                      .layout = layout_,
-                     .layer_floats = layer_floats};
+                     .layer_floats = layer_floats,
+                     .rope = rope_};
     model_->spec.family->forward(model_->weights, pass);
   }
 
@@ -133,6 +135,7 @@ class CpuBackend : public Backend {
   std::shared_ptr<const Model> model_;
   KvMemory kv_;
   KvLayout layout_;
+  RopeFrequencies rope_;
   BackendInfo info_;
   ThreadPool pool_;
   DecoderScratch scratch_;
@@ -154,8 +157,9 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   }
   uint64_t context = static_cast<uint64_t>(spec.context_tokens);
   if (config.context_tokens) {
-    if (*config.context_tokens < 2 || *config.context_tokens > context) {
-      return config_error(config, "context", "must be between 2 and the model's " + std::to_string(context));
+    const auto most = static_cast<uint64_t>(spec.context_tokens_max);
+    if (*config.context_tokens < 2 || *config.context_tokens > most) {
+      return config_error(config, "context", "must be between 2 and the model's " + std::to_string(most));
     }
     context = *config.context_tokens;
   }

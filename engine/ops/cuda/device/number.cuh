@@ -1,0 +1,135 @@
+// The number formats of the GPU's kernels: two kinds of 16 and 8 bits, how they become float and back, and how
+// eight-bit numbers become the pairs of bf16 that the matrix units take. The same arithmetic on every card and in the
+// emulator; an instruction is used where it gives the same bits.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace weir::engine::cuda {
+
+struct Bf16 {  // the upper half of a binary32
+  uint16_t bits;
+};
+struct Fp8 {  // e4m3 without infinities, Micikevicius et al. 2022, https://arxiv.org/abs/2209.05433
+  uint8_t bits;
+};
+
+constexpr float kFp8Largest = 448.0F;
+constexpr float kInt8Largest = 127.0F;
+
+__device__ inline float widen(Bf16 x) {
+  return __uint_as_float(static_cast<unsigned>(x.bits) << 16);
+}
+/// Exponent and fraction moved into place give the number times 2^-120, subnormals included. REQUIRES: not NaN.
+__device__ inline float widen(Fp8 x) {
+  return __uint_as_float((x.bits & 0x80U) << 24 | (x.bits & 0x7fU) << 20) * 0x1p120F;
+}
+__device__ inline float widen(int8_t x) {
+  return static_cast<float>(x);
+}
+
+/// Nearest, halves to even; NaN stays NaN.
+__device__ inline Bf16 to_bf16(float x) {
+#if defined(__CUDA_ARCH__)
+  Bf16 result;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(result.bits) : "f"(x));
+  return result;
+#else
+  const unsigned bits = __float_as_uint(x);
+  if (x != x) return {static_cast<uint16_t>(bits >> 16 | 0x40U)};
+  return {static_cast<uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16)};
+#endif
+}
+
+/// Nearest, halves to even, at most 448 in size.
+__device__ inline Fp8 to_fp8(float x) {
+  const unsigned bits = __float_as_uint(x);
+  const unsigned sign = bits >> 24 & 0x80U;
+  const float size = fabsf(x);
+  if (!(size < kFp8Largest)) return {static_cast<uint8_t>(sign | (x != x ? 0x7fU : 0x7eU))};
+  if (size < 0x1p-6F) return {static_cast<uint8_t>(sign | static_cast<unsigned>(__float2int_rn(size * 0x1p9F)))};
+  const unsigned rebased = (bits & 0x7fffffffU) - (120U << 23);
+  return {static_cast<uint8_t>(sign | (rebased + 0x7ffffU + (rebased >> 20 & 1U)) >> 20)};
+}
+__device__ inline int8_t to_int8(float x) {
+  return static_cast<int8_t>(__float2int_rn(fminf(fmaxf(x, -kInt8Largest), kInt8Largest)));
+}
+
+template <class T>
+struct Quantized;  // an 8-bit format: the largest number, and rounding to it
+template <>
+struct Quantized<Fp8> {
+  static constexpr float kLargest = kFp8Largest;
+  __device__ static Fp8 of(float x) { return to_fp8(x); }
+};
+template <>
+struct Quantized<int8_t> {
+  static constexpr float kLargest = kInt8Largest;
+  __device__ static int8_t of(float x) { return to_int8(x); }
+};
+
+/// Two bf16 in a word, `low` in the lower half.
+__device__ inline unsigned pack_bf16(float low, float high) {
+#if defined(__CUDA_ARCH__)
+  unsigned word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+#else
+  return static_cast<unsigned>(to_bf16(high).bits) << 16 | to_bf16(low).bits;
+#endif
+}
+__device__ inline float low_of(unsigned pair) {
+  return __uint_as_float(pair << 16);
+}
+__device__ inline float high_of(unsigned pair) {
+  return __uint_as_float(pair & 0xffff0000U);
+}
+
+/// a · b + c of each half.
+__device__ inline unsigned fma_bf16(unsigned a, unsigned b, unsigned c) {
+#if defined(__CUDA_ARCH__)
+  unsigned word;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(word) : "r"(a), "r"(b), "r"(c));
+  return word;
+#else
+  return pack_bf16(low_of(a) * low_of(b) + low_of(c), high_of(a) * high_of(b) + high_of(c));
+#endif
+}
+
+/// Four numbers of eight bits as two pairs of bf16, exact; the word's lowest byte comes first.
+template <class T>
+__device__ inline uint2 widen_four(unsigned word);
+
+template <>
+__device__ inline uint2 widen_four<Fp8>(unsigned word) {
+  constexpr unsigned kRebase = 0x7b807b80U;  // 2^120, twice
+  constexpr unsigned kMinusZero = 0x80008000U;
+  const auto pair = [](unsigned bytes) {
+    return fma_bf16((bytes & 0x00800080U) << 8 | (bytes & 0x007f007fU) << 4, kRebase, kMinusZero);
+  };
+  return {pair(__byte_perm(word, 0, 0x4140)), pair(__byte_perm(word, 0, 0x4342))};
+}
+
+template <>
+__device__ inline uint2 widen_four<int8_t>(unsigned word) {
+  // A byte behind 2^23's exponent is 2^23 + byte; with the sign bit turned, byte is number + 128.
+  const unsigned turned = word ^ 0x80808080U;
+  const auto number = [&](unsigned selector) {
+    return __uint_as_float(__byte_perm(turned, 0x4b000000U, selector)) - 8388736.0F;
+  };
+  return {pack_bf16(number(0x7650), number(0x7651)), pack_bf16(number(0x7652), number(0x7653))};
+}
+
+/// Eight numbers of four bits, stored plus 8, as four pairs of bf16: pair p is nibbles p and p + 4, exact.
+__device__ inline uint4 widen_eight_int4(unsigned word) {
+  constexpr unsigned kOne = 0x3f803f80U;
+  constexpr unsigned kMinus136 = 0xc308c308U;
+  const auto pair = [&](unsigned shift) {  // a nibble behind 128's exponent is 128 + nibble
+    return fma_bf16((word >> shift & 0x000f000fU) | 0x43004300U, kOne, kMinus136);
+  };
+  return {pair(0), pair(4), pair(8), pair(12)};
+}
+
+}  // namespace weir::engine::cuda

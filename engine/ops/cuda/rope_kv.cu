@@ -1,0 +1,160 @@
+#include "engine/ops/cuda/rope_kv.h"
+
+#include "engine/ops/cuda/device/warp.cuh"
+#include "engine/ops/cuda/launch.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+constexpr int kWarpsOfBlock = 4;
+constexpr int kPairsMax = 4;  // pairs (i, i + half) of a lane: a head has at most 256 numbers
+constexpr unsigned kTableThreads = 128;
+
+/// A lane's pairs: first and second halves.
+struct Pairs {
+  float low[kPairsMax];
+  float high[kPairsMax];
+};
+
+__global__ void __launch_bounds__(kTableThreads) rope_table_kernel(RopeTableArgs args) {
+  const int64_t token = blockIdx.x;
+  for (int i = static_cast<int>(threadIdx.x); i < args.half; i += static_cast<int>(blockDim.x)) {
+    const float angle = static_cast<float>(args.positions[token]) * args.inverse_frequency[i];
+    float2 turn;
+    sincosf(angle, &turn.y, &turn.x);
+    args.turns[token * args.half + i] = turn;
+  }
+}
+
+__device__ void normalize(Pairs& x, const float* weight, float epsilon, int half, int lane) {
+  float squares = 0.0F;
+#pragma unroll
+  for (int j = 0; j < kPairsMax; ++j) squares += x.low[j] * x.low[j] + x.high[j] * x.high[j];
+  squares = warp_reduce<Sum>(squares);
+  const float inverse_root = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + epsilon);
+#pragma unroll
+  for (int j = 0; j < kPairsMax; ++j) {
+    const int i = lane + j * kWarpThreads;
+    if (i >= half) continue;
+    x.low[j] *= inverse_root * weight[i];
+    x.high[j] *= inverse_root * weight[i + half];
+  }
+}
+
+__device__ void rotate(Pairs& x, const float2* turns, int half, int lane) {
+#pragma unroll
+  for (int j = 0; j < kPairsMax; ++j) {
+    const int i = lane + j * kWarpThreads;
+    if (i >= half) continue;
+    const float2 turn = turns[i];
+    const float low = x.low[j] * turn.x - x.high[j] * turn.y;
+    x.high[j] = x.high[j] * turn.x + x.low[j] * turn.y;
+    x.low[j] = low;
+  }
+}
+
+template <class T>
+__device__ T stored(float x, float inverse) {
+  if constexpr (sizeof(T) == 2) {
+    return to_bf16(x);
+  } else {
+    return Quantized<T>::of(x * inverse);
+  }
+}
+
+template <class T>
+__device__ void store(const Pairs& x, T* to, float inverse, int half, int lane) {
+#pragma unroll
+  for (int j = 0; j < kPairsMax; ++j) {
+    const int i = lane + j * kWarpThreads;
+    if (i >= half) continue;
+    to[i] = stored<T>(x.low[j], inverse);
+    to[i + half] = stored<T>(x.high[j], inverse);
+  }
+}
+
+/// Keys or values to their slot.
+template <class T>
+__device__ void keep(const RopeKvArgs& args, const Pairs& x, int32_t slot, int kv_head, int part, int half, int lane) {
+  const int32_t block = slot >> args.kv.block_shift;
+  const int32_t offset = slot - (block << args.kv.block_shift);
+  const int64_t place = kv_place(args.kv, block, kv_head, part, offset);
+  float inverse = 1.0F;
+  if constexpr (sizeof(T) == 1) {
+    float largest = 0.0F;
+#pragma unroll
+    for (int j = 0; j < kPairsMax; ++j) largest = fmaxf(largest, fmaxf(fabsf(x.low[j]), fabsf(x.high[j])));
+    largest = warp_reduce<Largest>(largest);
+    inverse = largest > 0.0F ? Quantized<T>::kLargest / largest : 0.0F;
+    if (lane == 0) args.kv.scales[place] = largest / Quantized<T>::kLargest;
+  }
+  store(x, static_cast<T*>(args.kv.numbers) + place * args.kv.head_dim, inverse, half, lane);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kWarpsOfBlock* kWarpThreads) rope_kv_kernel(RopeKvArgs args) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  const int heads = args.heads;
+  const int all_heads = heads + 2 * args.kv.kv_heads;
+  const int64_t work = static_cast<int64_t>(blockIdx.x) * kWarpsOfBlock + threadIdx.x / kWarpThreads;
+  if (work >= args.tokens * all_heads) return;
+  const int64_t token = work / all_heads;
+  const int head = static_cast<int>(work % all_heads);
+  const int half = args.kv.head_dim / 2;
+  const Bf16* from = args.qkv + work * args.kv.head_dim;
+  const float* bias = args.bias != nullptr ? args.bias + static_cast<int64_t>(head) * args.kv.head_dim : nullptr;
+  Pairs x;
+#pragma unroll
+  for (int j = 0; j < kPairsMax; ++j) {
+    const int i = lane + j * kWarpThreads;
+    const bool present = i < half;
+    x.low[j] = present ? widen(from[i]) : 0.0F;
+    x.high[j] = present ? widen(from[i + half]) : 0.0F;
+    if (!present || bias == nullptr) continue;
+    x.low[j] += bias[i];
+    x.high[j] += bias[i + half];
+  }
+  const bool is_q = head < heads;
+  const bool is_v = head >= heads + args.kv.kv_heads;
+  if (!is_v) {
+    const float* norm = is_q ? args.q_norm : args.k_norm;
+    if (norm != nullptr) normalize(x, norm, args.epsilon, half, lane);
+    rotate(x, args.turns + token * half, half, lane);
+  }
+  if (is_q) {
+    store(x, args.q + (token * heads + head) * args.kv.head_dim, 1.0F, half, lane);
+    return;
+  }
+  const int32_t slot = args.slots[token];
+  if (slot >= 0) keep<T>(args, x, slot, (head - heads) % args.kv.kv_heads, is_v ? 1 : 0, half, lane);
+}
+
+__global__ void __launch_bounds__(256) copy_blocks_kernel(CopyBlocksArgs args) {
+  auto* layer = static_cast<unsigned char*>(args.memory) + blockIdx.y * args.layer_bytes;
+  const auto* from = reinterpret_cast<const uint4*>(layer + args.pairs[2 * blockIdx.x] * args.block_bytes);
+  auto* to = reinterpret_cast<uint4*>(layer + args.pairs[2 * blockIdx.x + 1] * args.block_bytes);
+  for (int64_t i = threadIdx.x; i < args.block_bytes / 16; i += blockDim.x) to[i] = from[i];
+}
+
+}  // namespace
+
+cudaError_t rope_table(cudaStream_t stream, const RopeTableArgs& args) {
+  return launch(stream, dim3(static_cast<unsigned>(args.tokens)), kTableThreads, 0, rope_table_kernel, args);
+}
+
+cudaError_t rope_kv(cudaStream_t stream, const RopeKvArgs& args) {
+  if (args.kv.head_dim > 2 * kPairsMax * kWarpThreads || args.kv.head_dim % 2 != 0) return cudaErrorInvalidValue;
+  const int64_t heads = args.tokens * (args.heads + 2 * args.kv.kv_heads);
+  const dim3 grid(static_cast<unsigned>((heads + kWarpsOfBlock - 1) / kWarpsOfBlock));
+  const auto kernel = args.kv.format == KvFormat::bf16  ? rope_kv_kernel<Bf16>
+                      : args.kv.format == KvFormat::fp8 ? rope_kv_kernel<Fp8>
+                                                        : rope_kv_kernel<int8_t>;
+  return launch(stream, grid, kWarpsOfBlock * kWarpThreads, 0, kernel, args);
+}
+
+cudaError_t copy_blocks(cudaStream_t stream, const CopyBlocksArgs& args) {
+  const dim3 grid(static_cast<unsigned>(args.count), static_cast<unsigned>(args.layers));
+  return launch(stream, grid, 256, 0, copy_blocks_kernel, args);
+}
+
+}  // namespace weir::engine::cuda

@@ -1,0 +1,255 @@
+// The fields of each protocol that policy reads or changes, or that its reference gives a type.
+#include "providers/body_marker.h"
+
+#include <algorithm>
+
+namespace weir::providers {
+
+using simdjson::SUCCESS;
+
+bool BodyMarker::model(Value value) {
+  body_.model_value = scalar_range(value);
+  if (!text("", "model", value, body_.model)) return false;
+  if (body_.model.empty()) return fail(bad_body("model", "model: must not be empty"));
+  model_seen_ = true;
+  return true;
+}
+
+bool BodyMarker::stream_options(Value value) {
+  const ByteRange opening = scalar_range(value);
+  if (null(value)) {
+    body_.stream_options_value = opening;
+    return true;
+  }
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return wrong("stream_options", "an object", value);
+  int members = 0;
+  for (auto member : object) {
+    if (!counted(members)) return false;
+    std::string_view key;
+    Value inner;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
+    if (key == "include_usage") {
+      if (!boolean("stream_options.include_usage", inner, body_.include_usage)) return false;
+    } else if (!skip(inner, 2)) {
+      return false;
+    }
+  }
+  std::string_view raw;
+  if (object.reset().error() != SUCCESS || object.raw_json().get(raw) != SUCCESS) return not_json();
+  body_.stream_options_value = trimmed_range(raw);
+  return true;
+}
+
+bool BodyMarker::content(Value value, const std::string& where) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type == od::json_type::string || type == od::json_type::null) return skip(value, 3);
+  if (type != od::json_type::array) return wrong(where, "a string or an array of parts", value);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  size_t index = 0;
+  for (auto element : array) {
+    const std::string part = where + "[" + std::to_string(index++) + "]";
+    Value inner;
+    if (element.get(inner) != SUCCESS || inner.type().get(type) != SUCCESS) return not_json();
+    if (type != od::json_type::object) return wrong(part, "an object", inner);
+    od::object object;
+    if (inner.get_object().get(object) != SUCCESS) return not_json();
+    int members = 0;
+    for (auto member : object) {
+      if (!counted(members)) return false;
+      std::string_view key;
+      Value field_value;
+      if (member.unescaped_key().get(key) != SUCCESS || member.value().get(field_value) != SUCCESS) return not_json();
+      if (!skip(field_value, 5)) return false;
+    }
+  }
+  return true;
+}
+
+bool BodyMarker::message(Value value, const std::string& where) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::object) return wrong(where, "an object", value);
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return not_json();
+  bool role = false;
+  int members = 0;
+  for (auto member : object) {
+    if (!counted(members)) return false;
+    std::string_view key;
+    Value inner;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
+    if (key == "role") {
+      std::string name;
+      if (!text(where, ".role", inner, name)) return false;
+      if (name != "system" && name != "developer" && name != "user" && name != "assistant" && name != "tool" &&
+          name != "function")
+        return fail(
+            bad_body(where + ".role", where + ".role: must be one of system, developer, user, assistant, tool"));
+      role = true;
+    } else if (key == "content") {
+      if (!content(inner, where + ".content")) return false;
+    } else if (!skip(inner, 3)) {
+      return false;
+    }
+  }
+  return role || fail(bad_body(where + ".role", where + ".role: is missing"));
+}
+
+bool BodyMarker::messages(Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::array) return wrong("messages", "an array", value);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  for (auto element : array) {
+    Value inner;
+    if (element.get(inner) != SUCCESS) return not_json();
+    if (!message(inner, "messages[" + std::to_string(body_.message_count++) + "]")) return false;
+  }
+  messages_seen_ = true;
+  return body_.message_count > 0 || fail(bad_body("messages", "messages: must hold at least one message"));
+}
+
+bool BodyMarker::chat_field(std::string_view key, Value value) {
+  std::optional<int64_t> ignored_number;
+  std::string ignored_text;
+  bool ignored = false;
+  if (key == "messages") return messages(value);
+  if (key == "stream_options") return stream_options(value);
+  if (key == "max_tokens") return output_limit(key, value, body_.max_tokens_value);
+  if (key == "max_completion_tokens") return output_limit(key, value, body_.max_completion_tokens_value);
+  if (key == "n") return choices(key, value);
+  if (key == "temperature") return number(key, value, 0, 2);
+  if (key == "top_p") return number(key, value, 0, 1);
+  if (key == "presence_penalty" || key == "frequency_penalty") return number(key, value, -2, 2);
+  if (key == "top_logprobs") return integer(key, value, 0, ignored_number);
+  if (key == "logprobs") return boolean(key, value, ignored);
+  if (key == "user") return null(value) || text("", key, value, ignored_text);
+  return skip(value, 1);
+}
+
+bool BodyMarker::generation_config(Value value) {
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return wrong("generationConfig", "an object", value);
+  int members = 0;
+  for (auto member : object) {
+    if (!counted(members)) return false;
+    std::string_view key;
+    Value inner;
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
+    bool fine = true;
+    if (key == "maxOutputTokens" || key == "max_output_tokens")
+      fine = output_limit("generationConfig.maxOutputTokens", inner, body_.max_tokens_value);
+    else if (key == "candidateCount" || key == "candidate_count")
+      fine = choices("generationConfig.candidateCount", inner);
+    else
+      fine = skip(inner, 2);
+    if (!fine) return false;
+  }
+  return true;
+}
+
+bool BodyMarker::gemini_field(std::string_view key, Value value) {
+  if (key == "contents") {
+    messages_seen_ = true;
+    return list(key, value, body_.message_count);
+  }
+  if (key == "generationConfig" || key == "generation_config") return generation_config(value);
+  return skip(value, 1);
+}
+
+/// A text, several texts, one prompt of token ids, or several: each is answered `n` times.
+bool BodyMarker::prompts(Value value) {
+  messages_seen_ = true;
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::array) return skip(value, 1);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  int64_t count = 0;
+  for (auto element : array) {
+    Value inner;
+    if (element.get(inner) != SUCCESS || inner.type().get(type) != SUCCESS) return not_json();
+    if (type != od::json_type::number) ++count;
+    if (!skip(inner, 2)) return false;
+  }
+  prompts_ = std::max<int64_t>(count, 1);
+  return true;
+}
+
+/// Speech is priced by the character.
+bool BodyMarker::spoken(Value value) {
+  std::string words;
+  if (!text("", "input", value, words)) return false;
+  for (const char c : words) body_.units += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
+  return true;
+}
+
+/// What an upstream would keep or do behind our back, where neither keys nor budgets reach, is refused.
+bool BodyMarker::responses_field(std::string_view key, Value value) {
+  if (key == "max_output_tokens") return output_limit(key, value, body_.max_tokens_value);
+  if (key == "store") return boolean(key, value, body_.store);
+  if (key == "background") {
+    bool background = false;
+    if (!boolean(key, value, background)) return false;
+    return !background ||
+           fail(bad_body("background",
+                         "background: true is not supported: what it costs could not be charged; leave it "
+                         "out, and stream"));
+  }
+  if (key == "conversation")
+    return null(value) ||
+           fail(bad_body("conversation",
+                         "conversation: is not supported: conversations belong to an upstream account and "
+                         "not to a key; use previous_response_id"));
+  if (key == "previous_response_id") {
+    body_.previous_response_value = scalar_range(value);
+    if (null(value)) return true;
+    return text("", key, value, body_.previous_response_id);
+  }
+  if (key != "input") return skip(value, 1);
+  const uint32_t begin = scalar_range(value).begin;
+  messages_seen_ = true;
+  if (!skip(value, 1)) return false;
+  // simdjson stands behind the value now, at the comma or brace that follows it.
+  const char* next = nullptr;
+  if (document_.current_location().get(next) != SUCCESS) return not_json();
+  body_.input_value = trimmed_range({start_ + begin, static_cast<size_t>(next - start_) - begin});
+  return true;
+}
+
+/// The protocols that are forwarded or decoded elsewhere: only what policy acts on is looked at.
+bool BodyMarker::other_field(std::string_view key, Value value) {
+  const Protocol protocol = body_.protocol;
+  if (key == "max_tokens" && protocol == Protocol::openai_completions)
+    return output_limit(key, value, body_.max_tokens_value);
+  if (key == "max_tokens" && protocol == Protocol::anthropic_messages)
+    return output_limit(key, value, body_.max_tokens_value);
+  if (protocol == Protocol::openai_responses) return responses_field(key, value);
+  if (key == "stream_options" && protocol == Protocol::openai_completions) return stream_options(value);
+  if ((key == "n" && (protocol == Protocol::openai_completions || protocol == Protocol::openai_images)) ||
+      (key == "best_of" && protocol == Protocol::openai_completions))
+    return choices(key, value);
+  if (key == "messages") {
+    messages_seen_ = true;
+    return list(key, value, body_.message_count);
+  }
+  if (key == "documents" && protocol == Protocol::rerank) {
+    uint32_t documents = 0;
+    messages_seen_ = true;
+    if (!list(key, value, documents)) return false;
+    body_.units = documents;
+    return true;
+  }
+  if (key == "prompt" && protocol == Protocol::openai_completions) return prompts(value);
+  if (key == "input" || key == "prompt") {
+    messages_seen_ = true;
+    return protocol == Protocol::openai_speech ? spoken(value) : skip(value, 1);
+  }
+  return skip(value, 1);
+}
+
+}  // namespace weir::providers

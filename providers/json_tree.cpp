@@ -1,0 +1,103 @@
+#include "providers/json_tree.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace weir::providers {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Members = std::vector<std::pair<std::string, Json>>;
+
+/// Of several members of one name the last one's value counts, at the place of the first, as in JavaScript.
+void drop_repeated(Members& members) {
+  std::unordered_map<std::string_view, size_t> first;
+  first.reserve(members.size());
+  std::vector<uint8_t> repeated(members.size());
+  bool any = false;
+  for (size_t i = 0; i < members.size(); ++i) {
+    const auto [at, fresh] = first.try_emplace(members[i].first, i);
+    if (fresh) continue;
+    members[at->second].second = std::move(members[i].second);
+    repeated[i] = 1;
+    any = true;
+  }
+  if (!any) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (repeated[i] != 0) continue;
+    if (kept != i) members[kept] = std::move(members[i]);
+    ++kept;
+  }
+  members.resize(kept);
+}
+
+/// nlohmann's ordered object is a vector that is searched at every insertion; here it is filled once, of a known size.
+Json object_of(Members members) {
+  if (members.size() > 1) drop_repeated(members);
+  Json::object_t object;
+  object.reserve(members.size());
+  for (auto& [name, value] : members) object.emplace_back(std::move(name), std::move(value));
+  return Json(std::move(object));
+}
+
+/// What nlohmann's parser tells, put together from the leaves up.
+class Builder final : public nlohmann::json_sax<Json> {
+ public:
+  Json take() { return std::move(root_); }
+
+  bool null() override { return value(nullptr); }
+  bool boolean(bool v) override { return value(v); }
+  bool number_integer(int64_t v) override { return value(v); }
+  bool number_unsigned(uint64_t v) override { return value(v); }
+  bool number_float(double v, const std::string&) override { return value(v); }
+  bool string(std::string& v) override { return value(std::move(v)); }
+  bool binary(binary_t& v) override { return value(std::move(v)); }
+  bool start_object(size_t) override { return open_.emplace_back(), true; }
+  bool key(std::string& name) override { return open_.back().members.emplace_back(std::move(name), nullptr), true; }
+  bool end_object() override {
+    Json object = object_of(std::move(open_.back().members));
+    open_.pop_back();
+    return value(std::move(object));
+  }
+  bool start_array(size_t) override { return open_.emplace_back().is_array = true; }
+  bool end_array() override {
+    Json array(std::move(open_.back().elements));
+    open_.pop_back();
+    return value(std::move(array));
+  }
+  bool parse_error(size_t, const std::string&, const Json::exception&) override { return false; }
+
+ private:
+  struct Open {  // an object or array whose end has not come
+    bool is_array = false;
+    Members members;
+    Json::array_t elements;
+  };
+
+  bool value(Json v) {
+    if (open_.empty())
+      root_ = std::move(v);
+    else if (open_.back().is_array)
+      open_.back().elements.push_back(std::move(v));
+    else
+      open_.back().members.back().second = std::move(v);
+    return true;
+  }
+
+  std::vector<Open> open_;
+  Json root_;
+};
+
+}  // namespace
+
+Json json_tree(std::string_view text) {
+  Builder builder;
+  if (!Json::sax_parse(text.begin(), text.end(), &builder)) return Json(Json::value_t::discarded);
+  return builder.take();
+}
+
+}  // namespace weir::providers

@@ -1,0 +1,444 @@
+#include "tests/gpu/emulator/runtime.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "tests/gpu/emulator/memory_check.h"
+
+using Work = std::function<cudaError_t()>;
+
+struct CUevent_st {
+  uint64_t recorded = 0;   // records queued
+  uint64_t completed = 0;  // records passed
+};
+struct Item {
+  Work work;
+  CUevent_st* awaited = nullptr;
+  uint64_t record = 0;
+};
+struct CUstream_st {
+  std::deque<Item> items;
+  std::vector<Work>* capture = nullptr;
+};
+struct CUgraph_st {
+  std::vector<Work> works;
+};
+struct CUgraphExec_st {
+  std::vector<Work> works;
+};
+
+namespace {
+
+constexpr size_t kArenaBytes = size_t{4} << 30;
+constexpr size_t kGap = 512;  // between allocations, so that one's end is not the next's begin
+constexpr size_t kSharedBytesDefault = 48 * 1024;
+
+simt::DeviceOptions options;
+cudaError_t broken = cudaSuccess;  // sticky, as a context's is
+cudaError_t last_error = cudaSuccess;
+int64_t operations = 0;
+size_t allocated_bytes = 0;
+std::map<uintptr_t, size_t> allocations;  // of the device
+std::map<uintptr_t, size_t> pinned;
+std::map<const void*, int> shared_allowed;
+std::vector<CUstream_st*> streams;
+CUstream_st default_stream;
+
+unsigned char* arena() {
+  static unsigned char* const memory = [] {
+    void* all = mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) std::abort();
+    return static_cast<unsigned char*>(all);
+  }();
+  return memory;
+}
+
+size_t arena_used() {
+  constexpr size_t kPage = 4096;
+  const size_t end = allocations.empty() ? 0
+                                         : allocations.rbegin()->first + allocations.rbegin()->second -
+                                               reinterpret_cast<uintptr_t>(arena());
+  return std::min(kArenaBytes, (end + kPage - 1) / kPage * kPage);
+}
+
+/// While it lives, device memory may be touched.
+struct OnDevice {
+  size_t bytes = arena_used();
+  OnDevice() { mprotect(arena(), bytes, PROT_READ | PROT_WRITE); }
+  ~OnDevice() { mprotect(arena(), bytes, PROT_NONE); }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+};
+
+bool lies_in(const std::map<uintptr_t, size_t>& ranges, const void* address, size_t bytes) {
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  auto after = ranges.upper_bound(at);
+  if (after == ranges.begin()) return false;
+  --after;
+  return at + bytes <= after->first + after->second;
+}
+
+bool in_arena(const void* address) {
+  const auto offset = static_cast<size_t>(static_cast<const unsigned char*>(address) - arena());
+  return offset < kArenaBytes;
+}
+
+CUstream_st& stream_of(cudaStream_t stream) {
+  return stream != nullptr ? *stream : default_stream;
+}
+
+cudaError_t note(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+cudaError_t run(const Work& work) {
+  if (broken != cudaSuccess) return broken;
+  ++operations;
+  if (options.operations_until_it_breaks >= 0 && operations > options.operations_until_it_breaks) {
+    return broken = cudaErrorLaunchFailure;
+  }
+  const OnDevice access;
+  const cudaError_t error = work();
+  if (error != cudaSuccess) broken = error;
+  return error;
+}
+
+bool runnable(const CUstream_st& stream) {
+  if (stream.items.empty()) return false;
+  const Item& item = stream.items.front();
+  return item.awaited == nullptr || item.work != nullptr || item.awaited->completed >= item.record;
+}
+
+void run_head(CUstream_st& stream) {
+  const Item item = std::move(stream.items.front());
+  stream.items.pop_front();
+  if (item.work != nullptr) {
+    run(item.work);
+    if (item.awaited != nullptr) item.awaited->completed = item.record;
+  }
+}
+
+/// One item of one stream, drawn. False: nothing can run.
+bool run_some() {
+  std::vector<CUstream_st*> able;
+  if (runnable(default_stream)) able.push_back(&default_stream);
+  for (CUstream_st* stream : streams) {
+    if (runnable(*stream)) able.push_back(stream);
+  }
+  if (able.empty()) return false;
+  run_head(*able[simt::draw(static_cast<unsigned>(able.size()))]);
+  return true;
+}
+
+template <class Done>
+cudaError_t run_until(Done done) {
+  while (!done()) {
+    if (!run_some()) {
+      std::fprintf(stderr, "simt: a stream waits for an event that nothing records\n");
+      std::abort();
+    }
+  }
+  return note(broken);
+}
+
+void queue(CUstream_st& stream, Item item) {
+  stream.items.push_back(std::move(item));
+  while (simt::draw(4) == 0 && run_some()) {
+  }
+}
+
+/// Is the copy one that the device can make on its own: device memory and pinned memory only?
+bool copyable(const void* address, size_t bytes) {
+  return in_arena(address) ? lies_in(allocations, address, bytes) : lies_in(pinned, address, bytes);
+}
+
+}  // namespace
+
+namespace simt {
+
+bool in_device_memory(const void* address, size_t bytes) {
+  static uintptr_t begin = 0;  // the allocation that the last access met
+  static uintptr_t end = 0;
+  static size_t count = 0;
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  if (count == allocations.size() && at >= begin && at + bytes <= end) return true;
+  auto after = allocations.upper_bound(at);
+  if (after == allocations.begin()) return false;
+  --after;
+  if (at + bytes > after->first + after->second) return false;
+  begin = after->first;
+  end = after->first + after->second;
+  count = allocations.size();
+  return true;
+}
+
+cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+  CUstream_st& to = stream_of(stream);
+  if (to.capture != nullptr) {
+    to.capture->push_back(std::move(work));
+    return cudaSuccess;
+  }
+  if (broken != cudaSuccess) return note(broken);
+  queue(to, {std::move(work)});
+  return cudaSuccess;
+}
+
+cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel) {
+  const dim3& grid = config.gridDim;
+  const dim3& size = config.blockDim;
+  const uint64_t threads = uint64_t{size.x} * size.y * size.z;
+  const auto allowed = shared_allowed.find(kernel);
+  const size_t shared = allowed == shared_allowed.end() ? kSharedBytesDefault : static_cast<size_t>(allowed->second);
+  const bool fine = threads >= 1 && threads <= kThreadsMax && grid.x >= 1 && grid.y >= 1 && grid.z >= 1 &&
+                    grid.y < 65536 && grid.z < 65536 &&
+                    config.dynamicSmemBytes <= std::max(shared, kSharedBytesDefault);
+  return fine ? cudaSuccess : note(cudaErrorInvalidConfiguration);
+}
+
+cudaError_t allow_shared_bytes(const void* kernel, int bytes) {
+  if (bytes < 0 || static_cast<size_t>(bytes) > kSharedBytesMax) return note(cudaErrorInvalidValue);
+  shared_allowed[kernel] = bytes;
+  return cudaSuccess;
+}
+
+void reset_device(const DeviceOptions& wanted) {
+  options = wanted;
+  broken = cudaSuccess;
+  last_error = cudaSuccess;
+  operations = 0;
+  take_fault();
+  default_stream.items.clear();
+}
+
+size_t device_allocations() {
+  return allocations.size();
+}
+
+int64_t device_operations() {
+  return operations;
+}
+
+}  // namespace simt
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = options.count;
+  return options.count > 0 ? cudaSuccess : note(cudaErrorNoDevice);
+}
+
+cudaError_t cudaSetDevice(int device) {
+  return device >= 0 && device < options.count ? cudaSuccess : note(cudaErrorNoDevice);
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (cudaSetDevice(device) != cudaSuccess) return cudaErrorNoDevice;
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "SIMT emulator");
+  properties->totalGlobalMem = options.memory_bytes;
+  properties->sharedMemPerBlockOptin = simt::kSharedBytesMax;
+  properties->multiProcessorCount = 4;
+  properties->major = 9;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  *total_bytes = options.memory_bytes;
+  *free_bytes = options.memory_bytes - std::min(options.memory_bytes, allocated_bytes);
+  return note(broken);
+}
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+  }
+  return "unknown";
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return cudaGetErrorName(error);
+}
+
+cudaError_t cudaGetLastError() {
+  return std::exchange(last_error, cudaSuccess);
+}
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  if (broken != cudaSuccess) return note(broken);
+  const size_t rounded = (bytes + 255) / 256 * 256;
+  if (bytes == 0 || allocated_bytes + rounded > options.memory_bytes) return note(cudaErrorMemoryAllocation);
+  uintptr_t at = reinterpret_cast<uintptr_t>(arena());
+  for (const auto& [begin, size] : allocations) {  // the first gap that is wide enough
+    if (at + rounded + kGap <= begin) break;
+    at = (begin + size + 255) / 256 * 256 + kGap;
+  }
+  if (at + rounded > reinterpret_cast<uintptr_t>(arena()) + kArenaBytes) return note(cudaErrorMemoryAllocation);
+  allocations[at] = bytes;
+  allocated_bytes += rounded;
+  *memory = reinterpret_cast<void*>(at);
+  const OnDevice access;
+  std::memset(*memory, 0xff, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  cudaDeviceSynchronize();
+  const auto found = allocations.find(reinterpret_cast<uintptr_t>(memory));
+  if (found == allocations.end()) return note(cudaErrorInvalidValue);
+  allocated_bytes -= (found->second + 255) / 256 * 256;
+  allocations.erase(found);
+  return note(broken);
+}
+
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  if (broken != cudaSuccess) return note(broken);
+  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (*memory == nullptr) return note(cudaErrorMemoryAllocation);
+  std::memset(*memory, 0xff, bytes);
+  pinned[reinterpret_cast<uintptr_t>(*memory)] = bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  cudaDeviceSynchronize();
+  if (pinned.erase(reinterpret_cast<uintptr_t>(memory)) == 0) return note(cudaErrorInvalidValue);
+  std::free(memory);
+  return note(broken);
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  if (const cudaError_t error = cudaDeviceSynchronize(); error != cudaSuccess) return error;
+  if ((in_arena(to) && !lies_in(allocations, to, bytes)) || (in_arena(from) && !lies_in(allocations, from, bytes))) {
+    return note(cudaErrorInvalidValue);
+  }
+  return note(run([&] {
+    std::memcpy(to, from, bytes);
+    return cudaSuccess;
+  }));
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  if (!copyable(to, bytes) || !copyable(from, bytes)) return note(cudaErrorInvalidValue);
+  return simt::enqueue(stream, [=] {
+    std::memcpy(to, from, bytes);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  if (!copyable(memory, bytes)) return note(cudaErrorInvalidValue);
+  return simt::enqueue(stream, [=] {
+    std::memset(memory, value, bytes);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  if (broken != cudaSuccess) return note(broken);
+  streams.push_back(*stream = new CUstream_st);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  cudaStreamSynchronize(stream);
+  streams.erase(std::find(streams.begin(), streams.end(), stream));
+  delete stream;
+  return note(broken);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return run_until([&] { return stream_of(stream).items.empty(); });
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  queue(stream_of(stream), {nullptr, event, event->recorded});
+  return note(broken);
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return run_until([] {
+    return default_stream.items.empty() &&
+           std::all_of(streams.begin(), streams.end(), [](const CUstream_st* s) { return s->items.empty(); });
+  });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  if (broken != cudaSuccess) return note(broken);
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (broken != cudaSuccess) return note(broken);
+  queue(stream_of(stream), {[] { return cudaSuccess; }, event, ++event->recorded});
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return run_until([&] { return event->completed >= event->recorded; });
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  cudaEventSynchronize(event);
+  delete event;
+  return note(broken);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr || stream->capture != nullptr) return note(cudaErrorInvalidValue);
+  stream->capture = new std::vector<Work>;
+  return note(broken);
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream == nullptr || stream->capture == nullptr) return note(cudaErrorInvalidValue);
+  *graph = new CUgraph_st{std::move(*stream->capture)};
+  delete std::exchange(stream->capture, nullptr);
+  return note(broken);
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long) {
+  *instance = new CUgraphExec_st{graph->works};
+  return note(broken);
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t instance, cudaStream_t stream) {
+  return simt::enqueue(stream, [works = instance->works] {
+    for (const Work& work : works) {
+      if (const cudaError_t error = work(); error != cudaSuccess) return error;
+    }
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t instance) {
+  delete instance;
+  return cudaSuccess;
+}

@@ -1,0 +1,68 @@
+// The linear tree builder against nlohmann's own parser, whose results it must equal to the byte.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "providers/json_tree.h"
+
+namespace weir::providers {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+TEST(JsonTree, EqualsTheLibrarysParser) {
+  for (const char* text : {"{}",
+                           "[]",
+                           "null",
+                           "true",
+                           "1",
+                           "-5",
+                           "1.5e3",
+                           "18446744073709551615",
+                           "-9223372036854775808",
+                           R"("a\u00e9")",
+                           R"({"a":1,"b":{"c":[1,2,{"d":null}]},"z":"","e":[[],{}]})",
+                           R"([[[]],{}])",
+                           " { \"a\" : [ 1 , 2 ] } ",
+                           R"({"a":1,"b":2,"a":{"b":[3]}})",
+                           R"({"a":{"x":1,"x":{"y":[]}},"q":true,"a":[3],"a":[4]})",  // repeated names
+                           "",
+                           "{",
+                           "[1,]",
+                           "tru",
+                           R"({"a":)",
+                           R"({"a":1}x)",
+                           R"({"a" 1})",
+                           "1e999",
+                           "\"\xff\"",
+                           R"("\ud800")",
+                           "\xEF\xBB\xBF{}"}) {
+    const Json expected = Json::parse(text, nullptr, false);
+    const Json actual = json_tree(text);
+    ASSERT_EQ(actual.is_discarded(), expected.is_discarded()) << text;
+    if (!expected.is_discarded()) EXPECT_EQ(actual.dump(), expected.dump()) << text;
+  }
+}
+
+TEST(JsonTree, ManyMembersKeepTheirOrder) {
+  Json expected = Json::object();
+  std::string text;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string name = "k" + std::to_string(i * 7919 % 3000);
+    expected[name] = i;
+    text += (text.empty() ? "{\"" : ",\"") + name + "\":" + std::to_string(i);
+  }
+  text += R"(,"k0":"last"})";
+  expected["k0"] = "last";
+  EXPECT_EQ(json_tree(text).dump(), expected.dump());
+}
+
+TEST(JsonTree, DepthTakesNoStack) {
+  const std::string open(200'000, '[');
+  EXPECT_TRUE(json_tree(open).is_discarded());
+  EXPECT_TRUE(json_tree(open + std::string(200'000, ']')).is_array());
+}
+
+}  // namespace
+}  // namespace weir::providers
