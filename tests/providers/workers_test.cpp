@@ -150,6 +150,7 @@ TEST(Workers, ADestroyedCoroutineWaitsForItsWork) {
   bool worked = false;
   bool queued_worked = false;
   auto gate = std::make_unique<Gate>();
+  auto gate_queued = std::make_unique<Gate>();
   rig.core.call([&] {
     spawn(*gate, aside(
                      *rig.core, abort,
@@ -159,18 +160,19 @@ TEST(Workers, ADestroyedCoroutineWaitsForItsWork) {
                        worked = true;
                      },
                      ran, ended));
-    spawn(*gate, aside(
-                     *rig.core, abort_queued, [&] { queued_worked = true; }, queued_ran, ended));
+    spawn(*gate_queued, aside(
+                            *rig.core, abort_queued, [&] { queued_worked = true; }, queued_ran, ended));
     return 0;
   });
   EXPECT_TRUE(begun.wait());
   Latch destroyed;
   rig.core->post([&] {
+    gate_queued.reset();  // while the one thread is taken, so that its work has not begun
+    go_on.set();
     gate.reset();
     EXPECT_TRUE(worked);
     destroyed.set();
   });
-  go_on.set();
   EXPECT_TRUE(destroyed.wait());
   EXPECT_FALSE(queued_worked);
   EXPECT_FALSE(ran || queued_ran) << "nobody was resumed";
