@@ -140,7 +140,7 @@ void print_cost(const PriceRequest& request, const Price& price, std::ostream& o
 
 int check_command(const std::string& file, std::ostream& out, std::ostream& err, const KnownNames& known) {
   const LoadOutcome outcome = load_file(file, known);
-  for (const auto& warning : outcome.warnings) err << file << ": warning: " << warning << '\n';
+  for (const auto& warning : outcome.warnings) err << warning.text("warning: ") << '\n';
   for (const auto& mistake : outcome.mistakes) out << mistake.text() << '\n';
   if (!outcome.mistakes.empty()) return kBadUsage;
   out << "ok\n";

@@ -30,7 +30,7 @@ void read_admin_key(MapReader& map, Reading& reading) {
   if (!cursor) return;
   auto secret = cursor->secret();
   if (!secret) return;
-  if (secret->empty()) reading.report.warning("admin_key is empty: the management API is off");
+  if (secret->empty()) reading.report.warning("admin_key", "is empty: the management API is off");
   reading.config.admin_key = std::move(*secret);
 }
 

@@ -19,13 +19,14 @@ struct Mistake {
   int column = 0;
   std::string path;     // models.gpt-4o.targets[1].weight
   std::string message;  // what is wrong and what to do
-  std::string text() const;
+  /// "weir.yaml:3:7: models.a: …"; `severity` stands before the path, as in "warning: ".
+  std::string text(std::string_view severity = {}) const;
 };
 
 struct LoadOutcome {
   std::shared_ptr<const Config> config;  // null if there are mistakes
   std::vector<Mistake> mistakes;
-  std::vector<std::string> warnings;  // e.g. a model without a price, an account nobody uses
+  std::vector<Mistake> warnings;  // e.g. a model without a price, an account nobody uses
 };
 
 /// The variables that `${NAME}` takes its values from.

@@ -287,7 +287,7 @@ bool ChatRun::encode_batch(std::string& out) {
     if (!client_gone())
       lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
     const bool left = client_gone() && !shutting_down();
-    settle(left ? 499 : error.http_status, left ? "client_closed" : error.code);
+    left ? settle_left() : settle(error.http_status, error.code);
     return true;
   }
   if (batch_.end && !reply_->native()) {
@@ -316,7 +316,7 @@ Task<void> ChatRun::answer_stream() {
     const std::string_view next = as_is ? batch_.segments.front().bytes : std::string_view(bytes);
     const bool client_there = next.empty() || co_await exchange_.write(next);
     if (!client_there) {
-      settle(499, "client_closed");
+      settle_left();
       co_return;
     }
     co_await reply_->pull(batch_);
@@ -345,7 +345,7 @@ Task<void> ChatRun::answer_error(Error error) {
   if (shutting_down()) {
     error = exchange_.abort().reason();
   } else if (client_gone()) {
-    settle(499, "client_closed");
+    settle_left();
     co_return;
   }
   const bool made = reply_ != nullptr && providers::is_unsayable(error);

@@ -29,7 +29,7 @@ class ChatRun {
   /// `rest` is the path behind a route that ends with '/'.
   ChatRun(CoreContext& context, const ClientApi& api, const Request& request, std::string_view rest,
           Exchange& exchange);
-  ~ChatRun() { settle(499, "client_closed"); }  // every other way out has settled before
+  ~ChatRun() { settle_left(); }  // every other way out has settled before
   ChatRun(const ChatRun&) = delete;
   ChatRun& operator=(const ChatRun&) = delete;
 
@@ -75,6 +75,8 @@ class ChatRun {
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);
+  /// Nobody takes the answer: the exchange knows whether the client left or did not read.
+  void settle_left();
   void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge);
   /// Nobody waits for the answer any more, or nobody may: the client left, or the drain's time is over.
   bool client_gone() const { return exchange_.abort().fired(); }

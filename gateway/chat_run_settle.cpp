@@ -61,6 +61,10 @@ void ChatRun::settle(int status, std::string_view error_code) {
   lease_.report(outcome, {}, tokens, now(), policy_->policy().config().health);
 }
 
+void ChatRun::settle_left() {
+  settle(499, client_gone() && !shutting_down() ? std::string_view(exchange_.abort().reason().code) : "client_closed");
+}
+
 void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge) {
   Services& services = context_.services();
   const WallTime wall = wall_now();

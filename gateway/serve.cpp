@@ -221,9 +221,12 @@ void Gateway::reload(const config::LoadOutcome& outcome) {
   const auto& new_server = outcome.config->server;
   const auto changes = config::diff(before->config(), *outcome.config);
   if (auto applied = apply(outcome.config); !applied) return refuse_reload(applied.error().detail);
-  if (new_server.tls && server_)
+  if (new_server.tls && server_) {
     if (auto reloaded = server_->reload_tls(*new_server.tls); !reloaded)
       log_.event(Level::error, "certificate_refused", {{"detail", reloaded.error().detail}});
+    else
+      log_.event(Level::info, "certificate_loaded", {{"file", new_server.tls->certificate_file}});
+  }
   registry_.config_reload(true);
   log_.event(Level::info, "config_reloaded", {{"file", options_.config_file}, {"changes", changes.size()}});
   for (const std::string& change : changes) log_.event(Level::info, "config_change", {{"change", change}});
@@ -333,7 +336,8 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
   for (const config::Mistake& mistake : loaded.mistakes) err << mistake.text() << "\n";
   if (!loaded.config) return 2;
   metrics::Log log(loaded.config->log.level);
-  for (const std::string& warning : loaded.warnings) log.event(Level::warn, "config_warning", {{"detail", warning}});
+  for (const config::Mistake& warning : loaded.warnings)
+    log.event(Level::warn, "config_warning", {{"detail", warning.text()}});
   const uint32_t cores = loaded.config->server.threads != 0 ? loaded.config->server.threads
                                                             : std::max(1U, std::thread::hardware_concurrency());
   auto ledger_options = Ledger::options(loaded.config->store, static_cast<int>(cores));

@@ -137,7 +137,7 @@ void read_account(const Cursor& cursor, Reading& reading, AccountConfig account)
     read_options(map, reading, account);
     map.finish();
     if (account.provider == "openai" && account.base_url.empty() && !map.has("api_key"))
-      reading.report.warning(cursor.path() + ": no api_key for the provider's own URL; its calls will be refused");
+      reading.report.warning(cursor.path(), "no api_key for the provider's own URL; its calls will be refused");
   }
   reading.config.accounts.push_back(std::move(account));
 }
@@ -164,7 +164,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
     std::error_code error;
     if (reading.touch_files && !engine.model.empty() && !engine.model.starts_with("builtin:") &&
         !std::filesystem::is_directory(engine.model, error))
-      reading.report.warning(model->path() + ": there is no folder " + model->shown() + " on this machine");
+      reading.report.warning(model->path(), "there is no folder " + model->shown() + " on this machine");
   }
   read_device(map, "device", {"auto", "cpu"}, {"cuda"}, engine.device);
   read_device(map, "quantization", {"none", "int8", "fp8"}, {}, engine.quantization);

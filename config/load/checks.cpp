@@ -73,8 +73,7 @@ void warn_without_price(const ModelConfig& model, const PriceTable& prices, Repo
     const std::string& name = target.model.empty() ? model.name : target.model;
     if (prices.find(name) != nullptr) continue;
     const std::string path = model_path(model) + ".targets[" + std::to_string(i) + "].model";
-    report.warning(model_path(model) + ": no price for " + report.shown(path, name) +
-                   "; its calls cost 0 until prices: names it");
+    report.warning(path, "no price for " + report.shown(path, name) + "; its calls cost 0 until prices: names it");
     return;
   }
 }
@@ -149,11 +148,13 @@ void warn_keys(const Config& config, const Names& models, Report& report) {
       const std::string& pattern = config.keys[i].models[j];
       if (pattern.find('*') != std::string::npos || models.has(pattern)) continue;
       const std::string path = "keys[" + std::to_string(i) + ']';
-      report.warning("key " + report.shown(path + ".name", config.keys[i].name) + " may use " +
-                     report.shown(path + ".models[" + std::to_string(j) + ']', pattern) + ", which is no model here" +
-                     did_you_mean(pattern, models.names()));
+      report.warning(path + ".models[" + std::to_string(j) + ']',
+                     "key " + report.shown(path + ".name", config.keys[i].name) + " may use " +
+                         report.shown(path + ".models[" + std::to_string(j) + ']', pattern) +
+                         ", which is no model here" + did_you_mean(pattern, models.names()));
     }
-  if (config.keys.empty() && config.admin_key.empty()) report.warning("no keys and no admin_key: nobody can call");
+  if (config.keys.empty() && config.admin_key.empty())
+    report.warning("keys", "no keys and no admin_key: nobody can call");
 }
 
 /// Where both would be bound, the second could not be, or (with SO_REUSEPORT) each would get half of the connections.
@@ -187,14 +188,14 @@ void check_references(Reading& reading) {
 
   for (const auto& model : config.models) {
     if (all_weights_zero(model))
-      report.warning(model_path(model) + ": every target has weight 0; only fallbacks can serve it");
+      report.warning(model_path(model), "every target has weight 0; only fallbacks can serve it");
     warn_without_price(model, config.prices, report);
   }
-  if (config.models.empty()) report.warning("no models: every request will be answered with model_not_found");
+  if (config.models.empty()) report.warning("models", "no models: every request will be answered with model_not_found");
   for (const auto& name : accounts.names())
-    if (!accounts.used(name)) report.warning(path_of("accounts", name) + ": no model uses it");
+    if (!accounts.used(name)) report.warning(path_of("accounts", name), "no model uses it");
   for (const auto& name : engines.names())
-    if (!engines.used(name)) report.warning(path_of("engines", name) + ": no model uses it");
+    if (!engines.used(name)) report.warning(path_of("engines", name), "no model uses it");
   warn_keys(config, models, report);
 }
 

@@ -50,8 +50,8 @@ void read_key_text(MapReader& map, Reading& reading, Taken& taken, const std::st
   if (!secret) return;
   if (secret->empty()) return cursor->mistake("is empty; give the key a value or remove its entry");
   if (secret->reveal().size() < kSafeKeyBytes)
-    reading.report.warning(cursor->path() + ": shorter than " + std::to_string(kSafeKeyBytes) +
-                           " characters; easy to guess, fit for a demo only");
+    reading.report.warning(cursor->path(), "shorter than " + std::to_string(kSafeKeyBytes) +
+                                               " characters; easy to guess, fit for a demo only");
   key.key_sha256 = sha256(secret->reveal());
   if (secret->reveal() == reading.config.admin_key.reveal())
     cursor->mistake("is the same as admin_key; a client key must not open the management API");
@@ -97,13 +97,13 @@ void read_key(const Cursor& cursor, Reading& reading, Taken& taken) {
     }
   map.finish();
   if (map.has("models") && key.models.empty())
-    reading.report.warning(cursor.path() + ".models: is empty, so key " + shown +
-                           " may use no model; name some, or \"*\" for all");
+    reading.report.warning(cursor.path() + ".models",
+                           "is empty, so key " + shown + " may use no model; name some, or \"*\" for all");
   const auto unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   if (reading.touch_files && key.expires_unix_s && *key.expires_unix_s <= unix_s)
-    reading.report.warning(cursor.path() + ".expires: key " + shown + " has expired (" +
-                           rfc3339_to_text(*key.expires_unix_s) +
-                           ") and opens nothing; give it a later date or remove it");
+    reading.report.warning(cursor.path() + ".expires", "key " + shown + " has expired (" +
+                                                           rfc3339_to_text(*key.expires_unix_s) +
+                                                           ") and opens nothing; give it a later date or remove it");
   reading.config.keys.push_back(std::move(key));
 }
 

@@ -28,8 +28,9 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
-std::string Mistake::text() const {
+std::string Mistake::text(std::string_view severity) const {
   std::string out = file + ':' + std::to_string(line) + ':' + std::to_string(column) + ": ";
+  out += severity;
   if (!path.empty()) out += path + ": ";
   return out + message;
 }
@@ -41,6 +42,12 @@ bool looks_like_credential(std::string_view text) {
   for (const std::string_view prefix : {"sk-", "Bearer ", "AKIA", "AIza", "gsk_", "xai-", "eyJ"})
     if (text.starts_with(prefix)) return true;
   return false;
+}
+
+void sort_by_place(std::vector<Mistake>& mistakes) {
+  std::stable_sort(mistakes.begin(), mistakes.end(), [](const Mistake& a, const Mistake& b) {
+    return std::tie(a.line, a.column) < std::tie(b.line, b.column);
+  });
 }
 
 }  // namespace
@@ -61,17 +68,17 @@ void Report::mistake(Mark mark, std::string path, std::string message) {
   mistakes_.push_back({file_, mark.line, mark.column, std::move(path), std::move(message)});
 }
 
-void Report::mistake(const std::string& path, std::string message) {
-  Mark mark;
+Mark Report::place_of(const std::string& path) const {
   for (std::string around = path; !around.empty();) {
-    if (const auto place = places_.find(around); place != places_.end()) {
-      mark = place->second.mark;
-      break;
-    }
+    if (const auto place = places_.find(around); place != places_.end()) return place->second.mark;
     const size_t end = around.find_last_of(".[");
     around.resize(end == std::string::npos ? 0 : end);
   }
-  mistake(mark, path, std::move(message));
+  return {};
+}
+
+void Report::mistake(const std::string& path, std::string message) {
+  mistake(place_of(path), path, std::move(message));
 }
 
 std::string Report::shown(const std::string& path, std::string_view value) const {
@@ -80,14 +87,18 @@ std::string Report::shown(const std::string& path, std::string_view value) const
   return "the value of " + quoted(place->second.reference);
 }
 
-void Report::warning(std::string text) {
-  if (warnings_.size() < kMistakesMax) warnings_.push_back(std::move(text));
+void Report::warning(const std::string& path, std::string message) {
+  const Mark mark = place_of(path);
+  if (warnings_.size() < kMistakesMax) warnings_.push_back({file_, mark.line, mark.column, path, std::move(message)});
+}
+
+std::vector<Mistake> Report::take_warnings() {
+  sort_by_place(warnings_);
+  return std::move(warnings_);
 }
 
 std::vector<Mistake> Report::take_mistakes() {
-  std::stable_sort(mistakes_.begin(), mistakes_.end(), [](const Mistake& a, const Mistake& b) {
-    return std::tie(a.line, a.column) < std::tie(b.line, b.column);
-  });
+  sort_by_place(mistakes_);
   if (left_out_ > 0) {
     Mistake last = mistakes_.back();
     last.path.clear();

@@ -25,7 +25,8 @@ class Report {
   void mistake(Mark mark, std::string path, std::string message);
   /// At the place that was noted for the path, else of the nearest path around it.
   void mistake(const std::string& path, std::string message);
-  void warning(std::string text);
+  /// What is allowed but hardly meant; at the path's place, as a mistake is.
+  void warning(const std::string& path, std::string message);
 
   /// `reference`: the value as it was written, if it came from the environment.
   void note(const std::string& path, Mark mark, const std::string& reference) {
@@ -39,7 +40,7 @@ class Report {
   bool full() const { return mistakes_.size() >= kMistakesMax; }
   /// By line and column; the last one says how many were left out.
   std::vector<Mistake> take_mistakes();
-  std::vector<std::string> take_warnings() { return std::move(warnings_); }
+  std::vector<Mistake> take_warnings();
 
  private:
   struct Place {
@@ -47,9 +48,11 @@ class Report {
     std::string reference;
   };
 
+  Mark place_of(const std::string& path) const;
+
   std::string file_;
   std::vector<Mistake> mistakes_;
-  std::vector<std::string> warnings_;
+  std::vector<Mistake> warnings_;
   size_t left_out_ = 0;
   std::unordered_map<std::string, Place> places_;
 };

@@ -131,7 +131,10 @@ Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, Nano
                          " are spent and $" + to_decimal_usd(smallest->held_) +
                          " are held for requests under way; this request needs $" + to_decimal_usd(least) + ".";
     Error error{ErrorKind::quota, "gateway", Retry::no, 429, {}, "insufficient_quota"};
-    if (smallest->period_.count() > 0) {
+    if (least <= smallest->limit_ - smallest->spent_) {
+      detail += " It fits once those under way have ended, if they use less than is held.";
+      error.retry_after = std::chrono::seconds(1);  // nobody knows when one will end; a second is polite
+    } else if (smallest->period_.count() > 0) {
       const WallTime resets = start_of(smallest->period_index_ + 1, smallest->period_);
       detail += " It starts anew at " + utc_text(resets) + ".";
       error.retry_after = std::chrono::ceil<std::chrono::milliseconds>(std::max(Duration(0), resets - now));

@@ -149,7 +149,8 @@ Error Limiter::refusal(LimitKind kind, int64_t limit, int64_t wanted, TimePoint 
   switch (kind) {
     case LimitKind::requests:
       error.param = "requests";
-      error.detail = who + limit_text + " requests a minute are used up.";
+      error.detail =
+          who + limit_text + (limit == 1 ? " request a minute is used up." : " requests a minute are used up.");
       if (limit > 0) wait(until_freed(requests_ + 1 - limit, &Bucket::requests, now));
       break;
     case LimitKind::tokens:
@@ -165,7 +166,8 @@ Error Limiter::refusal(LimitKind kind, int64_t limit, int64_t wanted, TimePoint 
       break;
     case LimitKind::concurrency:
       error.param = "concurrency";
-      error.detail = who + limit_text + " requests at once are under way. Try again when one has ended.";
+      error.detail = who + limit_text + (limit == 1 ? " request at once is" : " requests at once are") +
+                     " under way. Try again when one has ended.";
       error.retry_after = std::chrono::seconds(1);  // nobody knows when one will end; a second is polite
       break;
   }

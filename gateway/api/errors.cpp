@@ -50,6 +50,10 @@ Error for_client(Error error) {
       error.http_status = 400;
       error.code = "context_length_exceeded";
       break;
+    case ErrorKind::content_policy:
+      error.http_status = 400;
+      error.code = "content_filter";
+      break;
     case ErrorKind::connection:
       error.http_status = 502;
       error.code = "upstream_error";

@@ -215,7 +215,7 @@ Task<bool> Session::send_refusal() {
   if (const auto& more = listener_.hooks().refusal_fields) head.fields += more(core());
   if (refusal_retry_) head.add("retry-after", "1");
   const std::string body =
-      error_json(refusal_text_, refusal_.status >= 500 ? "server_error" : "invalid_request_error", refusal_.code);
+      error_json(refusal_text_, refusal_retry_ ? "service_unavailable_error" : "invalid_request_error", refusal_.code);
   keep_ = false;
   request_.method = {};
   timed_out_ = false;

@@ -23,6 +23,10 @@ Error gone_error() {
   return {ErrorKind::cancelled, "client", Retry::no, 499, "the client closed the connection", "client_closed"};
 }
 
+Error write_timeout_error() {
+  return {ErrorKind::cancelled, "client", Retry::no, 499, "the client did not read its answer", "write_timeout"};
+}
+
 }  // namespace
 
 Session::Session(Listener& listener, std::unique_ptr<providers::Transport> transport, std::string peer,
@@ -71,8 +75,10 @@ void Session::expired() noexcept {
   switch (phase_) {
     case Phase::serving:
       return;  // a timer of the phase before, left in the wheel because that is cheaper
-    case Phase::handshake:
     case Phase::writing:
+      if (abort_) abort_->fire(write_timeout_error());
+      [[fallthrough]];
+    case Phase::handshake:
       transport_->socket().close();
       return lost();
     default:
@@ -167,20 +173,20 @@ Session::Step Session::parse_body() {
       std::string_view data;
       const auto status = chunks_.next(in_.view().substr(raw_end_), consumed, data);
       raw_end_ += consumed;
+      if (status == ChunkDecoder::Status::failed)
+        return refuse(400, "invalid_request_error", "the chunked request body is malformed");
+      // A chunk that says how long it is counts whole, before any of it came.
+      if (body_end_ - head.bytes + data.size() + chunks_.announced() > limits_.body_bytes_max) {
+        return refuse(
+            413, "request_too_large",
+            "the request body is longer than the limit of " + std::to_string(limits_.body_bytes_max) + " bytes");
+      }
       if (status == ChunkDecoder::Status::data) {
-        if (body_end_ - head.bytes + data.size() > limits_.body_bytes_max) {
-          return refuse(
-              413, "request_too_large",
-              "the request body is longer than the limit of " + std::to_string(limits_.body_bytes_max) + " bytes");
-        }
         std::memmove(in_.data() + body_end_, data.data(), data.size());  // the body closes ranks over the framing
         body_end_ += data.size();
         continue;
       }
       if (status == ChunkDecoder::Status::done) return Step::request;
-      if (status == ChunkDecoder::Status::failed) {
-        return refuse(400, "invalid_request_error", "the chunked request body is malformed");
-      }
       in_.truncate(body_end_);
       raw_end_ = body_end_;
       break;

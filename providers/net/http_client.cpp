@@ -217,8 +217,10 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
       co_return make_response(pool, std::move(lent.connection), abort, call.method == "HEAD", rest.empty());
     }
     if (state == HeadState::bad) {
-      co_return pool->error(ErrorKind::upstream,
-                            std::string("the answer is not HTTP: ") + connection.parser.failure().message);
+      const char* const failure = connection.parser.failure().message;
+      co_return pool->error(ErrorKind::upstream, failure != nullptr && *failure != '\0'
+                                                     ? std::string("the answer is not HTTP: ") + failure
+                                                     : "answered 101 Switching Protocols, which nobody asked for");
     }
     if (!reused || connection.parser.started()) {
       co_return pool->error(ErrorKind::connection,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace weir::providers {
 namespace {
@@ -98,7 +99,7 @@ void HeadParser::reset() {
   base_ = nullptr;
   line_ = scanned_ = 0;
   hosts_ = 0;
-  start_line_done_ = close_ = keep_ = false;
+  start_line_done_ = close_ = keep_ = authorized_ = false;
 }
 
 HeadParser::Status HeadParser::fail(int status, const char* code, const char* message) {
@@ -205,6 +206,10 @@ HeadParser::Status HeadParser::field(std::string_view line) {
       break;
     case 10:
       if (iequals(name, "connection")) return connection(value);
+      break;
+    case 13:  // of two credentials, a proxy before us may have checked the other one
+      if (kind_ == Kind::request && iequals(name, "authorization") && std::exchange(authorized_, true))
+        return fail(400, kBad, "the request has several Authorization fields");
       break;
     case 14:
       if (iequals(name, "content-length")) return content_length(value);

@@ -78,6 +78,7 @@ class HeadParser {
   int hosts_ = 0;
   bool start_line_done_ = false;
   bool close_ = false;
+  bool authorized_ = false;
   bool keep_ = false;
 };
 
@@ -92,6 +93,8 @@ class ChunkDecoder {
   /// Looks at the front of `in`. data: `data` is a piece of the body inside `in`. In every case the first `consumed`
   /// bytes of `in` are dealt with and must not be given again.
   Status next(std::string_view in, size_t& consumed, std::string_view& data);
+  /// Bytes of the present chunk that are still to come, as far as its size was read.
+  uint64_t announced() const { return left_; }
 
  private:
   enum class State : uint8_t {

@@ -187,7 +187,7 @@ models:
 keys: [{name: k, key: short, models: [gpt-4, "x*"]}]
 )");
   ASSERT_NE(outcome.config, nullptr) << ::testing::PrintToString(texts(outcome.mistakes));
-  EXPECT_THAT(outcome.warnings,
+  EXPECT_THAT(texts(outcome.warnings),
               ElementsAre("accounts.a: no api_key for the provider's own URL; its calls will be refused",
                           "keys[0].key: shorter than 20 characters; easy to guess, fit for a demo only",
                           "models.gpt-4o: every target has weight 0; only fallbacks can serve it",
@@ -198,8 +198,8 @@ keys: [{name: k, key: short, models: [gpt-4, "x*"]}]
 
 TEST(Load, WarnsOfAnEmptyHouse) {
   const auto outcome = load("log: {level: info}");
-  EXPECT_THAT(outcome.warnings, ElementsAre("no models: every request will be answered with model_not_found",
-                                            "no keys and no admin_key: nobody can call"));
+  EXPECT_THAT(texts(outcome.warnings), ElementsAre("no models: every request will be answered with model_not_found",
+                                                   "no keys and no admin_key: nobody can call"));
 }
 
 class LoadFile : public ::testing::Test {
@@ -229,7 +229,7 @@ TEST_F(LoadFile, ReadsTlsFilesAndModelFolders) {
   ASSERT_EQ(outcome.mistakes.size(), 1u);
   EXPECT_EQ(outcome.mistakes[0].path, "server.tls.key");
   EXPECT_THAT(outcome.mistakes[0].text(), ::testing::StartsWith(file + ":1:"));
-  EXPECT_THAT(outcome.warnings, ::testing::Contains(HasSubstr("there is no folder")));
+  EXPECT_THAT(texts(outcome.warnings), ::testing::Contains(HasSubstr("there is no folder")));
   write("none.pem", "y");
   outcome = load_file(file, known());
   EXPECT_THAT(texts(outcome.mistakes), IsEmpty());
@@ -254,7 +254,7 @@ TEST_F(LoadFile, AsksWhetherTheTlsPairServes) {
 
 TEST_F(LoadFile, WarnsOfAnExpiredKey) {
   const std::string file = write("weir.yaml", "keys: [{name: old, key: 0123456789abcdef0123, expires: 2020-01-01}]\n");
-  EXPECT_THAT(load_file(file, known()).warnings,
+  EXPECT_THAT(texts(load_file(file, known()).warnings),
               ::testing::Contains(HasSubstr("keys[0].expires: key \"old\" has expired (2020-01-01T00:00:00Z)")));
 }
 

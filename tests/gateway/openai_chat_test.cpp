@@ -120,6 +120,9 @@ TEST(Errors, WhatAClientSees) {
   EXPECT_EQ(for_client(upstream).http_status, 502);
   upstream.kind = ErrorKind::context_length;
   EXPECT_EQ(for_client(upstream).code, "context_length_exceeded");
+  upstream.kind = ErrorKind::content_policy;
+  EXPECT_EQ(for_client(upstream).code, "content_filter");
+  EXPECT_EQ(for_client(upstream).http_status, 400);
   const auto body = Json::parse(error_body(bad_request("n", "bad \xff")));
   EXPECT_EQ(body["error"]["type"], "invalid_request_error");
   EXPECT_EQ(body["error"]["param"], "n");

@@ -135,7 +135,7 @@ TEST_F(PoolTest, AFullAccountIsPassedOver) {
   EXPECT_EQ(on_a, 1);
   auto nobody = take("m", 0, {1});
   ASSERT_FALSE(nobody.ok());
-  EXPECT_THAT(nobody.error().detail, HasSubstr("a/up: Rate limit of account a: 1 requests at once"));
+  EXPECT_THAT(nobody.error().detail, HasSubstr("a/up: Rate limit of account a: 1 request at once"));
   leases.clear();
   EXPECT_TRUE(take("m", 0, {1}).ok());
   EXPECT_EQ(pool_.target("a/up").in_flight, 0);

@@ -56,6 +56,7 @@ TEST(ServerLimits, BodyBytes) {
                  "request_too_large");
   expect_refusal(rig, start + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + std::string(1001, 'x') + "\r\n0\r\n\r\n",
                  413, "request_too_large");
+  expect_refusal(rig, start + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n", 413, "request_too_large");  // as announced
   std::string tiny = start + "Transfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 1001; ++i) tiny += "1\r\nx\r\n";
   expect_refusal(rig, tiny, 413, "request_too_large");
@@ -124,6 +125,7 @@ TEST(ServerLimits, Malformed) {
       "GET / HTTP/1.1\nHost: x\n\n",
       "GET / HTTP/1.1\r\n\r\n",
       "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+      "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
       "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
       "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
       start + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -216,6 +218,7 @@ TEST(ServerLimits, WriteTimeout) {
           const ResponseHead head;
           EXPECT_FALSE(co_await to.respond(head, body));
           EXPECT_TRUE(to.abort().fired());
+          EXPECT_EQ(to.abort().reason().code, "write_timeout");
           EXPECT_FALSE(co_await to.write("more"));
           done.set();
         }(big, aborted, exchange);
