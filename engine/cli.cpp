@@ -1,11 +1,11 @@
 #include "engine/cli.h"
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 #include <random>
 #include <string_view>
 #include <utility>
+#include "config/base/json.h"
 
 #include "engine/generate.h"
 #include "engine/options.h"

@@ -1,8 +1,8 @@
 #include "gateway/routes.h"
 
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <span>
+#include "config/base/json.h"
 
 #include "gateway/api/client_api.h"
 #include "gateway/api/errors.h"

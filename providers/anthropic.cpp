@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
+#include "config/base/json.h"
 
 #include "providers/classify.h"
 #include "providers/json_scan.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
@@ -282,7 +282,7 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
     if (delta["citation"].get_object().get(citation) != SUCCESS) return;
     ChatEvent event;
     event.kind = Kind::citation;
-    event.citation = Json::parse(simdjson::minify(citation), nullptr, false);
+    event.citation = read_json<Json>(simdjson::minify(citation));
     event.citation_of = Protocol::anthropic_messages;
     if (event.citation.is_object()) emit(std::move(event), batch);
   }
@@ -443,7 +443,7 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
   if (native_) {
     batch.segments.push_back({Segment::Kind::data, body});
   } else {
-    const Json tree = Json::parse(body, nullptr, false);
+    const Json tree = read_json<Json>(body);
     if (!tree.is_object()) {
       batch.error = upstream_fault("the upstream's answer is not JSON");
       return;

@@ -85,7 +85,7 @@ Result<void> Builder::claude_settings() {
   settings.unmodelled = Json::object();
   auto made = anthropic_body(settings, attempt_, AnthropicHost::bedrock, refusals_);
   if (!made) return std::move(made).error();
-  Json body = Json::parse(made->json, nullptr, false);
+  Json body = read_json<Json>(made->json);
   if (!body.is_object()) return {};
   for (const char* key : {"anthropic_version", "messages", "system", "tools", "tool_choice", "stream"}) body.erase(key);
   // max_tokens is required there and not here: one that nobody asked for is not sent.

@@ -7,11 +7,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+#include "config/base/json.h"
 
 #include "providers/protocol.h"
 #include "providers/usage.h"

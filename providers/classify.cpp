@@ -5,8 +5,8 @@
 #include <cctype>
 #include <charconv>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <string>
+#include "config/base/json.h"
 
 namespace weir::providers {
 namespace {
@@ -227,7 +227,7 @@ std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& head
 
 Error classify_answer(int status, const HeaderLookup& header, std::string_view body) {
   Error error{ErrorKind::internal, "upstream", Retry::no, status >= 400 && status < 500 ? status : 502, ""};
-  const nlohmann::json object = error_object(nlohmann::json::parse(body, nullptr, false));
+  const nlohmann::json object = error_object(read_json<nlohmann::json>(body));
   if (object.is_string()) {
     error.detail = object.get<std::string>();
   } else if (object.is_object()) {

@@ -1,6 +1,6 @@
 #include "providers/cohere.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/classify.h"
 #include "providers/json_fields.h"
@@ -102,7 +102,7 @@ class EmbedDecoder final : public ReplyDecoder {
 
 /// {"embeddings":{"float":[[…]]}} or "base64" as {"object":"list","data":[{"object":"embedding",…}]}.
 void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
-  Json answer = Json::parse(body, nullptr, false);
+  Json answer = read_json<Json>(body);
   const auto embeddings = answer.is_object() ? answer.find("embeddings") : answer.end();
   if (!answer.is_object() || embeddings == answer.end() || !embeddings->is_object()) {
     batch.error = upstream_fault("the upstream's answer holds no embeddings");

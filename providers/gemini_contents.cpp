@@ -160,7 +160,7 @@ void Contents::tool_result(const Message& message, const std::string& where, Jso
     refusals_.must_say(where + ".tool_call_id",
                        "Gemini knows a result by its function's name, and no earlier call has this id");
   const std::string text = message.text();
-  Json response = text.starts_with("{") ? Json::parse(text, nullptr, false) : Json();
+  Json response = text.starts_with("{") ? read_json<Json>(text) : Json();
   if (message.tool_failed)
     response = {{"error", response.is_object() ? response : Json(text)}};
   else if (!response.is_object())

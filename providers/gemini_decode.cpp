@@ -37,7 +37,7 @@ bool spoils(std::string_view reason) {
 }
 
 Json json_of(dom::element element) {
-  return Json::parse(simdjson::to_string(element), nullptr, false);
+  return read_json<Json>(simdjson::to_string(element));
 }
 
 class GeminiDecoder final : public ReplyDecoder {

@@ -185,7 +185,7 @@ Json from_gemini(const Json& in, int depth) {
       out["anyOf"] = Json::array();
       for (const Json& one : value) out["anyOf"].push_back(from_gemini(one, depth + 1));
     } else if (key.starts_with("m") && value.is_string()) {  // int64 fields may come as text: "maxItems": "3"
-      const Json number = Json::parse(value.get_ref<const std::string&>(), nullptr, false);
+      const Json number = read_json<Json>(value.get_ref<const std::string&>());
       out[key] = number.is_number() ? number : value;
     } else if (key == "example") {
       out["examples"] = Json::array({value});

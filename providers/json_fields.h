@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
+#include "config/base/json.h"
 
 namespace weir::providers {
 

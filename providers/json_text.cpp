@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/json_tree.h"
 

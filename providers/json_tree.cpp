@@ -1,10 +1,10 @@
 #include "providers/json_tree.h"
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+#include "config/base/json.h"
 
 namespace weir::providers {
 namespace {

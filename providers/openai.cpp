@@ -5,7 +5,7 @@
 #include "providers/openai.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/classify.h"
 #include "providers/json_text.h"

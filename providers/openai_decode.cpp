@@ -1,8 +1,8 @@
 // Passing an OpenAI answer through: usage, errors and the end are found in it, and nothing is changed.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
+#include "config/base/json.h"
 
 #include "providers/json_scan.h"
 #include "providers/net/sse.h"

@@ -1,6 +1,6 @@
 // A neutral request as the body of an OpenAI chat completion, for clients that speak another protocol.
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/json_text.h"
 #include "providers/media.h"

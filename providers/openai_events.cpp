@@ -1,7 +1,7 @@
 // OpenAI chat completions, whole or streamed, as neutral events: for clients that speak another protocol.
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
@@ -251,7 +251,7 @@ void OpenAiEvents::event(const SseEvent& event, ReplyBatch& batch) {
     done_ = true;
     return;
   }
-  const Json root = Json::parse(event.data, nullptr, false);
+  const Json root = read_json<Json>(event.data);
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;
@@ -306,7 +306,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
 }
 
 void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
-  const Json root = Json::parse(body, nullptr, false);
+  const Json root = read_json<Json>(body);
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;

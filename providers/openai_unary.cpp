@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
@@ -127,7 +127,7 @@ bool is_json(std::string_view content_type) {
 
 /// {"error":{…}}, {"response":{"error":{…}}}, or the event itself.
 Error error_of(std::string_view data) {
-  const nlohmann::json root = nlohmann::json::parse(data, nullptr, false);
+  const nlohmann::json root = read_json<nlohmann::json>(data);
   const nlohmann::json* object = &root;
   for (const char* inner : {"response", "error"})
     if (const auto* within = object_of(*object, inner)) object = within;

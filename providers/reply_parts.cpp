@@ -1,8 +1,8 @@
 #include "providers/reply_parts.h"
 
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <utility>
+#include "config/base/json.h"
 
 namespace weir::providers {
 namespace {

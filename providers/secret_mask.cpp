@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/json_fields.h"
 
@@ -94,7 +94,7 @@ SecretMask::SecretMask(const config::AccountConfig& account) {
   if (const auto id = account.options.find("access_key_id"); id != account.options.end()) add(id->second);
   for (const auto& [name, secret] : account.secrets) {
     add(secret.reveal());
-    const auto file = nlohmann::json::parse(secret.reveal(), nullptr, false);
+    const auto file = read_json<nlohmann::json>(secret.reveal());
     for (const char* key : {"private_key", "client_secret", "refresh_token"}) add(text_of(file, key));
   }
 }

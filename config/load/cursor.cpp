@@ -27,8 +27,8 @@ Cursor::Cursor(const Node& node, std::string path, Mark owner, Report& report)
 }
 
 std::string Cursor::shown() const {
-  if (!node_->reference.empty()) return "the value of " + quoted(node_->reference);
-  return node_->kind == Node::Kind::scalar ? quoted(node_->text) : node_->kind_name();
+  if (!node_->reference.empty()) return "the value of " + in_quotes(node_->reference);
+  return node_->kind == Node::Kind::scalar ? in_quotes(node_->text) : node_->kind_name();
 }
 
 std::optional<std::string_view> Cursor::scalar(std::string_view wanted) const {

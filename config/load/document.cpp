@@ -118,7 +118,7 @@ class Builder : public YAML::EventHandler {
       stop(mark, "too large: over " + std::to_string(kDocumentNodesMax) + " values or " +
                      std::to_string(kDocumentTextMax >> 20) + " MiB of text once aliases are expanded");
     else if (!tag.empty() && tag != "?" && tag != "!" && !tag.starts_with("tag:yaml.org,2002:"))
-      stop(mark, "tag " + quoted(tag) + " means nothing here; remove it");
+      stop(mark, "tag " + in_quotes(tag) + " means nothing here; remove it");
     return !stopped_;
   }
 

@@ -52,7 +52,7 @@ void sort_by_place(std::vector<Mistake>& mistakes) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return looks_like_credential(text) ? "what looks like a credential (not shown)" : '"' + printable(text) + '"';
 }
 
@@ -83,8 +83,8 @@ void Report::mistake(const std::string& path, std::string message) {
 
 std::string Report::shown(const std::string& path, std::string_view value) const {
   const auto place = places_.find(path);
-  if (place == places_.end() || place->second.reference.empty()) return quoted(value);
-  return "the value of " + quoted(place->second.reference);
+  if (place == places_.end() || place->second.reference.empty()) return in_quotes(value);
+  return "the value of " + in_quotes(place->second.reference);
 }
 
 void Report::warning(const std::string& path, std::string message) {

@@ -58,7 +58,7 @@ class Report {
 };
 
 /// Text of the file or the environment, made fit for a message: quoted, on one line, shortened; credentials left out.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 /// The path of an entry: "accounts" and "lab" give "accounts.lab". Bytes that would break a line are escaped.
 std::string path_of(const std::string& parent, std::string_view key);

@@ -176,12 +176,12 @@ std::optional<bool> parse_boolean(std::string_view text) {
 Result<HostPort> parse_host_port(std::string_view text) {
   std::string_view host;
   std::optional<std::string_view> port;
-  const std::string wanted = "must be host:port such as 127.0.0.1:4000 or [::1]:4000, is " + quoted(text);
+  const std::string wanted = "must be host:port such as 127.0.0.1:4000 or [::1]:4000, is " + in_quotes(text);
   if (text.starts_with(':'))
     return wrong(wanted + "; write 0.0.0.0" + std::string(text.substr(0, 8)) + " for every interface");
   if (!split_host_port(text, host, port) || !port || port->empty()) return wrong(wanted);
   const auto number = parse_integer(*port);
-  if (!number || *number < 0 || *number > 65535) return wrong("the port must be 0 to 65535, in " + quoted(text));
+  if (!number || *number < 0 || *number > 65535) return wrong("the port must be 0 to 65535, in " + in_quotes(text));
   return HostPort{std::string(host), static_cast<uint16_t>(*number)};
 }
 
@@ -199,16 +199,16 @@ Result<std::string> parse_base_url(std::string_view text) {
   else if (rest.starts_with("http://"))
     rest.remove_prefix(7);
   else
-    return wrong("must begin with https:// or http://, is " + quoted(text));
+    return wrong("must begin with https:// or http://, is " + in_quotes(text));
   if (rest.find_first_of("?#") != std::string_view::npos)
-    return wrong("must end with the path, without ? and #, is " + quoted(text));
+    return wrong("must end with the path, without ? and #, is " + in_quotes(text));
   std::string_view host;
   std::optional<std::string_view> port;
   if (!split_host_port(rest.substr(0, rest.find('/')), host, port))
-    return wrong("has no good host name: " + quoted(text));
+    return wrong("has no good host name: " + in_quotes(text));
   if (port) {
     const auto number = parse_integer(*port);
-    if (!number || *number < 1 || *number > 65535) return wrong("the port must be 1 to 65535, in " + quoted(text));
+    if (!number || *number < 1 || *number > 65535) return wrong("the port must be 1 to 65535, in " + in_quotes(text));
   }
   while (text.ends_with('/')) text.remove_suffix(1);
   return std::string(text);

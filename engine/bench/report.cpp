@@ -1,5 +1,5 @@
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "engine/bench/bench.h"
 

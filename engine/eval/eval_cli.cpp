@@ -1,11 +1,11 @@
 #include "engine/eval/eval_cli.h"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 #include <string_view>
 #include <utility>
+#include "config/base/json.h"
 
 #include "engine/eval/eval.h"
 #include "engine/options.h"

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
+#include "config/base/json.h"
 
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
@@ -62,7 +62,7 @@ class Reader {
   }
 
   Result<Sample> of_json(const std::string& line) const {
-    const auto object = ordered_json::parse(line, nullptr, false);
+    const auto object = read_json<ordered_json>(line);
     if (!object.is_object()) return failed("is not a JSON object");
     const auto text = [&](const char* key) {
       const auto found = object.find(key);

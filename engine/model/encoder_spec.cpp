@@ -97,7 +97,7 @@ Result<void> read_modules(const ModelFiles& files, EncoderSpec& spec) {
   if (!files.has(kModules)) return {};
   Result<FileBytes> file = files.open(kModules, kModelConfigBytesMax);
   if (!file.ok()) return file.error();
-  const nlohmann::json list = nlohmann::json::parse(file->bytes, nullptr, false);
+  const nlohmann::json list = read_json<nlohmann::json>(file->bytes);
   if (!list.is_array() || list.empty()) return model_error(file->path, "", "must be a list of modules");
   constexpr std::array<std::string_view, 3> kOrder = {"Transformer", "Pooling", "Normalize"};
   std::string pooling;

@@ -29,7 +29,7 @@ std::string range(Number min, Number max) {
 Result<nlohmann::json> read_json_object(const ModelFiles& files, std::string_view name, uint64_t bytes_max) {
   Result<FileBytes> file = files.open(name, bytes_max);
   if (!file.ok()) return file.error();
-  nlohmann::json object = nlohmann::json::parse(file->bytes, nullptr, false);
+  nlohmann::json object = read_json<nlohmann::json>(file->bytes);
   if (object.is_discarded()) return model_error(file->path, "", "is not valid JSON");
   if (!object.is_object()) return model_error(file->path, "", "must be a JSON object");
   return object;

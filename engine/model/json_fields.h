@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+#include "config/base/json.h"
 
 #include "config/base/result.h"
 #include "engine/model/model_files.h"

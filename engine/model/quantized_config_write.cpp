@@ -1,6 +1,6 @@
 #include "engine/model/quantized_config_write.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "engine/model/model_error.h"
 #include "engine/model/quantization_config.h"

@@ -1,9 +1,9 @@
 #include "engine/model/safetensors.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
+#include "config/base/json.h"
 
 #include "engine/model/model_error.h"
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <utility>
+#include "config/base/json.h"
 
 #include "engine/model/safetensors.h"
 

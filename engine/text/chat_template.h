@@ -8,7 +8,7 @@
 #include "engine/text/jinja/limits.h"
 #include "engine/text/tool_parse.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include <chrono>
 #include <filesystem>

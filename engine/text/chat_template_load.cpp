@@ -56,7 +56,7 @@ Result<Sources> from_json_file(const fs::path& file) {
   auto text = read_file(file, kConfigBytesMax);
   if (!text.ok()) return text.error();
   if (!text->has_value()) return sources;
-  const json config = json::parse(**text, nullptr, false);
+  const json config = read_json<json>(**text);
   if (!config.is_object()) return config_error(file, "is not a JSON object");
   const auto found = config.find("chat_template");
   if (found == config.end() || found->is_null()) return sources;

@@ -1,6 +1,6 @@
 #include "engine/text/tool_parse.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include <algorithm>
 #include <optional>
@@ -46,7 +46,7 @@ std::optional<size_t> object_end(std::string_view text) {
 /// The call in a JSON object; nothing when it is not one.
 std::optional<ToolCall> read_call(std::string_view text) {
   if (object_end(text) != text.size()) return std::nullopt;
-  const ordered_json call = ordered_json::parse(text, nullptr, false);
+  const ordered_json call = read_json<ordered_json>(text);
   if (!call.is_object() || !call.contains("name") || !call["name"].is_string()) return std::nullopt;
   ToolCall read{call["name"].get<std::string>(), "{}"};
   for (const char* key : {"arguments", "parameters"}) {

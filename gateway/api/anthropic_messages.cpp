@@ -1,7 +1,7 @@
 #include "gateway/api/anthropic_messages.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/api/errors.h"
 #include "providers/json_text.h"

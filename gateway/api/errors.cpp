@@ -1,6 +1,6 @@
 #include "gateway/api/errors.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/json_text.h"
 

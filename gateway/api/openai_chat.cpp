@@ -2,7 +2,7 @@
 
 #include <charconv>
 #include <iterator>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"

@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_chat.h"

@@ -1,6 +1,6 @@
 #include "gateway/api/openai_responses_state.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"

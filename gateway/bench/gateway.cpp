@@ -9,8 +9,8 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <thread>
+#include "config/base/json.h"
 
 #include "config/load.h"
 #include "gateway/bench/http.h"

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/bench/load.h"
 #include "gateway/bench/options.h"
@@ -94,7 +94,7 @@ std::string make_plan(Options& options, LoadPlan& plan) {
     std::ifstream in(file, std::ios::binary);
     if (!in) return file + ": cannot be read";
     plan.body.assign(std::istreambuf_iterator<char>(in), {});
-    const Json body = Json::parse(plan.body, nullptr, false);
+    const Json body = read_json<Json>(plan.body);
     if (!body.is_object()) return file + ": is not a JSON object";
     plan.stream = body.value("stream", Json(false)) == Json(true);
     return options.mistake();

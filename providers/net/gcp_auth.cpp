@@ -3,9 +3,9 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
+#include "config/base/json.h"
 
 namespace weir::providers {
 namespace {
@@ -195,7 +195,7 @@ Result<GoogleCredentials> authorized_user(Fields fields, std::string_view where,
 Result<GoogleCredentials> parse_google_credentials(std::string_view text, std::string_view where,
                                                    std::string_view scope) {
   if (text.size() > kGoogleCredentialsBytesMax) return bad_file(where, "more than 64 KiB: no credentials file");
-  const Json file = Json::parse(text, nullptr, false);
+  const Json file = read_json<Json>(text);
   if (!file.is_object()) return bad_file(where, "not a JSON object; Google's credentials files are");
   const Fields fields(file);
   const std::string type = fields.optional("type");

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <utility>
+#include "config/base/json.h"
 
 #include "providers/net/percent.h"
 
@@ -141,7 +141,7 @@ FormBody& FormBody::add(std::string_view name, std::string_view value) {
 Result<AccessToken> parse_token_answer(std::string_view host, int status, std::string_view body,
                                        const TokenRequest& asked,
                                        std::optional<std::chrono::milliseconds> retry_after) {
-  const Json answer = Json::parse(body, nullptr, false);
+  const Json answer = read_json<Json>(body);
   const Said said = said_in(answer);
   const std::string with_status = "status " + std::to_string(status);
   if (status / 100 != 2 || !said.code.empty()) {

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <sstream>
+#include "config/base/json.h"
 
 #include "engine/bench/bench.h"
 #include "engine/bench/bench_cli.h"
@@ -36,7 +36,7 @@ TEST(BenchEngine, EveryFigureIsMeasuredBesideItsFloor) {
     const auto report = bench::run_bench(model, small_plan(), [&](const std::string& what) { said.push_back(what); });
     ASSERT_TRUE(report.ok()) << report.error().detail;
     EXPECT_THAT(said, testing::Contains(HasSubstr("batch of 3")));
-    const auto json = nlohmann::json::parse(bench::report_json(*report));
+    const auto json = read_json<nlohmann::json>(bench::report_json(*report));
     EXPECT_EQ(json["threads"], 2);
     EXPECT_GT(json["machine"]["read_bytes_per_s"].get<double>(), 0.0);
     EXPECT_GT(json["machine"]["float_ops_per_s"].get<double>(), 0.0);

@@ -29,7 +29,7 @@ std::vector<Item> read_items() {
   std::vector<Item> items;
   std::ifstream file(std::string(WEIR_SOURCE_DIR) + "/engine/builtin/eval.jsonl");
   for (std::string line; std::getline(file, line);) {
-    auto object = nlohmann::ordered_json::parse(line, nullptr, false);
+    auto object = read_json<nlohmann::ordered_json>(line);
     items.push_back({object["messages"], object["expected"].get<std::string>(), ""});
   }
   return items;

@@ -72,7 +72,7 @@ bool as_expected(const Result<std::string>& got, const ordered_json& expected) {
 
 TEST(ChatTemplate, RendersRealTemplatesByteForByte) {
   if (!fs::exists(kData / "expected.json")) GTEST_SKIP() << "the shared templates are not here: " << kData;
-  const ordered_json all = ordered_json::parse(read(kData / "expected.json"));
+  const ordered_json all = read_json<ordered_json>(read(kData / "expected.json"));
   int templates = 0;
   int renderings = 0;
   for (const auto& [name, cases] : all["expected"].items()) {
@@ -107,7 +107,7 @@ TEST(ChatTemplate, GivesTheTemplateItsVariables) {
       "{{ bos_token }}{{ messages[0].role }}{{ tools is none }}{{ documents is none }}"
       "{{ add_generation_prompt }}{{ eos_token }}{{ think|default('unset') }}");
   ASSERT_TRUE(chat);
-  const ordered_json messages = ordered_json::parse(R"([{"role":"user","content":"x"}])");
+  const ordered_json messages = read_json<ordered_json>(R"([{"role":"user","content":"x"}])");
   EXPECT_EQ(outcome(*chat, {.messages = messages, .bos_token = "<s>", .eos_token = "</s>"}),
             "<s>userTrueTrueTrue</s>unset");
   // Further variables may replace the tokens, as in Hugging Face, but not the conversation.
@@ -128,7 +128,8 @@ TEST(ChatTemplate, RefusesInputThatIsNotUtf8) {
 TEST(ChatTemplate, RendersOnManyThreadsAtOnce) {
   const auto chat = parse("{% for m in messages %}{{ m.role ~ ':' ~ m.content|upper }}{% endfor %}{{ 'é'|upper }}");
   ASSERT_TRUE(chat);
-  const ordered_json messages = ordered_json::parse(R"([{"role":"user","content":"hi"},{"role":"a","content":"yo"}])");
+  const ordered_json messages =
+      read_json<ordered_json>(R"([{"role":"user","content":"hi"},{"role":"a","content":"yo"}])");
   std::vector<std::string> texts(4);
   std::vector<std::thread> threads;
   for (std::string& text : texts)

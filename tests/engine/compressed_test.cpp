@@ -40,7 +40,7 @@ class Compressed : public testing::Test {
   /// The error after a change of config.json.
   std::string with_config(const std::function<void(json&)>& edit) {
     const std::string before = files_["config.json"];
-    json config = json::parse(before);
+    json config = read_json<json>(before);
     edit(config);
     files_["config.json"] = config.dump();
     const std::string error = load_error();
@@ -52,7 +52,7 @@ class Compressed : public testing::Test {
     std::string& bytes = files_["model.safetensors"];
     const std::string before = bytes;
     const size_t length = static_cast<uint8_t>(bytes[0]) | static_cast<size_t>(static_cast<uint8_t>(bytes[1])) << 8;
-    json header = json::parse(bytes.substr(8, length));
+    json header = read_json<json>(bytes.substr(8, length));
     edit(header);
     const std::string text = header.dump();
     std::string changed;
@@ -224,7 +224,7 @@ TEST_F(Compressed, TensorsThatAreMissingOrWrongAreNamed) {
   // One scale of layer 0's up_proj, and then one weight, that is not a number.
   std::string& bytes = files_["model.safetensors"];
   const size_t length = static_cast<uint8_t>(bytes[0]) | static_cast<size_t>(static_cast<uint8_t>(bytes[1])) << 8;
-  const json header = json::parse(bytes.substr(8, length));
+  const json header = read_json<json>(bytes.substr(8, length));
   const std::string before = bytes;
   for (const std::string& tensor : {name, name + "_scale"}) {
     const auto end = header[tensor]["data_offsets"][1].get<size_t>();
@@ -239,7 +239,7 @@ TEST_F(Compressed, ProjectionsOfOneInputAreInt8AllOrNone) {
   // v_proj as a float matrix over bytes that are there: its own and its neighbours'.
   std::string bytes = files_["model.safetensors"];
   const size_t length = static_cast<uint8_t>(bytes[0]) | static_cast<size_t>(static_cast<uint8_t>(bytes[1])) << 8;
-  json header = json::parse(bytes.substr(8, length));
+  json header = read_json<json>(bytes.substr(8, length));
   std::string data = bytes.substr(8 + length);
   const std::string name = "model.layers.0.self_attn.v_proj.weight";
   header[name + "_old"] = header[name];

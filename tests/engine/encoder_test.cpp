@@ -121,7 +121,7 @@ class EncoderFiles : public testing::Test {
   /// The error after setting what a JSON pointer names in a file.
   std::string with(const std::string& file, const char* pointer, const json& value) {
     const std::string before = files_[file];
-    json content = json::parse(before);
+    json content = read_json<json>(before);
     content[json::json_pointer(pointer)] = value;
     files_[file] = content.dump();
     const std::string error = load_error();

@@ -169,8 +169,8 @@ TEST_F(BuiltinEval, CommandTellsTheFigures) {
   const Ran table = run({"--model", "builtin:weir-tiny", "--data", data});
   EXPECT_EQ(table.status, 0) << table.err;
   EXPECT_THAT(table.out, HasSubstr("perplexity   "));
-  const auto json = nlohmann::json::parse(
-      run({"--model", "builtin:weir-tiny", "--data", data, "--quantization", "int8", "--json"}).out, nullptr, false);
+  const auto json = read_json<nlohmann::json>(
+      run({"--model", "builtin:weir-tiny", "--data", data, "--quantization", "int8", "--json"}).out);
   EXPECT_GT(json["perplexity"].get<double>(), 1.0);
   EXPECT_FALSE(json.contains("exact"));
   EXPECT_THAT(run({"--model", "x"}).err, HasSubstr("--data is missing"));

@@ -119,7 +119,7 @@ TEST_F(Stories, TheCommandWritesTheReferenceText) {
   auto json_args = args;
   json_args.emplace_back("--json");
   const Answer json = command(json_args);
-  const auto object = nlohmann::json::parse(json.out);
+  const auto object = read_json<nlohmann::json>(json.out);
   EXPECT_EQ(object["prompt_ids"], reference_["prompt_ids"]);
   EXPECT_EQ(object["token_ids"], reference_["greedy_ids"]);
   EXPECT_EQ(object["finish_reason"], "length");
@@ -164,7 +164,7 @@ TEST(Builtin, EmbeddedAndFolderAreTheSameModel) {
   const auto say = [](const std::string& model) {
     const Answer run = command({"--model", model, "--prompt", "Hello!", "--temperature", "0", "--json"});
     EXPECT_EQ(run.status, 0) << run.err;
-    return nlohmann::json::parse(run.out, nullptr, false).value("token_ids", nlohmann::json());
+    return read_json<nlohmann::json>(run.out).value("token_ids", nlohmann::json());
   };
   EXPECT_EQ(say("builtin:weir-tiny"), say(folder));
 }

@@ -66,7 +66,7 @@ TEST(Jinja, MatchesTheRealJinja2) {
   ASSERT_TRUE(lines) << "tests/engine/jinja_cases.jsonl is missing";
   int cases = 0;
   for (std::string line; std::getline(lines, line); ++cases) {
-    const ordered_json row = ordered_json::parse(line);
+    const ordered_json row = read_json<ordered_json>(line);
     const auto source = row["template"].get<std::string>();
     const auto got = render(source, row.value("context", ordered_json::object()));
     if (row.contains("expected")) {
@@ -241,7 +241,7 @@ TEST(Jinja, MutatedTemplatesNeverBreakTheRenderer) {
   if (fs::exists(real))
     for (const auto& entry : fs::directory_iterator(real))
       if (entry.path().extension() == ".jinja") seeds.push_back(read(entry.path()));
-  const ordered_json messages = ordered_json::parse(
+  const ordered_json messages = read_json<ordered_json>(
       R"([{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"é猫"}]},
           {"role":"assistant","content":null,"tool_calls":[{"id":"a","function":{"name":"f","arguments":{"x":1}}}]},
           {"role":"tool","content":"r"},{"role":"user","content":"u"}])");

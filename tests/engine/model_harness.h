@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+#include "config/base/json.h"
 
 #include "engine/model/family.h"
 #include "engine/model/model.h"
@@ -26,7 +26,7 @@ inline bool readable(const std::string& path) {
 
 inline nlohmann::json read_json(const std::string& path) {
   std::ifstream file(path);
-  return nlohmann::json::parse(file, nullptr, false);
+  return read_json<nlohmann::json>(file);
 }
 
 inline std::shared_ptr<const Model> load_folder(const std::string& folder,

@@ -220,7 +220,7 @@ TEST(Saving, AWeightThatIsNoNumberIsNamedWithItsFile) {
   std::filesystem::copy(from, here / "bad");
   std::string bytes = read_text(here / "bad/model.safetensors");
   const auto length = static_cast<size_t>(static_cast<uint8_t>(bytes[0])) | static_cast<uint8_t>(bytes[1]) << 8U;
-  const auto header = nlohmann::json::parse(bytes.substr(8, length));
+  const auto header = read_json<nlohmann::json>(bytes.substr(8, length));
   const std::string name = "model.layers.1.mlp.down_proj.weight";
   const auto end = header[name]["data_offsets"][1].get<size_t>();
   bytes.replace(8 + length + end - 4, 4, std::string("\x00\x00\x80\x7f", 4));

@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
+#include "config/base/json.h"
 
 #include "engine/text/pre_tokenizer.h"
 #include "engine/text/tokenizer.h"

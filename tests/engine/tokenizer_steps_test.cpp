@@ -23,7 +23,7 @@ struct SplitCase {
 class PreTokenizerStep_ : public testing::TestWithParam<SplitCase> {};
 
 TEST_P(PreTokenizerStep_, CutsLikeTheReference) {
-  const auto json = nlohmann::json::parse(GetParam().step);
+  const auto json = read_json<nlohmann::json>(GetParam().step);
   const PreTokenizer pre_tokenizer = PreTokenizer::parse(field_of(json));
   Words words;
   words.text = GetParam().text;
@@ -138,7 +138,7 @@ struct NormalizeCase {
 class NormalizerStep_ : public testing::TestWithParam<NormalizeCase> {};
 
 TEST_P(NormalizerStep_, RewritesLikeTheReference) {
-  const auto json = nlohmann::json::parse(GetParam().step);
+  const auto json = read_json<nlohmann::json>(GetParam().step);
   const Normalizer normalizer = Normalizer::parse(field_of(json));
   std::string text = GetParam().text;
   ASSERT_TRUE(normalizer.apply(text).ok());
@@ -173,7 +173,7 @@ TEST(Normalizer, ALongRunOfMarksTakesNoQuadraticTime) {
   // Half a million marks in falling order of their combining class: an insertion sort would make 10^11 steps of this.
   std::string text = "a";
   for (int i = 0; i < 250'000; ++i) text += "\u0315\u0300";
-  const auto json = nlohmann::json::parse(R"({"type": "NFC"})");
+  const auto json = read_json<nlohmann::json>(R"({"type": "NFC"})");
   ASSERT_TRUE(Normalizer::parse(field_of(json)).apply(text).ok());
   EXPECT_EQ(text.substr(0, 4), "\u00e0\u0300");  // one grave accent joined the letter, the others come before U+0315
   EXPECT_EQ(text.size(), 2u + 249'999 * 2 + 250'000 * 2);

@@ -40,7 +40,7 @@ TEST(ByteLevelTokenizer, MergesByRankFromTheLeft) {
 
 TEST(ByteLevelTokenizer, MergesMayBePairs) {
   auto json = byte_level_json({{"l", "l"}, {"h", "e"}, {"he", "ll"}});
-  json["model"]["merges"] = nlohmann::json::parse(R"([["l", "l"], ["h", "e"], ["he", "ll"]])");
+  json["model"]["merges"] = read_json<nlohmann::json>(R"([["l", "l"], ["h", "e"], ["he", "ll"]])");
   EXPECT_THAT(spell(*make_tokenizer(json), "hell"), ElementsAre("hell"));
 }
 

@@ -135,7 +135,7 @@ class ModelChanges : public testing::Test {
   /// The error after setting one key of config.json.
   std::string with_key(const std::string& key, const json& value) {
     const std::string before = files_["config.json"];
-    json config = json::parse(before);
+    json config = read_json<json>(before);
     config[key] = value;
     files_["config.json"] = config.dump();
     const std::string error = load_error();
@@ -146,7 +146,7 @@ class ModelChanges : public testing::Test {
   void edit_header(const std::function<void(json&)>& edit) {
     std::string& bytes = files_["model.safetensors"];
     const size_t length = static_cast<uint8_t>(bytes[0]) | static_cast<size_t>(static_cast<uint8_t>(bytes[1])) << 8;
-    json header = json::parse(bytes.substr(8, length));
+    json header = read_json<json>(bytes.substr(8, length));
     edit(header);
     bytes = safetensors_bytes(header.dump(), bytes.substr(8 + length));
   }
@@ -244,7 +244,7 @@ TEST_F(ModelChanges, ShardsMustHoldWhatTheIndexSays) {
   use("qwen2-gqa-sharded");
   ASSERT_EQ(load_error(), "");
   const std::string index = "model.safetensors.index.json";
-  const json good = json::parse(files_[index]);
+  const json good = read_json<json>(files_[index]);
   const std::string norm = "model.norm.weight";
   const std::string shard = good["weight_map"][norm].get<std::string>();
   json wrong = good;

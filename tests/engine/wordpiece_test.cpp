@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "engine/text/detokenizer.h"
 #include "engine/text/tokenizer.h"
@@ -21,7 +21,7 @@ const std::filesystem::path kReference = std::filesystem::path(WEIR_SOURCE_DIR) 
 
 json read(const std::filesystem::path& path) {
   std::ifstream file(path);
-  return json::parse(file);
+  return read_json<json>(file);
 }
 
 class WordPiece : public testing::TestWithParam<const char*> {};

@@ -9,12 +9,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 void run(std::string_view input) {
-  static const Json talk = Json::parse(
+  static const Json talk = read_json<Json>(
       R"([{"role":"system","content":"s"},{"role":"user","content":"hé"},{"role":"assistant","content":null,
       "tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":{"x":1.5}}}]},
       {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"r"}]}])");
   static const Json tools =
-      Json::parse(R"([{"type":"function","function":{"name":"f","parameters":{"x":{"type":"string"}}}}])");
+      read_json<Json>(R"([{"type":"function","function":{"name":"f","parameters":{"x":{"type":"string"}}}}])");
   engine::jinja::Limits limits;  // small, so that reaching them is quick
   limits.template_bytes_max = 64 * 1024;
   limits.output_bytes_max = 256 * 1024;

@@ -1,5 +1,5 @@
 // Body marking: agrees with another JSON parser on what is JSON, and the marks lie where they say.
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/body.h"
 #include "tests/fuzz/codec_rig.h"

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <random>
+#include "config/base/json.h"
 
 #include "gateway/api/anthropic_messages.h"
 #include "providers/anthropic.h"
@@ -107,7 +107,7 @@ TEST(MessagesDecode, DamagedBodiesAreMistakesOrCalls) {
   std::mt19937 random(11);
   int calls = 0;
   for (int round = 0; round < 1000; ++round) {
-    Json body = Json::parse(good).flatten();
+    Json body = read_json<Json>(good).flatten();
     // Any scalar anywhere.
     const size_t at = random() % body.size();
     auto place = body.begin();
@@ -172,7 +172,7 @@ std::vector<ChatEvent> long_answer() {
                                    signature("sig", Signer::anthropic),   signature("", Signer::anthropic, "enc"),
                                    event(Kind::text, "a \"b\"\\\t\x01é"), event(Kind::text, "c")};
   ChatEvent cited = event(Kind::citation);
-  cited.citation = Json::parse(R"({"type":"url_citation","url_citation":{"url":"https://u","title":"t"}})");
+  cited.citation = read_json<Json>(R"({"type":"url_citation","url_citation":{"url":"https://u","title":"t"}})");
   events.push_back(cited);
   events.push_back(call(0, "t0", ""));
   events.push_back(call(0, "", "{\"a\":"));
@@ -218,7 +218,7 @@ std::vector<Json> events_of(const std::string& text) {
     const size_t end = text.find("\n\n", at);
     const std::string one = text.substr(at, end - at);
     const size_t line = one.find('\n');
-    out.push_back(Json::parse(one.substr(line + 7)));
+    out.push_back(read_json<Json>(one.substr(line + 7)));
     EXPECT_EQ(one.substr(7, line - 7), out.back()["type"]);
     at = end + 2;
   }
@@ -227,12 +227,12 @@ std::vector<Json> events_of(const std::string& text) {
 
 TEST(MessagesEncode, StreamHasTheProtocolsEventsInOrder) {
   const auto events = events_of(stream_of(long_answer()));
-  EXPECT_EQ(events[0], Json::parse(R"({"type":"message_start","message":{"id":"msg_abc","type":"message",
+  EXPECT_EQ(events[0], read_json<Json>(R"({"type":"message_start","message":{"id":"msg_abc","type":"message",
     "role":"assistant","model":"public","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,
     "cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}})"));
-  EXPECT_EQ(events.back(), Json::parse(R"({"type":"message_stop"})"));
+  EXPECT_EQ(events.back(), read_json<Json>(R"({"type":"message_stop"})"));
   const Json& last = events[events.size() - 2];
-  EXPECT_EQ(last, Json::parse(R"({"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},
+  EXPECT_EQ(last, read_json<Json>(R"({"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},
     "usage":{"input_tokens":69,"cache_creation_input_tokens":11,"cache_read_input_tokens":20,"cache_creation":
     {"ephemeral_5m_input_tokens":5,"ephemeral_1h_input_tokens":6},"output_tokens":40,"cost_usd":0.0015}})"));
   std::vector<std::string> started;
@@ -301,7 +301,8 @@ TEST(MessagesEncode, WholeAnswer) {
   const providers::CallBody body;
   const auto out = encoder(body);
   for (ChatEvent& one : long_answer()) out->add(std::move(one));
-  EXPECT_EQ(Json::parse(out->whole(usage(), {})), Json::parse(R"({"id":"msg_abc","type":"message","role":"assistant",
+  EXPECT_EQ(read_json<Json>(out->whole(usage(), {})),
+            read_json<Json>(R"({"id":"msg_abc","type":"message","role":"assistant",
     "model":"public","content":[{"type":"thinking","thinking":"let me see\n","signature":"sig"},
     {"type":"redacted_thinking","data":"enc"},{"type":"text","text":"a \"b\"\\\t\u0001éc","citations":[
       {"type":"web_search_result_location","cited_text":"","url":"https://u","title":"t","encrypted_index":""}]},
@@ -336,7 +337,7 @@ TEST(MessagesErrors, Shape) {
   EXPECT_EQ(anthropic_messages_api().error_event(error).substr(0, 20), "event: error\ndata: {");
   const auto type = [&](int status) {
     error.http_status = status;
-    return Json::parse(anthropic_messages_api().error_body(error))["error"]["type"].get<std::string>();
+    return read_json<Json>(anthropic_messages_api().error_body(error))["error"]["type"].get<std::string>();
   };
   EXPECT_EQ(type(400), "invalid_request_error");
   EXPECT_EQ(type(401), "authentication_error");

@@ -188,7 +188,7 @@ TEST(GeminiGenerate, Streams) {
   EXPECT_THAT(out, HasSubstr(R"("parts":[{"functionCall":{"name":"f","args":{"x":1},"id":"id1"}}])"));
   EXPECT_THAT(out, HasSubstr(R"("finishReason":"STOP")"));
   EXPECT_TRUE(out.ends_with(kTail + "\r\n\r\n"));
-  const Json array = Json::parse(streamed(false), nullptr, false);
+  const Json array = read_json<Json>(streamed(false));
   ASSERT_TRUE(array.is_array());
   EXPECT_EQ(array.size(), 6u);
   EXPECT_EQ(array.back()["candidates"][0]["finishReason"], "STOP");
@@ -209,7 +209,7 @@ TEST(GeminiGenerate, AnArrayThatBreaksOffIsWhole) {
     std::string out;
     for (const ChatEvent& event : events) encoder->chunk(event, out);
     ASSERT_TRUE(encoder->broken(error, out));
-    const Json array = Json::parse(out, nullptr, false);
+    const Json array = read_json<Json>(out);
     ASSERT_TRUE(array.is_array()) << out;
     EXPECT_EQ(array.size(), events.size());
     EXPECT_EQ(array.back()["error"]["message"], "broke");
@@ -241,7 +241,7 @@ TEST(GeminiGenerate, RecordedRequestsComeBack) {
       if (!name.ends_with(".request.json") || name.starts_with("embed") || name.starts_with("error")) continue;
       SCOPED_TRACE(entry.path().string());
       std::ifstream in(entry.path(), std::ios::binary);
-      Json recorded = Json::parse(std::string(std::istreambuf_iterator<char>(in), {}))["body"];
+      Json recorded = read_json<Json>(std::string(std::istreambuf_iterator<char>(in), {}))["body"];
       auto request = decode_gemini(recorded.dump());
       ASSERT_TRUE(request.ok()) << request.error().detail;
       request->unmodelled = Json::object();

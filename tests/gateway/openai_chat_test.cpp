@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/api/errors.h"
 
@@ -61,7 +61,7 @@ std::vector<Json> events_of(const std::string& stream) {
   for (size_t at = 0; at < stream.size();) {
     const size_t end = stream.find("\n\n", at);
     const std::string data = stream.substr(at + 6, end - at - 6);
-    if (data != "[DONE]") out.push_back(Json::parse(data));
+    if (data != "[DONE]") out.push_back(read_json<Json>(data));
     at = end + 2;
   }
   return out;
@@ -97,7 +97,7 @@ TEST(OpenAiChat, WholeAnswersKeepInvalidUtf8Sendable) {
   ChatEvent text;
   text.text = "a\xff";
   encoder.add(text);
-  const auto answer = Json::parse(encoder.whole({}, {}));
+  const auto answer = read_json<Json>(encoder.whole({}, {}));
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "a\xef\xbf\xbd");
   EXPECT_EQ(answer["object"], "chat.completion");
 }
@@ -123,7 +123,7 @@ TEST(Errors, WhatAClientSees) {
   upstream.kind = ErrorKind::content_policy;
   EXPECT_EQ(for_client(upstream).code, "content_filter");
   EXPECT_EQ(for_client(upstream).http_status, 400);
-  const auto body = Json::parse(error_body(bad_request("n", "bad \xff")));
+  const auto body = read_json<Json>(error_body(bad_request("n", "bad \xff")));
   EXPECT_EQ(body["error"]["type"], "invalid_request_error");
   EXPECT_EQ(body["error"]["param"], "n");
 }

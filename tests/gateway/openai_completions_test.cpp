@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 namespace weir::gateway {
 namespace {
@@ -36,8 +36,8 @@ TEST(OpenAiCompletions, DecodesFields) {
   EXPECT_TRUE(request.echo_prompt);
   EXPECT_TRUE(request.logprobs);
   EXPECT_EQ(request.n, 2);
-  EXPECT_EQ(request.unmodelled, Json::parse(R"({"best_of":3,"suffix":"z"})"));
-  EXPECT_EQ(request.extensions, Json::parse(R"({"guided":1})"));
+  EXPECT_EQ(request.unmodelled, read_json<Json>(R"({"best_of":3,"suffix":"z"})"));
+  EXPECT_EQ(request.extensions, read_json<Json>(R"({"guided":1})"));
   EXPECT_TRUE(request.include_usage);
   EXPECT_EQ(decoded(R"("prompt":"a","n":2,"best_of":2)").unmodelled, Json::object());
 }
@@ -105,12 +105,12 @@ TEST(OpenAiCompletions, StreamsChunks) {
   for (size_t at = 0; at < out.size(); at = out.find("\n\n", at) + 2)
     lines.push_back(out.substr(at + 6, out.find("\n\n", at) - at - 6));
   ASSERT_EQ(lines.size(), 4U);
-  const Json first = Json::parse(lines[0]);
+  const Json first = read_json<Json>(lines[0]);
   EXPECT_EQ(first["object"], "text_completion");
   EXPECT_EQ(first["id"], "cmpl-1");
-  EXPECT_EQ(first["choices"][0], Json::parse(R"({"text":"x","index":0,"logprobs":null,"finish_reason":null})"));
-  EXPECT_EQ(Json::parse(lines[1])["choices"][0]["finish_reason"], "length");
-  EXPECT_EQ(Json::parse(lines[2])["usage"]["total_tokens"], 5);
+  EXPECT_EQ(first["choices"][0], read_json<Json>(R"({"text":"x","index":0,"logprobs":null,"finish_reason":null})"));
+  EXPECT_EQ(read_json<Json>(lines[1])["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(read_json<Json>(lines[2])["usage"]["total_tokens"], 5);
   EXPECT_EQ(lines[3], "[DONE]");
 }
 
@@ -122,7 +122,7 @@ TEST(OpenAiCompletions, EchoesEachChoicesOwnPrompt) {
     rig.encoder->add(event);
     rig.encoder->add(finish(StopReason::stop, i));
   }
-  const Json whole = Json::parse(rig.encoder->whole(rig.usage, NanoUsd{5}));
+  const Json whole = read_json<Json>(rig.encoder->whole(rig.usage, NanoUsd{5}));
   ASSERT_EQ(whole["choices"].size(), 4U);
   EXPECT_EQ(whole["choices"][1]["text"], "one x");
   EXPECT_EQ(whole["choices"][2]["text"], "two x");

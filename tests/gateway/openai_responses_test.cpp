@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <set>
+#include "config/base/json.h"
 
 namespace weir::gateway {
 namespace {
@@ -80,7 +80,7 @@ struct Answer {
     streaming->final(usage, NanoUsd{1500}, stream);
     auto collecting = make_responses_encoder(context);
     for (const auto& event : happened) collecting->add(event);
-    whole = Json::parse(collecting->whole(usage, NanoUsd{1500}));
+    whole = read_json<Json>(collecting->whole(usage, NanoUsd{1500}));
     split();
   }
   void split() {
@@ -90,7 +90,7 @@ struct Answer {
       const std::string block = stream.substr(at, end - at);
       const size_t line = block.find('\n');
       ASSERT_EQ(block.substr(0, 7), "event: ");
-      Json data = Json::parse(block.substr(line + 7));
+      Json data = read_json<Json>(block.substr(line + 7));
       EXPECT_EQ(data["type"], block.substr(7, line - 7));
       EXPECT_EQ(data["sequence_number"], events.size());
       events.push_back(std::move(data));
@@ -160,8 +160,8 @@ TEST(OpenAiResponses, DecodesFields) {
   EXPECT_EQ(request.user, "u");
   EXPECT_EQ(request.top_k, 4);
   EXPECT_TRUE(request.stream);
-  EXPECT_EQ(request.extensions, Json::parse(R"({"weird":{"x":1}})"));
-  EXPECT_EQ(request.unmodelled, Json::parse(R"({"text.verbosity":"low","prompt_cache_key":"k"})"));
+  EXPECT_EQ(request.extensions, read_json<Json>(R"({"weird":{"x":1}})"));
+  EXPECT_EQ(request.unmodelled, read_json<Json>(R"({"text.verbosity":"low","prompt_cache_key":"k"})"));
 }
 
 TEST(OpenAiResponses, AllowedToolsAreTheOnlyOnes) {
@@ -306,7 +306,7 @@ TEST(OpenAiResponses, EchoesTheRequest) {
   EXPECT_EQ(whole["instructions"], "be\n brief");
   EXPECT_EQ(whole["metadata"]["k"], "v");
   EXPECT_TRUE(whole["tools"][0]["parameters"].is_null());
-  EXPECT_EQ(whole["reasoning"], Json::parse(R"({"effort":"low","summary":null})"));
+  EXPECT_EQ(whole["reasoning"], read_json<Json>(R"({"effort":"low","summary":null})"));
   EXPECT_EQ(whole["text"]["format"]["type"], "text");
   EXPECT_EQ(whole["max_output_tokens"], 9);
   EXPECT_EQ(whole["store"], false);
@@ -319,10 +319,11 @@ TEST(OpenAiResponses, EchoesTheRequest) {
 
 TEST(OpenAiResponses, CitationsBecomeAnnotations) {
   ChatEvent web = of(ChatEvent::Kind::citation);
-  web.citation = Json::parse(R"({"type":"web_search_result_location","url":"http://a","title":"T","cited_text":"c"})");
+  web.citation =
+      read_json<Json>(R"({"type":"web_search_result_location","url":"http://a","title":"T","cited_text":"c"})");
   web.citation_of = providers::Protocol::anthropic_messages;
   ChatEvent page = web;
-  page.citation = Json::parse(R"({"type":"page_location","document_index":2,"document_title":"D"})");
+  page.citation = read_json<Json>(R"({"type":"page_location","document_index":2,"document_title":"D"})");
   const Answer answer({text("h\xC3\xA9llo"), web, text("!"), page, finish(StopReason::stop)});
   const Json& notes = answer.whole["output"][0]["content"][0]["annotations"];
   ASSERT_EQ(notes.size(), 2U);
@@ -356,12 +357,12 @@ TEST(OpenAiResponses, ABrokenStreamSaysSo) {
   ASSERT_TRUE(encoder->broken(error, out));
   EXPECT_NE(out.find("event: response.failed\n"), std::string::npos);
   const size_t at = out.rfind("data: ");
-  const Json last = Json::parse(out.substr(at + 6));
+  const Json last = read_json<Json>(out.substr(at + 6));
   EXPECT_EQ(last["type"], "error");
   EXPECT_EQ(last["error"]["message"], "it fell over");
   EXPECT_EQ(last["sequence_number"], 6);
   const std::string event = openai_responses_api().error_event(error);
-  EXPECT_EQ(Json::parse(event.substr(event.find("data: ") + 6))["message"], "it fell over");
+  EXPECT_EQ(read_json<Json>(event.substr(event.find("data: ") + 6))["message"], "it fell over");
 }
 
 TEST(OpenAiResponses, RecordedRequestsDecode) {
@@ -371,7 +372,7 @@ TEST(OpenAiResponses, RecordedRequestsDecode) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("responses") || !name.ends_with(".request.json")) continue;
     std::ifstream in(entry.path());
-    const std::string body = Json::parse(in)["body"].dump();
+    const std::string body = read_json<Json>(in)["body"].dump();
     SCOPED_TRACE(name);
     const ChatRequest request = decoded(body);
     EXPECT_FALSE(request.messages.empty());
@@ -394,7 +395,7 @@ TEST(OpenAiResponses, StreamsLikeTheRecorded) {
     std::vector<std::string> types;
     for (std::string line; std::getline(in, line);) {
       if (!line.starts_with("data: ")) continue;
-      const Json data = Json::parse(line.substr(6));
+      const Json data = read_json<Json>(line.substr(6));
       const std::string type = data["type"];
       types.push_back(type.substr(9));
       if (type == "response.output_text.delta") events.push_back(text(data["delta"]));

@@ -6,7 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/accounting/sqlite.h"
 #include "gateway/api/openai_responses.h"
@@ -219,7 +219,7 @@ TEST_F(ResponseStoreTest, ACallGoesOnFromAStoredAnswer) {
     ASSERT_TRUE(call->has_value());
     EXPECT_EQ((*call)->previous_id, "resp_weir_1");
     EXPECT_NE((*call)->body.find("1.50"), std::string::npos) << "every other byte stays";
-    const Json body = Json::parse((*call)->body);
+    const Json body = read_json<Json>((*call)->body);
     EXPECT_TRUE(body["previous_response_id"].is_null());
     ASSERT_EQ(body["input"].size(), i < 2 ? 3U : 2U);
     EXPECT_EQ(body["input"][0]["content"], "a");
@@ -232,12 +232,12 @@ TEST_F(ResponseStoreTest, ACallGoesOnFromAStoredAnswer) {
                             "\"response\":{\"id\":\"resp_weir_2\",\"output\":[]}}\n\n");
   ASSERT_TRUE(second);
   EXPECT_EQ(second->previous, "resp_weir_1");
-  EXPECT_EQ(Json::parse(second->input).size(), 1U);
+  EXPECT_EQ(read_json<Json>(second->input).size(), 1U);
   store->put(*second, kNow);
   auto third = continue_call(store.get(), "k",
                              call_of(R"({"model":"m","input":"d","previous_response_id":"resp_weir_2"})"), kNow);
   ASSERT_TRUE(third.ok());
-  EXPECT_EQ(Json::parse((*third)->body)["input"].size(), 4U);
+  EXPECT_EQ(read_json<Json>((*third)->body)["input"].size(), 4U);
 }
 
 TEST_F(ResponseStoreTest, OnlyFromAnswersOfItsOwn) {
@@ -271,7 +271,7 @@ TEST_F(ResponseStoreTest, AnUpstreamsAnswerTiesTheCallToItsAccount) {
     auto turn = stored_turn("k", asked, "", "openai-a", answer);
     ASSERT_TRUE(turn);
     EXPECT_EQ(turn->id, "resp_abc");
-    EXPECT_EQ(Json::parse(turn->response)["id"], "resp_abc");
+    EXPECT_EQ(read_json<Json>(turn->response)["id"], "resp_abc");
     store->put(*turn, kNow);
     const char* next = R"({"model":"m","input":"b","previous_response_id":"resp_abc"})";
     auto call = continue_call(store.get(), "k", call_of(next), kNow);

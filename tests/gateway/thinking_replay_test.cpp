@@ -1,7 +1,7 @@
 // Thinking that a client got in its own protocol comes back in the next turn as what it was: text, signature, signer.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "gateway/api/gemini_fields.h"
 #include "gateway/api/gemini_generate.h"
@@ -35,7 +35,7 @@ std::vector<ChatEvent> thought_then_text(Signer signer, bool text_signed) {
 std::vector<Part> replayed(const std::vector<ChatEvent>& events) {
   ChatEncoder encoder("chatcmpl-1", 7, "m", false);
   for (const ChatEvent& event : events) encoder.add(event);
-  const Json answer = Json::parse(encoder.whole({}, {}));
+  const Json answer = read_json<Json>(encoder.whole({}, {}));
   Json body;
   body["model"] = "m";
   body["messages"] = Json::array();
@@ -93,7 +93,7 @@ TEST(ThinkingReplay, GeminiPutsAStreamedThoughtTogether) {
   signature.kind = ChatEvent::Kind::signature;
   signature.signature = "sig";
   signature.signer = Signer::anthropic;
-  Json body = Json::parse(R"({"contents":[{"role":"model","parts":[{"text":"first ","thought":true},
+  Json body = read_json<Json>(R"({"contents":[{"role":"model","parts":[{"text":"first ","thought":true},
       {"text":"this","thought":true},{"text":"","thought":true},{"text":"done"}]}]})");
   body["contents"][0]["parts"][2]["thoughtSignature"] = gemini_signature(signature);
   const std::string text = body.dump();

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 namespace weir::gateway {
 namespace {
@@ -71,7 +71,7 @@ TEST(Unary, MarksAndSpeaksOpenAisErrors) {
     EXPECT_EQ(marked->protocol, api->protocol());
     EXPECT_FALSE(api->decode(*marked).ok());
     const Error error{ErrorKind::bad_request, "request", Retry::no, 400, "wrong", "invalid_request_error"};
-    EXPECT_EQ(nlohmann::json::parse(api->error_body(error))["error"]["message"], "wrong");
+    EXPECT_EQ(read_json<nlohmann::json>(api->error_body(error))["error"]["message"], "wrong");
   }
 }
 

@@ -40,9 +40,9 @@ TEST(AnthropicEncode, TurnsKeepTheirOrderAndToolResultsJoinTheUser) {
   t.say(Role::user, "go on");
   const Json body = t.encode();
   ASSERT_FALSE(t.sent.error) << t.sent.error->detail;
-  EXPECT_EQ(body["system"], Json::parse(R"([{"type":"text","text":"be brief",
+  EXPECT_EQ(body["system"], read_json<Json>(R"([{"type":"text","text":"be brief",
       "cache_control":{"type":"ephemeral","ttl":"1h"}}])"));
-  EXPECT_EQ(body["messages"], Json::parse(R"([
+  EXPECT_EQ(body["messages"], read_json<Json>(R"([
       {"role":"user","content":[{"type":"text","text":"look"}]},
       {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"sig"},{"type":"text","text":"a"},
         {"type":"tool_use","id":"call_1","name":"f","input":{"x":1.5}},
@@ -64,14 +64,14 @@ TEST(AnthropicEncode, ToolsChoiceFormatAndSmallFields) {
   Tool tool;
   tool.name = "f";
   tool.description = "d";
-  tool.parameters = Json::parse(R"({"properties":{"a":{"type":"string"}}})");
+  tool.parameters = read_json<Json>(R"({"properties":{"a":{"type":"string"}}})");
   tool.strict = true;
   t.request.tools.push_back(tool);
   tool.parameters = nullptr;
   tool.strict.reset();
   t.request.tools.push_back(tool);
   Tool native;
-  native.native = Json::parse(R"({"type":"web_search_20250305","name":"web_search"})");
+  native.native = read_json<Json>(R"({"type":"web_search_20250305","name":"web_search"})");
   native.native_of = Protocol::anthropic_messages;
   t.request.tools.push_back(native);
   t.request.tool_choice.kind = ToolChoice::Kind::named;
@@ -79,7 +79,7 @@ TEST(AnthropicEncode, ToolsChoiceFormatAndSmallFields) {
   t.request.tool_choice.parallel = false;
   t.request.response_format.kind = ResponseFormat::Kind::json_schema;
   t.request.response_format.schema =
-      Json::parse(R"({"type":"object","properties":{"o":{"type":"array","items":{"type":"object"}}}})");
+      read_json<Json>(R"({"type":"object","properties":{"o":{"type":"array","items":{"type":"object"}}}})");
   t.request.stop = {"END"};
   t.request.user = "u1";
   t.request.service_tier = "default";
@@ -90,15 +90,15 @@ TEST(AnthropicEncode, ToolsChoiceFormatAndSmallFields) {
   t.request.extensions["container"] = "c";
   const Json body = t.encode();
   ASSERT_FALSE(t.sent.error) << t.sent.error->detail;
-  EXPECT_EQ(body["tools"], Json::parse(R"([
+  EXPECT_EQ(body["tools"], read_json<Json>(R"([
       {"name":"f","description":"d","input_schema":{"properties":{"a":{"type":"string"}},"type":"object"},"strict":true},
       {"name":"f","description":"d","input_schema":{"type":"object","properties":{}}},
       {"type":"web_search_20250305","name":"web_search"}])"));
-  EXPECT_EQ(body["tool_choice"], Json::parse(R"({"type":"tool","name":"f","disable_parallel_tool_use":true})"));
-  EXPECT_EQ(body["output_config"]["format"], Json::parse(R"({"type":"json_schema","schema":{"type":"object",
+  EXPECT_EQ(body["tool_choice"], read_json<Json>(R"({"type":"tool","name":"f","disable_parallel_tool_use":true})"));
+  EXPECT_EQ(body["output_config"]["format"], read_json<Json>(R"({"type":"json_schema","schema":{"type":"object",
       "properties":{"o":{"type":"array","items":{"type":"object","additionalProperties":false}}},
       "additionalProperties":false}})"));
-  EXPECT_EQ(body["stop_sequences"], Json::parse(R"(["END"])"));
+  EXPECT_EQ(body["stop_sequences"], read_json<Json>(R"(["END"])"));
   EXPECT_EQ(body["metadata"]["user_id"], "u1");
   EXPECT_EQ(body["service_tier"], "standard_only");
   EXPECT_EQ(body["temperature"], 0.5);
@@ -120,7 +120,7 @@ TEST(AnthropicEncode, DocumentsByBytesUrlAndText) {
   file.media.file_id = "file_1";
   t.say(Role::user, {pdf, plain, url, file});
   const Json body = t.encode();
-  EXPECT_EQ(body["messages"][0]["content"], Json::parse(R"([
+  EXPECT_EQ(body["messages"][0]["content"], read_json<Json>(R"([
       {"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERg=="},"title":"a.pdf"},
       {"type":"document","source":{"type":"text","media_type":"text/plain","data":"hé"},"title":"a.pdf"},
       {"type":"image","source":{"type":"url","url":"https://x/y.png"}},
@@ -145,7 +145,7 @@ TEST(AnthropicEncode, ReasoningByGeneration) {
       if (body.contains(key)) out[key] = body[key];
     return out;
   };
-  const auto is = [](const char* text) { return Json::parse(text); };
+  const auto is = [](const char* text) { return read_json<Json>(text); };
   EXPECT_EQ(ask("high", {}, {}, "claude-sonnet-4-5"),
             is(R"({"max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":24000}})"));
   EXPECT_EQ(ask("low", {}, {}, "claude-sonnet-4-5"),
@@ -267,7 +267,8 @@ TEST(AnthropicPass, ThinkingThatAnotherFamilySignedStaysBehind) {
                R"({"model":"m","messages":[{"role":"user","content":"x"},{"role":"assistant","content":[
     {"type":"thinking","thinking":"","signature":"weir:gemini:abc"},{"type":"thinking","thinking":"t","signature":"own"},
     {"type":"text","text":"\"weir:gemini: is no signature"}]}],"max_tokens":5})");
-  EXPECT_EQ(encode(*codec(), rig, "n").json(), Json::parse(R"({"model":"n","messages":[{"role":"user","content":"x"},
+  EXPECT_EQ(encode(*codec(), rig, "n").json(),
+            read_json<Json>(R"({"model":"n","messages":[{"role":"user","content":"x"},
     {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"own"},
     {"type":"text","text":"\"weir:gemini: is no signature"}]}],"max_tokens":5})"));
 }

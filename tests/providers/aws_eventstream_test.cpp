@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/net/aws_eventstream.h"
 
@@ -114,7 +114,7 @@ TEST(EventStream, AwsVectorsThatAreRight) {
   for (const auto& entry : fs::directory_iterator(kVectors / "encoded/positive")) {
     SCOPED_TRACE(entry.path().filename().string());
     const std::string bytes = read(entry.path());
-    Json want = Json::parse(read(kVectors / "decoded/positive" / entry.path().filename()));
+    Json want = read_json<Json>(read(kVectors / "decoded/positive" / entry.path().filename()));
     EXPECT_EQ(crc32(std::string_view(bytes).substr(0, 8)), want["prelude_crc"].get<int64_t>() & 0xffffffff);
     EXPECT_EQ(crc32(std::string_view(bytes).substr(0, bytes.size() - 4)),
               want["message_crc"].get<int64_t>() & 0xffffffff);

@@ -42,7 +42,7 @@ struct Call : CodecRig {
 Tool tool(std::string name) {
   Tool made;
   made.name = std::move(name);
-  made.parameters = Json::parse(R"({"type":"object","properties":{"a":{"type":"string"}}})");
+  made.parameters = read_json<Json>(R"({"type":"object","properties":{"a":{"type":"string"}}})");
   return made;
 }
 
@@ -62,14 +62,14 @@ TEST(BedrockEncode, TurnsOfEveryKind) {
   failed.tool_failed = true;
   c.say(Role::user, "go on");
   c.request.tools = {tool("f"), tool("g")};
-  c.request.tools[0].cache = Json::parse(R"({"type":"ephemeral"})");
+  c.request.tools[0].cache = read_json<Json>(R"({"type":"ephemeral"})");
   c.request.tools[1].strict = true;
   c.request.tools[1].description = "d";
   const Json body = c.encode();
   ASSERT_FALSE(c.sent.error) << c.sent.error->detail;
   EXPECT_EQ(c.sent.target, "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse");
-  EXPECT_EQ(body["system"], Json::parse(R"([{"text":"be brief"},{"cachePoint":{"type":"default","ttl":"1h"}}])"));
-  EXPECT_EQ(body["messages"], Json::parse(R"([
+  EXPECT_EQ(body["system"], read_json<Json>(R"([{"text":"be brief"},{"cachePoint":{"type":"default","ttl":"1h"}}])"));
+  EXPECT_EQ(body["messages"], read_json<Json>(R"([
     {"role":"user","content":[{"text":"look"},{"image":{"format":"png","source":{"bytes":"AAAA"}}},
       {"document":{"format":"pdf","name":"My report v1 2","source":{"bytes":"QUJD"}}},
       {"document":{"format":"csv","name":"My report v1 2 2","source":{"bytes":"QUJD"}}},
@@ -84,7 +84,7 @@ TEST(BedrockEncode, TurnsOfEveryKind) {
         {"image":{"format":"jpeg","source":{"bytes":"/9j/4AAQ"}}}]}},
       {"toolResult":{"toolUseId":"call_2","content":[{"text":"boom"}],"status":"error"}},
       {"text":"go on"}]}])"));
-  EXPECT_EQ(body["toolConfig"], Json::parse(R"({"tools":[
+  EXPECT_EQ(body["toolConfig"], read_json<Json>(R"({"tools":[
     {"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{"a":{"type":"string"}}}}}},
     {"cachePoint":{"type":"default"}},
     {"toolSpec":{"name":"g","description":"d",
@@ -107,9 +107,9 @@ TEST(BedrockEncode, ClaudesSettings) {
   c.request.service_tier = "flex";
   c.request.response_format.kind = ResponseFormat::Kind::json_schema;
   c.request.response_format.name = "answer";
-  c.request.response_format.schema = Json::parse(R"({"type":"object"})");
-  c.request.extensions = Json::parse(R"({"guardrailConfig":{"guardrailIdentifier":"g"},"custom":1})");
-  EXPECT_EQ(c.encode(), Json::parse(R"({"messages":[{"role":"user","content":[{"text":"x"}]}],
+  c.request.response_format.schema = read_json<Json>(R"({"type":"object"})");
+  c.request.extensions = read_json<Json>(R"({"guardrailConfig":{"guardrailIdentifier":"g"},"custom":1})");
+  EXPECT_EQ(c.encode(), read_json<Json>(R"({"messages":[{"role":"user","content":[{"text":"x"}]}],
     "toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{"a":{"type":"string"}}}}}}],
       "toolChoice":{"tool":{"name":"f"}}},
     "outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{
@@ -125,10 +125,10 @@ TEST(BedrockEncode, ClaudesSettings) {
   thinks.request.reasoning.effort = "low";
   Json body = thinks.encode();
   EXPECT_EQ(body["additionalModelRequestFields"],
-            Json::parse(R"({"thinking":{"type":"enabled","budget_tokens":2048}})"));
+            read_json<Json>(R"({"thinking":{"type":"enabled","budget_tokens":2048}})"));
   EXPECT_GT(body["inferenceConfig"]["maxTokens"], 2048);
   body = thinks.encode("global.anthropic.claude-opus-4-7");
-  EXPECT_EQ(body["additionalModelRequestFields"]["output_config"], Json::parse(R"({"effort":"low"})"));
+  EXPECT_EQ(body["additionalModelRequestFields"]["output_config"], read_json<Json>(R"({"effort":"low"})"));
   EXPECT_EQ(body["additionalModelRequestFields"]["thinking"]["type"], "adaptive");
 }
 
@@ -141,13 +141,13 @@ TEST(BedrockEncode, OtherFamilies) {
   c.cap = 50;
   Json body = c.encode(kNova);
   ASSERT_FALSE(c.sent.error) << c.sent.error->detail;
-  EXPECT_EQ(body["additionalModelRequestFields"], Json::parse(R"({"inferenceConfig":{"topK":5},
+  EXPECT_EQ(body["additionalModelRequestFields"], read_json<Json>(R"({"inferenceConfig":{"topK":5},
     "reasoningConfig":{"type":"enabled","maxReasoningEffort":"medium"}})"));
-  EXPECT_EQ(body["inferenceConfig"], Json::parse(R"({"maxTokens":50,"temperature":0.5})"));
-  EXPECT_EQ(body["messages"][0]["content"][1], Json::parse(R"({"cachePoint":{"type":"default"}})"));
+  EXPECT_EQ(body["inferenceConfig"], read_json<Json>(R"({"maxTokens":50,"temperature":0.5})"));
+  EXPECT_EQ(body["messages"][0]["content"][1], read_json<Json>(R"({"cachePoint":{"type":"default"}})"));
   c.request.top_k.reset();
   body = c.encode("openai.gpt-oss-120b-1:0");
-  EXPECT_EQ(body["additionalModelRequestFields"], Json::parse(R"({"reasoning_effort":"medium"})"));
+  EXPECT_EQ(body["additionalModelRequestFields"], read_json<Json>(R"({"reasoning_effort":"medium"})"));
   EXPECT_EQ(body["messages"][0]["content"].size(), 1U) << "no cache points here";
   c.encode("qwen.qwen3-32b-v1:0");
   ASSERT_TRUE(c.sent.error);
@@ -177,7 +177,7 @@ TEST(BedrockEncode, WhatCannotBeSaid) {
   EXPECT_EQ(c.sent.error->param, "messages[0].content[0]");
   c.request.messages[0].parts[0].media.url = "s3://bucket/a.jpg";
   EXPECT_EQ(c.encode(kNova)["messages"][0]["content"][0],
-            Json::parse(R"({"image":{"format":"jpeg","source":{"s3Location":{"uri":"s3://bucket/a.jpg"}}}})"));
+            read_json<Json>(R"({"image":{"format":"jpeg","source":{"s3Location":{"uri":"s3://bucket/a.jpg"}}}})"));
   Call images(Protocol::openai_images, R"({"model":"m","prompt":"x"})");
   images.encode(kNova);
   ASSERT_TRUE(images.sent.error);
@@ -246,7 +246,7 @@ TEST(BedrockEncode, AnthropicsClientsReachClaudeInTheirOwnWords) {
   EXPECT_EQ(count.sent.target, "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/count-tokens");
   std::string inner;
   ASSERT_TRUE(decode_base64(body["input"]["invokeModel"]["body"].get<std::string>(), inner));
-  EXPECT_EQ(Json::parse(inner), Json::parse(R"({"max_tokens":9,"messages":[{"role":"user","content":"x"}],
+  EXPECT_EQ(read_json<Json>(inner), read_json<Json>(R"({"max_tokens":9,"messages":[{"role":"user","content":"x"}],
     "anthropic_version":"bedrock-2023-05-31"})"));
   const Decoded counted = count.answer_of(kClaude, R"({"inputTokens":14})");
   EXPECT_EQ(counted.bytes, R"({"input_tokens":14})");
@@ -257,22 +257,22 @@ TEST(BedrockEmbeddings, TitanAndCohere) {
   Call titan(Protocol::openai_embeddings,
              R"({"model":"m","input":["hi"],"dimensions":256,"encoding_format":"base64"})");
   EXPECT_EQ(titan.encode("amazon.titan-embed-text-v2:0"),
-            Json::parse(R"({"inputText":"hi","dimensions":256,"normalize":true})"));
+            read_json<Json>(R"({"inputText":"hi","dimensions":256,"normalize":true})"));
   EXPECT_EQ(titan.sent.target, "/model/amazon.titan-embed-text-v2%3A0/invoke");
   Decoded out = titan.answer_of("amazon.titan-embed-text-v2:0", R"({"embedding":[1.0,-0.5],"inputTextTokenCount":3})");
   ASSERT_TRUE(out.end);
-  EXPECT_EQ(Json::parse(out.bytes),
-            Json::parse(R"({"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL8="}],
+  EXPECT_EQ(read_json<Json>(out.bytes),
+            read_json<Json>(R"({"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL8="}],
       "model":"m","usage":{"prompt_tokens":3,"total_tokens":3}})"));
   EXPECT_TRUE(out.reported);
   EXPECT_EQ(out.counts.input, 3);
 
   Call cohere(Protocol::openai_embeddings, R"({"model":"m","input":["a","b"],"input_type":"search_query"})");
   EXPECT_EQ(cohere.encode("cohere.embed-multilingual-v3"),
-            Json::parse(R"({"texts":["a","b"],"input_type":"search_query","embedding_types":["float"]})"));
+            read_json<Json>(R"({"texts":["a","b"],"input_type":"search_query","embedding_types":["float"]})"));
   out = cohere.answer_of("cohere.embed-multilingual-v3", R"({"embeddings":{"float":[[0.25],[0.5]]}})");
   ASSERT_TRUE(out.end);
-  EXPECT_EQ(Json::parse(out.bytes)["data"][1]["embedding"], Json::parse("[0.5]"));
+  EXPECT_EQ(read_json<Json>(out.bytes)["data"][1]["embedding"], read_json<Json>("[0.5]"));
   EXPECT_FALSE(out.reported);
   EXPECT_TRUE(cohere.answer_of("cohere.embed-multilingual-v3", "{}").error);
 

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/chat.h"
 #include "providers/json_text.h"

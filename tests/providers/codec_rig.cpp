@@ -320,7 +320,7 @@ Error classified(const Codec& codec, int status, std::string_view body,
 std::string sse(std::initializer_list<std::string_view> events, bool typed) {
   std::string out;
   for (const std::string_view event : events) {
-    if (typed) out += "event: " + Json::parse(event)["type"].get<std::string>() + "\n";
+    if (typed) out += "event: " + read_json<Json>(event)["type"].get<std::string>() + "\n";
     std::string line(event);
     std::replace(line.begin(), line.end(), '\n', ' ');
     out += "data: " + line + "\n\n";
@@ -349,7 +349,7 @@ Part thinking_part(std::string text, std::string signature, Signer signer, std::
 
 Part cached_part(std::string text, const char* cache) {
   Part part = Part::of_text(std::move(text));
-  part.cache = Json::parse(cache);
+  part.cache = read_json<Json>(cache);
   return part;
 }
 

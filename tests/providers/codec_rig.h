@@ -52,7 +52,7 @@ struct CodecRig {
 struct Encoded {
   std::string target, headers, body, dropped;
   std::optional<Error> error;
-  Json json() const { return Json::parse(body, nullptr, false); }
+  Json json() const { return read_json<Json>(body); }
 };
 Encoded encode(const Codec& codec, CodecRig& rig, std::string_view model, std::string_view credential = {});
 

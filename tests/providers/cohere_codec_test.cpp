@@ -54,7 +54,7 @@ TEST(Cohere, EncodesAConversation) {
   ASSERT_FALSE(rig.sent.error) << rig.sent.error->detail;
   EXPECT_EQ(rig.sent.target, "/v2/chat");
   EXPECT_THAT(rig.sent.headers, testing::HasSubstr("Authorization: Bearer co-key\r\n"));
-  EXPECT_EQ(body, Json::parse(R"({"model":"command-a","stream":false,"messages":[
+  EXPECT_EQ(body, read_json<Json>(R"({"model":"command-a","stream":false,"messages":[
     {"role":"system","content":"s"},
     {"role":"user","content":[{"type":"text","text":"look"},
       {"type":"image_url","image_url":{"url":"data:image/png;base64,QUJD"}}]},
@@ -104,13 +104,13 @@ TEST(Cohere, TranslatesEmbeddings) {
            R"({"model":"m","input":["a","b"],"encoding_format":"base64","dimensions":256})");
   const Json body = rig.encode();
   ASSERT_FALSE(rig.sent.error) << rig.sent.error->detail;
-  EXPECT_EQ(body, Json::parse(R"({"model":"command-a","texts":["a","b"],"input_type":"search_document",
+  EXPECT_EQ(body, read_json<Json>(R"({"model":"command-a","texts":["a","b"],"input_type":"search_document",
     "embedding_types":["base64"],"output_dimension":256})"));
   const Decoded out = decode_whole(*rig.codec, rig, "command-a",
                                    R"({"id":"x","embeddings":{"base64":["QQ==","Qg=="]},"texts":["a","b"],
     "meta":{"billed_units":{"input_tokens":2}}})");
   ASSERT_TRUE(out.end && !out.error);
-  EXPECT_EQ(Json::parse(out.bytes), Json::parse(R"({"object":"list","data":[
+  EXPECT_EQ(read_json<Json>(out.bytes), read_json<Json>(R"({"object":"list","data":[
     {"object":"embedding","index":0,"embedding":"QQ=="},{"object":"embedding","index":1,"embedding":"Qg=="}],
     "model":"m","usage":{"prompt_tokens":2,"total_tokens":2}})"));
   EXPECT_EQ(out.counts.input, 2);

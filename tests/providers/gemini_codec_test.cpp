@@ -116,7 +116,7 @@ TEST(GeminiCodec, Configuration) {
   in.logprobs = true;
   in.top_logprobs = 3;
   in.response_format.kind = ResponseFormat::Kind::json_schema;
-  in.response_format.schema = Json::parse(R"({"type":"object","additionalProperties":false})");
+  in.response_format.schema = read_json<Json>(R"({"type":"object","additionalProperties":false})");
   in.service_tier = "flex";
   in.extensions["cachedContent"] = "cachedContents/x";
   in.extensions["generationConfig"] = {{"audioTimestamp", true}};
@@ -158,8 +158,8 @@ TEST(GeminiCodec, Tools) {
   tool.name = "f";
   tool.description = "d";
   tool.parameters =
-      Json::parse(R"({"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"required":["a"],)"
-                  R"("$defs":{"A":{"type":["string","null"],"const":"x"}},"additionalProperties":false})");
+      read_json<Json>(R"({"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"required":["a"],)"
+                      R"("$defs":{"A":{"type":["string","null"],"const":"x"}},"additionalProperties":false})");
   Tool search;
   search.native = {{"googleSearch", Json::object()}};
   search.native_of = Protocol::gemini_generate;
@@ -177,7 +177,7 @@ TEST(GeminiCodec, Tools) {
   EXPECT_EQ(encoded(rig)["toolConfig"]["functionCallingConfig"]["mode"], "VALIDATED");
   in.tools[0].parameters["not"] = Json::object();
   EXPECT_THAT(encode(*codec(), rig, "gemini-2.0-flash").error->detail, HasSubstr("not"));
-  in.tools[0].parameters = Json::parse(R"({"$ref":"#/$defs/A","$defs":{"A":{"items":{"$ref":"#/$defs/A"}}}})");
+  in.tools[0].parameters = read_json<Json>(R"({"$ref":"#/$defs/A","$defs":{"A":{"items":{"$ref":"#/$defs/A"}}}})");
   EXPECT_THAT(encode(*codec(), rig, "gemini-2.0-flash").error->detail, HasSubstr("$ref"));
 }
 

@@ -1,8 +1,8 @@
 // The linear tree builder against nlohmann's own parser, whose results it must equal to the byte.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
+#include "config/base/json.h"
 
 #include "providers/json_tree.h"
 
@@ -38,7 +38,7 @@ TEST(JsonTree, EqualsTheLibrarysParser) {
                            "\"\xff\"",
                            R"("\ud800")",
                            "\xEF\xBB\xBF{}"}) {
-    const Json expected = Json::parse(text, nullptr, false);
+    const Json expected = read_json<Json>(text);
     const Json actual = json_tree(text);
     ASSERT_EQ(actual.is_discarded(), expected.is_discarded()) << text;
     if (!expected.is_discarded()) EXPECT_EQ(actual.dump(), expected.dump()) << text;

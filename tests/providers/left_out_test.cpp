@@ -90,7 +90,7 @@ TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
   messages.body = *mark_call(Protocol::anthropic_messages, messages.json);
   const Encoded claude = encode(*anthropic(), messages, "claude-sonnet-4-5");
   EXPECT_EQ(claude.dropped, "messages.reasoning");
-  EXPECT_EQ(claude.json()["messages"][1]["content"], Json::parse(R"([{"type":"text","text":"done"}])"));
+  EXPECT_EQ(claude.json()["messages"][1]["content"], read_json<Json>(R"([{"type":"text","text":"done"}])"));
 
   // base64 of "weir:anthropic:sig", as a client of Gemini's got it
   CodecRig contents(Protocol::gemini_generate, R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},

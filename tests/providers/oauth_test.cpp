@@ -8,7 +8,7 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/net/gcp_auth.h"
 #include "providers/net/oauth.h"
@@ -271,10 +271,10 @@ TEST(ServiceAccount, SignsAnAssertion) {
 
   const size_t first = assertion.find('.');
   const size_t second = assertion.find('.', first + 1);
-  const auto header = Json::parse(from_base64url(assertion.substr(0, first)));
-  EXPECT_EQ(header, Json::parse(R"({"alg":"RS256","typ":"JWT","kid":"key-1"})"));
-  const auto claims = Json::parse(from_base64url(assertion.substr(first + 1, second - first - 1)));
-  EXPECT_EQ(claims, Json::parse(R"({"iss":"weir@my-project.iam.gserviceaccount.com",
+  const auto header = read_json<Json>(from_base64url(assertion.substr(0, first)));
+  EXPECT_EQ(header, read_json<Json>(R"({"alg":"RS256","typ":"JWT","kid":"key-1"})"));
+  const auto claims = read_json<Json>(from_base64url(assertion.substr(first + 1, second - first - 1)));
+  EXPECT_EQ(claims, read_json<Json>(R"({"iss":"weir@my-project.iam.gserviceaccount.com",
       "scope":"https://www.googleapis.com/auth/cloud-platform","aud":"https://oauth2.googleapis.com/token",
       "iat":1699999990,"exp":1700003590})"));
 

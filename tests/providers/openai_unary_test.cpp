@@ -102,7 +102,7 @@ TEST(OpenAiUnary, ReasoningOfOthersStaysAtHome) {
   const auto body = without_foreign_reasoning(
       R"({"model":"m","input":[{"type":"reasoning","encrypted_content":"weir:anthropic:S","summary":[]},{"role":"user","content":"x"}]})");
   ASSERT_TRUE(body);
-  EXPECT_EQ(nlohmann::json::parse(*body)["input"].size(), 1U);
+  EXPECT_EQ(read_json<nlohmann::json>(*body)["input"].size(), 1U);
 }
 
 TEST(OpenAiUnary, UsageOfWhatIsNoJsonIsNone) {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 #include "providers/net/percent.h"
 #include "providers/net/sigv4.h"
@@ -67,7 +67,7 @@ TEST(Sigv4, TheOfficialSuite) {
   int cases = 0;
   for (const auto& entry : fs::directory_iterator(kSuite)) {
     SCOPED_TRACE(entry.path().filename().string());
-    const auto context = nlohmann::json::parse(read(entry.path() / "context.json"));
+    const auto context = read_json<nlohmann::json>(read(entry.path() / "context.json"));
     ASSERT_EQ(context["timestamp"], "2015-08-30T12:36:00Z");
     const auto& keys = context["credentials"];
     const AwsCredentials credentials{keys["access_key_id"].get<std::string>(),

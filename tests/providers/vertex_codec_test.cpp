@@ -203,7 +203,7 @@ void check_failure(const Mock& mock) {
 
 void check_http_error(const std::string& name, const std::string& text) {
   const auto has = [&](std::string_view word) { return name.find(word) != std::string::npos; };
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = read_json<Json>(text);
   const Error error = classified(*codec(), json.is_object() ? json["error"]["code"].get<int>() : 404, text);
   ErrorKind kind = ErrorKind::bad_request;
   if (has("api-key")) kind = ErrorKind::authentication;

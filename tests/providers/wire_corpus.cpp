@@ -35,7 +35,7 @@ void read_url(std::string_view url, Recording& out) {
 }
 
 void read_request(const fs::path& path, Recording& out) {
-  const Json json = Json::parse(read_file(path), nullptr, false);
+  const Json json = read_json<Json>(read_file(path));
   if (!json.is_object() || !json.contains("url") || !json["url"].is_string()) {
     out.fault = path.string() + " is no JSON object with a url";
     return;
@@ -46,7 +46,7 @@ void read_request(const fs::path& path, Recording& out) {
 }
 
 void read_meta(const fs::path& path, Recording& out) {
-  const Json json = Json::parse(read_file(path), nullptr, false);
+  const Json json = read_json<Json>(read_file(path));
   if (!json.is_object() || !json.contains("status") || !json["status"].is_number_integer()) {
     out.fault = path.string() + " is no JSON object with a status";
     return;

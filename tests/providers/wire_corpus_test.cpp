@@ -155,8 +155,7 @@ void RecordedAnswer::check_translated(const RecordedCall& to, const WireTruth& t
     EXPECT_GT(name, 1U) << "a call has an id";
     const size_t arguments = said.find(' ', name) + 1;
     const std::string text = said.substr(arguments);
-    calls.emplace_back(said.substr(name, arguments - name - 1),
-                       text.empty() ? Json::object() : Json::parse(text, nullptr, false));
+    calls.emplace_back(said.substr(name, arguments - name - 1), text.empty() ? Json::object() : read_json<Json>(text));
   }
   EXPECT_EQ(calls, truth.calls);
   EXPECT_GE(out.count(ChatEvent::Kind::finish), 1U);

@@ -38,7 +38,7 @@ void RecordedRequest::check_body(const RecordedCall& to, const CallBody& body, c
   }
   if (sent.body == text) return;
   EXPECT_TRUE(body.stream && !body.include_usage) << "sent " << sent.body << "\nof   " << text;
-  Json expected = Json::parse(text);
+  Json expected = read_json<Json>(text);
   if (!expected.contains("stream_options")) {
     EXPECT_EQ(sent.body, R"({"stream_options":{"include_usage":true},)" + text.substr(1));
     return;

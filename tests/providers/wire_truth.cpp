@@ -60,7 +60,7 @@ class Calls {
   void give(WireTruth& out) const {
     for (const std::string& key : order_) {
       const auto& [name, text] = calls_.at(key);
-      out.calls.emplace_back(name, text.empty() ? Json::object() : Json::parse(text, nullptr, false));
+      out.calls.emplace_back(name, text.empty() ? Json::object() : read_json<Json>(text));
     }
   }
 
@@ -286,9 +286,9 @@ std::vector<Json> frames_of(std::string_view bytes) {
     std::string type;
     if (const size_t place = head.find(kType); place != std::string_view::npos)
       type = head.substr(place + kType.size() + 3, static_cast<uint8_t>(head[place + kType.size() + 2]));
-    Json value = Json::parse(payload, nullptr, false);
+    Json value = read_json<Json>(payload);
     if (std::string inner; type == "chunk" && decode_base64(text_at(value, {"bytes"}), inner))
-      out.push_back(Json::parse(inner, nullptr, false));
+      out.push_back(read_json<Json>(inner));
     else
       out.push_back({{type, std::move(value)}});
     bytes.remove_prefix(length);
@@ -302,7 +302,7 @@ std::vector<Json> values_of(const Recording& recording) {
   std::vector<Json> out;
   if (recording.form == Recording::Form::event_stream) return frames_of(recording.response);
   if (recording.form == Recording::Form::json) {
-    Json whole = Json::parse(recording.response, nullptr, false);
+    Json whole = read_json<Json>(recording.response);
     if (!whole.is_array()) return {std::move(whole)};
     for (Json& one : whole) out.push_back(std::move(one));
     return out;
@@ -311,7 +311,7 @@ std::vector<Json> values_of(const Recording& recording) {
     const size_t end = std::min(recording.response.find('\n', at), recording.response.size());
     const std::string_view line = std::string_view(recording.response).substr(at, end - at);
     if (line.starts_with("data:")) {
-      Json value = Json::parse(line.substr(5), nullptr, false);
+      Json value = read_json<Json>(line.substr(5));
       if (!value.is_discarded()) out.push_back(std::move(value));
     }
     at = end + 1;

@@ -2,7 +2,7 @@
 #include "engine/text/jinja/interpreter.h"
 #include "engine/text/jinja/unicode.h"
 
-#include <nlohmann/json.hpp>
+#include "config/base/json.h"
 
 namespace weir::engine::jinja {
 namespace {
