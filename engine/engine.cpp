@@ -35,6 +35,20 @@ Error shutdown_error() {
 
 }  // namespace
 
+const EmbeddingShape& Engine::embeddings() const {
+  static const EmbeddingShape none;
+  return none;
+}
+
+Result<std::unique_ptr<EmbedJob>> Engine::embed(std::vector<std::vector<TokenId>>, OnEmbedded) {
+  return Error{.kind = ErrorKind::bad_request,
+               .source = "engine",
+               .retry = Retry::other_target,
+               .http_status = 400,
+               .detail = "the model of engine \"" + name() + "\" only writes text",
+               .code = "unsupported_operation"};
+}
+
 EngineThread::EngineThread(EngineParts parts)
     : name_(std::move(parts.name)),
       scheduler_config_(parts.scheduler),

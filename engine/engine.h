@@ -62,6 +62,29 @@ class Stream {
   virtual SequenceUsage usage() const = 0;
 };
 
+/// One vector a text, all of one width.
+using Embeddings = std::vector<std::vector<float>>;
+/// Called once, on a thread of the engine; it must not block, and must not drop its EmbedJob.
+using OnEmbedded = std::function<void(Result<Embeddings>)>;
+
+/// What a model's vectors are.
+struct EmbeddingShape {
+  int32_t width = 0;        // numbers of a vector; 0: the model makes none
+  bool normalized = false;  // of length 1
+  bool shortens = false;    // the first numbers of a vector are a vector too (Matryoshka), once of length 1 again…
+  std::vector<int32_t> widths;  // …of one of these widths; empty: of any
+};
+
+/// Texts that are being embedded.
+class EmbedJob {
+ public:
+  virtual ~EmbedJob() = default;  // gives up
+  /// On return no step takes more of its texts, and OnEmbedded neither runs nor is called any more.
+  virtual void give_up() = 0;
+  /// Of the texts that a step has taken: what the job used, whenever it is dropped.
+  virtual int64_t tokens_taken() const = 0;
+};
+
 struct EngineStats {
   int32_t running = 0;
   int32_t waiting = 0;
@@ -87,6 +110,12 @@ class Engine {
   /// overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter, named), internal (the
   /// engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
+  /// False: an encoder, which only embeds; submit() refuses.
+  virtual bool generates() const { return true; }
+  virtual const EmbeddingShape& embeddings() const;
+  /// Never blocks. `texts` as the tokenizer gives them, with its special tokens. Errors: bad_request (it makes none, a
+  /// text without tokens, an id outside the vocabulary), context_length, overloaded.
+  virtual Result<std::unique_ptr<EmbedJob>> embed(std::vector<std::vector<TokenId>> texts, OnEmbedded done);
   virtual EngineStats stats() const = 0;
   /// How many sequences may live at once: max_sequences + queue_max.
   virtual int32_t live_max() const = 0;

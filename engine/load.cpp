@@ -6,8 +6,10 @@
 
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/builtin/embedded.h"
+#include "engine/encoder_engine.h"
 #include "engine/engine.h"
 #include "engine/model/json_fields.h"
+#include "engine/model/model_error.h"
 #include "engine/model/model_files.h"
 
 namespace weir::engine {
@@ -91,6 +93,10 @@ Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model) {
 Result<LoadedModel> load_model(const std::string& model, Quantization quantization, const LoadProgress& progress) {
   auto files = open_model_files(model);
   if (!files) return std::move(files).error();
+  if (const std::string architecture = architecture_of(**files); is_encoder(architecture)) {
+    return model_error((*files)->path("config.json"), "architectures",
+                       "'" + architecture + "' makes embeddings and writes no text");
+  }
   LoadedModel loaded{.source = model, .model = nullptr, .tokenizer = nullptr, .chat_template = nullptr, .eos_ids = {}};
   auto weights = load_weights(**files, quantization, progress);
   if (!weights) return std::move(weights).error();
@@ -113,6 +119,13 @@ Result<LoadedModel> load_model(const std::string& model, Quantization quantizati
 
 Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, const LoadProgress& progress) {
   if (auto checked = check_device(config); !checked) return std::move(checked).error();
+  if (auto files = open_model_files(config.model); files && is_encoder(architecture_of(**files))) {
+    auto model = load_encoder(**files);
+    if (!model) return std::move(model).error();
+    auto tokenizer = load_tokenizer(**files);
+    if (!tokenizer) return std::move(tokenizer).error();
+    return make_encoder_engine(config, *std::move(model), *std::move(tokenizer));
+  }
   auto loaded = load_model(config.model, *quantization_of(config.quantization), progress);
   if (!loaded) return std::move(loaded).error();
   auto backend = make_cpu_backend(loaded->model, config);

@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/text/chat_template.h"
+#include "providers/local_embeddings.h"
 #include "providers/local_request.h"
 #include "providers/local_tools.h"
 #include "providers/net/event.h"
@@ -195,6 +196,15 @@ class LocalProvider final : public Provider {
 
   Task<Result<std::unique_ptr<Reply>>> start(const Attempt& attempt) override {
     const Protocol protocol = attempt.body.protocol;
+    if (protocol == Protocol::openai_embeddings && engine_.embeddings().width > 0)
+      co_return co_await start_local_embeddings(attempt, engine_);
+    if (!engine_.generates())
+      co_return Error{ErrorKind::bad_request,
+                      "engine",
+                      Retry::other_target,
+                      400,
+                      "the model of engine \"" + engine_.name() + "\" only makes embeddings",
+                      "unsupported_operation"};
     if (!generates_chat(protocol) && protocol != Protocol::anthropic_count)
       co_return Error{ErrorKind::bad_request,
                       "engine",

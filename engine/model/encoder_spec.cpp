@@ -61,6 +61,23 @@ void read_fixed(JsonFields& fields, EncoderSpec& spec) {
   }
 }
 
+/// As vLLM reads them: is_matryoshka, or matryoshka_dimensions with the widths that the model was trained for.
+/// https://docs.vllm.ai/en/latest/models/pooling_models.html#matryoshka-embeddings
+void read_widths(JsonFields& fields, EncoderSpec& spec) {
+  constexpr const char* kKey = "matryoshka_dimensions";
+  spec.shortens = fields.boolean_or("is_matryoshka", false);
+  const nlohmann::json* list = fields.find(kKey);
+  if (list == nullptr) return;
+  spec.shortens = true;
+  if (!list->is_array() || list->empty()) return fields.fail(kKey, "must be a list of widths");
+  for (const auto& width : *list) {
+    if (!width.is_number_integer() || width.get<int64_t>() < 1 || width.get<int64_t>() > spec.hidden) {
+      return fields.fail(kKey, "must hold integers between 1 and hidden_size (" + std::to_string(spec.hidden) + ")");
+    }
+    spec.widths.push_back(width.get<int64_t>());
+  }
+}
+
 /// pooling_mode_* of 1_Pooling/config.json: one of the two, and no other.
 Result<void> read_pooling(const ModelFiles& files, const std::string& name, EncoderSpec& spec) {
   const Result<nlohmann::json> object = read_json_object(files, name, kModelConfigBytesMax);
@@ -169,6 +186,7 @@ Result<EncoderSpec> read_encoder_spec(const ModelFiles& files) {
   }
   read_shapes(fields, spec);
   read_fixed(fields, spec);
+  read_widths(fields, spec);
   if (fields.error()) return *fields.error();
   if (auto modules = read_modules(files, spec); !modules.ok()) return modules.error();
   if (auto limits = read_limits(files, spec); !limits.ok()) return limits.error();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/base/result.h"
 #include "engine/model/model_files.h"
@@ -27,8 +28,10 @@ struct EncoderSpec {
   float norm_epsilon = 1e-12F;
   Activation activation = Activation::gelu;
   Pooling pooling = Pooling::mean;
-  bool normalize = false;      // vectors have length 1
-  int64_t context_tokens = 0;  // of one text: positions, or max_seq_length where that is less
+  bool normalize = false;       // vectors have length 1
+  bool shortens = false;        // is_matryoshka: the first numbers of a vector are a vector too…
+  std::vector<int64_t> widths;  // matryoshka_dimensions: …of these widths; empty: of any
+  int64_t context_tokens = 0;   // of one text: positions, or max_seq_length where that is less
 
   int64_t head_dim() const { return hidden / heads; }
 };

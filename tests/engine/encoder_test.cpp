@@ -144,6 +144,8 @@ TEST_F(EncoderFiles, EveryWrongValueNamesFileAndKey) {
       {"config.json", "/num_hidden_layers", 1, "encoder.layer.1.attention.output.LayerNorm.bias: is not a tensor"},
       {"config.json", "/intermediate_size", 40, "intermediate.dense.weight: shape must be [40, 32] by config.json"},
       {"config.json", "/quantization_config", {{"quant_method", "gptq"}}, "config.json: quantization_config: "},
+      {"config.json", "/matryoshka_dimensions", json::array(), "matryoshka_dimensions: must be a list of widths"},
+      {"config.json", "/matryoshka_dimensions", {16, 33}, "matryoshka_dimensions: must hold integers between 1 and"},
       {"modules.json", "/1/type", "sentence_transformers.models.Dense", "modules.json: [1].type: 'sentence_transf"},
       {"modules.json", "/0/path", "0_Transformer", "modules.json: [0].path: must be empty"},
       {"modules.json", "/1/path", "2_Pooling", "2_Pooling/config.json: no such file"},
@@ -171,6 +173,18 @@ TEST_F(EncoderFiles, WithoutModulesHiddenStatesAreAveraged) {
   EXPECT_EQ((*model)->spec.pooling, Pooling::mean);
   EXPECT_FALSE((*model)->spec.normalize);
   EXPECT_EQ((*model)->spec.context_tokens, 96);
+}
+
+TEST_F(EncoderFiles, MatryoshkaModelsNameTheirWidths) {
+  EXPECT_FALSE((*load())->spec.shortens);
+  EXPECT_EQ(with("config.json", "/is_matryoshka", true), "");
+  json config = json::parse(files_["config.json"]);
+  config["matryoshka_dimensions"] = {32, 16};
+  files_["config.json"] = config.dump();
+  const auto model = load();
+  ASSERT_TRUE(model.ok());
+  EXPECT_TRUE((*model)->spec.shortens);
+  EXPECT_THAT((*model)->spec.widths, testing::ElementsAre(32, 16));
 }
 
 TEST_F(EncoderFiles, NoMutationOfAnyFileCrashes) {
