@@ -104,6 +104,7 @@ struct EngineConfig {
   uint32_t step_tokens_max = 512;          // `step_tokens`: budget of one step (chunked prefill)
   std::optional<uint32_t> context_tokens;  // `context`: instead of the model's own maximum
   uint32_t threads = 0;                    // kernel threads; 0 = auto
+  milliseconds step_timeout{120'000};      // a step that takes longer has stalled: the engine is down until it ends
 };
 
 struct TargetConfig {
@@ -143,6 +144,7 @@ struct KeyConfig {
   std::optional<BudgetConfig> budget;
   RateLimits limits;
   std::string team;
+  int32_t priority = 0;  // -100 to 100, in the queues of local engines; each step is worth ten seconds of waiting
   bool blocked = false;
   std::optional<int64_t> expires_unix_s;  // `expires`: RFC 3339 date or date-time
 };

@@ -134,6 +134,7 @@ Fields lay_out(const EngineConfig& engine) {
   out.number("step_tokens", engine.step_tokens_max);
   out.add("context", number_or_none(engine.context_tokens));
   out.add("threads", engine.threads == 0 ? "auto" : std::to_string(engine.threads));
+  out.duration("step_timeout", engine.step_timeout);
   return out.take();
 }
 
@@ -162,6 +163,7 @@ Fields lay_out(const KeyConfig& key) {
   if (key.budget) out.add("budget.per", key.budget->period.count() == 0 ? "never" : to_text(key.budget->period));
   out.rates(key.limits);
   out.add("team", none_if_empty(key.team));
+  out.number("priority", key.priority);
   out.add("blocked", text(key.blocked));
   out.add("expires", key.expires_unix_s ? rfc3339_to_text(*key.expires_unix_s) : "never");
   return out.take();

@@ -29,6 +29,7 @@ struct GenerateRequest {
   StopConditions stop;
   uint64_t cache_salt = 0;      // sequences share prefix blocks only under the same salt
   TimePoint deadline = kNever;  // on expiry the sequence ends with an error
+  int32_t priority = 0;         // -100 to 100; the higher goes first, see sched/policy.h
   bool skip_special = true;     // special tokens do not show in the text
   bool continues_text = false;  // a raw completion: no blank is cut from the output's start
 };
@@ -55,7 +56,7 @@ class Stream {
   virtual ~Stream() = default;  // aborts if not finished
   /// All pieces since the last call, folded into one; nullopt if there is nothing new.
   virtual std::optional<Output> pull() = 0;
-  /// `wake` is called on the engine thread (or on this one, if there is already output) when pull() would give
+  /// `wake` is called on a thread of the engine (or on this one, if there is already output) when pull() would give
   /// something; once for each call of notify(). It must not block. An empty function disarms and, on return, no call
   /// is under way.
   virtual void notify(std::function<void()> wake) = 0;
@@ -85,6 +86,9 @@ class EmbedJob {
   virtual int64_t tokens_taken() const = 0;
 };
 
+/// Called when the engine goes down, and when it is up again, from whichever thread noticed; it must not block.
+using OnHealth = std::function<void(bool healthy, const std::string& reason)>;
+
 struct EngineStats {
   int32_t running = 0;
   int32_t waiting = 0;
@@ -98,13 +102,14 @@ struct EngineStats {
   uint64_t decode_tokens = 0;
   uint64_t steps = 0;
   uint64_t preemptions = 0;
+  uint64_t stalls = 0;  // steps that took longer than step_timeout
   bool healthy = true;
   std::string reason;  // why not healthy
 };
 
 class Engine {
  public:
-  virtual ~Engine() = default;  // ends every sequence with an error, joins the thread
+  virtual ~Engine() = default;  // ends every sequence with an error, joins the thread (one that stalls is left alone)
 
   /// Never blocks. The engine's eos_ids() are added to stop.token_ids. Errors: context_length (prompt + 1 > context),
   /// overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter, named), internal (the
@@ -117,6 +122,8 @@ class Engine {
   /// text without tokens, an id outside the vocabulary), context_length, overloaded.
   virtual Result<std::unique_ptr<EmbedJob>> embed(std::vector<std::vector<TokenId>> texts, OnEmbedded done);
   virtual EngineStats stats() const = 0;
+  /// stats().healthy, cheaply. Down: its thread died, its backend broke, or a step stalls; submit() refuses.
+  virtual bool healthy() const = 0;
   /// How many sequences may live at once: max_sequences + queue_max.
   virtual int32_t live_max() const = 0;
   /// Where a long prompt is prepared (TextThread::post). False: too many wait.
@@ -130,6 +137,7 @@ class Engine {
   virtual const std::vector<TokenId>& eos_ids() const = 0;
   /// Called on the engine thread with the seconds of each step; for the step histogram. Set before the first submit.
   virtual void on_step(std::function<void(double seconds)> observer) = 0;
+  virtual void on_health(OnHealth observer) = 0;
 };
 
 /// Loads the model that the config names ("builtin:weir-tiny" or a folder) and starts its thread. Slow; `progress` is

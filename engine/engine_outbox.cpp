@@ -1,6 +1,5 @@
 #include "engine/engine_outbox.h"
 
-#include <cassert>
 #include <iterator>
 #include <utility>
 
@@ -56,7 +55,7 @@ class OutboxStream final : public Stream {
 void Outbox::push(Output piece, const SequenceUsage& usage) {
   {
     const std::lock_guard lock(mutex_);
-    assert(!finished_);
+    if (finished_) return;
     usage_ = usage;
     finished_ = piece.finish.has_value();
     if (pending_) {
@@ -64,6 +63,18 @@ void Outbox::push(Output piece, const SequenceUsage& usage) {
     } else {
       pending_ = std::move(piece);
     }
+  }
+  wake_if_due();
+}
+
+void Outbox::fail(const Error& reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    finished_ = true;
+    if (!pending_) pending_.emplace();
+    pending_->finish = Finish::error;
+    pending_->error = reason;
   }
   wake_if_due();
 }
@@ -99,7 +110,7 @@ SequenceUsage Outbox::usage() const {
 
 void Outbox::set_usage(const SequenceUsage& usage) {
   const std::lock_guard lock(mutex_);
-  usage_ = usage;
+  if (!finished_) usage_ = usage;
 }
 
 bool Outbox::finished() const {
@@ -111,17 +122,17 @@ Result<void> Inbox::submit(Arrival arrival) {
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return *closed_;
-    if (live_ >= live_max_) {
+    if (live_.size() >= static_cast<size_t>(live_max_)) {
       return Error{.kind = ErrorKind::overloaded,
                    .source = "engine",
                    .retry = Retry::other_target,
                    .http_status = 429,
-                   .detail = "the engine's queue is full: " + std::to_string(live_) +
+                   .detail = "the engine's queue is full: " + std::to_string(live_.size()) +
                              " sequences are running or waiting; try again later",
                    .code = "engine_overloaded",
                    .retry_after = kRetryAfterFull};
     }
-    ++live_;
+    live_.emplace(arrival.id, arrival.outbox);
     mail_.arrivals.push_back(std::move(arrival));
   }
   mail_came_.notify_one();
@@ -155,15 +166,32 @@ Inbox::Mail Inbox::take(bool wait) {
   return mail;
 }
 
-void Inbox::ended(int32_t count) {
+void Inbox::ended(const std::vector<uint64_t>& ids) {
+  if (ids.empty()) return;
   const std::lock_guard lock(mutex_);
-  live_ -= count;
-  assert(live_ >= 0);
+  for (const uint64_t id : ids) live_.erase(id);
 }
 
 void Inbox::close(Error reason) {
   const std::lock_guard lock(mutex_);
-  if (!closed_) closed_ = std::move(reason);
+  closed_ = std::move(reason);
+}
+
+void Inbox::fail_all(const Error& reason) {
+  std::unordered_map<uint64_t, std::shared_ptr<Outbox>> live;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = reason;
+    mail_.arrivals.clear();
+    mail_.aborts.clear();
+    live.swap(live_);
+  }
+  for (const auto& [id, outbox] : live) outbox->fail(reason);  // not under the lock: they wake their consumers
+}
+
+void Inbox::reopen() {
+  const std::lock_guard lock(mutex_);
+  closed_.reset();
 }
 
 int32_t Inbox::arrivals() const {

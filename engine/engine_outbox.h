@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "config/base/result.h"
@@ -18,8 +19,11 @@ namespace weir::engine {
 /// Pieces fold into one Output until they are pulled, so the box holds at most one sequence's output.
 class Outbox {
  public:
-  /// Engine thread: adds a piece, then wakes the consumer if it asked for that. Nothing may follow a finish.
+  /// Engine thread: adds a piece, then wakes the consumer if it asked for that. What follows a finish is not heard:
+  /// the engine may have been given up meanwhile.
   void push(Output piece, const SequenceUsage& usage);
+  /// Any thread: the last piece, if none was pushed.
+  void fail(const Error& reason);
 
   std::optional<Output> pull();
   void notify(std::function<void()> wake);  // as Stream::notify
@@ -69,10 +73,14 @@ class Inbox {
 
   /// Engine thread: takes what there is; with `wait`, blocks until there is something.
   Mail take(bool wait);
-  /// Engine thread: `count` sequences have ended.
-  void ended(int32_t count);
+  /// Engine thread: these sequences have ended.
+  void ended(const std::vector<uint64_t>& ids);
   /// Engine thread: refuses every later submission with `reason`.
   void close(Error reason);
+  /// Any thread: closes, ends every live sequence with `reason` at its outbox, and forgets what was under way.
+  void fail_all(const Error& reason);
+  /// Engine thread: takes submissions again.
+  void reopen();
   int32_t arrivals() const;  // not yet taken
   int32_t live_max() const { return live_max_; }
 
@@ -81,7 +89,7 @@ class Inbox {
   mutable std::mutex mutex_;
   std::condition_variable mail_came_;
   Mail mail_;
-  int32_t live_ = 0;
+  std::unordered_map<uint64_t, std::shared_ptr<Outbox>> live_;
   std::optional<Error> closed_;
 };
 

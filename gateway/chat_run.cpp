@@ -164,7 +164,8 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
                                       .response_bytes_max = policy_->policy().config().server.limits.response_bytes_max,
                                       .prompt_tokens = generates_chat(body_.protocol) ? prompt_likely_ : 0,
                                       .inline_bytes_max = inline_bytes_max(),
-                                      .cache_salt = key_->cache_salt});
+                                      .cache_salt = key_->cache_salt,
+                                      .priority = key_->config->priority});
   if (funding_.must_cap && generates_chat(body_.protocol)) attempt_->output_tokens_cap = funding_.output_tokens;
   sent_upstream_ = true;
   auto reply = co_await policy_->provider(*target_).start(*attempt_);

@@ -7,7 +7,7 @@ namespace weir::gateway {
 Policy::Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines)
     : config_(std::move(config)),
       keys_(config_, services.limits, services.budgets),
-      routes_(config_, services.pool, services.strategies),
+      routes_(config_, services.pool, services.strategies, engines),
       engines_(std::move(engines)),
       row_bytes_max_(gateway::row_bytes_max(*config_)) {
   for (const Route& route : routes_.all()) {
@@ -48,7 +48,7 @@ bool same_engine(const config::EngineConfig& a, const config::EngineConfig& b) {
          a.kv_cache.memory_bytes == b.kv_cache.memory_bytes && a.kv_cache.block_tokens == b.kv_cache.block_tokens &&
          a.kv_cache.prefix_reuse == b.kv_cache.prefix_reuse && a.max_sequences == b.max_sequences &&
          a.queue_max == b.queue_max && a.step_tokens_max == b.step_tokens_max && a.context_tokens == b.context_tokens &&
-         a.threads == b.threads;
+         a.threads == b.threads && a.step_timeout == b.step_timeout;
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
   for (const config::EngineConfig& wanted : config.engines) {
     const config::EngineConfig* before = running_config == nullptr ? nullptr : running_config->find_engine(wanted.name);
     const auto kept = running.find(wanted.name);
-    if (before != nullptr && kept != running.end() && same_engine(*before, wanted)) {
+    if (before != nullptr && kept != running.end() && same_engine(*before, wanted) && kept->second->healthy()) {
       engines[wanted.name] = kept->second;
       continue;
     }
@@ -78,6 +78,12 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
     }
     (*made)->on_step(
         [steps = services.registry.engine_steps(wanted.name)](double seconds) mutable { steps.observe(seconds); });
+    (*made)->on_health([&log = services.log, name = wanted.name](bool healthy, const std::string& reason) {
+      if (healthy)
+        log.event(metrics::Level::info, "engine_up", {{"engine", name}});
+      else
+        log.event(metrics::Level::error, "engine_down", {{"engine", name}, {"detail", reason}});
+    });
     services.log.event(metrics::Level::info, "engine_started",
                        {{"engine", wanted.name},
                         {"model", wanted.model},

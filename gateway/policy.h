@@ -37,8 +37,6 @@ struct Services {
   ResponseStore* responses = nullptr;  // what /v1/responses keeps; null: nothing
 };
 
-using Engines = std::map<std::string, std::shared_ptr<engine::Engine>, std::less<>>;
-
 class Policy {
  public:
   Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines);
@@ -85,7 +83,8 @@ class PolicyHolder {
   std::atomic<uint64_t> version_{0};
 };
 
-/// Starts the engines that the config names; those of `running` whose settings did not change are kept. Slow.
+/// Starts the engines that the config names; those of `running` that are up and whose settings did not change are kept.
+/// Slow.
 Result<Engines> start_engines(const config::Config& config, const config::Config* running_config,
                               const Engines& running, const Services& services);
 

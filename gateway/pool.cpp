@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/engine.h"
+
 namespace weir::gateway {
 
 TargetState& Pool::target(const std::string& label) {
@@ -26,7 +28,12 @@ AccountState& Pool::account(const std::string& name) {
   return *state;
 }
 
-RouteTable::RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies)
+bool RouteTarget::engine_up() const {
+  return engine == nullptr || engine->healthy();
+}
+
+RouteTable::RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies,
+                       const Engines& engines)
     : config_(std::move(config)) {
   routes_.reserve(config_->models.size());
   for (const auto& model : config_->models) {
@@ -44,6 +51,8 @@ RouteTable::RouteTable(std::shared_ptr<const config::Config> config, Pool& pool,
         resolved.account = &pool.account(target.account);
       } else {
         resolved.engine_config = config_->find_engine(target.engine);
+        if (const auto found = engines.find(target.engine); found != engines.end())
+          resolved.engine = found->second.get();
       }
       route.targets.push_back(std::move(resolved));
     }
@@ -188,6 +197,8 @@ Error nobody(const Route& route, const std::vector<size_t>& tried, const PassedO
       passed.add(target, "weight 0");
     } else if (contains(tried, i)) {
       passed.add(target, "already tried for this request");
+    } else if (!target.engine_up()) {
+      passed.add(target, target.engine->stats().reason);
     } else if (const auto view = target.state->health.view(now); !view.up) {
       passed.add(target, view, "");
     } else if (target.account != nullptr) {
@@ -215,10 +226,12 @@ Result<Lease> choose(const Route& route, const std::vector<size_t>& tried, int64
     candidates[i] = {route.targets[i].config->weight, false};
     if (candidates[i].weight > 0) ++weighted;
   }
-  // Where there is nowhere else to go, requests pass a trial that is under way; a cooldown holds them all the same.
+  // Where there is nowhere else to go, requests pass a trial that is under way; a cooldown holds them all the same, as
+  // does an engine that is down.
   const bool only = weighted == 1;
   for (size_t i = 0; i < count; ++i)
-    candidates[i].usable = candidates[i].weight > 0 && !contains(tried, i) && (only || usable(route.targets[i], now));
+    candidates[i].usable = candidates[i].weight > 0 && !contains(tried, i) && route.targets[i].engine_up() &&
+                           (only || usable(route.targets[i], now));
 
   PassedOver full;
   while (const auto picked = route.strategy->pick(candidates)) {

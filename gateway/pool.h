@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,7 +21,13 @@
 #include "gateway/health.h"
 #include "gateway/routing/strategy.h"
 
+namespace weir::engine {
+class Engine;
+}
+
 namespace weir::gateway {
+
+using Engines = std::map<std::string, std::shared_ptr<engine::Engine>, std::less<>>;
 
 /// What all requests to one label share. Any thread.
 struct TargetState {
@@ -55,7 +63,10 @@ struct RouteTarget {
   const config::EngineConfig* engine_config = nullptr;    // null: an account
   std::string upstream_model;                             // the target's model, else the public name
   TargetState* state = nullptr;
-  AccountState* account = nullptr;  // null: an engine
+  AccountState* account = nullptr;         // null: an engine
+  const engine::Engine* engine = nullptr;  // null: an account; its Policy holds it
+
+  bool engine_up() const;  // or an account
 };
 
 struct Route {
@@ -66,7 +77,8 @@ struct Route {
 
 class RouteTable {
  public:
-  RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies);
+  /// REQUIRES: the engines outlive the table.
+  RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies, const Engines& engines);
   const Route* find(std::string_view model) const;
   const std::vector<Route>& all() const { return routes_; }
   /// The public names nearest to an unknown one, best first, at most three: for model_not_found's message.

@@ -255,15 +255,17 @@ void Gateway::fill(metrics::Samples& samples) const {
                                .prefix_hit_tokens = stats.prefix_hit_tokens,
                                .prefix_miss_tokens = stats.prefix_miss_tokens,
                                .prefill_tokens = stats.prefill_tokens,
-                               .decode_tokens = stats.decode_tokens});
+                               .decode_tokens = stats.decode_tokens,
+                               .up = stats.healthy,
+                               .stalls = stats.stalls});
   }
   for (const Route& route : policy->routes().all())
     for (const RouteTarget& target : route.targets) {
       const bool known = std::any_of(samples.targets.begin(), samples.targets.end(),
                                      [&](const auto& sample) { return sample.target == target.state->label; });
       if (known) continue;  // one target may serve several models
-      const bool up =
-          target.state->health.usable(now()) && (target.account == nullptr || target.account->credential.usable(now()));
+      const bool up = target.engine_up() && target.state->health.usable(now()) &&
+                      (target.account == nullptr || target.account->credential.usable(now()));
       samples.targets.push_back({target.state->label, up, target.config->weight});
     }
   for (const Key& key : policy->keys().all())

@@ -45,6 +45,8 @@ struct EngineSample {
   int64_t blocks_free = 0, blocks_cached = 0, blocks_active = 0;
   uint64_t prefix_hit_tokens = 0, prefix_miss_tokens = 0;
   uint64_t prefill_tokens = 0, decode_tokens = 0;
+  bool up = true;
+  uint64_t stalls = 0;
 };
 struct TargetSample {
   std::string target;

@@ -220,6 +220,10 @@ void add_engines(Families& families, const Samples& samples) {
   auto& prefix = families.add("weir_engine_prefix_tokens_total", "Prompt tokens by whether their KV was reused.",
                               MetricType::Counter);
   auto& tokens = families.add("weir_engine_tokens_total", "Tokens computed by phase.", MetricType::Counter);
+  auto& up =
+      families.add("weir_engine_up", "1: it takes requests; 0: its thread died, or a step stalls.", MetricType::Gauge);
+  auto& stalls = families.add("weir_engine_stalls_total", "Steps that took longer than the engine's step_timeout.",
+                              MetricType::Counter);
   for (const EngineSample& e : samples.engines) {
     const auto name = label("engine", e.engine);
     const auto number = [](auto value) { return static_cast<double>(value); };
@@ -232,6 +236,8 @@ void add_engines(Families& families, const Samples& samples) {
     add_counter(prefix, {name, label("result", "miss")}, number(e.prefix_miss_tokens));
     add_counter(tokens, {name, label("phase", "prefill")}, number(e.prefill_tokens));
     add_counter(tokens, {name, label("phase", "decode")}, number(e.decode_tokens));
+    add_gauge(up, {name}, e.up ? 1 : 0);
+    add_counter(stalls, {name}, number(e.stalls));
   }
 }
 

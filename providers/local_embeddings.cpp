@@ -157,6 +157,10 @@ void append_vector(std::string& out, const std::vector<float>& vector, bool base
   char digits[32];
   for (size_t i = 0; i < vector.size(); ++i) {
     if (i > 0) out += ",";
+    if (!std::isfinite(vector[i])) {  // broken weights; JSON has no word for it
+      out += "null";
+      continue;
+    }
     const auto end = std::to_chars(digits, digits + sizeof digits, vector[i]);  // the shortest that reads back the same
     out.append(digits, end.ptr);
   }

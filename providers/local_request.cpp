@@ -246,6 +246,7 @@ engine::GenerateRequest local_generate_request(const ChatRequest& request, const
   out.stop.ignore_eos = request.ignore_eos;
   out.cache_salt = attempt.cache_salt;
   out.deadline = attempt.deadline;
+  out.priority = attempt.priority;
   return out;
 }
 

@@ -43,6 +43,7 @@ struct Attempt {
   int64_t prompt_tokens = 0;  // about, by the target's rules: counted where the upstream says nothing; 0: by bytes
   uint64_t inline_bytes_max = UINT64_MAX;  // longer bodies, of call or answer, are translated by the core's workers
   uint64_t cache_salt = 0;                 // prefix reuse in the engine stays within one salt
+  int32_t priority = 0;                    // in the engine's queue; the higher goes first
 };
 
 /// A stretch of an answer in the client's own protocol, as the upstream sent it.

@@ -182,6 +182,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
   map.integer("step_tokens", engine.step_tokens_max, 1, 1'000'000);
   map.integer("context", engine.context_tokens, 1, 100'000'000);
   read_threads(map, engine.threads);
+  map.duration("step_timeout", engine.step_timeout, milliseconds(1), std::chrono::hours(24));
   map.finish();
   reading.config.engines.push_back(std::move(engine));
 }

@@ -9,6 +9,7 @@ namespace weir::config {
 namespace {
 
 constexpr size_t kSafeKeyBytes = 20;  // shorter client keys are warned about
+constexpr int64_t kPriorityMax = 100;
 constexpr auto kBudgetPeriodMax = std::chrono::hours(24 * 366 * 10);
 
 /// What earlier entries of the list have taken.
@@ -87,6 +88,7 @@ void read_key(const Cursor& cursor, Reading& reading, Taken& taken) {
       if (const auto bad = bad_name(*text, "")) team->mistake(*bad);
       key.team = std::move(*text);
     }
+  map.integer("priority", key.priority, -kPriorityMax, kPriorityMax);
   map.boolean("blocked", key.blocked);
   if (const auto expires = map.get("expires"))
     if (const auto text = expires->text("a date such as 2027-01-31")) {

@@ -1,18 +1,30 @@
 // Who goes first and who gives way: the choices of the scheduler that are taste rather than bookkeeping, as pure
-// functions. First come, first served; the youngest gives way. The oldest running sequence therefore never loses its
-// blocks to another, so it finishes, so everyone does.
+// functions. First come, first served, where each step of priority counts as having come ten seconds sooner; the last
+// gives way. The order of two sequences never changes, so the first of those running never loses its blocks to another
+// and finishes; and whoever comes later than a waiting one by more than their priorities differ stands behind it, so
+// everyone becomes the first.
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 
 #include "engine/sched/sequence.h"
 
 namespace weir::engine::policy {
 
+inline constexpr std::chrono::seconds kStepOfPriority{10};
+
+/// When it would have come, had it no priority.
+inline TimePoint came(const Sequence& sequence) {
+  return sequence.arrived - sequence.priority * kStepOfPriority;
+}
+
 /// Order of admission, of planning and (backwards) of preemption.
 inline bool before(const Sequence& a, const Sequence& b) {
-  return a.arrival < b.arrival;
+  const TimePoint first = came(a);
+  const TimePoint second = came(b);
+  return first == second ? a.arrival < b.arrival : first < second;
 }
 
 /// Blocks that an admission must leave for running sequences to grow into, lest it be preempted at once: a hundredth

@@ -58,7 +58,7 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   Sequence& s = *sequence;
   [[maybe_unused]] const bool fresh = sequences_.emplace(s.id, std::move(sequence)).second;
   assert(fresh);
-  waiting_.push_back(&s);
+  insert_in_order(waiting_, s);
   update_gauges();
 }
 

@@ -3,11 +3,11 @@
 //
 //   add / abort (any time)  ·  step(now) -> StepPlan  ·  [the backend works]  ·  commit(StepResult)
 //
-// A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, the
-// oldest first, then admits waiting sequences. Blocks are let go only when no step in flight names them: an abort in
-// between takes effect at commit. When blocks run out the youngest running sequence is preempted: it keeps its tokens
-// and computes them anew later. Progress is certain: while any sequence exists, step() plans work or ends the oldest
-// with an error that says why it can never run. The engine thread owns it.
+// A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, in
+// the order of policy.h, then admits waiting sequences. Blocks are let go only when no step in flight names them: an
+// abort in between takes effect at commit. When blocks run out the last running sequence in that order is preempted: it
+// keeps its tokens and computes them anew later. Progress is certain: while any sequence exists, step() plans work or
+// ends the oldest with an error that says why it can never run. The engine thread owns it.
 #pragma once
 
 #include <cstdint>
@@ -111,7 +111,7 @@ class Scheduler {
   BlockPool pool_;
   RadixCache cache_;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
-  std::vector<Sequence*> waiting_;  // in order of arrival, as running_
+  std::vector<Sequence*> waiting_;  // in the order of policy.h, as running_
   std::vector<Sequence*> running_;
   uint64_t arrivals_ = 0;
   SchedulerStats stats_;

@@ -31,6 +31,8 @@ struct Sequence {
   StopConditions stop;
   uint64_t salt = 0;
   TimePoint deadline = kNever;
+  int32_t priority = 0;  // -100 to 100; the higher goes first
+  TimePoint arrived{};   // what priority is weighed against
 
   SequenceState state = SequenceState::waiting;
   uint64_t arrival = 0;         // order of arrival; kept through preemption

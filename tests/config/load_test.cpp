@@ -30,7 +30,7 @@ accounts:
 engines:
   tiny: {model: builtin:weir-tiny}
   qwen: {model: /models/Qwen, device: cpu, quantization: int8, kv_cache: {memory: 40GiB, block_size: 32, prefix: false},
-         max_sequences: 256, queue: 9, step_tokens: 128, context: 4096, threads: 2}
+         max_sequences: 256, queue: 9, step_tokens: 128, context: 4096, threads: 2, step_timeout: 5s}
 models:
   gpt-4o:
     strategy: least_busy
@@ -45,7 +45,7 @@ models:
   e: {targets: [{account: echo}]}
 keys:
   - {name: demo, key: sk-weir-demo, models: ["gpt-*", tiny], budget: {usd: 5.00, per: 1d},
-     limits: {rpm: 600, tpm: 100000, concurrency: 8}, team: blue, blocked: true, expires: 1970-01-02}
+     limits: {rpm: 600, tpm: 100000, concurrency: 8}, team: blue, priority: -3, blocked: true, expires: 1970-01-02}
   - {name: other, key: sk-weir-other-key-long-enough, budget: {usd: 0.000000001}}
 prices:
   my-model: {input: 0.15, output: 0.60, cached_input: 0.075, max_output_tokens: 10, context: 20}
@@ -119,6 +119,7 @@ TEST(Load, AccountsAndEngines) {
   EXPECT_EQ(qwen.step_tokens_max, 128u);
   EXPECT_EQ(qwen.context_tokens, 4096u);
   EXPECT_EQ(qwen.threads, 2u);
+  EXPECT_EQ(qwen.step_timeout, std::chrono::seconds(5));
   EXPECT_FALSE(config->find_engine("tiny")->kv_cache.memory_bytes.has_value());
 }
 
@@ -151,6 +152,7 @@ TEST(Load, ModelsKeysAndPrices) {
   EXPECT_EQ(demo.team, "blue");
   EXPECT_TRUE(demo.blocked);
   EXPECT_EQ(demo.expires_unix_s, 86400);
+  EXPECT_EQ(demo.priority, -3);
   EXPECT_THAT(config->keys[1].models, ElementsAre("*"));
   EXPECT_EQ(config->keys[1].budget->period.count(), 0);
   EXPECT_EQ(config->prices.find("my-model")->output_tokens_max, 10);

@@ -15,11 +15,14 @@ struct Rig {
   explicit Rig(SchedulerConfig c)
       : config(c), scheduler(c), sim({c.blocks, c.block_tokens, c.context_tokens, c.vocab_size}) {}
 
-  Sequence& add(uint64_t id, std::vector<TokenId> prompt, int32_t output_tokens_max = 4) {
+  Sequence& add(uint64_t id, std::vector<TokenId> prompt, int32_t output_tokens_max = 4, int32_t priority = 0,
+                std::chrono::seconds arrived = {}) {
     auto s = std::make_unique<Sequence>();
     s->id = id;
     s->tokens = std::move(prompt);
     s->stop.output_tokens_max = output_tokens_max;
+    s->priority = priority;
+    s->arrived = TimePoint(arrived);
     Sequence& ref = *s;
     scheduler.add(std::move(s));
     return ref;
@@ -213,6 +216,56 @@ TEST(Scheduler, DeadlinesEndRunningAndWaiting) {
   EXPECT_EQ(progress[0].sequence, 1U);
   EXPECT_TRUE(rig.scheduler.idle());
   EXPECT_EQ(rig.scheduler.blocks().active(), 0);
+}
+
+TEST(Scheduler, TheHigherPriorityGoesFirstAndEqualOnesInTheirOrder) {
+  auto config = small();
+  config.max_sequences = 1;
+  Rig rig(config);
+  rig.add(1, {1}, 2);
+  rig.run_step();  // it runs, and nobody takes its place
+  rig.add(2, {2}, 1, -1);
+  rig.add(3, {3}, 1);
+  rig.add(4, {4}, 1, 1);
+  rig.add(5, {5}, 1);
+  rig.add(6, {6}, 1, 1);
+  std::vector<uint64_t> order;
+  for (const Progress& p : rig.run_all())
+    if (p.finish) order.push_back(p.sequence);
+  EXPECT_EQ(order, (std::vector<uint64_t>{1, 4, 6, 3, 5, 2}));
+}
+
+TEST(Scheduler, TheLowestPriorityIsPreempted) {
+  for (const int32_t second : {1, -1}) {
+    auto config = small();
+    config.blocks = 6;
+    config.prefix_reuse = false;
+    Rig rig(config);
+    rig.add(1, {1, 2, 3}, 16);
+    rig.add(2, {4, 5, 6}, 16, second);
+    const auto progress = rig.run_all();
+    EXPECT_GT(rig.scheduler.stats().preemptions, 0U);
+    EXPECT_EQ(progress.back().sequence, second > 0 ? 1U : 2U);
+    EXPECT_EQ(tokens_of(progress, 1), sim_generate({1, 2, 3}, 0, 16, 100));
+    EXPECT_EQ(tokens_of(progress, 2), sim_generate({4, 5, 6}, 0, 16, 100));
+  }
+}
+
+TEST(Scheduler, AFloodOfHigherPriorityDelaysALowerOneOnlySoLong) {
+  using std::chrono::seconds;
+  auto config = small();
+  config.max_sequences = 1;
+  Rig rig(config);
+  rig.add(1, {1}, 1, -2, seconds(0));
+  uint64_t flood = 0;  // two arrive a second, and one is served
+  uint64_t served = 0;
+  for (; rig.scheduler.find(1) != nullptr && flood < 100; ++flood) {
+    rig.add(2 + flood, {2}, 1, 1, seconds(flood));
+    rig.add(1002 + flood, {3}, 1, 1, seconds(flood));
+    for (const Progress& p : rig.run_step()) served += p.finish ? 1 : 0;
+  }
+  EXPECT_EQ(rig.scheduler.find(1), nullptr);
+  EXPECT_EQ(served, 61U);  // what came within three priorities' worth of it, thirty seconds, and itself
 }
 
 TEST(Scheduler, AnAbortInFlightKeepsTheBlocksUntilCommit) {

@@ -23,6 +23,7 @@ struct Plan {  // what a schedule will do with one sequence
   int64_t aborted_at = -1;
   bool abort_in_flight = false;
   TimePoint deadline = kNever;
+  int32_t priority = 0;
   std::vector<TokenId> got;
   bool added = false;
   bool aborted = false;
@@ -97,6 +98,7 @@ class Schedule {
       if (rng_.below(4) == 0) p.aborted_at = p.arrives_at + between(0, 30);
       p.abort_in_flight = rng_.below(2) == 0;
       if (rng_.below(12) == 0) p.deadline = TimePoint(Duration(p.arrives_at + between(0, 40)));
+      p.priority = rng_.below(2) == 0 ? 0 : between(-2, 2);
       p.expected = expected(p);
       plans_.push_back(std::move(p));
     }
@@ -122,6 +124,8 @@ class Schedule {
         s->stop = p.stop;
         s->salt = p.salt;
         s->deadline = p.deadline;
+        s->priority = p.priority;
+        s->arrived = TimePoint(std::chrono::seconds(step_));
         scheduler_.add(std::move(s));
         p.added = true;
       }

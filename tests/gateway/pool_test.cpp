@@ -5,6 +5,8 @@
 
 #include <map>
 
+#include "tests/engine/engine_rig.h"
+
 namespace weir::gateway {
 namespace {
 
@@ -35,7 +37,9 @@ class PoolTest : public testing::Test {
     local.targets = {{"", "tiny", "", 1}};
     config_.models = {m, local};
   }
-  void build() { table_ = std::make_unique<RouteTable>(std::make_shared<config::Config>(config_), pool_, strategies_); }
+  void build() {
+    table_ = std::make_unique<RouteTable>(std::make_shared<config::Config>(config_), pool_, strategies_, engines_);
+  }
   Result<Lease> take(std::string_view model, int64_t ms, std::vector<size_t> tried = {}) {
     if (!table_) build();
     return choose(*table_->find(model), tried, 10, at(ms));
@@ -47,6 +51,7 @@ class PoolTest : public testing::Test {
   Pool pool_{limits_};
   Strategies strategies_;
   config::Config config_;
+  Engines engines_;
   std::unique_ptr<RouteTable> table_;
 };
 
@@ -148,6 +153,16 @@ TEST_F(PoolTest, TheOnlyTargetLetsOthersPassItsTrial) {
   auto other = take("local", 5000);
   ASSERT_TRUE(trial.ok());
   EXPECT_TRUE(other.ok());
+}
+
+TEST_F(PoolTest, AnEngineThatIsDownIsPassedOver) {
+  engines_["tiny"] = engine::testing::make_sim_engine(engine::testing::engine_config(), {.fail_at_step = 1}, false);
+  EXPECT_TRUE(take("local", 0).ok());
+  engine::testing::drain(**engines_["tiny"]->submit(engine::testing::request({1}, 1)));
+  const auto refused = take("local", 0);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, "no_available_target");
+  EXPECT_THAT(refused.error().detail, HasSubstr("engine/tiny: sim: failed at step 1"));
 }
 
 TEST_F(PoolTest, WeightZeroIsOut) {

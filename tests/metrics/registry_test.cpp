@@ -41,7 +41,7 @@ TEST(Registry, EveryNameOfTheContract) {
   registry.config_reload(true);
   registry.engine_steps("tiny").observe(0.003);
   registry.on_render([](Samples& samples) {
-    samples.engines.push_back({"tiny", 1, 2, 3, 4, 5, 6, 7, 8, 9});
+    samples.engines.push_back({"tiny", 1, 2, 3, 4, 5, 6, 7, 8, 9, false, 10});
     samples.targets.push_back({"openai-a/gpt-4o", true, 3});
     samples.budgets.push_back({"demo", {4'250'000'000}});
   });
@@ -78,6 +78,8 @@ TEST(Registry, EveryNameOfTheContract) {
            R"(weir_engine_step_seconds_bucket{engine="tiny",le="0.005"} 1)",
            R"(weir_engine_tokens_total{engine="tiny",phase="prefill"} 8)",
            R"(weir_engine_tokens_total{engine="tiny",phase="decode"} 9)",
+           R"(weir_engine_up{engine="tiny"} 0)",
+           R"(weir_engine_stalls_total{engine="tiny"} 10)",
        })
     EXPECT_THAT(text, HasSubstr(line));
 }
