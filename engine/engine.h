@@ -105,6 +105,7 @@ struct EngineStats {
   uint64_t stalls = 0;  // steps that took longer than step_timeout
   bool healthy = true;
   std::string reason;  // why not healthy
+  std::string device;  // what computes, and why: "cpu (device: auto; no NVIDIA driver …)"
 };
 
 class Engine {
