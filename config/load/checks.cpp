@@ -154,7 +154,7 @@ void warn_keys(const Config& config, const Names& models, Report& report) {
                          ", which is no model here" + did_you_mean(pattern, models.names()));
     }
   if (config.keys.empty() && config.admin_key.empty())
-    report.warning("keys", "no keys and no admin_key: nobody can call");
+    report.warning("keys", "none, and no admin_key: nobody can call");
 }
 
 /// Where both would be bound, the second could not be, or (with SO_REUSEPORT) each would get half of the connections.
@@ -191,7 +191,7 @@ void check_references(Reading& reading) {
       report.warning(model_path(model), "every target has weight 0; only fallbacks can serve it");
     warn_without_price(model, config.prices, report);
   }
-  if (config.models.empty()) report.warning("models", "no models: every request will be answered with model_not_found");
+  if (config.models.empty()) report.warning("models", "none; every request will be answered with model_not_found");
   for (const auto& name : accounts.names())
     if (!accounts.used(name)) report.warning(path_of("accounts", name), "no model uses it");
   for (const auto& name : engines.names())

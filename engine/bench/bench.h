@@ -18,14 +18,14 @@ namespace weir::engine::bench {
 struct Plan {
   std::string name;  // of the model or shape, for the report
   std::string quantization = "none";
-  std::string device = "auto";   // cpu, cuda or auto, as in the config
-  std::string kv_type = "auto";  // kv_cache.type, as in the config
-  int32_t threads = 0;           // of the kernels; 0: one a core
-  int32_t rounds = 5;            // ≥ 1
-  int32_t prompt_tokens = 512;   // of the prefill and of each client of the batches' newcomer
-  int32_t output_tokens = 32;    // each client of a batch generates, ≥ 4
-  int32_t decode_prompt = 16;    // tokens that each client of a batch begins with
-  int32_t prefix_tokens = 4096;  // of the shared-prefix prompt, a tenth of it the client's own; 0: leave it out
+  std::string device = "auto";    // cpu, cuda or auto, as in the config
+  std::string kv_dtype = "auto";  // kv_cache.dtype, as in the config
+  int32_t threads = 0;            // of the kernels; 0: one a core
+  int32_t rounds = 5;             // ≥ 1
+  int32_t prompt_tokens = 512;    // of the prefill and of each client of the batches' newcomer
+  int32_t output_tokens = 32;     // each client of a batch generates, ≥ 4
+  int32_t decode_prompt = 16;     // tokens that each client of a batch begins with
+  int32_t prefix_tokens = 4096;   // of the shared-prefix prompt, a tenth of it the client's own; 0: leave it out
   std::vector<int32_t> batches = {1, 2, 4, 8, 16};
 };
 

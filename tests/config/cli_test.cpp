@@ -43,7 +43,7 @@ TEST(CheckCommand, GoodFile) {
   const Ran ran = check(file);
   EXPECT_EQ(ran.code, 0);
   EXPECT_EQ(ran.out, "ok\n");
-  EXPECT_THAT(ran.err, HasSubstr(file + ":1:25: warning: keys[0].key: shorter than 20 characters"));
+  EXPECT_THAT(ran.err, HasSubstr(file + ":1:26: warning: keys[0].key: shorter than 20 characters"));
 }
 
 TEST(CheckCommand, EveryMistakeAtOnce) {

@@ -189,19 +189,24 @@ models:
 keys: [{name: k, key: short, models: [gpt-4, "x*"]}]
 )");
   ASSERT_NE(outcome.config, nullptr) << ::testing::PrintToString(texts(outcome.mistakes));
-  EXPECT_THAT(texts(outcome.warnings),
-              ElementsAre("accounts.a: no api_key for the provider's own URL; its calls will be refused",
-                          "keys[0].key: shorter than 20 characters; easy to guess, fit for a demo only",
-                          "models.gpt-4o: every target has weight 0; only fallbacks can serve it",
-                          "models.odd: no price for \"my-deployment\"; its calls cost 0 until prices: names it",
-                          "accounts.unused: no model uses it", "engines.idle: no model uses it",
-                          "key \"k\" may use \"gpt-4\", which is no model here; did you mean \"gpt-4o\"?"));
+  EXPECT_THAT(
+      texts(outcome.warnings),
+      ElementsAre(
+          "weir.yaml:2:15: accounts.a: no api_key for the provider's own URL; its calls will be refused",
+          "weir.yaml:2:43: accounts.unused: no model uses it", "weir.yaml:3:17: engines.idle: no model uses it",
+          "weir.yaml:5:11: models.gpt-4o: every target has weight 0; only fallbacks can serve it",
+          "weir.yaml:6:39: models.odd.targets[0].model: no price for \"my-deployment\"; its calls cost 0 until "
+          "prices: names it",
+          "weir.yaml:8:23: keys[0].key: shorter than 20 characters; easy to guess, fit for a demo only",
+          "weir.yaml:8:39: keys[0].models[0]: key \"k\" may use \"gpt-4\", which is no model here; did you mean "
+          "\"gpt-4o\"?"));
 }
 
 TEST(Load, WarnsOfAnEmptyHouse) {
   const auto outcome = load("log: {level: info}");
-  EXPECT_THAT(texts(outcome.warnings), ElementsAre("no models: every request will be answered with model_not_found",
-                                                   "no keys and no admin_key: nobody can call"));
+  EXPECT_THAT(texts(outcome.warnings),
+              ElementsAre("weir.yaml:1:1: models: none; every request will be answered with model_not_found",
+                          "weir.yaml:1:1: keys: none, and no admin_key: nobody can call"));
 }
 
 class LoadFile : public ::testing::Test {

@@ -27,7 +27,7 @@ models:
   either: {{targets: [{{engine: encoder}}], fallbacks: [tiny]}}
 keys:
   - {{name: test, key: {KEY}, models: ["*"]}}
-prices: {{embed: {{input: 1.00}}}}
+prices: {{embed: {{input: 1.00, output: 0}}}}
 """)
 
 

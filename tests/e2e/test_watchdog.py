@@ -32,8 +32,9 @@ def test_a_stall_is_an_error_and_then_over(gateway):
     assert gateway.metric("weir_engine_stalls_total", engine="slow") >= 1
     until(lambda: gateway.request("GET", "/health/ready", key=None)[0] == 200, "the engine is up again")
     assert gateway.metric("weir_engine_up", engine="slow") == 1
-    down, up = gateway.events("engine_down"), gateway.events("engine_up")
-    assert down and up and down[0]["engine"] == "slow" and "step_timeout" in down[0]["detail"]
+    until(lambda: gateway.events("engine_up"), "the log says so")
+    down = gateway.events("engine_down")
+    assert down[0]["engine"] == "slow" and "step_timeout" in down[0]["detail"]
     until(lambda: gateway.metric("weir_in_flight_requests") == 0, "all is settled")
     assert gateway.metric("weir_engine_running_sequences") + gateway.metric("weir_engine_waiting_sequences") == 0
     gateway.stop()

@@ -67,7 +67,7 @@ class Compressed : public testing::Test {
 
 /// The largest difference from the reference's logits, relative to their size; how many most likely tokens differ.
 std::pair<double, int> compare(const std::string& folder, const std::shared_ptr<const Model>& model) {
-  const json reference = read_json(kReferenceFolder + folder + "/reference.json");
+  const json reference = json_file(kReferenceFolder + folder + "/reference.json");
   const auto prompt = reference["prompt"].get<std::vector<TokenId>>();
   ModelHarness harness(model, 16, 4, 2);
   std::vector<int32_t> blocks(12);

@@ -24,7 +24,7 @@ class EncoderEngines : public ::testing::Test {
     const auto files = folder_files(kReferenceFolder + "bert-mean");
     ASSERT_TRUE(files.ok());
     model_ = *load_encoder(**files);
-    texts_ = read_json(kReferenceFolder + "bert-mean/reference.json")["ids"].get<Texts>();
+    texts_ = json_file(kReferenceFolder + "bert-mean/reference.json")["ids"].get<Texts>();
     ThreadPool pool(1);
     EncoderScratch scratch;
     EncoderPass pass{cpu_ops(), pool, scratch};
@@ -118,8 +118,8 @@ TEST_F(EncoderEngines, AFullQueueIsOverloadedAndADroppedJobCostsNothing) {
   small.max_sequences = 1;
   small.queue_max = 2;
   small.step_tokens_max = 1;  // a text a step
-  const auto engine = start(small);
   Gate gate;
+  const auto engine = start(small);
   gate.close();
   engine->on_step([&](double) { gate.pass(); });
   std::promise<Result<Embeddings>> first;
@@ -144,8 +144,8 @@ TEST_F(EncoderEngines, AFullQueueIsOverloadedAndADroppedJobCostsNothing) {
 TEST_F(EncoderEngines, AShortJobDoesNotWaitForALongOne) {
   auto small = config();
   small.step_tokens_max = 1;
-  const auto engine = start(small);
   Gate gate;
+  const auto engine = start(small);
   gate.close();
   engine->on_step([&](double) { gate.pass(); });
   auto whole = engine->embed(Texts(1000, texts_[0]), [](const Result<Embeddings>&) {});
@@ -164,8 +164,8 @@ TEST_F(EncoderEngines, AShortJobDoesNotWaitForALongOne) {
 TEST_F(EncoderEngines, DestroyingTheEngineEndsEveryJob) {
   auto small = config();
   small.step_tokens_max = 1;
-  auto engine = start(small);
   Gate gate;
+  auto engine = start(small);
   gate.close();
   engine->on_step([&](double) { gate.pass(); });
   std::promise<Result<Embeddings>> done;

@@ -47,7 +47,7 @@ class Encoders : public testing::TestWithParam<const char*> {
     auto loaded = load_encoder(**files);
     ASSERT_TRUE(loaded.ok()) << loaded.error().detail;
     model_ = *loaded;
-    reference_ = read_json(kReferenceFolder + GetParam() + "/reference.json");
+    reference_ = json_file(kReferenceFolder + GetParam() + "/reference.json");
     texts_ = reference_["ids"].get<Texts>();
   }
   std::vector<std::vector<float>> encode_all(const Texts& texts, int threads) {

@@ -41,7 +41,7 @@ TEST(Score, IsTheLogProbabilityOfTheModelsLogits) {
   for (const auto quantization : {Quantization::none, Quantization::int8}) {
     const auto model = load_folder(kReferenceFolder + "qwen2-tied", quantization);
     ASSERT_NE(model, nullptr);
-    auto tokens = read_json(kReferenceFolder + "qwen2-tied/reference.json")["prompt"].get<std::vector<TokenId>>();
+    auto tokens = json_file(kReferenceFolder + "qwen2-tied/reference.json")["prompt"].get<std::vector<TokenId>>();
     while (tokens.size() < 150) tokens.push_back(tokens[tokens.size() * 7 % 40]);  // more than one step
     std::vector<int32_t> blocks(38);
     std::iota(blocks.begin(), blocks.end(), 0);

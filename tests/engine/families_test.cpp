@@ -18,7 +18,7 @@ using testing::HasSubstr;
 
 /// The error of reading a reference folder's config.json after setting one key, or erasing it (null).
 std::string with_key(const std::string& folder, const std::string& key, const json& value) {
-  json config = read_json(kReferenceFolder + folder + "/config.json");
+  json config = json_file(kReferenceFolder + folder + "/config.json");
   config[key] = value;
   if (value.is_null()) config.erase(key);
   const std::string text = config.dump();
@@ -46,14 +46,14 @@ TEST(Families, Phi3RefusesWhatItCannotCompute) {
 }
 
 TEST(Families, Phi3sEpsilonIsItsOwnWhereTheFileHasNone) {
-  json config = read_json(kReferenceFolder + "phi3-bf16/config.json");
+  json config = json_file(kReferenceFolder + "phi3-bf16/config.json");
   config.erase("rms_norm_eps");
   const std::string text = config.dump();
   EXPECT_EQ(read_model_spec(*memory_files("model", {{"config.json", text}}))->rms_epsilon, 1e-5F);
 }
 
 std::vector<int64_t> windows_of(const std::string& folder, const std::map<std::string, json>& edits) {
-  json config = read_json(kReferenceFolder + folder + "/config.json");
+  json config = json_file(kReferenceFolder + folder + "/config.json");
   for (const auto& [key, value] : edits) config[key] = value;
   for (const auto& [key, value] : edits)
     if (value == "absent") config.erase(key);
@@ -101,7 +101,7 @@ class FamilyIn8Bits : public testing::TestWithParam<const char*> {};
 
 TEST_P(FamilyIn8Bits, LogitsMoveByFewPercentOfTheirSize) {
   const std::string folder = kReferenceFolder + GetParam();
-  const auto prompt = read_json(folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
+  const auto prompt = json_file(folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
   std::vector<int32_t> blocks(12);
   std::iota(blocks.begin(), blocks.end(), 0);
   std::vector<std::vector<std::vector<float>>> logits;

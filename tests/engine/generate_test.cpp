@@ -42,7 +42,7 @@ class Stories : public testing::Test {
  protected:
   void SetUp() override {
     if (!readable(kStoriesReference)) GTEST_SKIP() << "../shared/data/weights is absent";
-    reference_ = read_json(kStoriesReference);
+    reference_ = json_file(kStoriesReference);
     expected_ = reference_["greedy_ids"].get<std::vector<TokenId>>();
     auto engine = make_engine(config_of(kStoriesFolder));
     ASSERT_TRUE(engine.ok()) << engine.error().detail;

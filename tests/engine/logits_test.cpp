@@ -26,7 +26,7 @@ class Logits : public testing::TestWithParam<const char*> {
     const std::string folder = kReferenceFolder + GetParam();
     model_ = load_folder(folder);
     ASSERT_NE(model_, nullptr) << folder;
-    reference_ = read_json(folder + "/reference.json");
+    reference_ = json_file(folder + "/reference.json");
     ASSERT_TRUE(reference_.is_object());
   }
   /// Of the engine: for transformers, that of a sequence as long as the prompt.
@@ -128,7 +128,7 @@ TEST(StoriesLogits, GreedyTokensEqualTheFloat64Reference) {
   if (!readable(kStoriesReference)) GTEST_SKIP() << "../shared/data/weights is absent";
   const auto model = load_folder(kStoriesFolder);
   ASSERT_NE(model, nullptr);
-  const auto reference = read_json(kStoriesReference);
+  const auto reference = json_file(kStoriesReference);
   const auto prompt = reference["prompt_ids"].get<std::vector<TokenId>>();
   const auto expected = reference["greedy_ids"].get<std::vector<TokenId>>();
   ModelHarness harness(model, 16, 16, 2);

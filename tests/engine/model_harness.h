@@ -24,7 +24,7 @@ inline bool readable(const std::string& path) {
   return std::ifstream(path).good();
 }
 
-inline nlohmann::json read_json(const std::string& path) {
+inline nlohmann::json json_file(const std::string& path) {
   std::ifstream file(path);
   return read_json<nlohmann::json>(file);
 }

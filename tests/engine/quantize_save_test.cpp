@@ -43,7 +43,7 @@ std::vector<std::vector<float>> logits_of(const std::shared_ptr<const Model>& mo
 }
 
 std::vector<TokenId> prompt_of(const std::string& folder) {
-  return read_json(kReferenceFolder + folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
+  return json_file(kReferenceFolder + folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
 }
 
 /// ‖a − b‖ / ‖b‖ over all logits.
@@ -105,7 +105,7 @@ TEST_P(Saved, SmoothingChangesNothingInExactArithmetic) {
   const auto before = load_folder(from);
   ASSERT_NE(before, nullptr);
   const auto expected = logits_of(before, prompt);
-  const double max_abs = read_json(from + "/reference.json")["max_abs"].get<double>();
+  const double max_abs = json_file(from + "/reference.json")["max_abs"].get<double>();
   int number = 0;
   for (const double a : {0.0, 0.5, 1.0}) {
     const std::string to = here_ / std::to_string(number++);

@@ -58,7 +58,7 @@ class Quantized : public testing::TestWithParam<const char*> {
     int8_ = load_folder(folder, Quantization::int8);
     ASSERT_NE(exact_, nullptr);
     ASSERT_NE(int8_, nullptr);
-    prompt_ = read_json(folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
+    prompt_ = json_file(folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
   }
   std::shared_ptr<const Model> exact_;
   std::shared_ptr<const Model> int8_;
@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Reference, Quantized,
 
 TEST(QuantizedStories, PerplexityRisesByLessThanOnePercent) {
   if (!readable(kStoriesReference)) GTEST_SKIP() << "../shared/data/weights is absent";
-  const auto reference = read_json(kStoriesReference);
+  const auto reference = json_file(kStoriesReference);
   auto tokens = reference["prompt_ids"].get<std::vector<TokenId>>();
   const auto more = reference["greedy_ids"].get<std::vector<TokenId>>();
   tokens.insert(tokens.end(), more.begin(), more.end());

@@ -25,7 +25,7 @@ ModelSpec spec_of(const json& config) {
 }
 
 TEST(RopeScaling, FrequenciesAreThoseOfTransformers) {
-  for (const json& c : read_json(kReferenceFolder + "rope.json")) {
+  for (const json& c : json_file(kReferenceFolder + "rope.json")) {
     const ModelSpec spec = spec_of(c["config"]);
     const auto made = rope_frequencies(spec.rope, c["tokens"].get<int64_t>());
     const auto expected = c["inverse"].get<std::vector<float>>();
@@ -41,7 +41,7 @@ TEST(RopeScaling, FrequenciesAreThoseOfTransformers) {
 TEST(RopeScaling, TablesAreThoseOfTransformersUpTo128K) {
   ThreadPool pool(1);
   size_t seen = 0;
-  for (const json& c : read_json(kReferenceFolder + "rope.json")) {
+  for (const json& c : json_file(kReferenceFolder + "rope.json")) {
     if (!c.contains("positions")) continue;
     ++seen;
     const auto positions = c["positions"].get<std::vector<int32_t>>();
@@ -63,7 +63,7 @@ TEST(RopeScaling, TablesAreThoseOfTransformersUpTo128K) {
 }
 
 TEST(RopeScaling, TheContextIsWhatTheScalingIsMadeFor) {
-  json config = read_json(kReferenceFolder + "llama-gqa/config.json");  // max_position_embeddings 256
+  json config = json_file(kReferenceFolder + "llama-gqa/config.json");  // max_position_embeddings 256
   const auto contexts = [&](const json& scaling) {
     config["rope_scaling"] = scaling;
     const ModelSpec spec = spec_of(config);

@@ -91,7 +91,7 @@ std::vector<std::shared_ptr<const Model>> parts_of(const std::string& folder, in
 }
 
 std::vector<TokenId> prompt_of(const std::string& folder) {
-  return read_json(kReferenceFolder + folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
+  return json_file(kReferenceFolder + folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
 }
 
 class TensorParallel : public testing::TestWithParam<const char*> {};

@@ -162,7 +162,7 @@ TEST_F(PoolTest, AnEngineThatIsDownIsPassedOver) {
   const auto refused = take("local", 0);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, "no_available_target");
-  EXPECT_THAT(refused.error().detail, HasSubstr("engine/tiny: sim: failed at step 1"));
+  EXPECT_THAT(refused.error().detail, HasSubstr("failed at step 1"));
 }
 
 TEST_F(PoolTest, WeightZeroIsOut) {

@@ -135,7 +135,7 @@ TEST(CudaBackendKv, EightBitsOfKeysAndValuesAreCloseAndHalfTheMemory) {
   ASSERT_TRUE(cpu.ok() && whole.ok());
   for (const auto& [type, tolerance] : {std::pair{"fp8", 0.08}, std::pair{"int8", 0.02}}) {
     auto config = config_of();
-    config.kv_cache.type = type;
+    config.kv_cache.dtype = type;
     auto gpu = on_gpu(*model, config);
     ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
     EXPECT_GT((*gpu)->info().blocks, 17 * (*whole)->info().blocks / 10);

@@ -30,11 +30,11 @@ Result<int32_t> block_shift(const config::EngineConfig& config) {
 }
 
 Result<KvFormat> kv_format(const config::EngineConfig& config) {
-  const std::string& type = config.kv_cache.type;
+  const std::string& type = config.kv_cache.dtype;
   if (type == "auto" || type == "bf16") return KvFormat::bf16;
   if (type == "fp8") return KvFormat::fp8;
   if (type == "int8") return KvFormat::int8;
-  return config_error(config, "kv_cache.type", "must be auto, bf16, fp8 or int8, is '" + type + "'");
+  return config_error(config, "kv_cache.dtype", "must be auto, bf16, fp8 or int8, is '" + type + "'");
 }
 
 }  // namespace
