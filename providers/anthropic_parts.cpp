@@ -170,7 +170,7 @@ void Turns::tool(const Message& message) {
     if (!part.cache.is_null()) cache = std::exchange(part.cache, nullptr);
     if (Json one = block(part, where(i)); !one.is_null()) content.push_back(std::move(one));
   }
-  const bool plain = content.size() == 1 && content[0]["type"] == "text";
+  const bool plain = content.size() == 1 && content[0].value("type", "") == "text";
   if (plain)
     result["content"] = content[0]["text"];
   else if (!content.empty())

@@ -270,7 +270,7 @@ Result<CallBody> BodyMarker::run() {
   const bool whole = error_ || document.current_location().error() == simdjson::OUT_OF_BOUNDS;
   if (padded.capacity() > kKeptBytesMax) {  // one large body must not be kept for ever
     std::string().swap(padded);
-    parser = {};
+    parser = simdjson::ondemand::parser();
   }
   if (error_) return std::move(*error_);
   if (!whole) return bad_body("", "the request body is not valid JSON: something follows the closing brace");
