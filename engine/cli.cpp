@@ -1,9 +1,5 @@
 #include "engine/cli.h"
 
-#include <charconv>
-#include <cmath>
-#include <cstdlib>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
@@ -11,17 +7,13 @@
 #include <string_view>
 #include <utility>
 
-#include "config/base/clock.h"
 #include "engine/generate.h"
-#include "engine/model/quantize.h"
+#include "engine/options.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/unicode.h"
 
 namespace weir::engine {
 namespace {
-
-constexpr int kFailed = 1;
-constexpr int kBadUsage = 2;
 
 constexpr std::string_view kHelp =
     "usage: weir generate --model DIR --prompt TEXT [options]\n"
@@ -58,55 +50,21 @@ struct Options {
   bool help = false;
 };
 
-template <class Number>
-bool parse_number(const std::string& text, Number& value) {
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, value);
-  if constexpr (std::is_floating_point_v<Number>) {
-    if (!std::isfinite(value)) return false;
-  }
-  return error == std::errc() && rest == end && !text.empty();
-}
-
-bool parse_integer(const std::string& text, int64_t min, int64_t& value) {
-  return parse_number(text, value) && value >= min && value <= INT32_MAX;
-}
-
-/// Takes one value; false if it is not what the option wants.
-using Take = std::function<bool(const std::string&)>;
-
-struct Option {
-  std::string_view name;
-  bool* flag = nullptr;  // an option without a value
-  Take take;
-  std::string_view wants;
-};
-
 std::vector<Option> table_of(Options& o) {
-  const auto text = [](auto& field) { return [&field](const std::string& value) { return field = value, true; }; };
   const auto number = [](double& field) { return [&field](const std::string& v) { return parse_number(v, field); }; };
-  const auto integer = [](int64_t& field, int64_t min) {
-    return [&field, min](const std::string& v) { return parse_integer(v, min, field); };
-  };
-  const auto one_of = [](std::string& field, std::vector<std::string> names) {
-    return [&field, names = std::move(names)](const std::string& value) {
-      field = value;
-      return std::find(names.begin(), names.end(), value) != names.end();
-    };
-  };
   const auto seed = [&o](const std::string& value) { return parse_number(value, o.seed.emplace()); };
-  return {{"--model", nullptr, text(o.model), "a folder"},
-          {"--prompt", nullptr, text(o.prompt), "a text"},
-          {"--system", nullptr, text(o.system), "a text"},
-          {"--max-tokens", nullptr, integer(o.max_tokens, 1), "an integer of at least 1"},
+  return {{"--model", nullptr, take_text(o.model), "a folder"},
+          {"--prompt", nullptr, take_text(o.prompt), "a text"},
+          {"--system", nullptr, take_text(o.system), "a text"},
+          {"--max-tokens", nullptr, take_integer(o.max_tokens, 1), "an integer of at least 1"},
           {"--temperature", nullptr, number(o.temperature), "a number"},
           {"--top-p", nullptr, number(o.top_p), "a number"},
           {"--min-p", nullptr, number(o.min_p), "a number"},
-          {"--top-k", nullptr, integer(o.top_k, 0), "an integer of at least 0"},
+          {"--top-k", nullptr, take_integer(o.top_k, 0), "an integer of at least 0"},
           {"--seed", nullptr, seed, "an integer of at least 0"},
-          {"--threads", nullptr, integer(o.threads, 0), "an integer of at least 0"},
-          {"--device", nullptr, one_of(o.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
-          {"--quantization", nullptr, one_of(o.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          {"--threads", nullptr, take_integer(o.threads, 0), "an integer of at least 0"},
+          {"--device", nullptr, take_one_of(o.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
+          {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
           {"--raw", &o.raw, {}, {}},
           {"--json", &o.json, {}, {}},
           {"--help", &o.help, {}, {}},
@@ -115,21 +73,7 @@ std::vector<Option> table_of(Options& o) {
 
 /// What is wrong with the arguments; nullopt if nothing.
 std::optional<std::string> parse(const std::vector<std::string>& args, Options& options) {
-  const std::vector<Option> table = table_of(options);
-  for (size_t i = 0; i < args.size(); ++i) {
-    const size_t equals = args[i].rfind("--", 0) == 0 ? args[i].find('=') : std::string::npos;
-    const std::string name = args[i].substr(0, equals);
-    const auto option = std::find_if(table.begin(), table.end(), [&](const Option& o) { return o.name == name; });
-    if (option == table.end()) return "unknown argument '" + name + "'";
-    if (option->flag != nullptr) {
-      if (equals != std::string::npos) return name + " takes no value";
-      *option->flag = true;
-      continue;
-    }
-    if (equals == std::string::npos && i + 1 == args.size()) return name + " needs " + std::string(option->wants);
-    const std::string value = equals == std::string::npos ? args[++i] : args[i].substr(equals + 1);
-    if (!option->take(value)) return name + " must be " + std::string(option->wants) + ", is '" + value + "'";
-  }
+  if (auto problem = parse_options(args, table_of(options))) return problem;
   if (options.help) return std::nullopt;
   if (options.model.empty()) return "--model is missing";
   if (!options.prompt) return "--prompt is missing";
@@ -186,18 +130,8 @@ int fail(const Error& error, std::ostream& err) {
   return error.kind == ErrorKind::bad_request ? kBadUsage : kFailed;
 }
 
-/// A line at every tenth, once the work has taken a second: who waits should know for what.
-std::function<void(uint64_t, uint64_t)> progress_to(std::ostream& err) {
-  const TimePoint began = now();
-  return [&err, began, tenth = uint64_t{0}](uint64_t done, uint64_t total) mutable {
-    if (done * 10 / total == tenth || now() - began < std::chrono::seconds(1)) return;
-    tenth = done * 10 / total;
-    err << "weir generate: quantizing: " << done * 100 / total << "%\n" << std::flush;
-  };
-}
-
 int run(const Options& options, std::ostream& out, std::ostream& err) {
-  auto engine = make_engine(engine_config(options), progress_to(err));
+  auto engine = make_engine(engine_config(options), progress_to(err, "weir generate: quantizing"));
   if (!engine) return fail(engine.error(), err);
   const uint64_t seed = options.seed ? *options.seed : std::random_device{}();
   auto request = request_of(**engine, options, seed);

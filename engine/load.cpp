@@ -15,17 +15,6 @@ namespace {
 
 constexpr std::string_view kBuiltin = "builtin:";
 
-Result<std::unique_ptr<ModelFiles>> open_files(const std::string& model) {
-  if (model.rfind(kBuiltin, 0) != 0) return folder_files(model);
-  auto files = embedded_model(std::string_view(model).substr(kBuiltin.size()));
-  if (!files.empty()) return memory_files(model, std::move(files));
-  std::string known;
-  for (const std::string_view name : embedded_models()) known += " builtin:" + std::string(name);
-  return Error{.kind = ErrorKind::not_found,
-               .source = "engine",
-               .detail = model + ": no such built-in model; there is" + (known.empty() ? " none" : known)};
-}
-
 /// The bytes of a file that may be absent (then empty).
 Result<FileBytes> optional_file(const ModelFiles& files, const char* name) {
   if (!files.has(name)) return FileBytes{};
@@ -88,8 +77,19 @@ Result<void> check_device(const config::EngineConfig& config) {
 
 }  // namespace
 
+Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model) {
+  if (model.rfind(kBuiltin, 0) != 0) return folder_files(model);
+  auto files = embedded_model(std::string_view(model).substr(kBuiltin.size()));
+  if (!files.empty()) return memory_files(model, std::move(files));
+  std::string known;
+  for (const std::string_view name : embedded_models()) known += " builtin:" + std::string(name);
+  return Error{.kind = ErrorKind::not_found,
+               .source = "engine",
+               .detail = model + ": no such built-in model; there is" + (known.empty() ? " none" : known)};
+}
+
 Result<LoadedModel> load_model(const std::string& model, Quantization quantization, const LoadProgress& progress) {
-  auto files = open_files(model);
+  auto files = open_model_files(model);
   if (!files) return std::move(files).error();
   LoadedModel loaded{.source = model, .model = nullptr, .tokenizer = nullptr, .chat_template = nullptr, .eos_ids = {}};
   auto weights = load_weights(**files, quantization, progress);

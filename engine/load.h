@@ -22,6 +22,9 @@ struct LoadedModel {
   std::vector<TokenId> eos_ids;                       // sorted; of generation_config, config and tokenizer_config
 };
 
+/// The files of a folder or of "builtin:NAME". Errors: not_found, and a path that is no folder.
+Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model);
+
 /// `model` is a folder or "builtin:NAME". Errors: not_found (no such folder, file or built-in model), config (what is
 /// wrong in which file, or a weight that cannot be quantized).
 Result<LoadedModel> load_model(const std::string& model, Quantization quantization = Quantization::none,

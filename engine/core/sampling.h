@@ -24,6 +24,7 @@ struct SamplingParams {
   float repetition_penalty = 1.0F;  // > 0; CTRL (Keskar et al. 2019), over prompt and output
   uint64_t seed = 0;                // the draw at output position i depends on (seed, i) alone, never on the batch
   int32_t logprobs = -1;            // -1: none; n ≥ 0: of the chosen token and the n most likely (≤ 20)
+  TokenId forced = -1;              // ≥ 0: this token, whatever the logits say: to score a text that is given
   std::vector<std::pair<TokenId, float>> logit_bias;
 };
 

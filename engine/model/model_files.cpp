@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "engine/model/model_error.h"
 
@@ -68,6 +71,16 @@ class FolderFiles : public ModelFiles {
     return plain_name(name) && stat(path(name).c_str(), &info) == 0 && S_ISREG(info.st_mode);
   }
 
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    std::error_code code;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_, code)) {
+      if (entry.is_regular_file(code)) names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
   Result<FileBytes> open(std::string_view name, uint64_t bytes_max) const override {
     if (!plain_name(name)) return model_error(folder_, std::string(name.substr(0, 80)), "is not a file name");
     FileBytes file{.path = path(name), .bytes = {}, .owner = nullptr};
@@ -101,6 +114,12 @@ class MemoryFiles : public ModelFiles {
 
   std::string path(std::string_view name) const override { return label_ + "/" + std::string(name); }
   bool has(std::string_view name) const override { return find(name) != nullptr; }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, bytes] : files_) names.push_back(name);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
 
   Result<FileBytes> open(std::string_view name, uint64_t bytes_max) const override {
     const std::string_view* bytes = find(name);

@@ -29,6 +29,8 @@ class ModelFiles {
   /// How messages name a file of this model.
   virtual std::string path(std::string_view name) const = 0;
   virtual bool has(std::string_view name) const = 0;
+  /// The regular files there are, sorted.
+  virtual std::vector<std::string> names() const = 0;
   /// Errors: not_found (no such regular file), too_large (more than bytes_max), config (a name that leaves the folder,
   /// a file that cannot be read).
   virtual Result<FileBytes> open(std::string_view name, uint64_t bytes_max) const = 0;

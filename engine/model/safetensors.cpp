@@ -20,17 +20,6 @@ struct Entry {
   bool has_offsets = false;
 };
 
-/// Bytes an element takes; 0 for a type that the format does not have.
-uint64_t element_bytes(std::string_view dtype) {
-  static constexpr std::pair<std::string_view, uint64_t> kTypes[] = {
-      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},
-      {"BF16", 2}, {"I32", 4}, {"U32", 4}, {"F32", 4},     {"F64", 8},     {"I64", 8}, {"U64", 8}};
-  for (const auto& [name, bytes] : kTypes) {
-    if (name == dtype) return bytes;
-  }
-  return 0;
-}
-
 /// Walks the header's JSON as events, so that no depth and no repeated key can surprise, and memory stays within what
 /// the entries need.
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
@@ -170,7 +159,7 @@ uint64_t little_endian(std::string_view bytes) {
 
 /// What is wrong with the entry alone, if anything.
 std::optional<std::string> check_entry(const Entry& entry, uint64_t data_bytes) {
-  const uint64_t element = element_bytes(entry.dtype);
+  const uint64_t element = stored_element_bytes(entry.dtype);
   if (element == 0) return "unknown dtype '" + entry.dtype + "'";
   const uint64_t begin = entry.offsets[0];
   const uint64_t end = entry.offsets[1];
@@ -190,6 +179,16 @@ std::optional<std::string> check_entry(const Entry& entry, uint64_t data_bytes) 
 }
 
 }  // namespace
+
+uint64_t stored_element_bytes(std::string_view dtype) {
+  static constexpr std::pair<std::string_view, uint64_t> kTypes[] = {
+      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},
+      {"BF16", 2}, {"I32", 4}, {"U32", 4}, {"F32", 4},     {"F64", 8},     {"I64", 8}, {"U64", 8}};
+  for (const auto& [name, bytes] : kTypes) {
+    if (name == dtype) return bytes;
+  }
+  return 0;
+}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";

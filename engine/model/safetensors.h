@@ -31,6 +31,9 @@ struct SafetensorsFile {
 /// Errors name the file, and the tensor where one is at fault.
 Result<SafetensorsFile> read_safetensors(FileBytes file);
 
+/// Bytes an element of the format's type takes; 0 for a type that it does not have.
+uint64_t stored_element_bytes(std::string_view dtype);
+
 /// "[2, 3]".
 std::string shape_text(const std::vector<int64_t>& shape);
 

@@ -36,13 +36,7 @@ size_t elements(const StoredTensor& tensor) {
 std::unique_ptr<float[]> to_floats(const StoredTensor& tensor) {
   const size_t count = elements(tensor);
   auto floats = std::make_unique<float[]>(count);
-  if (tensor.dtype == "F32") {
-    std::memcpy(floats.get(), tensor.bytes.data(), tensor.bytes.size());
-  } else if (tensor.dtype == "BF16") {
-    for (size_t i = 0; i < count; ++i) floats[i] = widen_bf16(half_at(tensor.bytes, i));
-  } else {
-    for (size_t i = 0; i < count; ++i) floats[i] = widen_f16(half_at(tensor.bytes, i));
-  }
+  for (size_t i = 0; i < count; ++i) floats[i] = float_at(tensor, i);
   return floats;
 }
 
@@ -64,6 +58,16 @@ Result<std::map<std::string, std::set<std::string>>> read_index(const ModelFiles
 }
 
 }  // namespace
+
+float float_at(const StoredTensor& tensor, size_t index) {
+  if (tensor.dtype == "F32") {
+    float value = 0;
+    std::memcpy(&value, tensor.bytes.data() + index * sizeof value, sizeof value);
+    return value;
+  }
+  const uint16_t half = half_at(tensor.bytes, index);
+  return tensor.dtype == "BF16" ? widen_bf16(half) : widen_f16(half);
+}
 
 Result<WeightStore> WeightStore::open(const ModelFiles& files, Quantization quantized) {
   WeightStore store;
@@ -188,8 +192,11 @@ Tensor WeightStore::quantized_matrix(const std::string& name, int64_t rows, int6
 }
 
 Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) {
-  matrices_.push_back(name);
-  if (is_quantized(name)) return quantized_matrix(name, rows, cols);
+  const Tensor taken = is_quantized(name) ? quantized_matrix(name, rows, cols) : float_matrix(name, rows, cols);
+  return matrices_[name] = taken;
+}
+
+Tensor WeightStore::float_matrix(const std::string& name, int64_t rows, int64_t cols) {
   const Located* located = take(name, {rows, cols});
   if (located == nullptr) return {};
   const StoredTensor& stored = located->tensor;
@@ -216,7 +223,7 @@ const float* WeightStore::vector(const std::string& name, int64_t size) {
   if (located == nullptr) return nullptr;
   bytes_ += static_cast<uint64_t>(size) * sizeof(float);
   memory_->floats.push_back(to_floats(located->tensor));
-  return memory_->floats.back().get();
+  return vectors_[name] = memory_->floats.back().get();
 }
 
 Result<std::shared_ptr<WeightMemory>> WeightStore::finish() {

@@ -30,6 +30,9 @@ struct WeightMemory {
   std::vector<std::unique_ptr<uint16_t[]>> halves;
 };
 
+/// Element `index` of a tensor in F32, F16 or BF16, wherever it lies.
+float float_at(const StoredTensor& tensor, size_t index);
+
 class WeightStore {
  public:
   /// Opens model.safetensors, else the shards of model.safetensors.index.json.
@@ -51,17 +54,22 @@ class WeightStore {
   Result<std::shared_ptr<WeightMemory>> finish();
 
   uint64_t bytes() const { return bytes_; }  // of the tensors taken, as kept in memory
-  /// Names of the matrices taken, in order.
-  const std::vector<std::string>& matrices() const { return matrices_; }
 
- private:
   struct Located {
     StoredTensor tensor;
     std::string file;
   };
+  /// Every tensor of the files, by name.
+  const std::map<std::string, Located, std::less<>>& stored() const { return tensors_; }
+  /// What was taken, by name, as the caller was given it.
+  const std::map<std::string, Tensor, std::less<>>& matrices() const { return matrices_; }
+  const std::map<std::string, const float*, std::less<>>& vectors() const { return vectors_; }
+
+ private:
   const Located* find(const std::string& name, const std::string& wanted_shape);
   const Located* take(const std::string& name, const std::vector<int64_t>& shape);
   bool is_quantized(const std::string& name) const;
+  Tensor float_matrix(const std::string& name, int64_t rows, int64_t cols);
   Tensor quantized_matrix(const std::string& name, int64_t rows, int64_t cols);
   const float* scales_of(const std::string& name, int64_t rows);
   Result<void> add_file(const ModelFiles& files, const std::string& name, const std::set<std::string>* expected);
@@ -72,7 +80,8 @@ class WeightStore {
   std::shared_ptr<WeightMemory> memory_ = std::make_shared<WeightMemory>();
   std::string source_;  // for "no such tensor"
   std::optional<Error> error_;
-  std::vector<std::string> matrices_;
+  std::map<std::string, Tensor, std::less<>> matrices_;
+  std::map<std::string, const float*, std::less<>> vectors_;
   Quantization quantized_ = Quantization::none;
   uint64_t bytes_ = 0;
 };

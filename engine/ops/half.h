@@ -17,6 +17,14 @@ inline float widen_bf16(uint16_t half) {
   return float_from_bits(static_cast<uint32_t>(half) << 16);
 }
 
+/// The nearest, halves to even; NaN stays NaN.
+inline uint16_t narrow_bf16(float value) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  if ((bits & 0x7fffffffU) > 0x7f800000U) return static_cast<uint16_t>(bits >> 16 | 0x40U);
+  return static_cast<uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+}
+
 /// IEEE 754 binary16 to binary32, exact.
 inline float widen_f16(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;

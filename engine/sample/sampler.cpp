@@ -49,6 +49,8 @@ Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& co
   Sampled result;
   result.token = context.params->temperature == 0.0F ? static_cast<TokenId>(best - logits.begin())
                                                      : draw(logits, *context.params, max, context.output_index);
+  const TokenId forced = context.params->forced;
+  if (forced >= 0 && static_cast<size_t>(forced) < logits.size()) result.token = forced;
   if (context.params->logprobs >= 0) fill_logprobs(logits, max, context.params->logprobs, result);
   return result;
 }

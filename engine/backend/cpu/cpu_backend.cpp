@@ -30,8 +30,11 @@ uint64_t block_bytes(const ModelSpec& spec, uint64_t block_tokens) {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads)
-      : model_(std::move(model)), kv_(std::move(kv)), pool_(static_cast<int>(std::min<uint32_t>(threads, 1024))) {
+  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads, const Ops& ops)
+      : model_(std::move(model)),
+        ops_(ops),
+        kv_(std::move(kv)),
+        pool_(static_cast<int>(std::min<uint32_t>(threads, 1024))) {
     const ModelSpec& spec = model_->spec;
     info_ = {.name = "cpu",
              .blocks = sizes.blocks,
@@ -84,7 +87,7 @@ class CpuBackend : public Backend {
 
   void forward(const StepPlan& plan) {
     const int64_t layer_floats = static_cast<int64_t>(info_.blocks) * layout_.block_floats();
-    DecoderPass pass{.ops = cpu_ops(),
+    DecoderPass pass{.ops = ops_,
                      .pool = pool_,
                      .spec = model_->spec,
                      .scratch = scratch_,
@@ -133,6 +136,7 @@ class CpuBackend : public Backend {
   }
 
   std::shared_ptr<const Model> model_;
+  const Ops& ops_;
   KvMemory kv_;
   KvLayout layout_;
   RopeFrequencies rope_;
@@ -182,7 +186,7 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
-                                                  const config::EngineConfig& config) {
+                                                  const config::EngineConfig& config, const Ops& ops) {
   const Result<KvSizes> sizes = size_kv(model->spec, config);
   if (!sizes.ok()) return sizes.error();
   KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / sizeof(float), sizeof(float))));
@@ -190,7 +194,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
     return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
   }
   return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads));
+      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads, ops));
 }
 
 }  // namespace weir::engine

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "engine/backend/backend.h"
 #include "engine/model/model.h"
+#include "engine/ops/ops.h"
 
 namespace weir::engine {
 
@@ -27,8 +28,9 @@ struct KvSizes {
 /// Errors (config): context above the model's, a block size out of range, memory that holds not even two tokens.
 Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config);
 
-/// Memory is reserved at once and touched as blocks are first used. Errors: those of size_kv, and no memory.
+/// Memory is reserved at once and touched as blocks are first used. `ops`, which live on, are what it computes with.
+/// Errors: those of size_kv, and no memory.
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
-                                                  const config::EngineConfig& config);
+                                                  const config::EngineConfig& config, const Ops& ops = cpu_ops());
 
 }  // namespace weir::engine

@@ -1,0 +1,56 @@
+#include "engine/model/quantized_config_write.h"
+
+#include <nlohmann/json.hpp>
+
+#include "engine/model/model_error.h"
+#include "engine/model/quantization_config.h"
+
+namespace weir::engine {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kDepthMax = 100;
+
+/// The scheme that llm-compressor calls W8A8 or FP8_DYNAMIC: symmetric, weights by output, activations by token.
+ordered_json scheme(bool int8) {
+  const char* type = int8 ? "int" : "float";
+  const char* format = int8 ? "int-quantized" : "float-quantized";
+  const ordered_json weights = {{"num_bits", 8},       {"type", type},        {"strategy", "channel"},
+                                {"symmetric", true},   {"dynamic", false},    {"group_size", nullptr},
+                                {"actorder", nullptr}, {"observer", "minmax"}};
+  const ordered_json activations = {{"num_bits", 8},     {"type", type},    {"strategy", "token"},
+                                    {"symmetric", true}, {"dynamic", true}, {"group_size", nullptr}};
+  const ordered_json group = {{"targets", {"Linear"}},
+                              {"weights", weights},
+                              {"input_activations", activations},
+                              {"output_activations", nullptr},
+                              {"format", format}};
+  return {{"quant_method", "compressed-tensors"},  {"format", format},      {"quantization_status", "compressed"},
+          {"config_groups", {{"group_0", group}}}, {"ignore", {"lm_head"}}, {"kv_cache_scheme", nullptr}};
+}
+
+}  // namespace
+
+Result<std::string> quantized_config(const ModelFiles& files, SaveAs as) {
+  const auto file = files.open("config.json", kModelConfigBytesMax);
+  if (!file.ok()) return file.error();
+  bool deep = false;  // writing recurses
+  const auto bounded = [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+    deep = deep || depth > kDepthMax;
+    return depth <= kDepthMax;
+  };
+  auto config = ordered_json::parse(file->bytes, bounded, false);
+  if (deep) return model_error(file->path, "", "is nested more than " + std::to_string(kDepthMax) + " deep");
+  if (!config.is_object()) return model_error(file->path, "", "must be a JSON object");
+  if (as == SaveAs::f32 || as == SaveAs::bf16) {
+    const char* key = config.contains("dtype") && !config.contains("torch_dtype") ? "dtype" : "torch_dtype";
+    config[key] = as == SaveAs::f32 ? "float32" : "bfloat16";
+  } else {
+    config["quantization_config"] = scheme(as == SaveAs::int8);
+    config[kRestKey] = quantization_name(as == SaveAs::int8 ? Quantization::int8 : Quantization::fp8);
+  }
+  return config.dump(2) + "\n";
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,67 @@
+// The options of a subcommand as a table: "--name value", "--name=value", or a flag. What `weir generate`, `quantize`
+// and `eval` parse their arguments with. Plain values, one thread.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace weir::engine {
+
+inline constexpr int kFailed = 1;    // exit status: at run time
+inline constexpr int kBadUsage = 2;  // exit status
+
+/// Takes one value; false if it is not what the option wants.
+using TakeValue = std::function<bool(const std::string&)>;
+
+struct Option {
+  std::string_view name;
+  bool* flag = nullptr;  // an option without a value
+  TakeValue take;
+  std::string_view wants;
+};
+
+/// What is wrong with the arguments, as one sentence; nullopt if nothing.
+std::optional<std::string> parse_options(const std::vector<std::string>& args, const std::vector<Option>& table);
+
+/// All of `text` is a finite number.
+template <class Number>
+bool parse_number(const std::string& text, Number& value) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if constexpr (std::is_floating_point_v<Number>) {
+    if (!std::isfinite(value)) return false;
+  }
+  return error == std::errc() && rest == end && !text.empty();
+}
+
+/// Values that go to a field, which outlives the table.
+template <class Text>
+TakeValue take_text(Text& field) {
+  return [&field](const std::string& value) { return field = value, true; };
+}
+inline TakeValue take_number(double& field, double min, double max) {
+  return [&field, min, max](const std::string& v) { return parse_number(v, field) && field >= min && field <= max; };
+}
+inline TakeValue take_integer(int64_t& field, int64_t min) {
+  return [&field, min](const std::string& v) { return parse_number(v, field) && field >= min && field <= INT32_MAX; };
+}
+inline TakeValue take_one_of(std::string& field, std::vector<std::string> names) {
+  return [&field, names = std::move(names)](const std::string& value) {
+    field = value;
+    return std::find(names.begin(), names.end(), value) != names.end();
+  };
+}
+
+/// A line at every tenth, once the work has taken a second: who waits should know for what. `out` outlives it.
+std::function<void(uint64_t done, uint64_t total)> progress_to(std::ostream& out, std::string what);
+
+}  // namespace weir::engine

@@ -1,0 +1,145 @@
+#include "engine/quantize_cli.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <ostream>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "engine/eval/calibrate.h"
+#include "engine/load.h"
+#include "engine/model/quantize_save.h"
+#include "engine/options.h"
+
+namespace weir::engine {
+namespace {
+
+constexpr std::string_view kHelp =
+    "usage: weir quantize --model DIR --to int8|fp8|bf16 --out DIR [options]\n"
+    "Writes a model's folder with its weights in 8 bits, in the layout of compressed-tensors. The new folder is "
+    "served\n"
+    "by `model: DIR` alone, starts without quantizing anew, and is read by vLLM and transformers too.\n"
+    "  --model DIR          a Hugging Face folder in F32, F16 or BF16, or builtin:weir-tiny\n"
+    "  --to T               int8 (8-bit weights and activations), fp8 (8-bit weights), or bf16\n"
+    "  --out DIR            the folder to make; it appears whole, or not at all\n"
+    "  --calibrate FILE     SmoothQuant: ease activations by what they reach on these texts, one a line; FILE.jsonl:\n"
+    "                       {\"messages\": [...], \"expected\": \"...\"}, {\"text\": \"...\"} or {\"prompt\", "
+    "\"expected\"}\n"
+    "  --smooth A           how much of the difficulty the weights take over, 0 to 1 (default 0.5; with --calibrate)\n"
+    "  --samples N          at most N of the texts (default 512)\n"
+    "  --force              replace the model's folder that is at --out\n";
+
+struct Options {
+  std::string model;
+  std::string to;
+  std::string out;
+  std::string calibrate;
+  double smooth = 0.5;
+  int64_t samples = 512;
+  bool force = false;
+  bool help = false;
+};
+
+std::vector<Option> table_of(Options& o) {
+  return {{"--model", nullptr, take_text(o.model), "a folder"},
+          {"--to", nullptr, take_one_of(o.to, {"int8", "fp8", "bf16"}), "int8, fp8 or bf16"},
+          {"--out", nullptr, take_text(o.out), "a folder"},
+          {"--calibrate", nullptr, take_text(o.calibrate), "a file"},
+          {"--smooth", nullptr, take_number(o.smooth, 0.0, 1.0), "a number between 0 and 1"},
+          {"--samples", nullptr, take_integer(o.samples, 1), "an integer of at least 1"},
+          {"--force", &o.force, {}, {}},
+          {"--help", &o.help, {}, {}},
+          {"-h", &o.help, {}, {}}};
+}
+
+/// What is wrong with the arguments; nullopt if nothing.
+std::optional<std::string> parse(const std::vector<std::string>& args, Options& options) {
+  if (auto problem = parse_options(args, table_of(options))) return problem;
+  if (options.help) return std::nullopt;
+  if (options.model.empty()) return "--model is missing";
+  if (options.to.empty()) return "--to is missing";
+  if (options.out.empty()) return "--out is missing";
+  std::error_code code;
+  if (std::filesystem::equivalent(options.model, options.out, code)) return "--out is the model's own folder";
+  return std::nullopt;
+}
+
+int fail(const Error& error, std::ostream& err) {
+  err << "weir quantize: " << error.detail << "\n";
+  return kFailed;
+}
+
+Result<std::vector<LayerInputs>> calibrate(const Options& options, std::ostream& err) {
+  const auto model = load_model(options.model);
+  if (!model.ok()) return model.error();
+  const auto samples = read_samples(options.calibrate, *model, static_cast<size_t>(options.samples));
+  if (!samples.ok()) return samples.error();
+  return largest_inputs(*model, *samples, progress_to(err, "weir quantize: calibrating"));
+}
+
+/// The one folder inside a model's folder that means something: its further chat templates.
+Result<void> copy_templates(const std::string& model, NewFolder& folder) {
+  namespace fs = std::filesystem;
+  constexpr std::string_view kTemplates = "additional_chat_templates";
+  std::error_code code;
+  const std::string from = model + "/" + std::string(kTemplates);
+  if (!fs::is_directory(from, code)) return {};
+  const auto files = folder_files(from);
+  if (!files.ok()) return files.error();
+  fs::create_directory(folder.file(kTemplates), code);
+  for (const std::string& name : (*files)->names()) {
+    const auto file = (*files)->open(name, kModelTextBytesMax);
+    if (!file.ok()) return file.error();
+    auto written = folder.write_file(std::string(kTemplates) + "/" + name, file->bytes);
+    if (!written.ok()) return written;
+  }
+  return {};
+}
+
+SaveAs save_as(const std::string& to) {
+  return to == "int8" ? SaveAs::int8 : to == "fp8" ? SaveAs::fp8 : SaveAs::bf16;
+}
+
+int run(const Options& options, std::ostream& out, std::ostream& err) {
+  const auto files = open_model_files(options.model);
+  if (!files.ok()) return fail(files.error(), err);
+  SaveOptions save{.as = save_as(options.to), .largest = {}, .smooth = options.smooth};
+  // What stands in the way of the new folder is said before hours of calibration.
+  auto folder = NewFolder::create(options.out, options.force);
+  if (!folder.ok()) return fail(folder.error(), err);
+  if (!options.calibrate.empty()) {
+    auto largest = calibrate(options, err);
+    if (!largest.ok()) return fail(largest.error(), err);
+    save.largest = *std::move(largest);
+  }
+  const auto saved = save_quantized(**files, *folder, save, progress_to(err, "weir quantize: quantizing"));
+  if (!saved.ok()) return fail(saved.error(), err);
+  if (auto copied = copy_templates(options.model, *folder); !copied.ok()) return fail(copied.error(), err);
+  if (auto committed = folder->commit(); !committed.ok()) return fail(committed.error(), err);
+  char line[160];
+  const auto megabytes = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  std::snprintf(line, sizeof line, ": %.1f MB of weights, from %.1f MB; %llu matrices in 8 bits\n",
+                megabytes(saved->bytes_after), megabytes(saved->bytes_before),
+                static_cast<unsigned long long>(saved->projections));
+  out << options.out << line << std::flush;
+  return out.good() ? 0 : kFailed;
+}
+
+}  // namespace
+
+int quantize_command(std::vector<std::string> args, std::ostream& out, std::ostream& err) {
+  Options options;
+  if (const auto problem = parse(args, options)) {
+    err << "weir quantize: " << *problem << "\nweir quantize --help lists what there is\n";
+    return kBadUsage;
+  }
+  if (options.help) {
+    out << kHelp;
+    return 0;
+  }
+  return run(options, out, err);
+}
+
+}  // namespace weir::engine
