@@ -2,7 +2,9 @@
 // https://arxiv.org/abs/2209.05433, table 1), row-major, one scale an output. On the CPU it is a way to store: a
 // product widens the weights in registers and multiplies floats.
 //
-//   w[o, i] ≈ scale[o] · q[o, i],   q in ±[2^-9, 448] or 0,  scale[o] = max_i |w[o, i]| / 448
+//   w[o, i] ≈ scale[o] · q[o, i],   q in ±[2^-9, 448] or 0,  scale[o] in [1, 2) · max_i |w[o, i]| / 448
+//
+// Of eight scales within the octave the one of the least squared error is taken.
 //
 // Packing is start-up work; any thread.
 #pragma once
