@@ -5,6 +5,7 @@
 
 #include "config/cli.h"
 #include "engine/cli.h"
+#include "engine/eval/eval_cli.h"
 #include "engine/quantize_cli.h"
 #include "gateway/bench/command.h"
 #include "gateway/serve.h"
@@ -18,6 +19,7 @@ constexpr std::string_view kUsage =
     "  check FILE                                 report every mistake of a configuration\n"
     "  generate --model DIR --prompt TEXT         run a local model once\n"
     "  quantize --model DIR --to int8|fp8 --out DIR   a model's folder in 8 bits\n"
+    "  eval --model DIR --data FILE                   how good a local model is: perplexity, exact answers\n"
     "  price MODEL --input N --output N           what a call costs\n"
     "  bench http|gateway|engine                  load a server, or measure this one, or a model on this machine\n"
     "  --version, --help; COMMAND --help\n";
@@ -49,6 +51,7 @@ int main(int argc, char** argv) {
   if (command == "check") return check(args);
   if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
   if (command == "quantize") return weir::engine::quantize_command(args, std::cout, std::cerr);
+  if (command == "eval") return weir::engine::eval_command(args, std::cout, std::cerr);
   if (command == "price") return weir::config::price_command(args, std::cout, std::cerr);
   if (command == "bench") return weir::gateway::bench_command(args, std::cout, std::cerr);
   if (command == "--version") {

@@ -75,7 +75,7 @@ class Reader {
     if (prompt && expected) {
       auto ids = encode(*prompt, false, true);
       if (!ids.ok()) return ids.error();
-      return with_answer(*std::move(ids), *expected);
+      return with_answer(*std::move(ids), *expected, false);
     }
     if (const auto whole = text("text")) return of_text(*whole);
     return failed("must have \"messages\", \"text\", or \"prompt\" and \"expected\"");
@@ -92,16 +92,18 @@ class Reader {
     if (!text.ok()) return failed(text.error().detail);
     auto ids = encode(*text, true, false);
     if (!ids.ok()) return ids.error();
-    if (expected) return with_answer(*std::move(ids), *expected);
-    return Sample{.prompt = {}, .completion = *std::move(ids), .expected = std::nullopt};
+    if (expected) return with_answer(*std::move(ids), *expected, true);
+    return Sample{.prompt = {}, .completion = *std::move(ids), .expected = std::nullopt, .chat = true};
   }
 
-  Result<Sample> with_answer(std::vector<TokenId> prompt, const std::string& expected) const {
+  Result<Sample> with_answer(std::vector<TokenId> prompt, const std::string& expected, bool chat) const {
     if (prompt.empty()) return failed("has a prompt of no tokens");
     auto answer = encode(expected, false, false);
     if (!answer.ok()) return answer.error();
-    if (!model_.eos_ids.empty()) answer->push_back(model_.eos_ids.front());
-    return Sample{.prompt = std::move(prompt), .completion = *std::move(answer), .expected = expected};
+    // Of several tokens that end a sequence, the tokenizer's own is the one that ends an answer.
+    const auto end = encode(model_.tokenizer->eos_token(), true, false);
+    if (end.ok() && end->size() == 1) answer->push_back(end->front());
+    return Sample{.prompt = std::move(prompt), .completion = *std::move(answer), .expected = expected, .chat = chat};
   }
 
   std::string path_;

@@ -22,6 +22,7 @@ struct Sample {
   std::vector<TokenId> prompt;      // what is given: through the chat template, up to the assistant's turn
   std::vector<TokenId> completion;  // what is judged; with an end token behind an expected answer
   std::optional<std::string> expected;
+  bool chat = false;  // the prompt is a conversation's
 
   /// Prompt and completion.
   std::vector<TokenId> all() const;
