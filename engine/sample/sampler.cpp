@@ -16,14 +16,6 @@ Error broken(const std::string& what) {
   return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "sampling: " + what};
 }
 
-/// One number in [0, 1) for each (seed, index), independent of every other draw: SplitMix64 inside Rng separates
-/// neighbouring seeds.
-double uniform_of(uint64_t seed, int32_t output_index) {
-  uint64_t mixed = seed ^ (0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(output_index) + 1));
-  mixed = (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93ULL;
-  return Rng(mixed ^ (mixed >> 32)).uniform();
-}
-
 float bounded(float logit) {
   return std::clamp(logit, -kLogitMax, kLogitMax);
 }
@@ -37,6 +29,13 @@ struct Better {
 };
 
 }  // namespace
+
+double uniform_of(uint64_t seed, int32_t output_index) {
+  // SplitMix64 inside Rng separates neighbouring seeds.
+  uint64_t mixed = seed ^ (0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(output_index) + 1));
+  mixed = (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93ULL;
+  return Rng(mixed ^ (mixed >> 32)).uniform();
+}
 
 Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& context) {
   for (const float logit : logits) {

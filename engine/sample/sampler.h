@@ -29,6 +29,9 @@ struct Sampled {
   TokenLogprob logprob;  // filled if params.logprobs ≥ 0; `bytes` stays empty
 };
 
+/// The number in [0, 1) that the draw at an output position is made with: of (seed, index) alone, on every backend.
+double uniform_of(uint64_t seed, int32_t output_index);
+
 class Sampler {
  public:
   /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite: the model or its

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "config/base/rng.h"
-#include "engine/ops/cuda/device/number.cuh"
+#include "engine/ops/cuda/numbers.h"
 
 namespace weir::engine::cuda {
 

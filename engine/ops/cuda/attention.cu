@@ -1,6 +1,7 @@
 #include "engine/ops/cuda/attention.h"
 
 #include "engine/ops/cuda/device/matrix.cuh"
+#include "engine/ops/cuda/device/number.cuh"
 #include "engine/ops/cuda/device/warp.cuh"
 #include "engine/ops/cuda/launch.h"
 
@@ -345,6 +346,8 @@ cudaError_t launch_for_rows(cudaStream_t stream, const AttentionArgs& args) {
 template <class T>
 cudaError_t launch_for_head(cudaStream_t stream, const AttentionArgs& args) {
   switch (args.kv.head_dim) {
+    case 32:
+      return launch_for_rows<T, 32>(stream, args);
     case 64:
       return launch_for_rows<T, 64>(stream, args);
     case 96:

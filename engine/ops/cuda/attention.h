@@ -53,7 +53,7 @@ struct AttentionArgs {
 };
 
 /// out = softmax(scale · q Kᵀ) V. Error against exact arithmetic over the numbers stored: ≤ 1.2e-2 · max|V| (bf16 on
-/// the way in and out of the second product). head_dim: 64, 96, 128 or 256.
+/// the way in and out of the second product). head_dim: 32, 64, 96, 128 or 256.
 cudaError_t attention(cudaStream_t stream, const AttentionArgs& args);
 
 struct MergeWork {

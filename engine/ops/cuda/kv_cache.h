@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "engine/ops/cuda/device/number.cuh"
+#include "engine/ops/cuda/numbers.h"
 
 namespace weir::engine::cuda {
 
@@ -20,7 +20,7 @@ struct KvCache {
   KvFormat format = KvFormat::bf16;
   int32_t block_shift = 4;  // block_tokens = 1 << block_shift
   int32_t kv_heads = 0;
-  int32_t head_dim = 0;  // 64, 96, 128 or 256
+  int32_t head_dim = 0;  // 32, 64, 96, 128 or 256
 
   int64_t number_bytes() const { return format == KvFormat::bf16 ? 2 : 1; }
   int64_t block_numbers() const { return (int64_t{2} * kv_heads * head_dim) << block_shift; }

@@ -1,6 +1,7 @@
 #include "engine/ops/cuda/linear_skinny.h"
 
 #include "engine/ops/cuda/device/matrix.cuh"
+#include "engine/ops/cuda/device/number.cuh"
 #include "engine/ops/cuda/device/warp.cuh"
 #include "engine/ops/cuda/launch.h"
 

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "engine/ops/cuda/device/number.cuh"
+#include "engine/ops/cuda/numbers.h"
 
 namespace weir::engine::cuda {
 

@@ -1,5 +1,6 @@
 #include "engine/ops/cuda/rope_kv.h"
 
+#include "engine/ops/cuda/device/number.cuh"
 #include "engine/ops/cuda/device/warp.cuh"
 #include "engine/ops/cuda/launch.h"
 

@@ -1,0 +1,217 @@
+#include "engine/backend/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "engine/backend/cpu/plan_check.h"
+#include "engine/backend/cuda/decoder_walk.h"
+#include "engine/backend/cuda/memory_budget.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+constexpr int kDevice = 0;
+constexpr size_t kGraphsMax = 128;
+
+class CudaBackend : public Backend {
+ public:
+  CudaBackend() = default;
+  ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  static Result<std::unique_ptr<Backend>> make(const Model& model, const config::EngineConfig& config,
+                                               MakeProduct make_product, const LoadProgress& progress) {
+    auto backend = std::make_unique<CudaBackend>();
+    if (auto set_up = backend->set_up(model, config, make_product, progress); !set_up.ok()) return set_up.error();
+    return std::unique_ptr<Backend>(std::move(backend));
+  }
+
+  const BackendInfo& info() const override { return info_; }
+
+  Result<void> submit(const StepPlan& plan) override {
+    if (plan_ != nullptr) return broken_plan("submitted while another step is under way");
+    if (auto checked = check_plan(plan, info_); !checked.ok()) return checked;
+    if (static_cast<int64_t>(plan.tokens.size()) > limits_.tokens || plan.rows() > limits_.rows) {
+      return broken_plan("has more tokens or rows than the config allows");
+    }
+    WEIR_CUDA_TRY(cudaSetDevice(kDevice), "opening it");
+    const Result<StepShape> shape = inputs_.build(plan);
+    if (!shape.ok()) return shape.error();
+    if (auto copied = inputs_.copy(stream_.get()); !copied.ok()) return copied;
+    if (auto run = run_step(*shape); !run.ok()) return run;
+    const size_t bytes = inputs_.sample_rows().size() * sizeof(SampleOut);
+    if (bytes > 0) {
+      WEIR_CUDA_TRY(
+          cudaMemcpyAsync(sampled_.as<void>(), scratch_.sampled, bytes, cudaMemcpyDeviceToHost, stream_.get()),
+          "copying results");
+    }
+    WEIR_CUDA_TRY(cudaEventRecord(done_.get(), stream_.get()), "ending a step");
+    plan_ = &plan;
+    return {};
+  }
+
+  Result<StepResult> wait() override {
+    if (plan_ == nullptr) return broken_plan("waited for, and never submitted");
+    const StepPlan& plan = *std::exchange(plan_, nullptr);
+    WEIR_CUDA_TRY(cudaEventSynchronize(done_.get()), "a step");
+    return result_of(plan);
+  }
+
+ private:
+  struct Recorded {
+    StepShape shape;
+    GraphInstance graph;  // none: met once, and not recorded
+  };
+
+  Result<void> set_up(const Model& model, const config::EngineConfig& config, MakeProduct make_product,
+                      const LoadProgress& progress) {
+    const Result<DeviceInfo> device = open_device(kDevice);
+    if (!device.ok()) return device.error();
+    if (const std::string why = unsupported_on_gpu(model.spec); !why.empty()) {
+      return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "the model has " + why};
+    }
+    spec_ = model.spec;
+    const Result<MemoryBudget> budget = budget_memory(model, config, *device);
+    if (!budget.ok()) return budget.error();
+    limits_ = budget->limits;
+    WEIR_CUDA_TRY(cudaStreamCreateWithFlags(stream_.slot(), cudaStreamNonBlocking), "making a stream");
+    WEIR_CUDA_TRY(cudaEventCreateWithFlags(done_.slot(), cudaEventDisableTiming), "making an event");
+    auto products = make_product(*device);
+    if (!products.ok()) return products.error();
+    products_ = *std::move(products);
+    auto uploaded = upload(model, stream_.get(), progress);
+    if (!uploaded.ok()) return uploaded.error();
+    model_ = *std::move(uploaded);
+    if (auto reserved = reserve(*budget); !reserved.ok()) return reserved;
+    info_ = {.name = "cuda:" + std::to_string(kDevice) + " " + device->name,
+             .blocks = budget->blocks,
+             .block_tokens = 1 << budget->kv.block_shift,
+             .context_tokens = budget->context_tokens,
+             .vocab_size = static_cast<int32_t>(spec_.vocab),
+             .kv_bytes = budget->kv_bytes,
+             .weight_bytes = model_.bytes};
+    return {};
+  }
+
+  Result<void> reserve(const MemoryBudget& budget) {
+    if (auto made = scratch_memory_.allocate(budget.scratch_bytes, "a step's buffers"); !made.ok()) return made;
+    lay_out(scratch_, spec_, limits_, scratch_memory_.as<unsigned char>());
+    if (auto made = kv_memory_.allocate(budget.kv_bytes, "keys and values"); !made.ok()) return made;
+    if (auto made = sampled_.allocate(static_cast<size_t>(limits_.rows) * sizeof(SampleOut), "results"); !made.ok())
+      return made;
+    kv_ = budget.kv;
+    layer_numbers_ = budget.blocks * kv_.block_numbers();
+    layer_scales_ = budget.blocks * kv_.block_scales();
+    kv_.numbers = kv_memory_.as<void>();
+    const auto numbers_bytes = static_cast<size_t>(spec_.layers * layer_numbers_ * kv_.number_bytes());
+    if (layer_scales_ > 0) kv_.scales = kv_memory_.as<float>(numbers_bytes);
+    WEIR_CUDA_TRY(cudaMemsetAsync(kv_memory_.as<void>(), 0, budget.kv_bytes, stream_.get()),
+                  "clearing keys and values");
+    return inputs_.allocate(limits_, {static_cast<int32_t>(spec_.heads / spec_.kv_heads), 0});
+  }
+
+  Walk walk_of(const StepShape& shape) {
+    return {.stream = stream_.get(),
+            .spec = spec_,
+            .model = model_,
+            .products = *products_,
+            .scratch = scratch_,
+            .kv = kv_,
+            .layer_numbers = layer_numbers_,
+            .layer_scales = layer_scales_,
+            .shape = shape,
+            .arrays = inputs_.arrays()};
+  }
+
+  /// A shape met for the first time runs as it is, which also loads its kernels; for the second time it is recorded.
+  Result<void> run_step(const StepShape& shape) {
+    if (!shape.decoding) return walk(walk_of(shape));
+    if (inputs_.generation() != recorded_generation_ || recorded_.size() > kGraphsMax) {
+      WEIR_CUDA_TRY(cudaStreamSynchronize(stream_.get()), "a step");
+      recorded_.clear();
+      recorded_generation_ = inputs_.generation();
+    }
+    const auto found =
+        std::find_if(recorded_.begin(), recorded_.end(), [&](const Recorded& r) { return r.shape == shape; });
+    if (found == recorded_.end()) {
+      recorded_.push_back({shape, {}});
+      return walk(walk_of(shape));
+    }
+    if (found->graph.get() == nullptr) {
+      if (auto made = record(*found); !made.ok()) return made;
+    }
+    WEIR_CUDA_TRY(cudaGraphLaunch(found->graph.get(), stream_.get()), "starting a step");
+    return {};
+  }
+
+  Result<void> record(Recorded& to) {
+    WEIR_CUDA_TRY(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "recording a step");
+    const Result<void> walked = walk(walk_of(to.shape));
+    Graph graph;
+    const cudaError_t ended = cudaStreamEndCapture(stream_.get(), graph.slot());
+    if (!walked.ok()) return walked;
+    WEIR_CUDA_TRY(ended, "recording a step");
+    WEIR_CUDA_TRY(cudaGraphInstantiate(to.graph.slot(), graph.get(), 0), "recording a step");
+    return {};
+  }
+
+  Result<StepResult> result_of(const StepPlan& plan) const {
+    StepResult result;
+    result.step = plan.step;
+    result.sampled.assign(static_cast<size_t>(plan.rows()), -1);
+    result.logprobs.resize(static_cast<size_t>(plan.rows()));
+    const auto* out = sampled_.as<SampleOut>();
+    for (const int32_t r : inputs_.sample_rows()) {
+      const SampleOut& sampled = *out++;
+      const auto row = static_cast<size_t>(r);
+      if (sampled.fault != SampleFault::none) return broken_logits(sampled.fault);
+      result.sampled[row] = sampled.token;
+      if (plan.sampling[row].params->logprobs < 0) continue;
+      TokenLogprob& logprob = result.logprobs[row];
+      logprob.token = sampled.token;
+      logprob.logprob = sampled.logprob;
+      for (int32_t i = 0; i < sampled.top_count; ++i)
+        logprob.top.push_back({sampled.top_tokens[i], sampled.top_logprobs[i], {}});
+    }
+    return result;
+  }
+
+  static Error broken_logits(SampleFault fault) {
+    return Error{.kind = ErrorKind::internal,
+                 .source = "engine",
+                 .detail = fault == SampleFault::not_finite
+                               ? "sampling: the model gave a logit that is not a finite number"
+                               : "sampling: every token is masked"};
+  }
+
+  DeviceModel model_;
+  DeviceMemory scratch_memory_;
+  DeviceMemory kv_memory_;
+  PinnedMemory sampled_;
+  StepInputs inputs_;
+  std::unique_ptr<MatrixProduct> products_;
+  std::vector<Recorded> recorded_;
+  uint64_t recorded_generation_ = 0;
+  Event done_;
+  Stream stream_;
+
+  ModelSpec spec_;
+  BackendInfo info_;
+  StepLimits limits_;
+  Scratch scratch_;
+  KvCache kv_;
+  int64_t layer_numbers_ = 0;
+  int64_t layer_scales_ = 0;
+  const StepPlan* plan_ = nullptr;  // the step under way
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cuda_backend(const Model& model, const config::EngineConfig& config,
+                                                   MakeProduct make_product, const LoadProgress& progress) {
+  return CudaBackend::make(model, config, make_product, progress);
+}
+
+}  // namespace weir::engine::cuda

@@ -1,0 +1,28 @@
+// The backend on an NVIDIA GPU: weights and paged KV in its memory, the walk of decoder_walk.h, tokens chosen there
+// too. A step is queued by submit() and waited for by wait(). Steps of decoding rows alone are recorded as graphs, one
+// for each rounded number of rows, and replayed. The engine thread is the only caller. A row's attention is cut by the
+// row alone; its products may differ in their last bits with the number of rows beside it, as cuBLASLt's algorithms do.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/base/result.h"
+#include "config/config.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/cuda/device.h"
+#include "engine/backend/cuda/matrix_product.h"
+#include "engine/model/model.h"
+
+namespace weir::engine::cuda {
+
+/// How products of many rows are made, on the device that is open. Errors: a library that cannot be used.
+using MakeProduct = Result<std::unique_ptr<MatrixProduct>> (*)(const DeviceInfo& device);
+
+/// Copies the model to device 0. Errors: not_found (no GPU that can be used, or a model that its kernels cannot run;
+/// the detail says which), config (its memory does not hold what the config asks for; the detail says what to lower),
+/// internal (the device fails).
+Result<std::unique_ptr<Backend>> make_cuda_backend(const Model& model, const config::EngineConfig& config,
+                                                   MakeProduct make_product, const LoadProgress& progress = {});
+
+}  // namespace weir::engine::cuda

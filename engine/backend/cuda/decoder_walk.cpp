@@ -1,0 +1,193 @@
+#include "engine/backend/cuda/decoder_walk.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/ops/cuda/rope_kv.h"
+#include "engine/ops/cuda/rows.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+/// The row that the next product reads, in the format that its weight asks for.
+Rows rows_for(const Walk& step, const Weight& w, int64_t rows) {
+  const RowFormat format = input_format(step.products, w.format, rows);
+  return {step.scratch.x, format == RowFormat::bf16 ? nullptr : step.scratch.x_scales, format};
+}
+
+Result<void> product(const Walk& step, const Rows& x, const Weight& w, void* y, int64_t rows, bool floats = false) {
+  return multiply(step.products, step.stream, {.x = x, .w = w, .y = y, .floats = floats, .rows = rows});
+}
+
+KvCache layer_cache(const Walk& step, int64_t layer) {
+  KvCache kv = step.kv;
+  kv.numbers = static_cast<unsigned char*>(kv.numbers) + layer * step.layer_numbers * kv.number_bytes();
+  if (kv.scales != nullptr) kv.scales += layer * step.layer_scales;
+  return kv;
+}
+
+Result<void> attend(const Walk& step, const KvCache& kv) {
+  const Scratch& s = step.scratch;
+  AttentionArgs args{.q = s.q,
+                     .kv = kv,
+                     .block_table = step.arrays.block_table,
+                     .works = step.arrays.prefill,
+                     .out = s.attended,
+                     .partials = s.partials,
+                     .work_count = step.shape.prefill_works,
+                     .heads = static_cast<int32_t>(step.spec.heads),
+                     .window = 0,
+                     .scale = 1.0F / std::sqrt(static_cast<float>(step.spec.head_dim)),
+                     .prefill = true};
+  WEIR_CUDA_TRY(attention(step.stream, args), "attention of prompts");
+  args.works = step.arrays.decode;
+  args.work_count = step.shape.decode_works;
+  args.prefill = false;
+  WEIR_CUDA_TRY(attention(step.stream, args), "attention of decoding rows");
+  const MergeArgs merge{.partials = s.partials,
+                        .works = step.arrays.merges,
+                        .out = s.attended,
+                        .work_count = step.shape.merges,
+                        .heads = args.heads,
+                        .kv_heads = kv.kv_heads,
+                        .head_dim = kv.head_dim};
+  WEIR_CUDA_TRY(merge_attention(step.stream, merge), "merging attention");
+  return {};
+}
+
+/// delta = O · attention(rope(Q x), rope(K x), V x),  x = norm(hidden + the delta before)
+Result<void> attention_block(const Walk& step, const DeviceLayer& layer, int64_t index, const Bf16* delta,
+                             const float* bias) {
+  const Scratch& s = step.scratch;
+  const int64_t tokens = step.shape.tokens;
+  Rows x = rows_for(step, layer.qkv, tokens);
+  WEIR_CUDA_TRY(add_rms_norm(step.stream, {.hidden = s.hidden,
+                                           .delta = delta,
+                                           .bias = bias,
+                                           .weight = layer.input_norm,
+                                           .out = x,
+                                           .rows = tokens,
+                                           .width = step.spec.hidden,
+                                           .epsilon = step.spec.rms_epsilon}),
+                "a norm");
+  if (auto done = product(step, x, layer.qkv, s.qkv, tokens); !done.ok()) return done;
+  const KvCache kv = layer_cache(step, index);
+  WEIR_CUDA_TRY(rope_kv(step.stream, {.qkv = s.qkv,
+                                      .bias = layer.qkv_bias,
+                                      .turns = s.turns,
+                                      .slots = step.arrays.slots,
+                                      .q = s.q,
+                                      .kv = kv,
+                                      .tokens = tokens,
+                                      .heads = static_cast<int32_t>(step.spec.heads)}),
+                "rotary embedding");
+  if (auto done = attend(step, kv); !done.ok()) return done;
+  x = rows_for(step, layer.o, tokens);
+  if (x.format == RowFormat::bf16) {
+    x.values = s.attended;
+  } else {
+    WEIR_CUDA_TRY(quantize_rows(step.stream, {s.attended, x, tokens, step.spec.q_width()}), "quantizing");
+  }
+  return product(step, x, layer.o, s.delta, tokens);
+}
+
+/// delta = D (silu(G x) ∘ U x),  x = norm(hidden + the delta before)
+Result<void> mlp_block(const Walk& step, const DeviceLayer& layer) {
+  const Scratch& s = step.scratch;
+  const int64_t tokens = step.shape.tokens;
+  Rows x = rows_for(step, layer.gate_up, tokens);
+  WEIR_CUDA_TRY(add_rms_norm(step.stream, {.hidden = s.hidden,
+                                           .delta = s.delta,
+                                           .bias = layer.o_bias,
+                                           .weight = layer.attention_norm,
+                                           .out = x,
+                                           .rows = tokens,
+                                           .width = step.spec.hidden,
+                                           .epsilon = step.spec.rms_epsilon}),
+                "a norm");
+  if (auto done = product(step, x, layer.gate_up, s.gate_up, tokens); !done.ok()) return done;
+  x = rows_for(step, layer.down, tokens);
+  WEIR_CUDA_TRY(silu_mul(step.stream, {s.gate_up, layer.gate_up_bias, x, tokens, step.spec.intermediate}), "the gate");
+  return product(step, x, layer.down, s.delta, tokens);
+}
+
+/// Only tokens that sample need the vocabulary.
+Result<void> choose_tokens(const Walk& step) {
+  const Scratch& s = step.scratch;
+  const int64_t samples = step.shape.samples;
+  if (samples == 0) return {};
+  const Rows x = rows_for(step, step.model.lm_head, samples);
+  WEIR_CUDA_TRY(add_rms_norm(step.stream, {.hidden = s.hidden,
+                                           .delta = s.delta,
+                                           .bias = step.model.layers.back().down_bias,
+                                           .weight = step.model.norm,
+                                           .index = step.arrays.sample_tokens,
+                                           .out = x,
+                                           .rows = samples,
+                                           .width = step.spec.hidden,
+                                           .epsilon = step.spec.rms_epsilon}),
+                "the last norm");
+  if (auto done = product(step, x, step.model.lm_head, s.logits, samples, true); !done.ok()) return done;
+  WEIR_CUDA_TRY(sample(step.stream, {.logits = s.logits,
+                                     .params = step.arrays.params,
+                                     .changes = step.arrays.changes,
+                                     .out = s.sampled,
+                                     .rows = samples,
+                                     .vocab = static_cast<int32_t>(step.spec.vocab)}),
+                "sampling");
+  return {};
+}
+
+template <class T>
+void take(T*& to, unsigned char* memory, size_t& at, int64_t count) {
+  constexpr size_t kAlign = 256;
+  if (memory != nullptr) to = reinterpret_cast<T*>(memory + at);
+  at += (static_cast<size_t>(count) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
+}
+
+}  // namespace
+
+size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsigned char* memory) {
+  const int64_t tokens = limits.tokens;
+  const int64_t rows = limits.rows;
+  const int64_t partial_rows = int64_t{StepInputs::partials_max(limits)} * spec.kv_heads * kDecodeRows;
+  size_t at = 0;
+  Bf16* x = nullptr;
+  take(s.hidden, memory, at, tokens * spec.hidden);
+  take(x, memory, at, tokens * std::max({spec.hidden, spec.q_width(), spec.intermediate}));
+  s.x = x;
+  take(s.x_scales, memory, at, tokens);
+  take(s.qkv, memory, at, tokens * (spec.q_width() + 2 * spec.kv_width()));
+  take(s.q, memory, at, tokens * spec.q_width());
+  take(s.attended, memory, at, tokens * spec.q_width());
+  take(s.gate_up, memory, at, tokens * 2 * spec.intermediate);
+  take(s.delta, memory, at, tokens * spec.hidden);
+  take(s.turns, memory, at, tokens * spec.head_dim / 2);
+  take(s.partials.numbers, memory, at, partial_rows * spec.head_dim);
+  take(s.partials.largest_and_sum, memory, at, partial_rows);
+  take(s.logits, memory, at, rows * spec.vocab);
+  take(s.sampled, memory, at, rows);
+  return at;
+}
+
+Result<void> walk(const Walk& step) {
+  const Scratch& s = step.scratch;
+  const int64_t tokens = step.shape.tokens;
+  WEIR_CUDA_TRY(embed(step.stream, {step.model.embedding, step.arrays.ids, s.hidden, tokens, step.spec.hidden}),
+                "the embedding");
+  WEIR_CUDA_TRY(rope_table(step.stream, {step.arrays.positions, step.model.inverse_frequency, s.turns, tokens,
+                                         static_cast<int32_t>(step.spec.head_dim / 2)}),
+                "the rotary table");
+  const Bf16* delta = nullptr;
+  const float* bias = nullptr;
+  for (size_t i = 0; i < step.model.layers.size(); ++i) {
+    const DeviceLayer& layer = step.model.layers[i];
+    if (auto done = attention_block(step, layer, static_cast<int64_t>(i), delta, bias); !done.ok()) return done;
+    if (auto done = mlp_block(step, layer); !done.ok()) return done;
+    delta = s.delta;
+    bias = layer.down_bias;
+  }
+  return choose_tokens(step);
+}
+
+}  // namespace weir::engine::cuda

@@ -1,0 +1,245 @@
+#include "engine/backend/cuda/device_model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+#include <utility>
+
+#include "engine/ops/fp8.h"
+#include "engine/ops/widen_row.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+constexpr size_t kStagingBytes = size_t{32} << 20;  // twice: one half is filled while the other is copied
+
+WeightFormat format_of(const Tensor& w) {
+  return w.dtype == DType::i8 ? WeightFormat::int8 : w.dtype == DType::f8e4m3 ? WeightFormat::fp8 : WeightFormat::bf16;
+}
+
+uint16_t narrow_bf16(float x) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40U);
+  return static_cast<uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+}
+
+/// Integers of one output, out of the panels of ops/quantized.h.
+void unpack_row(const Tensor& w, int64_t row, int8_t* to) {
+  const int64_t quads = (w.cols + kQuad - 1) / kQuad;
+  const auto* panel = static_cast<const int8_t*>(w.data) + row / kPanelOutputs * quads * kPanelOutputs * kQuad;
+  for (int64_t i = 0; i < w.cols; ++i) {
+    to[i] = panel[(i / kQuad * kPanelOutputs + row % kPanelOutputs) * kQuad + i % kQuad];
+  }
+}
+
+/// One row in bf16, whatever it is stored as.
+void bf16_row(const Tensor& w, int64_t row, uint16_t* to, std::vector<float>& floats, std::vector<int8_t>& integers) {
+  if (w.dtype == DType::bf16) {
+    std::memcpy(to, static_cast<const uint16_t*>(w.data) + row * w.cols, static_cast<size_t>(w.cols) * 2);
+    return;
+  }
+  floats.resize(static_cast<size_t>(w.cols));
+  if (w.dtype == DType::i8) {
+    integers.resize(static_cast<size_t>(w.cols));
+    unpack_row(w, row, integers.data());
+    for (size_t i = 0; i < floats.size(); ++i) floats[i] = static_cast<float>(integers[i]) * w.scales[row];
+  } else if (w.dtype == DType::f8e4m3) {
+    const auto* bytes = static_cast<const uint8_t*>(w.data) + row * w.cols;
+    for (size_t i = 0; i < floats.size(); ++i) floats[i] = widen_f8e4m3(bytes[i]) * w.scales[row];
+  } else {
+    widen_row(w, row, floats.data());
+  }
+  for (size_t i = 0; i < floats.size(); ++i) to[i] = narrow_bf16(floats[i]);
+}
+
+uint64_t row_bytes(WeightFormat format, int64_t cols) {
+  return static_cast<uint64_t>(cols) * (format == WeightFormat::bf16 ? 2 : 1);
+}
+
+class Uploader {
+ public:
+  Uploader(const Model& model, cudaStream_t stream, const LoadProgress& progress)
+      : model_(model), stream_(stream), progress_(progress), total_(device_bytes(model)) {}
+
+  Result<DeviceModel> run() {
+    for (Half& half : halves_) {
+      if (auto made = half.memory.allocate(kStagingBytes, "copying weights"); !made.ok()) return made.error();
+      WEIR_CUDA_TRY(cudaEventCreateWithFlags(half.copied.slot(), cudaEventDisableTiming), "making an event");
+    }
+    const ModelSpec& spec = model_.spec;
+    const DecoderWeights& from = model_.weights;
+    bf16_only_ = true;
+    const Weight embedding = matrix({&from.embedding});
+    bf16_only_ = false;
+    to_.embedding = static_cast<const Bf16*>(embedding.values);
+    const bool tied = from.lm_head.data == from.embedding.data && format_of(from.lm_head) == WeightFormat::bf16;
+    to_.lm_head = tied ? embedding : matrix({&from.lm_head});
+    to_.norm = floats({{from.norm, spec.hidden}});
+    to_.inverse_frequency = floats({{from.inverse_frequency.data(), spec.head_dim / 2}});
+    for (const DecoderLayer& layer : from.layers) add_layer(spec, layer);
+    WEIR_CUDA_TRY(cudaStreamSynchronize(stream_), "copying weights");
+    if (error_) return *error_;
+    to_.bytes = done_;
+    return std::move(to_);
+  }
+
+ private:
+  struct Half {
+    PinnedMemory memory;
+    Event copied;
+  };
+
+  void add_layer(const ModelSpec& spec, const DecoderLayer& l) {
+    DeviceLayer layer;
+    layer.input_norm = floats({{l.input_norm, spec.hidden}});
+    layer.qkv = matrix({&l.q, &l.k, &l.v});
+    layer.qkv_bias = floats({{l.q_bias, spec.q_width()}, {l.k_bias, spec.kv_width()}, {l.v_bias, spec.kv_width()}});
+    layer.o = matrix({&l.o});
+    layer.o_bias = floats({{l.o_bias, spec.hidden}});
+    layer.attention_norm = floats({{l.attention_norm, spec.hidden}});
+    layer.gate_up = matrix({&l.gate, &l.up});
+    layer.gate_up_bias = floats({{l.gate_bias, spec.intermediate}, {l.up_bias, spec.intermediate}});
+    layer.down = matrix({&l.down});
+    layer.down_bias = floats({{l.down_bias, spec.hidden}});
+    to_.layers.push_back(layer);
+  }
+
+  /// Matrices of one width, one below the other. Where their formats differ, bf16.
+  Weight matrix(std::initializer_list<const Tensor*> parts) {
+    const Tensor& first = **parts.begin();
+    WeightFormat format = format_of(first);
+    int64_t rows = 0;
+    for (const Tensor* part : parts) {
+      if (format_of(*part) != format || bf16_only_) format = WeightFormat::bf16;
+      rows += part->rows;
+    }
+    Weight w{.format = format, .outputs = rows, .inputs = first.cols};
+    auto* to = static_cast<unsigned char*>(allocate(row_bytes(format, first.cols) * static_cast<uint64_t>(rows)));
+    w.values = to;
+    std::vector<std::pair<const float*, int64_t>> scales;
+    for (const Tensor* part : parts) {
+      copy_rows(*part, format, to);
+      to += row_bytes(format, part->cols) * static_cast<uint64_t>(part->rows);
+      scales.emplace_back(part->scales, part->rows);
+    }
+    if (format != WeightFormat::bf16) w.scales = floats(scales);
+    return w;
+  }
+
+  void copy_rows(const Tensor& w, WeightFormat format, unsigned char* to) {
+    const uint64_t bytes = row_bytes(format, w.cols);
+    const auto rows_at_once = static_cast<int64_t>(std::max<uint64_t>(1, kStagingBytes / bytes));
+    for (int64_t row = 0; row < w.rows && !error_; row += rows_at_once) {
+      const int64_t count = std::min(rows_at_once, w.rows - row);
+      unsigned char* staged = begin_copy();
+      for (int64_t i = 0; i < count && !error_; ++i)
+        stage_row(w, format, row + i, staged + static_cast<uint64_t>(i) * bytes);
+      end_copy(to + static_cast<uint64_t>(row) * bytes, bytes * static_cast<uint64_t>(count));
+    }
+  }
+
+  void stage_row(const Tensor& w, WeightFormat format, int64_t row, unsigned char* to) {
+    if (format == WeightFormat::bf16) return bf16_row(w, row, reinterpret_cast<uint16_t*>(to), floats_, integers_);
+    if (format == WeightFormat::int8) return unpack_row(w, row, reinterpret_cast<int8_t*>(to));
+    std::memcpy(to, static_cast<const uint8_t*>(w.data) + row * w.cols, static_cast<size_t>(w.cols));
+  }
+
+  /// Vectors one behind the other; null if they are absent.
+  const float* floats(const std::vector<std::pair<const float*, int64_t>>& parts) {
+    if (parts.front().first == nullptr) return nullptr;
+    int64_t count = 0;
+    for (const auto& part : parts) count += part.second;
+    const auto bytes = static_cast<uint64_t>(count) * sizeof(float);
+    void* to = allocate(bytes);
+    if (bytes > kStagingBytes)
+      fail(Error{.kind = ErrorKind::config, .source = "engine", .detail = "a vector is too long"});
+    if (error_) return nullptr;
+    auto* staged = reinterpret_cast<float*>(begin_copy());
+    for (const auto& [values, size] : parts) staged = std::copy_n(values, size, staged);
+    end_copy(to, bytes);
+    return static_cast<const float*>(to);
+  }
+
+  void* allocate(uint64_t bytes) {
+    if (error_) return nullptr;
+    DeviceMemory memory;
+    if (auto made = memory.allocate(bytes, "the model's weights"); !made.ok()) {
+      fail(made.error());
+      return nullptr;
+    }
+    to_.memory.push_back(std::move(memory));
+    return to_.memory.back().as<void>();
+  }
+
+  /// The staging half whose last copy is done.
+  unsigned char* begin_copy() {
+    turn_ = 1 - turn_;
+    check(cudaEventSynchronize(halves_[turn_].copied.get()));
+    return halves_[turn_].memory.as<unsigned char>();
+  }
+
+  void end_copy(void* to, uint64_t bytes) {
+    if (error_) return;
+    Half& half = halves_[turn_];
+    check(cudaMemcpyAsync(to, half.memory.as<void>(), bytes, cudaMemcpyHostToDevice, stream_));
+    check(cudaEventRecord(half.copied.get(), stream_));
+    done_ += bytes;
+    if (progress_) progress_(done_, total_);
+  }
+
+  void check(cudaError_t error) {
+    if (error != cudaSuccess) fail(device_error(error, "copying weights"));
+  }
+  void fail(Error error) {
+    if (!error_) error_ = std::move(error);
+  }
+
+  const Model& model_;
+  cudaStream_t stream_;
+  const LoadProgress& progress_;
+  uint64_t total_;
+  uint64_t done_ = 0;
+  DeviceModel to_;
+  Half halves_[2];
+  int turn_ = 0;
+  bool bf16_only_ = false;
+  std::optional<Error> error_;
+  std::vector<float> floats_;
+  std::vector<int8_t> integers_;
+};
+
+}  // namespace
+
+std::string unsupported_on_gpu(const ModelSpec& spec) {
+  const int64_t dims[] = {32, 64, 96, 128, 256};
+  if (std::find(std::begin(dims), std::end(dims), spec.head_dim) == std::end(dims)) {
+    return "heads of " + std::to_string(spec.head_dim) + " numbers; the GPU's attention takes 32, 64, 96, 128 or 256";
+  }
+  for (const int64_t width : {spec.hidden, spec.intermediate, spec.q_width()}) {
+    if (width % 16 != 0) return "a width of " + std::to_string(width) + "; the GPU's kernels take multiples of 16";
+  }
+  return "";
+}
+
+uint64_t device_bytes(const Model& model) {
+  const auto matrix = [](const Tensor& w) {
+    const WeightFormat format = format_of(w);
+    const uint64_t scales = format == WeightFormat::bf16 ? 0 : sizeof(float);
+    return static_cast<uint64_t>(w.rows) * (row_bytes(format, w.cols) + scales);
+  };
+  const DecoderWeights& w = model.weights;
+  uint64_t bytes = static_cast<uint64_t>(w.embedding.rows) * row_bytes(WeightFormat::bf16, w.embedding.cols);
+  const bool tied = w.lm_head.data == w.embedding.data && format_of(w.lm_head) == WeightFormat::bf16;
+  if (!tied) bytes += matrix(w.lm_head);
+  for (const DecoderLayer& l : w.layers) {
+    for (const Tensor* part : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) bytes += matrix(*part);
+  }
+  return bytes;
+}
+
+Result<DeviceModel> upload(const Model& model, cudaStream_t stream, const LoadProgress& progress) {
+  return Uploader(model, stream, progress).run();
+}
+
+}  // namespace weir::engine::cuda

@@ -1,0 +1,48 @@
+// A model's weights as the GPU reads them: projections that share their input stacked into one matrix (q, k, v; gate,
+// up), in bf16, FP8 or INT8, rows as they come. F32 and F16 checkpoints become bf16. Copied once, at start, through a
+// small pinned buffer. Immutable afterwards.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/backend/cuda/device.h"
+#include "engine/model/model.h"
+#include "engine/ops/cuda/linear_skinny.h"
+
+namespace weir::engine::cuda {
+
+struct DeviceLayer {
+  const float* input_norm = nullptr;  // [hidden]
+  Weight qkv;                         // [q_width + 2 · kv_width, hidden]
+  const float* qkv_bias = nullptr;    // or null, as the other biases
+  Weight o;                           // [hidden, q_width]
+  const float* o_bias = nullptr;
+  const float* attention_norm = nullptr;  // [hidden], before the MLP
+  Weight gate_up;                         // [2 · intermediate, hidden]
+  const float* gate_up_bias = nullptr;
+  Weight down;  // [hidden, intermediate]
+  const float* down_bias = nullptr;
+};
+
+struct DeviceModel {
+  const Bf16* embedding = nullptr;  // [vocab, hidden]
+  std::vector<DeviceLayer> layers;
+  const float* norm = nullptr;               // [hidden]
+  Weight lm_head;                            // [vocab, hidden]
+  const float* inverse_frequency = nullptr;  // [head_dim / 2]
+  std::vector<DeviceMemory> memory;
+  uint64_t bytes = 0;
+};
+
+/// Why the kernels cannot run this model; empty if they can.
+std::string unsupported_on_gpu(const ModelSpec& spec);
+
+/// Bytes that the weights will take.
+uint64_t device_bytes(const Model& model);
+
+/// Copies all weights. `progress` is told bytes done, and of how many. Errors: no memory (config), a device that fails.
+Result<DeviceModel> upload(const Model& model, cudaStream_t stream, const LoadProgress& progress);
+
+}  // namespace weir::engine::cuda

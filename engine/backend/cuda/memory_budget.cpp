@@ -1,0 +1,101 @@
+#include "engine/backend/cuda/memory_budget.h"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/backend/cuda/decoder_walk.h"
+#include "engine/backend/cuda/device_model.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+constexpr uint32_t kBlockTokensMax = 1024;
+constexpr uint64_t kHeldBack = uint64_t{64} << 20;  // the runtime's own, and what allocations round up
+constexpr uint64_t kProductWorkspace = uint64_t{64} << 20;
+
+Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
+  return Error{
+      .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
+}
+
+std::string mib(uint64_t bytes) {
+  return std::to_string(bytes >> 20) + " MiB";
+}
+
+Result<int32_t> block_shift(const config::EngineConfig& config) {
+  const uint32_t tokens = config.kv_cache.block_tokens;
+  if (tokens < 1 || tokens > kBlockTokensMax || (tokens & (tokens - 1)) != 0) {
+    return config_error(
+        config, "kv_cache.block_size",
+        "must be a power of two up to " + std::to_string(kBlockTokensMax) + " on a GPU, is " + std::to_string(tokens));
+  }
+  int32_t shift = 0;
+  while (1U << shift < tokens) ++shift;
+  return shift;
+}
+
+}  // namespace
+
+Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfig& config, const DeviceInfo& device) {
+  const ModelSpec& spec = model.spec;
+  MemoryBudget budget;
+  const auto shift = block_shift(config);
+  if (!shift.ok()) return shift.error();
+  budget.kv = {.block_shift = *shift,
+               .kv_heads = static_cast<int32_t>(spec.kv_heads),
+               .head_dim = static_cast<int32_t>(spec.head_dim)};
+  auto context = static_cast<uint64_t>(spec.context_tokens);
+  if (config.context_tokens) {
+    if (*config.context_tokens < 2 || *config.context_tokens > context) {
+      return config_error(config, "context", "must be between 2 and the model's " + std::to_string(context));
+    }
+    context = *config.context_tokens;
+  }
+  const uint64_t block_tokens = uint64_t{1} << *shift;
+  const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
+  const uint32_t rows = std::max(1U, std::min(config.max_sequences, config.step_tokens_max));
+  budget.limits = {.tokens = static_cast<int32_t>(std::max(config.step_tokens_max, (rows + 15) / 16 * 16)),
+                   .rows = static_cast<int32_t>((rows + 15) / 16 * 16),
+                   .row_blocks = static_cast<int32_t>(blocks_of_context)};
+  Scratch counted;
+  budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
+
+  const uint64_t weights = device_bytes(model);
+  const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductWorkspace);
+  if (weights > usable) {
+    return config_error(config, "quantization",
+                        "the weights take " + mib(weights) + " and " + device.name + " has " + mib(usable) +
+                            " free; choose int8 or fp8, or a smaller model");
+  }
+  if (weights + budget.scratch_bytes > usable) {
+    return config_error(config, "step_tokens",
+                        "a step's buffers take " + mib(budget.scratch_bytes) + " and " + device.name + " has " +
+                            mib(usable - weights) + " free beside the weights; lower step_tokens or max_sequences");
+  }
+  const uint64_t left = usable - weights - budget.scratch_bytes;
+  const auto one = static_cast<uint64_t>(spec.layers * budget.kv.block_bytes());
+  uint64_t blocks = std::min(uint64_t{rows} * blocks_of_context, left / 10 * 9 / one);
+  if (config.kv_cache.memory_bytes) {
+    if (*config.kv_cache.memory_bytes > left) {
+      return config_error(
+          config, "kv_cache.memory",
+          "asks for " + mib(*config.kv_cache.memory_bytes) + " and " + device.name + " has " + mib(left) +
+              " free beside the weights and a step's buffers; lower it, step_tokens or max_sequences, or " +
+              "choose quantization: int8 or fp8");
+    }
+    blocks = *config.kv_cache.memory_bytes / one;
+  }
+  blocks = std::min<uint64_t>(blocks, static_cast<uint64_t>(INT32_MAX) / block_tokens);  // slots are 32 bits
+  if (blocks * block_tokens < 2) {
+    return config_error(config, "kv_cache.memory",
+                        "too small: a block of " + std::to_string(block_tokens) + " tokens takes " +
+                            std::to_string(one) + " bytes for this model, and " + mib(left) + " are left on " +
+                            device.name);
+  }
+  budget.blocks = static_cast<int32_t>(blocks);
+  budget.context_tokens = static_cast<int32_t>(std::min(context, blocks * block_tokens));
+  budget.kv_bytes = blocks * one;
+  return budget;
+}
+
+}  // namespace weir::engine::cuda

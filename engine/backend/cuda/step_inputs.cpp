@@ -1,0 +1,202 @@
+#include "engine/backend/cuda/step_inputs.h"
+
+#include <algorithm>
+
+#include "engine/sample/sampler.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+constexpr size_t kAlign = 256;
+constexpr size_t kChangesMin = 4096;
+
+/// The next of 1, 2, 4, 8, 16, 32, then whole sixteens.
+int32_t rounded_up(int32_t rows) {
+  int32_t size = 1;
+  while (size < rows && size < 32) size *= 2;
+  return rows <= size ? size : (rows + 15) / 16 * 16;
+}
+
+int32_t power_of_two(int32_t count) {
+  int32_t size = 1;
+  while (size < count) size *= 2;
+  return size;
+}
+
+template <class T>
+size_t place(size_t& at, int32_t count) {
+  const size_t begin = at;
+  at += (static_cast<size_t>(count) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
+  return begin;
+}
+
+/// Copies what there is and fills up with `rest`.
+template <class T>
+void write(T* to, const std::vector<T>& values, int32_t count, const T& rest) {
+  std::fill(std::copy(values.begin(), values.end(), to), to + count, rest);
+}
+
+}  // namespace
+
+StepInputs::Offsets StepInputs::offsets_of(const StepShape& shape) {
+  Offsets o{};
+  size_t at = 0;
+  o.ids = place<int32_t>(at, shape.tokens);
+  o.positions = place<int32_t>(at, shape.tokens);
+  o.slots = place<int32_t>(at, shape.tokens);
+  o.sample_tokens = place<int32_t>(at, shape.samples);
+  o.params = place<SampleRow>(at, shape.samples);
+  o.decode = place<AttentionWork>(at, shape.decode_works);
+  o.prefill = place<AttentionWork>(at, shape.prefill_works);
+  o.merges = place<MergeWork>(at, shape.merges);
+  o.block_table = at;
+  return o;
+}
+
+Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape& attention) {
+  limits_ = limits;
+  attention_ = attention;
+  const int32_t rows = rounded_up(limits.rows);
+  const StepShape largest{.tokens = std::max(limits.tokens, rows),
+                          .samples = rows,
+                          .decode_works = power_of_two(rows * kDecodePartsMax),
+                          .prefill_works = limits.tokens * attention.group / kPrefillRows + limits.rows,
+                          .merges = rows};
+  const size_t bytes = offsets_of(largest).block_table +
+                       static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);
+  if (auto made = host_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
+  if (auto made = device_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
+  if (auto made = changes_host_.allocate(kChangesMin * sizeof(LogitChange), "penalties"); !made.ok()) return made;
+  return changes_device_.allocate(kChangesMin * sizeof(LogitChange), "penalties");
+}
+
+StepShape StepInputs::shape_of(const StepPlan& plan) const {
+  StepShape shape{.tokens = static_cast<int32_t>(plan.tokens.size()),
+                  .samples = static_cast<int32_t>(sample_rows_.size()),
+                  .decode_works = static_cast<int32_t>(plan_.decode.size()),
+                  .prefill_works = static_cast<int32_t>(plan_.prefill.size()),
+                  .merges = static_cast<int32_t>(plan_.merges.size())};
+  if (shape.tokens != plan.rows() || shape.samples != plan.rows() || shape.prefill_works > 0) return shape;
+  shape.decoding = true;
+  shape.tokens = rounded_up(shape.tokens);
+  shape.samples = shape.tokens;
+  shape.decode_works = power_of_two(shape.decode_works);
+  if (shape.merges > 0) shape.merges = shape.tokens;
+  return shape;
+}
+
+Result<StepShape> StepInputs::build(const StepPlan& plan) {
+  plan_.clear();
+  sample_rows_.clear();
+  for (int32_t r = 0; r < plan.rows(); ++r) {
+    const auto row = static_cast<size_t>(r);
+    const int32_t begin = plan.row_begin[row];
+    plan_row(plan_, {plan.block_table_begin[row], begin, plan.row_begin[row + 1] - begin, plan.context_length[row]},
+             attention_.group, attention_.window);
+    if (plan.samples[row] != 0) sample_rows_.push_back(r);
+  }
+  shape_ = shape_of(plan);
+  write_tokens(plan);
+  write_samples(plan);
+  if (auto sent = send_changes(); !sent.ok()) return sent.error();
+  return shape_;
+}
+
+void StepInputs::write_tokens(const StepPlan& plan) {
+  const Offsets o = offsets_of(shape_);
+  write(host_.as<int32_t>(o.ids), plan.tokens, shape_.tokens, 0);
+  write(host_.as<int32_t>(o.positions), plan.positions, shape_.tokens, 0);
+  write(host_.as<int32_t>(o.slots), plan.slots, shape_.tokens, -1);
+  write(host_.as<AttentionWork>(o.decode), plan_.decode, shape_.decode_works, AttentionWork{});
+  write(host_.as<AttentionWork>(o.prefill), plan_.prefill, shape_.prefill_works, AttentionWork{});
+  write(host_.as<MergeWork>(o.merges), plan_.merges, shape_.merges, MergeWork{});
+  table_bytes_ = plan.block_table.size() * sizeof(int32_t);
+  std::copy(plan.block_table.begin(), plan.block_table.end(), host_.as<int32_t>(o.block_table));
+}
+
+void StepInputs::write_samples(const StepPlan& plan) {
+  const Offsets o = offsets_of(shape_);
+  changes_.clear();
+  std::vector<int32_t> tokens;
+  std::vector<SampleRow> rows;
+  for (const int32_t r : sample_rows_) {
+    const StepPlan::SampleRow& row = plan.sampling[static_cast<size_t>(r)];
+    const SamplingParams& p = *row.params;
+    SampleRow to{.temperature = p.temperature,
+                 .top_p = p.top_p,
+                 .min_p = p.min_p,
+                 .top_k = p.top_k,
+                 .repetition_penalty = p.repetition_penalty,
+                 .presence_penalty = p.presence_penalty,
+                 .frequency_penalty = p.frequency_penalty,
+                 .uniform = static_cast<float>(uniform_of(p.seed, row.output_index)),
+                 .logprobs = p.logprobs};
+    add_changes(row, to);
+    rows.push_back(to);
+    tokens.push_back(plan.row_begin[static_cast<size_t>(r) + 1] - 1);
+  }
+  write(host_.as<int32_t>(o.sample_tokens), tokens, shape_.samples, 0);
+  write(host_.as<SampleRow>(o.params), rows, shape_.samples, SampleRow{.temperature = 0.0F});
+}
+
+/// As Sampler::apply_bias_and_penalties counts them.
+void StepInputs::add_changes(const StepPlan::SampleRow& row, SampleRow& to) {
+  const SamplingParams& p = *row.params;
+  change_of_.clear();
+  const auto change = [&](TokenId token) -> LogitChange& {
+    LogitChange& c = change_of_[token];
+    c.token = token;
+    return c;
+  };
+  for (const auto& [token, bias] : p.logit_bias) change(token).bias += bias;
+  const bool repetition = p.repetition_penalty != 1.0F;
+  if (repetition || p.presence_penalty != 0.0F || p.frequency_penalty != 0.0F) {
+    const auto& history = *row.history;
+    for (size_t i = repetition ? 0 : static_cast<size_t>(row.prompt_length); i < history.size(); ++i) {
+      LogitChange& c = change(history[i]);
+      c.seen = 1;
+      c.count += i >= static_cast<size_t>(row.prompt_length) ? 1 : 0;
+    }
+  }
+  to.change_begin = static_cast<int32_t>(changes_.size());
+  for (const auto& [token, c] : change_of_) changes_.push_back(c);
+  to.change_end = static_cast<int32_t>(changes_.size());
+}
+
+Result<void> StepInputs::send_changes() {
+  const size_t bytes = changes_.size() * sizeof(LogitChange);
+  if (bytes > changes_host_.bytes()) {
+    ++generation_;
+    if (auto made = changes_host_.allocate(2 * bytes, "penalties"); !made.ok()) return made;
+    if (auto made = changes_device_.allocate(2 * bytes, "penalties"); !made.ok()) return made;
+  }
+  std::copy(changes_.begin(), changes_.end(), changes_host_.as<LogitChange>());
+  return {};
+}
+
+Result<void> StepInputs::copy(cudaStream_t stream) {
+  const size_t bytes = offsets_of(shape_).block_table + table_bytes_;
+  WEIR_CUDA_TRY(cudaMemcpyAsync(device_.as<void>(), host_.as<void>(), bytes, cudaMemcpyHostToDevice, stream),
+                "copying a step's inputs");
+  if (changes_.empty()) return {};
+  WEIR_CUDA_TRY(cudaMemcpyAsync(changes_device_.as<void>(), changes_host_.as<void>(),
+                                changes_.size() * sizeof(LogitChange), cudaMemcpyHostToDevice, stream),
+                "copying penalties");
+  return {};
+}
+
+StepArrays StepInputs::arrays() const {
+  const Offsets o = offsets_of(shape_);
+  return {.ids = device_.as<int32_t>(o.ids),
+          .positions = device_.as<int32_t>(o.positions),
+          .slots = device_.as<int32_t>(o.slots),
+          .sample_tokens = device_.as<int32_t>(o.sample_tokens),
+          .params = device_.as<SampleRow>(o.params),
+          .decode = device_.as<AttentionWork>(o.decode),
+          .prefill = device_.as<AttentionWork>(o.prefill),
+          .merges = device_.as<MergeWork>(o.merges),
+          .block_table = device_.as<int32_t>(o.block_table),
+          .changes = changes_device_.as<LogitChange>()};
+}
+
+}  // namespace weir::engine::cuda

@@ -1,0 +1,104 @@
+// A StepPlan as the kernels read it: one pinned buffer, copied to the device in one piece. Where each array begins
+// depends on the step's shape alone, so a recorded graph finds them again in every step of that shape.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/cuda/device.h"
+#include "engine/ops/cuda/attention_plan.h"
+#include "engine/ops/cuda/sampler.h"
+
+namespace weir::engine::cuda {
+
+/// Lengths of a step's arrays. A step of decoding rows alone is rounded up, so that few graphs serve all of them: what
+/// is added computes nothing that anybody reads.
+struct StepShape {
+  int32_t tokens = 0;
+  int32_t samples = 0;
+  int32_t decode_works = 0;
+  int32_t prefill_works = 0;
+  int32_t merges = 0;
+  bool decoding = false;  // one token a row: a graph may be recorded
+
+  bool operator==(const StepShape&) const = default;
+};
+
+/// What the attention of this model looks like, for cutting rows into works.
+struct AttentionShape {
+  int32_t group = 1;
+  int32_t window = 0;
+};
+
+/// The arrays of a step on the device.
+struct StepArrays {
+  const int32_t* ids = nullptr;            // [tokens]
+  const int32_t* positions = nullptr;      // [tokens]
+  const int32_t* slots = nullptr;          // [tokens] -1: not kept
+  const int32_t* sample_tokens = nullptr;  // [samples]
+  const SampleRow* params = nullptr;       // [samples]
+  const AttentionWork* decode = nullptr;
+  const AttentionWork* prefill = nullptr;
+  const MergeWork* merges = nullptr;
+  const int32_t* block_table = nullptr;
+  const LogitChange* changes = nullptr;
+};
+
+/// Most of each that a step can have.
+struct StepLimits {
+  int32_t tokens = 0;
+  int32_t rows = 0;
+  int32_t row_blocks = 0;  // blocks of one row
+};
+
+class StepInputs {
+ public:
+  Result<void> allocate(const StepLimits& limits, const AttentionShape& attention);
+
+  /// Lays the plan out in pinned memory. REQUIRES: the last copy is done; check_plan() found the plan whole; it is
+  /// within the limits. Errors: no memory for the changes that penalties make to logits.
+  Result<StepShape> build(const StepPlan& plan);
+  /// Queues the copy of what was built.
+  Result<void> copy(cudaStream_t stream);
+
+  StepArrays arrays() const;
+  /// Rows of the plan that sample, in the order of the samples.
+  const std::vector<int32_t>& sample_rows() const { return sample_rows_; }
+  /// Changes when the arrays move, and graphs must be recorded anew.
+  uint64_t generation() const { return generation_; }
+
+  /// Parts that decoding rows can be cut into, at most.
+  static int32_t partials_max(const StepLimits& limits) { return limits.rows * kDecodePartsMax; }
+
+ private:
+  struct Offsets {
+    size_t ids, positions, slots, sample_tokens, params, decode, prefill, merges, block_table;
+  };
+  static Offsets offsets_of(const StepShape& shape);
+  StepShape shape_of(const StepPlan& plan) const;
+  void write_tokens(const StepPlan& plan);
+  void write_samples(const StepPlan& plan);
+  void add_changes(const StepPlan::SampleRow& row, SampleRow& to);
+  Result<void> send_changes();
+
+  StepLimits limits_;
+  AttentionShape attention_;
+  PinnedMemory host_;
+  DeviceMemory device_;
+  PinnedMemory changes_host_;
+  DeviceMemory changes_device_;
+  StepShape shape_;
+  AttentionPlan plan_;
+  size_t table_bytes_ = 0;
+  std::vector<int32_t> sample_rows_;
+  std::vector<LogitChange> changes_;
+  std::unordered_map<TokenId, LogitChange> change_of_;
+  uint64_t generation_ = 0;
+};
+
+}  // namespace weir::engine::cuda
