@@ -125,9 +125,18 @@ const char* name_of(Finish finish) {
   return "error";
 }
 
+/// What the engine says of a key of its config is said of the option that the key came from.
 int fail(const Error& error, std::ostream& err) {
-  err << "weir generate: " << error.detail << "\n";
-  return error.kind == ErrorKind::bad_request ? kBadUsage : kFailed;
+  std::string detail = error.detail;
+  bool of_an_option = false;
+  for (const char* key : {"device", "quantization"}) {
+    const std::string name = std::string("engines.generate.") + key;
+    if (detail.rfind(name + ":", 0) != 0) continue;
+    detail = std::string("--") + key + detail.substr(name.size());
+    of_an_option = true;
+  }
+  err << "weir generate: " << detail << "\n";
+  return error.kind == ErrorKind::bad_request || of_an_option ? kBadUsage : kFailed;
 }
 
 int run(const Options& options, std::ostream& out, std::ostream& err) {
@@ -151,6 +160,7 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
         {"text", generated->text},
         {"finish_reason", name_of(generated->finish)},
         {"seed", seed},
+        {"device", (*engine)->stats().device},
         {"usage",
          {{"prompt_tokens", generated->usage.prompt_tokens}, {"completion_tokens", generated->usage.output_tokens}}}};
     out << object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -170,10 +180,6 @@ int generate_command(std::vector<std::string> args, std::ostream& out, std::ostr
   if (options.help) {
     out << kHelp;
     return 0;
-  }
-  if (options.device == "cuda") {
-    err << "weir generate: --device cuda: this build of weir has no CUDA backend; use cpu or auto\n";
-    return kBadUsage;
   }
   return run(options, out, err);
 }

@@ -45,6 +45,8 @@ EngineThread::EngineThread(EngineParts parts)
       inbox_(std::make_shared<Inbox>(static_cast<int32_t>(
           std::min<int64_t>(int64_t{parts.scheduler.max_sequences} + parts.queue_max, INT32_MAX)))),
       scheduler_(parts.scheduler) {
+  const BackendInfo& info = backend_->info();
+  stats_.device = info.reason.empty() ? info.name : info.name + " (" + info.reason + ")";
   publish();
 }
 

@@ -77,6 +77,7 @@ struct EngineStats {
   uint64_t preemptions = 0;
   bool healthy = true;
   std::string reason;  // why not healthy
+  std::string device;  // what computes, and why: "cpu (device: auto; no NVIDIA driver …)"
 };
 
 class Engine {

@@ -4,7 +4,8 @@
 #include <string_view>
 #include <utility>
 
-#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/choose.h"
+#include "engine/backend/engine_limits.h"
 #include "engine/builtin/embedded.h"
 #include "engine/engine.h"
 #include "engine/model/json_fields.h"
@@ -58,21 +59,12 @@ Result<std::shared_ptr<const ChatTemplate>> load_template(const std::string& mod
   return loaded;
 }
 
-Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
-  return Error{
-      .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
-}
-
-Result<void> check_device(const config::EngineConfig& config) {
+Result<void> check_quantization(const config::EngineConfig& config) {
   if (!quantization_of(config.quantization)) {
     return config_error(config, "quantization",
                         "'" + config.quantization + "' is not known; must be none, int8 or fp8");
   }
-  if (config.device == "auto" || config.device == "cpu") return {};
-  if (config.device == "cuda") {
-    return config_error(config, "device", "this build of weir has no CUDA backend; use cpu or auto");
-  }
-  return config_error(config, "device", "must be auto, cpu or cuda, is '" + config.device + "'");
+  return {};
 }
 
 }  // namespace
@@ -112,10 +104,10 @@ Result<LoadedModel> load_model(const std::string& model, Quantization quantizati
 }
 
 Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, const LoadProgress& progress) {
-  if (auto checked = check_device(config); !checked) return std::move(checked).error();
+  if (auto checked = check_quantization(config); !checked) return std::move(checked).error();
   auto loaded = load_model(config.model, *quantization_of(config.quantization), progress);
   if (!loaded) return std::move(loaded).error();
-  auto backend = make_cpu_backend(loaded->model, config);
+  auto backend = make_backend(loaded->model, config, progress);
   if (!backend) return std::move(backend).error();
   return make_engine(config, *std::move(backend), loaded->tokenizer, loaded->chat_template, loaded->eos_ids);
 }

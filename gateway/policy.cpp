@@ -81,6 +81,7 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
     services.log.event(metrics::Level::info, "engine_started",
                        {{"engine", wanted.name},
                         {"model", wanted.model},
+                        {"device", (*made)->stats().device},
                         {"context_tokens", (*made)->context_tokens()},
                         {"blocks", (*made)->stats().blocks_total},
                         {"seconds", std::chrono::duration<double>(now() - began).count()}});

@@ -142,14 +142,10 @@ void read_account(const Cursor& cursor, Reading& reading, AccountConfig account)
   reading.config.accounts.push_back(std::move(account));
 }
 
-void read_device(MapReader& map, std::string_view key, const std::vector<std::string>& now,
-                 const std::vector<std::string>& later, std::string& out) {
+void read_choice(MapReader& map, std::string_view key, const std::vector<std::string>& choices, std::string& out) {
   const auto cursor = map.get(key);
   if (!cursor) return;
-  const auto& node = cursor->node();
-  if (node.kind == Node::Kind::scalar && std::find(later.begin(), later.end(), node.text) != later.end())
-    return cursor->mistake("\"" + node.text + "\" is not available in this version; write " + now.front());
-  if (auto name = cursor->choice(now)) out = std::move(*name);
+  if (auto name = cursor->choice(choices)) out = std::move(*name);
 }
 
 void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
@@ -166,8 +162,8 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
         !std::filesystem::is_directory(engine.model, error))
       reading.report.warning(model->path() + ": there is no folder " + model->shown() + " on this machine");
   }
-  read_device(map, "device", {"auto", "cpu"}, {"cuda"}, engine.device);
-  read_device(map, "quantization", {"none", "int8", "fp8"}, {}, engine.quantization);
+  read_choice(map, "device", {"auto", "cpu", "cuda"}, engine.device);
+  read_choice(map, "quantization", {"none", "int8", "fp8"}, engine.quantization);
   if (const auto cache = map.get("kv_cache")) {
     MapReader cache_map(*cache);
     uint64_t memory = 0;

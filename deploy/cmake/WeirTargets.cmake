@@ -6,7 +6,7 @@ find_package(Threads REQUIRED)
 
 add_library(weir_flags INTERFACE)
 target_include_directories(weir_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(weir_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+target_compile_options(weir_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wno-missing-field-initializers>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 warns of "const char* + std::string" inside libstdc++ itself: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
   target_compile_options(weir_flags INTERFACE $<$<CONFIG:Release>:-Wno-restrict>)

@@ -1,6 +1,6 @@
 // The one seam for all hardware: a backend takes a StepPlan (flat arrays) and gives a StepResult. The engine thread is
-// the only caller. A backend owns the KV memory; the scheduler owns which block means what. CPU, Sim and (later) CUDA
-// live in the folders below; none of them knows a request, a radix tree or text.
+// the only caller. A backend owns the KV memory; the scheduler owns which block means what. CPU, CUDA and Sim live in
+// the folders below; none of them knows a request, a radix tree or text.
 #pragma once
 
 #include <cstdint>
@@ -58,6 +58,7 @@ struct BackendInfo {
   int32_t vocab_size = 0;
   uint64_t kv_bytes = 0;
   uint64_t weight_bytes = 0;
+  std::string reason = {};  // why this backend: "device: auto; no NVIDIA driver …"
 };
 
 class Backend {

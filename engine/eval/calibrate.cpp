@@ -21,7 +21,7 @@ Result<std::vector<LayerInputs>> largest_inputs(const LoadedModel& model, const 
   config::EngineConfig config;
   config.name = "calibrate";
   config.max_sequences = 1;
-  auto backend = make_cpu_backend(model.model, config, observed_ops());
+  auto backend = make_cpu_backend(model.model, config, {}, observed_ops());
   if (!backend.ok()) return backend.error();
   const ModelSpec& spec = model.model->spec;
   const auto& layers = model.model->weights.layers;

@@ -213,6 +213,47 @@ INSTANTIATE_TEST_SUITE_P(Formats, CudaBackendTest,
                                          FormatCase{Quantization::fp8, 0.08}),
                          [](const auto& format) { return std::string(quantization_name(format.param.quantization)); });
 
+/// The same with what other families have: norms of queries and keys, heads of which three quarters turn, by factors of
+/// long contexts, and layers that see a window.
+std::shared_ptr<const Model> with_other_families_ways() {
+  const auto model = std::const_pointer_cast<Model>(tiny(Quantization::none));
+  ModelSpec& spec = model->spec;
+  const auto turning = spec.head_dim * 3 / 4 / 2;
+  spec.rope.kind = RopeScaling::Kind::longrope;
+  spec.rope.width = 2 * turning;
+  spec.rope.attention_factor = 1.19;
+  spec.rope.short_factors.assign(static_cast<size_t>(turning), 1.1F);
+  spec.rope.long_factors.assign(static_cast<size_t>(turning), 1.5F);
+  for (int64_t i = 0; i < spec.layers; ++i) spec.sliding_window.push_back(i % 2 == 0 ? 24 : 0);
+  Rng rng(3);
+  const auto norm = [&] {
+    auto& floats = model->weights.memory->floats;
+    floats.push_back(std::make_unique<float[]>(static_cast<size_t>(spec.head_dim)));
+    for (int64_t i = 0; i < spec.head_dim; ++i)
+      floats.back()[static_cast<size_t>(i)] = static_cast<float>(rng.uniform() + 0.5);
+    return floats.back().get();
+  };
+  for (DecoderLayer& layer : model->weights.layers) {
+    layer.q_norm = norm();
+    layer.k_norm = norm();
+  }
+  return model;
+}
+
+TEST(CudaBackendFamilies, NormsOfHeadsPartialRotationAndWindowsAreTheCpus) {
+  simt::reset_device({});
+  const auto model = with_other_families_ways();
+  auto cpu = make_cpu_backend(model, config_of());
+  auto gpu = on_gpu(*model, config_of());
+  ASSERT_TRUE(cpu.ok() && gpu.ok()) << gpu.error().detail;
+  Distance distance;
+  Hand first = make_hand(1, 9, 0, kVocab);
+  Hand second = make_hand(2, 150, 20, kVocab);
+  while (second.computed < 150) advance(**cpu, **gpu, {&first, &second}, 50, distance);
+  for (int i = 0; i < 4; ++i) advance(**cpu, **gpu, {&first, &second}, 50, distance);
+  EXPECT_LT(distance.relative(), 0.012);
+}
+
 TEST(CudaBackendSampling, DrawsPenaltiesAndBiasesAreTheRequests) {
   simt::reset_device({});
   const auto model = tiny(Quantization::none);
@@ -281,8 +322,8 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
     return gpu.error().detail;
   };
   EXPECT_EQ(said(512, config_of()), "");
-  EXPECT_THAT(said(129, config_of()), HasSubstr("engines.test.quantization: the weights take 1 MiB"));
-  EXPECT_THAT(said(134, config_of()), HasSubstr("engines.test.step_tokens: a step's buffers take"));
+  EXPECT_THAT(said(257, config_of()), HasSubstr("engines.test.quantization: the weights take 1 MiB"));
+  EXPECT_THAT(said(262, config_of()), HasSubstr("engines.test.step_tokens: a step's buffers take"));
   auto config = config_of();
   config.kv_cache.memory_bytes = 400 << 20;
   EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.memory: asks for 400 MiB and SIMT emulator has"));
@@ -293,7 +334,7 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.block_size: must be a power of two"));
   config = config_of();
   config.kv_cache.memory_bytes.reset();
-  EXPECT_EQ(said(300, config), "");  // takes what there is
+  EXPECT_EQ(said(420, config), "");  // takes what there is
   simt::reset_device({});
   EXPECT_EQ(simt::device_allocations(), 0U);
 }
@@ -311,6 +352,10 @@ TEST(CudaBackendMemory, NoGpuOrNoSuchHeadsSaySo) {
   auto unsupported = on_gpu(odd, config_of());
   ASSERT_FALSE(unsupported.ok());
   EXPECT_THAT(unsupported.error().detail, HasSubstr("heads of 40 numbers"));
+  odd.spec = model->spec;
+  odd.spec.sliding_window = {0, 8};
+  odd.spec.sliding_window.resize(static_cast<size_t>(odd.spec.layers), 16);
+  EXPECT_THAT(on_gpu(odd, config_of()).error().detail, HasSubstr("more than two sliding windows"));
 }
 
 }  // namespace

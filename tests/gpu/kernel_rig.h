@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -16,14 +17,20 @@
 namespace weir::engine::cuda {
 
 #if defined(WEIR_GPU)
-inline constexpr int kInterleavings = 1;
+inline int interleavings() {
+  return 1;
+}
 inline void start_interleaving(int) {}
 inline std::string what_went_wrong() {
   return cudaGetErrorString(cudaGetLastError());
 }
 inline void reset_after_fault() {}
 #else
-inline constexpr int kInterleavings = 20;
+/// 20; SIMT_INTERLEAVINGS lowers it, for whoever asks only which barriers a test meets (mutate.py).
+inline int interleavings() {
+  static const char* const fewer = std::getenv("SIMT_INTERLEAVINGS");
+  return fewer != nullptr ? std::atoi(fewer) : 20;
+}
 inline void start_interleaving(int number) {
   simt::seed(static_cast<uint64_t>(number) + 1);
 }
@@ -108,7 +115,7 @@ Numbers<T> random_numbers(Rng& rng, int64_t count, double size = 1.0) {
 /// A kernel test: `run` queues the kernel on what it is given, `check` looks at the results.
 template <class Run, class Check>
 void in_every_interleaving(Run run, Check check) {
-  for (int i = 0; i < kInterleavings; ++i) {
+  for (int i = 0; i < interleavings(); ++i) {
     start_interleaving(i);
     const cudaError_t queued = run();
     const cudaError_t done = queued == cudaSuccess ? cudaDeviceSynchronize() : queued;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/backend/cpu/plan_check.h"
+#include "engine/backend/engine_limits.h"
 #include "engine/model/family.h"
 #include "engine/ops/ops.h"
 #include "engine/sample/sampler.h"
@@ -19,18 +20,14 @@ struct Free {
 };
 using KvMemory = std::unique_ptr<float[], Free>;
 
-Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
-  return Error{
-      .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
-}
-
 uint64_t block_bytes(const ModelSpec& spec, uint64_t block_tokens) {
   return static_cast<uint64_t>(spec.layers) * 2 * block_tokens * static_cast<uint64_t>(spec.kv_width()) * sizeof(float);
 }
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads, const Ops& ops)
+  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads,
+             std::string reason, const Ops& ops)
       : model_(std::move(model)),
         ops_(ops),
         kv_(std::move(kv)),
@@ -42,7 +39,8 @@ class CpuBackend : public Backend {
              .context_tokens = sizes.context_tokens,
              .vocab_size = static_cast<int32_t>(spec.vocab),
              .kv_bytes = sizes.bytes,
-             .weight_bytes = model_->weights.bytes};
+             .weight_bytes = model_->weights.bytes,
+             .reason = std::move(reason)};
     layout_ = {sizes.block_tokens, spec.kv_heads, spec.head_dim};
     rope_ = rope_frequencies(spec.rope, sizes.context_tokens);
   }
@@ -159,14 +157,9 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   if (block_tokens < 1 || block_tokens > kBlockTokensMax) {
     return config_error(config, "kv_cache.block_size", "must be between 1 and " + std::to_string(kBlockTokensMax));
   }
-  uint64_t context = static_cast<uint64_t>(spec.context_tokens);
-  if (config.context_tokens) {
-    const auto most = static_cast<uint64_t>(spec.context_tokens_max);
-    if (*config.context_tokens < 2 || *config.context_tokens > most) {
-      return config_error(config, "context", "must be between 2 and the model's " + std::to_string(most));
-    }
-    context = *config.context_tokens;
-  }
+  const auto asked = context_of(spec, config);
+  if (!asked.ok()) return asked.error();
+  uint64_t context = *asked;
   const uint64_t one = block_bytes(spec, block_tokens);
   const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
   const uint64_t sequences = std::max<uint64_t>(1, config.max_sequences);
@@ -186,7 +179,8 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
-                                                  const config::EngineConfig& config, const Ops& ops) {
+                                                  const config::EngineConfig& config, std::string reason,
+                                                  const Ops& ops) {
   const Result<KvSizes> sizes = size_kv(model->spec, config);
   if (!sizes.ok()) return sizes.error();
   KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / sizeof(float), sizeof(float))));
@@ -194,7 +188,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
     return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
   }
   return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads, ops));
+      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads, std::move(reason), ops));
 }
 
 }  // namespace weir::engine

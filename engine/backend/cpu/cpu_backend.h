@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "config/base/result.h"
 #include "config/config.h"
@@ -15,7 +16,6 @@
 namespace weir::engine {
 
 inline constexpr uint64_t kKvBytesDefaultMax = 1ULL << 30;  // where kv_cache.memory is unset
-inline constexpr uint32_t kBlockTokensMax = 1024;
 
 /// How KV memory is cut, before any is allocated.
 struct KvSizes {
@@ -28,9 +28,10 @@ struct KvSizes {
 /// Errors (config): context above the model's, a block size out of range, memory that holds not even two tokens.
 Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config);
 
-/// Memory is reserved at once and touched as blocks are first used. `ops`, which live on, are what it computes with.
-/// Errors: those of size_kv, and no memory.
+/// Memory is reserved at once and touched as blocks are first used. `reason`: for info(). `ops`, which live on, are
+/// what it computes with. Errors: those of size_kv, and no memory.
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
-                                                  const config::EngineConfig& config, const Ops& ops = cpu_ops());
+                                                  const config::EngineConfig& config, std::string reason = {},
+                                                  const Ops& ops = cpu_ops());
 
 }  // namespace weir::engine

@@ -73,6 +73,7 @@ class CudaBackend : public Backend {
       return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "the model has " + why};
     }
     spec_ = model.spec;
+    windows_ = windows_of(spec_);
     const Result<MemoryBudget> budget = budget_memory(model, config, *device);
     if (!budget.ok()) return budget.error();
     limits_ = budget->limits;
@@ -81,7 +82,7 @@ class CudaBackend : public Backend {
     auto products = make_product(*device);
     if (!products.ok()) return products.error();
     products_ = *std::move(products);
-    auto uploaded = upload(model, stream_.get(), progress);
+    auto uploaded = upload(model, budget->context_tokens, stream_.get(), progress);
     if (!uploaded.ok()) return uploaded.error();
     model_ = *std::move(uploaded);
     if (auto reserved = reserve(*budget); !reserved.ok()) return reserved;
@@ -109,7 +110,7 @@ class CudaBackend : public Backend {
     if (layer_scales_ > 0) kv_.scales = kv_memory_.as<float>(numbers_bytes);
     WEIR_CUDA_TRY(cudaMemsetAsync(kv_memory_.as<void>(), 0, budget.kv_bytes, stream_.get()),
                   "clearing keys and values");
-    return inputs_.allocate(limits_, {static_cast<int32_t>(spec_.heads / spec_.kv_heads), 0});
+    return inputs_.allocate(limits_, {static_cast<int32_t>(spec_.heads / spec_.kv_heads), windows_});
   }
 
   Walk walk_of(const StepShape& shape) {
@@ -121,6 +122,7 @@ class CudaBackend : public Backend {
             .kv = kv_,
             .layer_numbers = layer_numbers_,
             .layer_scales = layer_scales_,
+            .windows = windows_,
             .shape = shape,
             .arrays = inputs_.arrays()};
   }
@@ -198,6 +200,7 @@ class CudaBackend : public Backend {
   Stream stream_;
 
   ModelSpec spec_;
+  std::vector<int32_t> windows_;
   BackendInfo info_;
   StepLimits limits_;
   Scratch scratch_;

@@ -26,28 +26,32 @@ KvCache layer_cache(const Walk& step, int64_t layer) {
   return kv;
 }
 
-Result<void> attend(const Walk& step, const KvCache& kv) {
+Result<void> attend(const Walk& step, const KvCache& kv, int32_t window) {
   const Scratch& s = step.scratch;
+  const auto w =
+      static_cast<size_t>(std::find(step.windows.begin(), step.windows.end(), window) - step.windows.begin());
+  const StepShape::Works& counts = step.shape.works[w];
+  const WorkArrays& works = step.arrays.works[w];
   AttentionArgs args{.q = s.q,
                      .kv = kv,
                      .block_table = step.arrays.block_table,
-                     .works = step.arrays.prefill,
+                     .works = works.prefill,
                      .out = s.attended,
                      .partials = s.partials,
-                     .work_count = step.shape.prefill_works,
+                     .work_count = counts.prefill,
                      .heads = static_cast<int32_t>(step.spec.heads),
-                     .window = 0,
+                     .window = window,
                      .scale = 1.0F / std::sqrt(static_cast<float>(step.spec.head_dim)),
                      .prefill = true};
   WEIR_CUDA_TRY(attention(step.stream, args), "attention of prompts");
-  args.works = step.arrays.decode;
-  args.work_count = step.shape.decode_works;
+  args.works = works.decode;
+  args.work_count = counts.decode;
   args.prefill = false;
   WEIR_CUDA_TRY(attention(step.stream, args), "attention of decoding rows");
   const MergeArgs merge{.partials = s.partials,
-                        .works = step.arrays.merges,
+                        .works = works.merges,
                         .out = s.attended,
-                        .work_count = step.shape.merges,
+                        .work_count = counts.merges,
                         .heads = args.heads,
                         .kv_heads = kv.kv_heads,
                         .head_dim = kv.head_dim};
@@ -55,7 +59,7 @@ Result<void> attend(const Walk& step, const KvCache& kv) {
   return {};
 }
 
-/// delta = O · attention(rope(Q x), rope(K x), V x),  x = norm(hidden + the delta before)
+/// delta = O · attention(rope(norm(Q x)), rope(norm(K x)), V x),  x = norm(hidden + the delta before)
 Result<void> attention_block(const Walk& step, const DeviceLayer& layer, int64_t index, const Bf16* delta,
                              const float* bias) {
   const Scratch& s = step.scratch;
@@ -74,14 +78,19 @@ Result<void> attention_block(const Walk& step, const DeviceLayer& layer, int64_t
   const KvCache kv = layer_cache(step, index);
   WEIR_CUDA_TRY(rope_kv(step.stream, {.qkv = s.qkv,
                                       .bias = layer.qkv_bias,
+                                      .q_norm = layer.q_norm,
+                                      .k_norm = layer.k_norm,
+                                      .epsilon = step.spec.rms_epsilon,
                                       .turns = s.turns,
+                                      .turning = static_cast<int32_t>(step.spec.rope.width / 2),
                                       .slots = step.arrays.slots,
                                       .q = s.q,
                                       .kv = kv,
                                       .tokens = tokens,
                                       .heads = static_cast<int32_t>(step.spec.heads)}),
                 "rotary embedding");
-  if (auto done = attend(step, kv); !done.ok()) return done;
+  const auto window = static_cast<int32_t>(step.spec.window_of(index));
+  if (auto done = attend(step, kv, window); !done.ok()) return done;
   x = rows_for(step, layer.o, tokens);
   if (x.format == RowFormat::bf16) {
     x.values = s.attended;
@@ -162,7 +171,7 @@ size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsi
   take(s.attended, memory, at, tokens * spec.q_width());
   take(s.gate_up, memory, at, tokens * 2 * spec.intermediate);
   take(s.delta, memory, at, tokens * spec.hidden);
-  take(s.turns, memory, at, tokens * spec.head_dim / 2);
+  take(s.turns, memory, at, tokens * spec.rope.width / 2);
   take(s.partials.numbers, memory, at, partial_rows * spec.head_dim);
   take(s.partials.largest_and_sum, memory, at, partial_rows);
   take(s.logits, memory, at, rows * spec.vocab);
@@ -176,7 +185,7 @@ Result<void> walk(const Walk& step) {
   WEIR_CUDA_TRY(embed(step.stream, {step.model.embedding, step.arrays.ids, s.hidden, tokens, step.spec.hidden}),
                 "the embedding");
   WEIR_CUDA_TRY(rope_table(step.stream, {step.arrays.positions, step.model.inverse_frequency, s.turns, tokens,
-                                         static_cast<int32_t>(step.spec.head_dim / 2)}),
+                                         static_cast<int32_t>(step.spec.rope.width / 2), step.model.rotary_factor}),
                 "the rotary table");
   const Bf16* delta = nullptr;
   const float* bias = nullptr;

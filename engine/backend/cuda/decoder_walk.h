@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "config/base/result.h"
 #include "engine/backend/cuda/device_model.h"
@@ -25,7 +26,7 @@ struct Scratch {
   Bf16* attended = nullptr;      // [tokens, q_width]
   Bf16* gate_up = nullptr;       // [tokens, 2 · intermediate]
   Bf16* delta = nullptr;         // [tokens, hidden] for the residual stream
-  float2* turns = nullptr;       // [tokens, head_dim / 2]
+  float2* turns = nullptr;       // [tokens, width of the rotary embedding / 2]
   AttentionPartials partials;    // [partials, kv_heads, …]
   float* logits = nullptr;       // [samples, vocab]
   SampleOut* sampled = nullptr;  // [samples]
@@ -43,6 +44,7 @@ struct Walk {
   KvCache kv;  // of the first layer
   int64_t layer_numbers = 0;
   int64_t layer_scales = 0;
+  const std::vector<int32_t>& windows;  // the works of each: shape.works, arrays.works
   StepShape shape;
   StepArrays arrays;
 };

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "engine/backend/cuda/step_inputs.h"
 #include "engine/ops/fp8.h"
 #include "engine/ops/widen_row.h"
 
@@ -59,8 +60,12 @@ uint64_t row_bytes(WeightFormat format, int64_t cols) {
 
 class Uploader {
  public:
-  Uploader(const Model& model, cudaStream_t stream, const LoadProgress& progress)
-      : model_(model), stream_(stream), progress_(progress), total_(device_bytes(model)) {}
+  Uploader(const Model& model, int32_t context_tokens, cudaStream_t stream, const LoadProgress& progress)
+      : model_(model),
+        rope_(rope_frequencies(model.spec.rope, context_tokens)),
+        stream_(stream),
+        progress_(progress),
+        total_(device_bytes(model)) {}
 
   Result<DeviceModel> run() {
     for (Half& half : halves_) {
@@ -76,7 +81,8 @@ class Uploader {
     const bool tied = from.lm_head.data == from.embedding.data && format_of(from.lm_head) == WeightFormat::bf16;
     to_.lm_head = tied ? embedding : matrix({&from.lm_head});
     to_.norm = floats({{from.norm, spec.hidden}});
-    to_.inverse_frequency = floats({{from.inverse_frequency.data(), spec.head_dim / 2}});
+    to_.inverse_frequency = floats({{rope_.inverse.data(), static_cast<int64_t>(rope_.inverse.size())}});
+    to_.rotary_factor = rope_.attention_factor;
     for (const DecoderLayer& layer : from.layers) add_layer(spec, layer);
     WEIR_CUDA_TRY(cudaStreamSynchronize(stream_), "copying weights");
     if (error_) return *error_;
@@ -95,6 +101,8 @@ class Uploader {
     layer.input_norm = floats({{l.input_norm, spec.hidden}});
     layer.qkv = matrix({&l.q, &l.k, &l.v});
     layer.qkv_bias = floats({{l.q_bias, spec.q_width()}, {l.k_bias, spec.kv_width()}, {l.v_bias, spec.kv_width()}});
+    layer.q_norm = floats({{l.q_norm, spec.head_dim}});
+    layer.k_norm = floats({{l.k_norm, spec.head_dim}});
     layer.o = matrix({&l.o});
     layer.o_bias = floats({{l.o_bias, spec.hidden}});
     layer.attention_norm = floats({{l.attention_norm, spec.hidden}});
@@ -196,6 +204,7 @@ class Uploader {
   }
 
   const Model& model_;
+  RopeFrequencies rope_;
   cudaStream_t stream_;
   const LoadProgress& progress_;
   uint64_t total_;
@@ -216,6 +225,7 @@ std::string unsupported_on_gpu(const ModelSpec& spec) {
   if (std::find(std::begin(dims), std::end(dims), spec.head_dim) == std::end(dims)) {
     return "heads of " + std::to_string(spec.head_dim) + " numbers; the GPU's attention takes 32, 64, 96, 128 or 256";
   }
+  if (windows_of(spec).size() > kWindowsMax) return "layers with more than two sliding windows";
   for (const int64_t width : {spec.hidden, spec.intermediate, spec.q_width()}) {
     if (width % 16 != 0) return "a width of " + std::to_string(width) + "; the GPU's kernels take multiples of 16";
   }
@@ -238,8 +248,18 @@ uint64_t device_bytes(const Model& model) {
   return bytes;
 }
 
-Result<DeviceModel> upload(const Model& model, cudaStream_t stream, const LoadProgress& progress) {
-  return Uploader(model, stream, progress).run();
+std::vector<int32_t> windows_of(const ModelSpec& spec) {
+  std::vector<int32_t> windows;
+  for (int64_t i = 0; i < spec.layers; ++i) {
+    const auto window = static_cast<int32_t>(spec.window_of(i));
+    if (std::find(windows.begin(), windows.end(), window) == windows.end()) windows.push_back(window);
+  }
+  return windows;
+}
+
+Result<DeviceModel> upload(const Model& model, int32_t context_tokens, cudaStream_t stream,
+                           const LoadProgress& progress) {
+  return Uploader(model, context_tokens, stream, progress).run();
 }
 
 }  // namespace weir::engine::cuda

@@ -17,7 +17,9 @@ struct DeviceLayer {
   const float* input_norm = nullptr;  // [hidden]
   Weight qkv;                         // [q_width + 2 · kv_width, hidden]
   const float* qkv_bias = nullptr;    // or null, as the other biases
-  Weight o;                           // [hidden, q_width]
+  const float* q_norm = nullptr;      // [head_dim], or null, as k_norm
+  const float* k_norm = nullptr;
+  Weight o;  // [hidden, q_width]
   const float* o_bias = nullptr;
   const float* attention_norm = nullptr;  // [hidden], before the MLP
   Weight gate_up;                         // [2 · intermediate, hidden]
@@ -31,7 +33,8 @@ struct DeviceModel {
   std::vector<DeviceLayer> layers;
   const float* norm = nullptr;               // [hidden]
   Weight lm_head;                            // [vocab, hidden]
-  const float* inverse_frequency = nullptr;  // [head_dim / 2]
+  const float* inverse_frequency = nullptr;  // [width of the rotary embedding / 2]
+  float rotary_factor = 1.0F;                // on cosines and sines
   std::vector<DeviceMemory> memory;
   uint64_t bytes = 0;
 };
@@ -42,7 +45,12 @@ std::string unsupported_on_gpu(const ModelSpec& spec);
 /// Bytes that the weights will take.
 uint64_t device_bytes(const Model& model);
 
-/// Copies all weights. `progress` is told bytes done, and of how many. Errors: no memory (config), a device that fails.
-Result<DeviceModel> upload(const Model& model, cudaStream_t stream, const LoadProgress& progress);
+/// How far the model's layers see, each window once.
+std::vector<int32_t> windows_of(const ModelSpec& spec);
+
+/// Copies all weights, and the rotary frequencies for sequences of up to `context_tokens`. `progress` is told bytes
+/// done, and of how many. Errors: no memory (config), a device that fails.
+Result<DeviceModel> upload(const Model& model, int32_t context_tokens, cudaStream_t stream,
+                           const LoadProgress& progress);
 
 }  // namespace weir::engine::cuda

@@ -7,7 +7,6 @@
 namespace weir::engine::cuda {
 namespace {
 
-/// Sixteen rows at a time: what int4 has instead of a product of many.
 Result<void> in_slices(cudaStream_t stream, const ProductArgs& args) {
   const int64_t x_bytes = args.x.format == RowFormat::bf16 ? 2 : 1;
   const int64_t y_bytes = args.floats ? 4 : 2;
@@ -27,12 +26,12 @@ Result<void> in_slices(cudaStream_t stream, const ProductArgs& args) {
 
 RowFormat input_format(const MatrixProduct& many, WeightFormat weight, int64_t rows) {
   if (weight == WeightFormat::int8) return RowFormat::int8;
-  if (rows <= kSkinnyRowsMax || weight == WeightFormat::int4) return RowFormat::bf16;
-  return many.input_format(weight);
+  const bool fp8 = weight == WeightFormat::fp8 && rows > kSkinnyRowsMax && many.takes(weight);
+  return fp8 ? RowFormat::fp8 : RowFormat::bf16;
 }
 
 Result<void> multiply(MatrixProduct& many, cudaStream_t stream, const ProductArgs& args) {
-  if (args.rows <= kSkinnyRowsMax || args.w.format == WeightFormat::int4) return in_slices(stream, args);
+  if (args.rows <= kSkinnyRowsMax || !many.takes(args.w.format)) return in_slices(stream, args);
   return many.multiply(stream, args);
 }
 

@@ -20,12 +20,16 @@ struct ProductArgs {
   int64_t rows = 0;
 };
 
+/// Memory of the device that an implementation may take for itself.
+inline constexpr size_t kProductBytesMax = size_t{192} << 20;
+
 class MatrixProduct {
  public:
   virtual ~MatrixProduct() = default;
-  /// How it wants the left side of products with weights of this format, where rows > kSkinnyRowsMax.
-  virtual RowFormat input_format(WeightFormat weight) const = 0;
-  /// Queues the product on the stream. REQUIRES: rows > kSkinnyRowsMax; the weight is not int4.
+  /// Does it multiply by weights of this format? FP8 it then multiplies with FP8 rows, INT8 with INT8. What it does not
+  /// take goes to our kernels, sixteen rows at a time.
+  virtual bool takes(WeightFormat weight) const = 0;
+  /// Queues the product on the stream. REQUIRES: rows > kSkinnyRowsMax; takes(w.format).
   virtual Result<void> multiply(cudaStream_t stream, const ProductArgs& args) = 0;
 };
 

@@ -5,18 +5,13 @@
 
 #include "engine/backend/cuda/decoder_walk.h"
 #include "engine/backend/cuda/device_model.h"
+#include "engine/backend/cuda/matrix_product.h"
+#include "engine/backend/engine_limits.h"
 
 namespace weir::engine::cuda {
 namespace {
 
-constexpr uint32_t kBlockTokensMax = 1024;
 constexpr uint64_t kHeldBack = uint64_t{64} << 20;  // the runtime's own, and what allocations round up
-constexpr uint64_t kProductWorkspace = uint64_t{64} << 20;
-
-Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
-  return Error{
-      .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
-}
 
 std::string mib(uint64_t bytes) {
   return std::to_string(bytes >> 20) + " MiB";
@@ -44,13 +39,9 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   budget.kv = {.block_shift = *shift,
                .kv_heads = static_cast<int32_t>(spec.kv_heads),
                .head_dim = static_cast<int32_t>(spec.head_dim)};
-  auto context = static_cast<uint64_t>(spec.context_tokens);
-  if (config.context_tokens) {
-    if (*config.context_tokens < 2 || *config.context_tokens > context) {
-      return config_error(config, "context", "must be between 2 and the model's " + std::to_string(context));
-    }
-    context = *config.context_tokens;
-  }
+  const auto asked = context_of(spec, config);
+  if (!asked.ok()) return asked.error();
+  const uint64_t context = *asked;
   const uint64_t block_tokens = uint64_t{1} << *shift;
   const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
   const uint32_t rows = std::max(1U, std::min(config.max_sequences, config.step_tokens_max));
@@ -61,7 +52,7 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
 
   const uint64_t weights = device_bytes(model);
-  const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductWorkspace);
+  const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductBytesMax);
   if (weights > usable) {
     return config_error(config, "quantization",
                         "the weights take " + mib(weights) + " and " + device.name + " has " + mib(usable) +

@@ -46,9 +46,11 @@ StepInputs::Offsets StepInputs::offsets_of(const StepShape& shape) {
   o.slots = place<int32_t>(at, shape.tokens);
   o.sample_tokens = place<int32_t>(at, shape.samples);
   o.params = place<SampleRow>(at, shape.samples);
-  o.decode = place<AttentionWork>(at, shape.decode_works);
-  o.prefill = place<AttentionWork>(at, shape.prefill_works);
-  o.merges = place<MergeWork>(at, shape.merges);
+  for (size_t w = 0; w < kWindowsMax; ++w) {
+    o.works[w].decode = place<AttentionWork>(at, shape.works[w].decode);
+    o.works[w].prefill = place<AttentionWork>(at, shape.works[w].prefill);
+    o.works[w].merges = place<MergeWork>(at, shape.works[w].merges);
+  }
   o.block_table = at;
   return o;
 }
@@ -57,11 +59,12 @@ Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape
   limits_ = limits;
   attention_ = attention;
   const int32_t rows = rounded_up(limits.rows);
-  const StepShape largest{.tokens = std::max(limits.tokens, rows),
-                          .samples = rows,
-                          .decode_works = power_of_two(rows * kDecodePartsMax),
-                          .prefill_works = limits.tokens * attention.group / kPrefillRows + limits.rows,
-                          .merges = rows};
+  StepShape largest{.tokens = std::max(limits.tokens, rows), .samples = rows, .works = {}};
+  for (size_t w = 0; w < attention_.windows.size(); ++w) {
+    largest.works[w] = {.decode = power_of_two(rows * kDecodePartsMax),
+                        .prefill = limits.tokens * attention.group / kPrefillRows + limits.rows,
+                        .merges = rows};
+  }
   const size_t bytes = offsets_of(largest).block_table +
                        static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);
   if (auto made = host_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
@@ -73,26 +76,36 @@ Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape
 StepShape StepInputs::shape_of(const StepPlan& plan) const {
   StepShape shape{.tokens = static_cast<int32_t>(plan.tokens.size()),
                   .samples = static_cast<int32_t>(sample_rows_.size()),
-                  .decode_works = static_cast<int32_t>(plan_.decode.size()),
-                  .prefill_works = static_cast<int32_t>(plan_.prefill.size()),
-                  .merges = static_cast<int32_t>(plan_.merges.size())};
-  if (shape.tokens != plan.rows() || shape.samples != plan.rows() || shape.prefill_works > 0) return shape;
+                  .works = {}};
+  bool prefills = false;
+  for (size_t w = 0; w < attention_.windows.size(); ++w) {
+    shape.works[w] = {.decode = static_cast<int32_t>(plans_[w].decode.size()),
+                      .prefill = static_cast<int32_t>(plans_[w].prefill.size()),
+                      .merges = static_cast<int32_t>(plans_[w].merges.size())};
+    prefills = prefills || shape.works[w].prefill > 0;
+  }
+  if (shape.tokens != plan.rows() || shape.samples != plan.rows() || prefills) return shape;
   shape.decoding = true;
   shape.tokens = rounded_up(shape.tokens);
   shape.samples = shape.tokens;
-  shape.decode_works = power_of_two(shape.decode_works);
-  if (shape.merges > 0) shape.merges = shape.tokens;
+  for (size_t w = 0; w < attention_.windows.size(); ++w) {
+    shape.works[w].decode = power_of_two(shape.works[w].decode);
+    if (shape.works[w].merges > 0) shape.works[w].merges = shape.tokens;
+  }
   return shape;
 }
 
 Result<StepShape> StepInputs::build(const StepPlan& plan) {
-  plan_.clear();
+  for (AttentionPlan& works : plans_) works.clear();
   sample_rows_.clear();
   for (int32_t r = 0; r < plan.rows(); ++r) {
     const auto row = static_cast<size_t>(r);
     const int32_t begin = plan.row_begin[row];
-    plan_row(plan_, {plan.block_table_begin[row], begin, plan.row_begin[row + 1] - begin, plan.context_length[row]},
-             attention_.group, attention_.window);
+    const AttentionRow attending{plan.block_table_begin[row], begin, plan.row_begin[row + 1] - begin,
+                                 plan.context_length[row]};
+    for (size_t w = 0; w < attention_.windows.size(); ++w) {
+      plan_row(plans_[w], attending, attention_.group, attention_.windows[w]);
+    }
     if (plan.samples[row] != 0) sample_rows_.push_back(r);
   }
   shape_ = shape_of(plan);
@@ -107,9 +120,12 @@ void StepInputs::write_tokens(const StepPlan& plan) {
   write(host_.as<int32_t>(o.ids), plan.tokens, shape_.tokens, 0);
   write(host_.as<int32_t>(o.positions), plan.positions, shape_.tokens, 0);
   write(host_.as<int32_t>(o.slots), plan.slots, shape_.tokens, -1);
-  write(host_.as<AttentionWork>(o.decode), plan_.decode, shape_.decode_works, AttentionWork{});
-  write(host_.as<AttentionWork>(o.prefill), plan_.prefill, shape_.prefill_works, AttentionWork{});
-  write(host_.as<MergeWork>(o.merges), plan_.merges, shape_.merges, MergeWork{});
+  for (size_t w = 0; w < kWindowsMax; ++w) {
+    const StepShape::Works& works = shape_.works[w];
+    write(host_.as<AttentionWork>(o.works[w].decode), plans_[w].decode, works.decode, AttentionWork{});
+    write(host_.as<AttentionWork>(o.works[w].prefill), plans_[w].prefill, works.prefill, AttentionWork{});
+    write(host_.as<MergeWork>(o.works[w].merges), plans_[w].merges, works.merges, MergeWork{});
+  }
   table_bytes_ = plan.block_table.size() * sizeof(int32_t);
   std::copy(plan.block_table.begin(), plan.block_table.end(), host_.as<int32_t>(o.block_table));
 }
@@ -187,16 +203,20 @@ Result<void> StepInputs::copy(cudaStream_t stream) {
 
 StepArrays StepInputs::arrays() const {
   const Offsets o = offsets_of(shape_);
-  return {.ids = device_.as<int32_t>(o.ids),
-          .positions = device_.as<int32_t>(o.positions),
-          .slots = device_.as<int32_t>(o.slots),
-          .sample_tokens = device_.as<int32_t>(o.sample_tokens),
-          .params = device_.as<SampleRow>(o.params),
-          .decode = device_.as<AttentionWork>(o.decode),
-          .prefill = device_.as<AttentionWork>(o.prefill),
-          .merges = device_.as<MergeWork>(o.merges),
-          .block_table = device_.as<int32_t>(o.block_table),
-          .changes = changes_device_.as<LogitChange>()};
+  StepArrays arrays{.ids = device_.as<int32_t>(o.ids),
+                    .positions = device_.as<int32_t>(o.positions),
+                    .slots = device_.as<int32_t>(o.slots),
+                    .sample_tokens = device_.as<int32_t>(o.sample_tokens),
+                    .params = device_.as<SampleRow>(o.params),
+                    .works = {},
+                    .block_table = device_.as<int32_t>(o.block_table),
+                    .changes = changes_device_.as<LogitChange>()};
+  for (size_t w = 0; w < kWindowsMax; ++w) {
+    arrays.works[w] = {.decode = device_.as<AttentionWork>(o.works[w].decode),
+                       .prefill = device_.as<AttentionWork>(o.works[w].prefill),
+                       .merges = device_.as<MergeWork>(o.works[w].merges)};
+  }
+  return arrays;
 }
 
 }  // namespace weir::engine::cuda

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
@@ -16,15 +17,23 @@
 
 namespace weir::engine::cuda {
 
+/// Layers differ in how far they see: all see everything or one window, or some the one and some the other.
+inline constexpr size_t kWindowsMax = 2;
+
 /// Lengths of a step's arrays. A step of decoding rows alone is rounded up, so that few graphs serve all of them: what
 /// is added computes nothing that anybody reads.
 struct StepShape {
+  struct Works {
+    int32_t decode = 0;
+    int32_t prefill = 0;
+    int32_t merges = 0;
+
+    bool operator==(const Works&) const = default;
+  };
   int32_t tokens = 0;
   int32_t samples = 0;
-  int32_t decode_works = 0;
-  int32_t prefill_works = 0;
-  int32_t merges = 0;
-  bool decoding = false;  // one token a row: a graph may be recorded
+  std::array<Works, kWindowsMax> works;  // of each window
+  bool decoding = false;                 // one token a row: a graph may be recorded
 
   bool operator==(const StepShape&) const = default;
 };
@@ -32,19 +41,24 @@ struct StepShape {
 /// What the attention of this model looks like, for cutting rows into works.
 struct AttentionShape {
   int32_t group = 1;
-  int32_t window = 0;
+  std::vector<int32_t> windows = {0};  // all different, at most kWindowsMax; 0: no window
+};
+
+/// The works of layers that share a window, on the device.
+struct WorkArrays {
+  const AttentionWork* decode = nullptr;
+  const AttentionWork* prefill = nullptr;
+  const MergeWork* merges = nullptr;
 };
 
 /// The arrays of a step on the device.
 struct StepArrays {
-  const int32_t* ids = nullptr;            // [tokens]
-  const int32_t* positions = nullptr;      // [tokens]
-  const int32_t* slots = nullptr;          // [tokens] -1: not kept
-  const int32_t* sample_tokens = nullptr;  // [samples]
-  const SampleRow* params = nullptr;       // [samples]
-  const AttentionWork* decode = nullptr;
-  const AttentionWork* prefill = nullptr;
-  const MergeWork* merges = nullptr;
+  const int32_t* ids = nullptr;               // [tokens]
+  const int32_t* positions = nullptr;         // [tokens]
+  const int32_t* slots = nullptr;             // [tokens] -1: not kept
+  const int32_t* sample_tokens = nullptr;     // [samples]
+  const SampleRow* params = nullptr;          // [samples]
+  std::array<WorkArrays, kWindowsMax> works;  // of each window
   const int32_t* block_table = nullptr;
   const LogitChange* changes = nullptr;
 };
@@ -77,7 +91,12 @@ class StepInputs {
 
  private:
   struct Offsets {
-    size_t ids, positions, slots, sample_tokens, params, decode, prefill, merges, block_table;
+    struct Works {
+      size_t decode, prefill, merges;
+    };
+    size_t ids, positions, slots, sample_tokens, params;
+    std::array<Works, kWindowsMax> works;
+    size_t block_table;
   };
   static Offsets offsets_of(const StepShape& shape);
   StepShape shape_of(const StepPlan& plan) const;
@@ -93,7 +112,7 @@ class StepInputs {
   PinnedMemory changes_host_;
   DeviceMemory changes_device_;
   StepShape shape_;
-  AttentionPlan plan_;
+  std::array<AttentionPlan, kWindowsMax> plans_;
   size_t table_bytes_ = 0;
   std::vector<int32_t> sample_rows_;
   std::vector<LogitChange> changes_;

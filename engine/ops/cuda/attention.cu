@@ -40,6 +40,7 @@ struct Shape {
   static constexpr int kBytes = 2 * kStage;
   static constexpr int kThreads = kWarps * kWarpThreads;
   static constexpr int kRuns = kHeadDim / kRun;
+  static constexpr int kScoreRuns = kHeadDim == 96 ? 1 : kRuns;  // unrolled; three at once do not fit the registers
 };
 
 /// Begins to bring a tile of keys and values; what lies beyond the work's keys becomes zeros.
@@ -135,7 +136,7 @@ struct Accumulator {
   /// scores[j]: of the tile's keys 8j + 2q, + 1, for both rows.
   __device__ void score(const AttentionArgs& args, const unsigned char* keys, int g, int q,
                         float (&scores)[S::kTile / 8][4]) const {
-#pragma unroll
+#pragma unroll S::kScoreRuns
     for (int run = 0; run < S::kRuns; ++run) {
       unsigned low[4];
       unsigned high[4];

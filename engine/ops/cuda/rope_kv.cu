@@ -8,10 +8,18 @@ namespace weir::engine::cuda {
 namespace {
 
 constexpr int kWarpsOfBlock = 4;
-constexpr int kPairsMax = 4;  // pairs (i, i + half) of a lane: a head has at most 256 numbers
+constexpr int kPairsMax = 4;  // pairs of a lane: a head has at most 256 numbers
 constexpr unsigned kTableThreads = 128;
 
-/// A lane's pairs: first and second halves.
+/// Where the two numbers of a pair lie in a head: those that turn together first, then the rest.
+struct Places {
+  int half;     // pairs of a head
+  int turning;  // pairs that turn
+  __device__ int low(int pair) const { return pair < turning ? pair : turning + pair; }
+  __device__ int high(int pair) const { return pair < turning ? turning + pair : half + pair; }
+};
+
+/// A lane's pairs: first and second numbers.
 struct Pairs {
   float low[kPairsMax];
   float high[kPairsMax];
@@ -23,30 +31,32 @@ __global__ void __launch_bounds__(kTableThreads) rope_table_kernel(RopeTableArgs
     const float angle = static_cast<float>(args.positions[token]) * args.inverse_frequency[i];
     float2 turn;
     sincosf(angle, &turn.y, &turn.x);
+    turn.x *= args.attention_factor;
+    turn.y *= args.attention_factor;
     args.turns[token * args.half + i] = turn;
   }
 }
 
-__device__ void normalize(Pairs& x, const float* weight, float epsilon, int half, int lane) {
+__device__ void normalize(Pairs& x, const float* weight, float epsilon, const Places& places, int lane) {
   float squares = 0.0F;
 #pragma unroll
   for (int j = 0; j < kPairsMax; ++j) squares += x.low[j] * x.low[j] + x.high[j] * x.high[j];
   squares = warp_reduce<Sum>(squares);
-  const float inverse_root = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + epsilon);
+  const float inverse_root = 1.0F / sqrtf(squares / static_cast<float>(2 * places.half) + epsilon);
 #pragma unroll
   for (int j = 0; j < kPairsMax; ++j) {
     const int i = lane + j * kWarpThreads;
-    if (i >= half) continue;
-    x.low[j] *= inverse_root * weight[i];
-    x.high[j] *= inverse_root * weight[i + half];
+    if (i >= places.half) continue;
+    x.low[j] *= inverse_root * weight[places.low(i)];
+    x.high[j] *= inverse_root * weight[places.high(i)];
   }
 }
 
-__device__ void rotate(Pairs& x, const float2* turns, int half, int lane) {
+__device__ void rotate(Pairs& x, const float2* turns, int turning, int lane) {
 #pragma unroll
   for (int j = 0; j < kPairsMax; ++j) {
     const int i = lane + j * kWarpThreads;
-    if (i >= half) continue;
+    if (i >= turning) continue;
     const float2 turn = turns[i];
     const float low = x.low[j] * turn.x - x.high[j] * turn.y;
     x.high[j] = x.high[j] * turn.x + x.low[j] * turn.y;
@@ -64,19 +74,20 @@ __device__ T stored(float x, float inverse) {
 }
 
 template <class T>
-__device__ void store(const Pairs& x, T* to, float inverse, int half, int lane) {
+__device__ void store(const Pairs& x, T* to, float inverse, const Places& places, int lane) {
 #pragma unroll
   for (int j = 0; j < kPairsMax; ++j) {
     const int i = lane + j * kWarpThreads;
-    if (i >= half) continue;
-    to[i] = stored<T>(x.low[j], inverse);
-    to[i + half] = stored<T>(x.high[j], inverse);
+    if (i >= places.half) continue;
+    to[places.low(i)] = stored<T>(x.low[j], inverse);
+    to[places.high(i)] = stored<T>(x.high[j], inverse);
   }
 }
 
 /// Keys or values to their slot.
 template <class T>
-__device__ void keep(const RopeKvArgs& args, const Pairs& x, int32_t slot, int kv_head, int part, int half, int lane) {
+__device__ void keep(const RopeKvArgs& args, const Pairs& x, int32_t slot, int kv_head, int part, const Places& places,
+                     int lane) {
   const int32_t block = slot >> args.kv.block_shift;
   const int32_t offset = slot - (block << args.kv.block_shift);
   const int64_t place = kv_place(args.kv, block, kv_head, part, offset);
@@ -89,7 +100,7 @@ __device__ void keep(const RopeKvArgs& args, const Pairs& x, int32_t slot, int k
     inverse = largest > 0.0F ? Quantized<T>::kLargest / largest : 0.0F;
     if (lane == 0) args.kv.scales[place] = largest / Quantized<T>::kLargest;
   }
-  store(x, static_cast<T*>(args.kv.numbers) + place * args.kv.head_dim, inverse, half, lane);
+  store(x, static_cast<T*>(args.kv.numbers) + place * args.kv.head_dim, inverse, places, lane);
 }
 
 template <class T>
@@ -101,33 +112,33 @@ __global__ void __launch_bounds__(kWarpsOfBlock* kWarpThreads) rope_kv_kernel(Ro
   if (work >= args.tokens * all_heads) return;
   const int64_t token = work / all_heads;
   const int head = static_cast<int>(work % all_heads);
-  const int half = args.kv.head_dim / 2;
+  const Places places{args.kv.head_dim / 2, args.turning};
   const Bf16* from = args.qkv + work * args.kv.head_dim;
   const float* bias = args.bias != nullptr ? args.bias + static_cast<int64_t>(head) * args.kv.head_dim : nullptr;
   Pairs x;
 #pragma unroll
   for (int j = 0; j < kPairsMax; ++j) {
     const int i = lane + j * kWarpThreads;
-    const bool present = i < half;
-    x.low[j] = present ? widen(from[i]) : 0.0F;
-    x.high[j] = present ? widen(from[i + half]) : 0.0F;
+    const bool present = i < places.half;
+    x.low[j] = present ? widen(from[places.low(i)]) : 0.0F;
+    x.high[j] = present ? widen(from[places.high(i)]) : 0.0F;
     if (!present || bias == nullptr) continue;
-    x.low[j] += bias[i];
-    x.high[j] += bias[i + half];
+    x.low[j] += bias[places.low(i)];
+    x.high[j] += bias[places.high(i)];
   }
   const bool is_q = head < heads;
   const bool is_v = head >= heads + args.kv.kv_heads;
   if (!is_v) {
     const float* norm = is_q ? args.q_norm : args.k_norm;
-    if (norm != nullptr) normalize(x, norm, args.epsilon, half, lane);
-    rotate(x, args.turns + token * half, half, lane);
+    if (norm != nullptr) normalize(x, norm, args.epsilon, places, lane);
+    rotate(x, args.turns + token * args.turning, args.turning, lane);
   }
   if (is_q) {
-    store(x, args.q + (token * heads + head) * args.kv.head_dim, 1.0F, half, lane);
+    store(x, args.q + (token * heads + head) * args.kv.head_dim, 1.0F, places, lane);
     return;
   }
   const int32_t slot = args.slots[token];
-  if (slot >= 0) keep<T>(args, x, slot, (head - heads) % args.kv.kv_heads, is_v ? 1 : 0, half, lane);
+  if (slot >= 0) keep<T>(args, x, slot, (head - heads) % args.kv.kv_heads, is_v ? 1 : 0, places, lane);
 }
 
 __global__ void __launch_bounds__(256) copy_blocks_kernel(CopyBlocksArgs args) {

@@ -17,6 +17,7 @@ struct RopeTableArgs {
   float2* turns = nullptr;                   // [tokens, half] cosine, sine
   int64_t tokens = 0;
   int32_t half = 0;
+  float attention_factor = 1.0F;  // on every cosine and sine
 };
 /// Once a step, for every layer. The angle is rounded to f32; cosine and sine of that are right to 2e-7.
 cudaError_t rope_table(cudaStream_t stream, const RopeTableArgs& args);
@@ -27,15 +28,16 @@ struct RopeKvArgs {
   const float* q_norm = nullptr;  // [head_dim], or null: no norm
   const float* k_norm = nullptr;
   float epsilon = 1e-6F;           // of the norms
-  const float2* turns = nullptr;   // [tokens, head_dim / 2]
+  const float2* turns = nullptr;   // [tokens, turning]
+  int32_t turning = 0;             // numbers [0, 2 · turning) of a head turn; at most head_dim / 2
   const int32_t* slots = nullptr;  // [tokens] all different; -1: the token's keys and values are not kept
   Bf16* q = nullptr;               // [tokens, heads, head_dim]
   KvCache kv;                      // the layer's
   int64_t tokens = 0;
   int32_t heads = 0;
 };
-/// q: error ≤ 1e-6 · (|x[i]| + |x[i + half]|) and half a step of bf16. Keys and values: the same, in the format of the
-/// cache; where it has scales, scale = largest / 448 or 127.
+/// q: error ≤ 1e-6 · (|x[i]| + |x[i + turning]|) · attention_factor and half a step of bf16. Keys and values: the same,
+/// in the format of the cache; where it has scales, scale = largest / 448 or 127.
 cudaError_t rope_kv(cudaStream_t stream, const RopeKvArgs& args);
 
 }  // namespace weir::engine::cuda

@@ -51,11 +51,7 @@ void multiply_now(const ProductArgs& args) {
 
 class EmulatedProduct : public MatrixProduct {
  public:
-  RowFormat input_format(WeightFormat weight) const override {
-    return weight == WeightFormat::fp8    ? RowFormat::fp8
-           : weight == WeightFormat::int8 ? RowFormat::int8
-                                          : RowFormat::bf16;
-  }
+  bool takes(WeightFormat weight) const override { return weight != WeightFormat::int4; }
   Result<void> multiply(cudaStream_t stream, const ProductArgs& args) override {
     WEIR_CUDA_TRY(simt::enqueue(stream,
                                 [args] {

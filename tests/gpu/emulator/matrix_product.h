@@ -1,4 +1,5 @@
-// What stands for cuBLASLt where there is no GPU: the products of many rows in plain loops, queued on the emulator's streams.
+// What stands for cuBLASLt where there is no GPU: the products of many rows in plain loops, queued on the emulator's
+// streams.
 #pragma once
 
 #include "engine/backend/cuda/device.h"

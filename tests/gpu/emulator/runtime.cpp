@@ -67,13 +67,23 @@ size_t arena_used() {
   return std::min(kArenaBytes, (end + kPage - 1) / kPage * kPage);
 }
 
-/// While it lives, device memory may be touched.
+/// While one lives, device memory may be touched.
 struct OnDevice {
   size_t bytes = arena_used();
-  OnDevice() { mprotect(arena(), bytes, PROT_READ | PROT_WRITE); }
-  ~OnDevice() { mprotect(arena(), bytes, PROT_NONE); }
+  OnDevice() {
+    if (depth()++ == 0) mprotect(arena(), bytes, PROT_READ | PROT_WRITE);
+  }
+  ~OnDevice() {
+    if (--depth() == 0) mprotect(arena(), bytes, PROT_NONE);
+  }
   OnDevice(const OnDevice&) = delete;
   OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  static int& depth() {
+    static int count = 0;
+    return count;
+  }
 };
 
 bool lies_in(const std::map<uintptr_t, size_t>& ranges, const void* address, size_t bytes) {
@@ -139,6 +149,8 @@ bool run_some() {
 
 template <class Done>
 cudaError_t run_until(Done done) {
+  if (done()) return note(broken);
+  const OnDevice access;
   while (!done()) {
     if (!run_some()) {
       std::fprintf(stderr, "simt: a stream waits for an event that nothing records\n");
@@ -150,7 +162,9 @@ cudaError_t run_until(Done done) {
 
 void queue(CUstream_st& stream, Item item) {
   stream.items.push_back(std::move(item));
-  while (simt::draw(4) == 0 && run_some()) {
+  if (simt::draw(4) != 0) return;
+  const OnDevice access;
+  while (run_some() && simt::draw(4) == 0) {
   }
 }
 

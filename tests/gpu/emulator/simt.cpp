@@ -94,7 +94,7 @@ void begin_block() {
     t.warp = i / kWarp;
     t.context = fcontext::make_fcontext(stack_of(i) + kStackBytes, kStackBytes, &entry);
   }
-  std::memset(block.shared, 0xff, kSharedArenaBytes);  // NaN in every float format
+  std::memset(block.shared, 0xff, block.shared_bytes);  // NaN in every float format
   memory_check_begin_block();
 }
 

@@ -1,0 +1,19 @@
+// `device: auto | cuda | cpu` made into a backend. Start-up work.
+#pragma once
+
+#include <memory>
+
+#include "config/base/result.h"
+#include "config/config.h"
+#include "engine/backend/backend.h"
+#include "engine/model/model.h"
+
+namespace weir::engine {
+
+/// cpu: the CPU. cuda: the GPU, or an error that says why not. auto: the GPU where this build has its backend, there is
+/// one, its kernels run the model and its memory holds what the config asks for; else the CPU. info().reason says why.
+/// Errors (config) name the key; a GPU that fails while the model is copied is an error too (internal).
+Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model, const config::EngineConfig& config,
+                                              const LoadProgress& progress = {});
+
+}  // namespace weir::engine
