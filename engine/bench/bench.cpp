@@ -8,7 +8,8 @@
 #include <utility>
 
 #include "config/base/rng.h"
-#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/choose.h"
+#include "engine/backend/gpu_rates.h"
 #include "engine/engine.h"
 #include "engine/ops/isa.h"
 
@@ -16,8 +17,6 @@ namespace weir::engine::bench {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-
-constexpr int32_t kDecodePrompt = 16;  // of the clients of a batch
 
 double quantile(std::vector<double> values, double q) {
   if (values.empty()) return 0;
@@ -62,12 +61,14 @@ class Bench {
     if (auto done = measure_newcomer(); !done.ok()) return done.error();
     if (auto done = measure_prefix(); !done.ok()) return done.error();
     engine_.reset();
-    say("products by themselves");
-    measure_kernels(*model_, report_);
+    if (!on_gpu_) say("products by themselves");
+    if (!on_gpu_) measure_kernels(*model_, report_);
     say("scheduler");
     measure_scheduler(report_);
-    report_.machine = {
-        .read_bytes_per_s = median(read_), .int8_ops_per_s = median(int8_), .float_ops_per_s = median(float_)};
+    report_.machine = {.read_bytes_per_s = median(read_),
+                       .int8_ops_per_s = median(int8_),
+                       .float_ops_per_s = median(float_),
+                       .fp8_ops_per_s = median(fp8_)};
     return std::move(report_);
   }
 
@@ -86,7 +87,7 @@ class Bench {
     const bool tied = w.lm_head.data == w.embedding.data;
     report_.parameters = static_cast<uint64_t>(layers_ + head_ + (tied ? 0 : size(w.embedding)));
     weight_size_ = static_cast<double>(element_bytes(w.lm_head.dtype));
-    eight_bit_products_ = w.lm_head.dtype == DType::i8;
+    products_ = w.lm_head.dtype;
   }
 
   Result<void> start() {
@@ -103,11 +104,16 @@ class Bench {
     config.threads = static_cast<uint32_t>(plan_.threads);
     config.max_sequences = static_cast<uint32_t>(widest + 1);
     config.step_tokens_max = static_cast<uint32_t>(std::max(512, prompt_tokens_));
-    const int64_t tokens = int64_t{widest + 2} * (kDecodePrompt + plan_.output_tokens + 64) +
+    const int64_t tokens = int64_t{widest + 2} * (plan_.decode_prompt + plan_.output_tokens + 64) +
                            3 * (prompt_tokens_ + plan_.output_tokens) + 2 * prefix_tokens_ + 1024;
-    config.kv_cache.memory_bytes = static_cast<uint64_t>(spec.layers * 2 * spec.kv_width() * 4 * tokens);
-    auto backend = make_cpu_backend(model_, config);
+    auto backend = make_for(config, tokens);
     if (!backend.ok()) return backend.error();
+    const BackendInfo& info = (*backend)->info();
+    report_.device = info.name;
+    report_.weight_bytes = info.weight_bytes;
+    on_gpu_ = info.name.rfind("cuda", 0) == 0;
+    if (on_gpu_) weight_size_ = std::min(weight_size_, 2.0);  // floats become bf16
+    kv_token_bytes_ = static_cast<double>(info.kv_bytes) / info.blocks / info.block_tokens;
     auto engine = make_engine(config, *std::move(backend), nullptr, nullptr, {});
     if (!engine.ok()) return engine.error();
     engine_ = *std::move(engine);
@@ -118,17 +124,41 @@ class Bench {
     return {};
   }
 
+  /// On the GPU, whose keys and values take 16 bits, where the plan asks for it or leaves the choice; else on the CPU.
+  Result<std::unique_ptr<Backend>> make_for(config::EngineConfig config, int64_t tokens) const {
+    const auto numbers = static_cast<uint64_t>(model_->spec.layers * 2 * model_->spec.kv_width() * tokens);
+    if (plan_.device != "cpu") {
+      config.device = "cuda";
+      config.kv_cache.memory_bytes = numbers * sizeof(uint16_t);
+      auto backend = make_backend(model_, config);
+      if (backend.ok() || plan_.device == "cuda") return backend;
+    }
+    config.device = "cpu";
+    config.kv_cache.memory_bytes = numbers * sizeof(float);
+    return make_backend(model_, config);
+  }
+
   /// What the machine allows just now.
-  MachineRates rates() {
-    const MachineRates r = machine_.measure();
+  Result<MachineRates> rates() {
+    MachineRates r;
+    if (on_gpu_) {
+      const auto gpu = measure_gpu();
+      if (!gpu.ok()) return gpu.error();
+      r = {gpu->copy_bytes_per_s, gpu->int8_ops_per_s, gpu->bf16_ops_per_s, gpu->fp8_ops_per_s};
+    } else {
+      r = machine_.measure();
+    }
     read_.push_back(r.read_bytes_per_s);
     int8_.push_back(r.int8_ops_per_s);
     float_.push_back(r.float_ops_per_s);
+    fp8_.push_back(r.fp8_ops_per_s);
     return r;
   }
 
   double product_rate(const MachineRates& r) const {
-    return eight_bit_products_ && r.int8_ops_per_s > 0 ? r.int8_ops_per_s : r.float_ops_per_s;
+    if (products_ == DType::i8 && r.int8_ops_per_s > 0) return r.int8_ops_per_s;
+    if (products_ == DType::f8e4m3 && r.fp8_ops_per_s > 0) return r.fp8_ops_per_s;
+    return r.float_ops_per_s;
   }
 
   /// Seconds that `tokens` of prefill cannot go below: products at the peak, attention at the float peak.
@@ -142,8 +172,7 @@ class Bench {
 
   /// Seconds a decode step cannot go below: every weight read once, every client's keys and values, or the products.
   double decode_floor(const MachineRates& r, double clients, double context) const {
-    const ModelSpec& spec = model_->spec;
-    const double kv = clients * context * static_cast<double>(spec.kv_width() * spec.layers) * 2 * sizeof(float);
+    const double kv = clients * context * kv_token_bytes_;
     const double reading = ((layers_ + head_) * weight_size_ + kv) / r.read_bytes_per_s;
     return std::max(reading, clients * 2.0 * (layers_ + head_) / product_rate(r));
   }
@@ -215,12 +244,13 @@ class Bench {
     if (auto warm = first_token(random_prompt(prompt_tokens_)); !warm.ok()) return warm.error();
     std::vector<double> values, floors, seconds;
     for (int32_t round = 0; round < plan_.rounds; ++round) {
-      const MachineRates r = rates();
+      const auto r = rates();
+      if (!r.ok()) return r.error();
       const auto taken = first_token(random_prompt(prompt_tokens_));
       if (!taken.ok()) return taken.error();
       seconds.push_back(*taken);
       values.push_back(prompt_tokens_ / *taken);
-      floors.push_back(prompt_tokens_ / prefill_floor(r, prompt_tokens_));
+      floors.push_back(prompt_tokens_ / prefill_floor(*r, prompt_tokens_));
     }
     report_.prefill = figure_of(values, floors);
     report_.newcomer_prefill_ms = median(seconds) * 1e3;
@@ -231,11 +261,12 @@ class Bench {
     say("batch of " + std::to_string(clients));
     std::vector<double> values, floors, first, between;
     for (int32_t round = 0; round < plan_.rounds; ++round) {
-      const MachineRates r = rates();
+      const auto r = rates();
+      if (!r.ok()) return r.error();
       forget_steps();
       std::vector<Client> batch;
       for (int32_t c = 0; c < clients; ++c) {
-        auto client = ask(random_prompt(kDecodePrompt), plan_.output_tokens);
+        auto client = ask(random_prompt(plan_.decode_prompt), plan_.output_tokens);
         if (!client.ok()) return client.error();
         batch.push_back(*std::move(client));
       }
@@ -244,7 +275,7 @@ class Bench {
       const double step = median(take_steps());
       if (step > 0) {
         values.push_back(clients / step);
-        floors.push_back(clients / decode_floor(r, clients, kDecodePrompt + plan_.output_tokens / 2.0));
+        floors.push_back(clients / decode_floor(*r, clients, plan_.decode_prompt + plan_.output_tokens / 2.0));
       }
       for (const Client& c : batch) {
         first.push_back(Seconds(c.came.front() - c.asked).count() * 1e3);
@@ -268,7 +299,7 @@ class Bench {
     for (int32_t round = 0; round < plan_.rounds; ++round) {
       std::vector<Client> batch;
       for (int32_t c = 0; c < clients; ++c) {
-        auto client = ask(random_prompt(kDecodePrompt), plan_.output_tokens);
+        auto client = ask(random_prompt(plan_.decode_prompt), plan_.output_tokens);
         if (!client.ok()) return client.error();
         batch.push_back(*std::move(client));
       }
@@ -327,11 +358,13 @@ class Bench {
   double layers_ = 0;  // parameters that every token is multiplied by
   double head_ = 0;    // and those of the vocabulary, for tokens that sample
   double weight_size_ = 0;
-  bool eight_bit_products_ = false;
+  DType products_ = DType::f32;  // what the weights are kept in
+  double kv_token_bytes_ = 0;
+  bool on_gpu_ = false;
   int32_t prompt_tokens_ = 0;
   int32_t prefix_tokens_ = 0;
   Rng rng_{1};
-  std::vector<double> read_, int8_, float_;
+  std::vector<double> read_, int8_, float_, fp8_;
   std::mutex steps_mutex_;
   std::vector<double> steps_;
   std::unique_ptr<Engine> engine_;  // last: its thread reports steps

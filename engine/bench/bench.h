@@ -1,6 +1,6 @@
 // `weir bench engine`: how fast a model is served here, beside what the machine allows. Every figure is the median of
-// several rounds, and its floor is measured within the same round. Runs on the caller's thread, which plays the
-// clients; the engine has its own.
+// several rounds, and its floor is measured within the same round, of the device that serves. Runs on the caller's
+// thread, which plays the clients; the engine has its own.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,12 @@ namespace weir::engine::bench {
 struct Plan {
   std::string name;  // of the model or shape, for the report
   std::string quantization = "none";
+  std::string device = "auto";   // cpu, cuda or auto, as in the config
   int32_t threads = 0;           // of the kernels; 0: one a core
   int32_t rounds = 5;            // ≥ 1
   int32_t prompt_tokens = 512;   // of the prefill and of each client of the batches' newcomer
   int32_t output_tokens = 32;    // each client of a batch generates, ≥ 4
+  int32_t decode_prompt = 16;    // tokens that each client of a batch begins with
   int32_t prefix_tokens = 4096;  // of the shared-prefix prompt, a tenth of it the client's own; 0: leave it out
   std::vector<int32_t> batches = {1, 2, 4, 8, 16};
 };
@@ -54,6 +56,7 @@ struct KernelFigures {
 struct Report {
   Plan plan;
   std::string isa;
+  std::string device;  // what computed: "cpu", "cuda:0 NVIDIA H200"
   int32_t threads = 0;
   uint64_t weight_bytes = 0;
   uint64_t parameters = 0;
@@ -66,9 +69,9 @@ struct Report {
   int32_t prefix_tokens = 0;           // as it fitted; 0: left out
   double prefix_cold_first_token_ms = 0;
   double prefix_shared_first_token_ms = 0;
-  std::vector<KernelFigures> kernels;
-  double scheduler_step_us = 0;    // planning and checking a step of 256 sequences of mixed length
-  double scheduler_commit_us = 0;  // taking its result
+  std::vector<KernelFigures> kernels;  // none of a GPU
+  double scheduler_step_us = 0;        // planning and checking a step of 256 sequences of mixed length
+  double scheduler_commit_us = 0;      // taking its result
 };
 
 /// `progress` is told what is being measured. Errors: those of the engine.

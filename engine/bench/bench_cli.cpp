@@ -26,10 +26,12 @@ constexpr std::string_view kHelp =
     "  --shape NAME         random weights of a known shape instead:\n"
     "                       qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b\n"
     "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --device D           cpu, cuda or auto (default auto)\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --rounds N           rounds whose median is shown (default 5)\n"
     "  --prompt N           tokens of the prefill measured (default 512)\n"
     "  --output N           tokens each client of a batch generates (default 32)\n"
+    "  --context N          tokens that each client of a batch begins with (default 16)\n"
     "  --prefix N           tokens of the prompt of which nine tenths are shared; 0: none (default 4096)\n"
     "  --batch N,N,…        clients at once (default 1,2,4,8,16)\n"
     "  --json               one JSON object instead of the table\n";
@@ -76,6 +78,11 @@ std::optional<std::string> take(Options& o, const std::string& name, const std::
     p.quantization = value;
     return quantization_of(value) ? "" : "none, int8 or fp8";
   }
+  if (name == "--device") {
+    p.device = value;
+    return value == "cpu" || value == "cuda" || value == "auto" ? "" : "cpu, cuda or auto";
+  }
+  if (name == "--context") return integer(1, kTokensMax, p.decode_prompt);
   if (name == "--threads") return integer(0, kKernelThreadsMax, p.threads);
   if (name == "--rounds") return integer(1, kRoundsMax, p.rounds);
   if (name == "--prompt") return integer(1, kTokensMax, p.prompt_tokens);

@@ -9,10 +9,12 @@
 
 namespace weir::engine::bench {
 
+/// Of the processor; of a GPU (backend/gpu_rates.h) where that serves.
 struct MachineRates {
-  double read_bytes_per_s = 0;  // from main memory, by all threads together
+  double read_bytes_per_s = 0;  // from main memory, by all threads together; a GPU's copy
   double int8_ops_per_s = 0;    // additions and multiplications of the best 8-bit dot product; 0: there is none
-  double float_ops_per_s = 0;   // of fused multiply-add in float32
+  double float_ops_per_s = 0;   // of fused multiply-add in float32; a GPU's of bf16
+  double fp8_ops_per_s = 0;     // a GPU's alone
 };
 
 /// Seconds of processor time this thread has had: on a busy machine the one clock that counts only our own work.

@@ -32,15 +32,22 @@ Json json_of(const BatchFigures& b) {
   return json;
 }
 
+/// "cpu: 2 threads, avx512", or the GPU.
+std::string device_text(const Report& r) {
+  if (r.kernels.empty()) return r.device;
+  return r.device + ": " + std::to_string(r.threads) + " threads, " + r.isa;
+}
+
 }  // namespace
 
 std::string report_text(const Report& r) {
   std::string text;
-  text += line("%s, quantization %s: %.1f M parameters, %.1f MB of weights; %d threads, %s, median of %d rounds\n",
+  text += line("%s, quantization %s: %.1f M parameters, %.1f MB of weights; %s, median of %d rounds\n",
                r.plan.name.c_str(), r.plan.quantization.c_str(), static_cast<double>(r.parameters) / 1e6,
-               static_cast<double>(r.weight_bytes) / 1e6, r.threads, r.isa.c_str(), r.plan.rounds);
-  text += line("machine, measured in the same rounds: reads %.1f GB/s, %.0f G int8 operations/s, %.0f GFLOP/s\n",
+               static_cast<double>(r.weight_bytes) / 1e6, device_text(r).c_str(), r.plan.rounds);
+  text += line("measured in the same rounds: reads %.1f GB/s, %.0f G int8 operations/s, %.0f GFLOP/s",
                r.machine.read_bytes_per_s / 1e9, r.machine.int8_ops_per_s / 1e9, r.machine.float_ops_per_s / 1e9);
+  text += r.machine.fp8_ops_per_s > 0 ? line(", %.0f G FP8 operations/s\n", r.machine.fp8_ops_per_s / 1e9) : "\n";
   text += line("%-34s %12s %12s %8s\n", "", "measured", "floor", "reached");
   const std::string prefill = "prefill, tokens/s of " + std::to_string(r.plan.prompt_tokens);
   text +=
@@ -75,6 +82,7 @@ std::string report_json(const Report& r) {
   Json json;
   json["model"] = r.plan.name;
   json["quantization"] = r.plan.quantization;
+  json["device"] = r.device;
   json["threads"] = r.threads;
   json["isa"] = r.isa;
   json["rounds"] = r.plan.rounds;
@@ -82,7 +90,8 @@ std::string report_json(const Report& r) {
   json["weight_bytes"] = r.weight_bytes;
   json["machine"] = {{"read_bytes_per_s", r.machine.read_bytes_per_s},
                      {"int8_ops_per_s", r.machine.int8_ops_per_s},
-                     {"float_ops_per_s", r.machine.float_ops_per_s}};
+                     {"float_ops_per_s", r.machine.float_ops_per_s},
+                     {"fp8_ops_per_s", r.machine.fp8_ops_per_s}};
   json["prefill"] = {{"prompt_tokens", r.plan.prompt_tokens}, {"tokens_per_s", json_of(r.prefill)}};
   json["decode"] = Json::array();
   for (const BatchFigures& b : r.batches) json["decode"].push_back(json_of(b));

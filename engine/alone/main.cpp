@@ -1,0 +1,38 @@
+// The engine's own command line, where weir is built without the gateway (WEIR_ENGINE_ALONE): what `weir` says of local
+// models, and nothing of the network.
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "engine/bench/bench_cli.h"
+#include "engine/cli.h"
+#include "engine/eval/eval_cli.h"
+#include "engine/quantize_cli.h"
+
+namespace {
+
+constexpr std::string_view kUsage =
+    "usage: weir COMMAND …   (built without the gateway)\n"
+    "  generate --model DIR --prompt TEXT             run a local model once\n"
+    "  quantize --model DIR --to int8|fp8 --out DIR   a model's folder in 8 bits\n"
+    "  eval --model DIR --data FILE                   how good a local model is: perplexity, exact answers\n"
+    "  bench engine --model DIR | --shape NAME        a local model, beside what the machine allows\n"
+    "COMMAND --help\n";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> args(argv + 1, argv + argc);
+  std::string command = args.empty() ? "" : args.front();
+  if (!args.empty()) args.erase(args.begin());
+  if (command == "bench" && !args.empty() && args.front() == "engine") {
+    args.erase(args.begin());
+    return weir::engine::bench_command(args, std::cout, std::cerr);
+  }
+  if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
+  if (command == "quantize") return weir::engine::quantize_command(args, std::cout, std::cerr);
+  if (command == "eval") return weir::engine::eval_command(args, std::cout, std::cerr);
+  const bool asked = command == "--help" || command == "help";
+  (asked ? std::cout : std::cerr) << kUsage;
+  return asked ? 0 : 2;
+}

@@ -1,0 +1,86 @@
+// What the CUDA backend says when memory is short, when the device fails, and when there is none; over a device that
+// can be had in every such state: the emulator's.
+#include <gmock/gmock.h>
+
+#include "tests/gpu/backend_rig.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(CudaBackendFaults, ADeviceThatFailsMidwayIsAnErrorAndStaysOne) {
+  simt::reset_device({});
+  const auto model = tiny(Quantization::none);
+  int64_t steps_done = 0;
+  for (const int64_t operations : {20, 60, 90, 130}) {
+    simt::reset_device({});
+    auto gpu = on_gpu(*model, config_of());
+    ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
+    simt::reset_device({.operations_until_it_breaks = operations});
+    Hand hand = make_hand(1, 9, 0, kVocab);
+    Result<StepResult> result = StepResult{};
+    for (int i = 0; i < 20 && result.ok(); ++i) {
+      const StepPlan plan = plan_of({&hand}, 64);
+      result = step(**gpu, plan);
+      if (result.ok()) hand.tokens.push_back(result->sampled[0]), ++steps_done;
+    }
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().kind, ErrorKind::internal);
+    EXPECT_THAT(result.error().detail, HasSubstr("the GPU failed: "));
+    Hand other = make_hand(1, 9, 0, kVocab);
+    EXPECT_FALSE((*gpu)->submit(plan_of({&other}, 64)).ok());
+    gpu->reset();
+  }
+  EXPECT_GT(steps_done, 2);
+  simt::reset_device({});
+}
+
+TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
+  const auto model = tiny(Quantization::none);
+  const auto said = [&](size_t memory_mib, config::EngineConfig config) {
+    simt::reset_device({.memory_bytes = memory_mib << 20});
+    auto gpu = on_gpu(*model, config);
+    if (gpu.ok()) return std::string();
+    EXPECT_EQ(gpu.error().kind, ErrorKind::config);
+    return gpu.error().detail;
+  };
+  EXPECT_EQ(said(512, config_of()), "");
+  EXPECT_THAT(said(257, config_of()), HasSubstr("engines.test.quantization: the weights take 1 MiB"));
+  EXPECT_THAT(said(262, config_of()), HasSubstr("engines.test.step_tokens: a step's buffers take"));
+  auto config = config_of();
+  config.kv_cache.memory_bytes = 400 << 20;
+  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.memory: asks for 400 MiB and SIMT emulator has"));
+  config.kv_cache.memory_bytes = 10;
+  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.memory: too small"));
+  config = config_of();
+  config.kv_cache.block_tokens = 24;
+  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.block_size: must be a power of two"));
+  config = config_of();
+  config.kv_cache.memory_bytes.reset();
+  EXPECT_EQ(said(420, config), "");  // takes what there is
+  simt::reset_device({});
+  EXPECT_EQ(simt::device_allocations(), 0U);
+}
+
+TEST(CudaBackendMemory, NoGpuOrNoSuchHeadsSaySo) {
+  const auto model = tiny(Quantization::none);
+  simt::reset_device({.count = 0});
+  auto none = on_gpu(*model, config_of());
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind, ErrorKind::not_found);
+  simt::reset_device({});
+  Model odd;
+  odd.spec = model->spec;
+  odd.spec.head_dim = 40;
+  auto unsupported = on_gpu(odd, config_of());
+  ASSERT_FALSE(unsupported.ok());
+  EXPECT_THAT(unsupported.error().detail, HasSubstr("heads of 40 numbers"));
+  odd.spec = model->spec;
+  odd.spec.sliding_window = {0, 8};
+  odd.spec.sliding_window.resize(static_cast<size_t>(odd.spec.layers), 16);
+  EXPECT_THAT(on_gpu(odd, config_of()).error().detail, HasSubstr("more than two sliding windows"));
+}
+
+}  // namespace
+}  // namespace weir::engine::cuda
