@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/model/json_fields.h"
 #include "engine/model/model_files.h"
+#include "engine/model/shard.h"
 
 namespace weir::engine {
 namespace {
@@ -67,6 +68,18 @@ Result<void> check_quantization(const config::EngineConfig& config) {
   return {};
 }
 
+/// Before any weight is read.
+Result<void> check_parts(const config::EngineConfig& config) {
+  if (config.tensor_parallel == 1) return {};
+  const auto files = open_model_files(config.model);
+  if (!files) return files.error();
+  const auto spec = read_model_spec(**files);
+  if (!spec) return spec.error();
+  const std::string why = uncuttable(*spec, static_cast<int>(config.tensor_parallel));
+  if (!why.empty()) return config_error(config, "tensor_parallel", why);
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model) {
@@ -80,13 +93,15 @@ Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model) {
                .detail = model + ": no such built-in model; there is" + (known.empty() ? " none" : known)};
 }
 
-Result<LoadedModel> load_model(const std::string& model, Quantization quantization, const LoadProgress& progress) {
+Result<LoadedModel> load_model(const std::string& model, Quantization quantization, const LoadProgress& progress,
+                               int parts) {
   auto files = open_model_files(model);
   if (!files) return std::move(files).error();
-  LoadedModel loaded{.source = model, .model = nullptr, .tokenizer = nullptr, .chat_template = nullptr, .eos_ids = {}};
-  auto weights = load_weights(**files, quantization, progress);
+  LoadedModel loaded{.source = model};
+  auto weights = load_parts(**files, parts, quantization, progress);
   if (!weights) return std::move(weights).error();
-  loaded.model = *std::move(weights);
+  loaded.parts = *std::move(weights);
+  loaded.model = loaded.parts.front();
   auto tokenizer = load_tokenizer(**files);
   if (!tokenizer) return std::move(tokenizer).error();
   loaded.tokenizer = *std::move(tokenizer);
@@ -105,9 +120,11 @@ Result<LoadedModel> load_model(const std::string& model, Quantization quantizati
 
 Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, const LoadProgress& progress) {
   if (auto checked = check_quantization(config); !checked) return std::move(checked).error();
-  auto loaded = load_model(config.model, *quantization_of(config.quantization), progress);
+  if (auto checked = check_parts(config); !checked) return std::move(checked).error();
+  auto loaded = load_model(config.model, *quantization_of(config.quantization), progress,
+                           static_cast<int>(config.tensor_parallel));
   if (!loaded) return std::move(loaded).error();
-  auto backend = make_backend(loaded->model, config, progress);
+  auto backend = make_backend(std::move(loaded->parts), config, progress);
   if (!backend) return std::move(backend).error();
   return make_engine(config, *std::move(backend), loaded->tokenizer, loaded->chat_template, loaded->eos_ids);
 }

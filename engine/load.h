@@ -15,8 +15,9 @@
 namespace weir::engine {
 
 struct LoadedModel {
-  std::string source;  // as the config names it
-  std::shared_ptr<const Model> model;
+  std::string source;                               // as the config names it
+  std::shared_ptr<const Model> model;               // the whole, or the first of the parts
+  std::vector<std::shared_ptr<const Model>> parts;  // by rank; the whole alone, where it is not cut
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  // null: the model has none
   std::vector<TokenId> eos_ids;                       // sorted; of generation_config, config and tokenizer_config
@@ -26,8 +27,8 @@ struct LoadedModel {
 Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model);
 
 /// `model` is a folder or "builtin:NAME". Errors: not_found (no such folder, file or built-in model), config (what is
-/// wrong in which file, or a weight that cannot be quantized).
+/// wrong in which file, a weight that cannot be quantized, or a model that so many parts do not divide).
 Result<LoadedModel> load_model(const std::string& model, Quantization quantization = Quantization::none,
-                               const LoadProgress& progress = {});
+                               const LoadProgress& progress = {}, int parts = 1);
 
 }  // namespace weir::engine

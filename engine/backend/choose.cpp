@@ -7,34 +7,42 @@
 #if defined(WEIR_CUDA)
 #include "engine/backend/cuda/cublaslt_product.h"
 #include "engine/backend/cuda/cuda_backend.h"
+#include "engine/backend/cuda/ranks_backend.h"
+#if defined(WEIR_NCCL)
+#include "engine/backend/cuda/nccl_communicator.h"
+#endif
 #endif
 
 namespace weir::engine {
 namespace {
 
 /// not_found: this build, this machine or this model does without a GPU; the detail says which.
-Result<std::unique_ptr<Backend>> make_on_gpu(const Model& model, const config::EngineConfig& config,
-                                             const LoadProgress& progress) {
+Result<std::unique_ptr<Backend>> make_on_gpu([[maybe_unused]] const std::vector<std::shared_ptr<const Model>>& parts,
+                                             [[maybe_unused]] const config::EngineConfig& config,
+                                             [[maybe_unused]] const LoadProgress& progress) {
 #if defined(WEIR_CUDA)
-  return cuda::make_cuda_backend(model, config, &cuda::make_cublaslt_product, progress);
+  if (parts.size() == 1) return cuda::make_cuda_backend(*parts[0], config, &cuda::make_cublaslt_product, progress);
+#if defined(WEIR_NCCL)
+  return cuda::make_ranks_backend(parts, config, &cuda::make_cublaslt_product, &cuda::make_nccl_communicators,
+                                  progress);
 #else
-  (void)model;
-  (void)config;
-  (void)progress;
+  return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "this build of weir has no NCCL"};
+#endif
+#else
   return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "this build of weir has no CUDA backend"};
 #endif
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model, const config::EngineConfig& config,
-                                              const LoadProgress& progress) {
+Result<std::unique_ptr<Backend>> make_backend(std::vector<std::shared_ptr<const Model>> parts,
+                                              const config::EngineConfig& config, const LoadProgress& progress) {
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
     return config_error(config, "device", "must be auto, cpu or cuda, is '" + config.device + "'");
   }
   std::string reason = "device: cpu";
   if (config.device != "cpu") {
-    auto made = make_on_gpu(*model, config, progress);
+    auto made = make_on_gpu(parts, config, progress);
     if (made.ok() || made.error().kind == ErrorKind::internal) return made;
     const std::string& why = made.error().detail;
     if (config.device == "cuda") {
@@ -43,7 +51,7 @@ Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model
     }
     reason = "device: auto; " + why;
   }
-  return make_cpu_backend(std::move(model), config, reason);
+  return make_cpu_backend(std::move(parts), config, reason);
 }
 
 }  // namespace weir::engine

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "config/base/result.h"
 #include "config/config.h"
@@ -13,7 +14,8 @@ namespace weir::engine {
 /// cpu: the CPU. cuda: the GPU, or an error that says why not. auto: the GPU where this build has its backend, there is
 /// one, its kernels run the model and its memory holds what the config asks for; else the CPU. info().reason says why.
 /// Errors (config) name the key; a GPU that fails while the model is copied is an error too (internal).
-Result<std::unique_ptr<Backend>> make_backend(std::shared_ptr<const Model> model, const config::EngineConfig& config,
-                                              const LoadProgress& progress = {});
+/// `parts`: of a model that is cut, by rank (a GPU each); the whole alone, where it is not.
+Result<std::unique_ptr<Backend>> make_backend(std::vector<std::shared_ptr<const Model>> parts,
+                                              const config::EngineConfig& config, const LoadProgress& progress = {});
 
 }  // namespace weir::engine

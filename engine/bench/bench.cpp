@@ -84,8 +84,7 @@ class Bench {
       for (const Tensor* t : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) layers_ += size(*t);
     }
     head_ = size(w.lm_head);
-    const bool tied = w.lm_head.data == w.embedding.data;
-    report_.parameters = static_cast<uint64_t>(layers_ + head_ + (tied ? 0 : size(w.embedding)));
+    report_.parameters = static_cast<uint64_t>(layers_ + head_ + (w.tied() ? 0 : size(w.embedding)));
     weight_size_ = static_cast<double>(element_bytes(w.lm_head.dtype));
     products_ = w.lm_head.dtype;
   }
@@ -130,12 +129,12 @@ class Bench {
     if (plan_.device != "cpu") {
       config.device = "cuda";
       config.kv_cache.memory_bytes = numbers * sizeof(uint16_t);
-      auto backend = make_backend(model_, config);
+      auto backend = make_backend({model_}, config);
       if (backend.ok() || plan_.device == "cuda") return backend;
     }
     config.device = "cpu";
     config.kv_cache.memory_bytes = numbers * sizeof(float);
-    return make_backend(model_, config);
+    return make_backend({model_}, config);
   }
 
   /// What the machine allows just now.

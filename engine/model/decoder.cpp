@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "engine/model/shard.h"
+
 namespace weir::engine {
 namespace {
 
@@ -50,6 +52,57 @@ void norm_heads(DecoderPass& pass, const float* weight, std::vector<float>& x, i
                                 pass.spec.rms_epsilon, QuantizedRows{}});
 }
 
+void note(DecoderPass& pass, const Result<void>& done) {
+  if (!done.ok() && !pass.error) pass.error = done.error();
+}
+
+/// h += W x + b, where each rank has a share of the inputs.
+void add_product(DecoderPass& pass, const Input& input, const Tensor& w, const float* bias) {
+  DecoderScratch& s = pass.scratch;
+  if (pass.together == nullptr) return project(pass, input, pass.tokens, {{w, bias, s.hidden.data()}}, true);
+  project(pass, input, pass.tokens, {{w, pass.together->rank() == 0 ? bias : nullptr, s.normed.data()}});
+  note(pass, pass.together->all_reduce(s.normed.data(), pass.tokens * w.rows, Element::f32, nullptr));
+  pass.pool.run(pass.tokens * w.rows, 16384, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) s.hidden[i] += s.normed[i];
+  });
+}
+
+/// h = the tokens' rows of the embedding. Of a part, those that it has; the sum over the ranks is whole.
+void embed(DecoderPass& pass, const DecoderWeights& weights) {
+  DecoderScratch& s = pass.scratch;
+  if (pass.together == nullptr) {
+    return pass.ops.gather_rows(pass.pool, {weights.embedding, pass.token_ids, s.hidden.data(), pass.tokens});
+  }
+  const auto first = static_cast<TokenId>(weights.first_token);
+  const auto has = [&](TokenId id) { return id >= first && id - first < weights.embedding.rows; };
+  std::transform(pass.token_ids, pass.token_ids + pass.tokens, s.ids.begin(),
+                 [&](TokenId id) { return has(id) ? id - first : 0; });
+  pass.ops.gather_rows(pass.pool, {weights.embedding, s.ids.data(), s.hidden.data(), pass.tokens});
+  for (int64_t t = 0; t < pass.tokens; ++t) {
+    if (!has(pass.token_ids[t])) std::fill_n(s.hidden.begin() + t * pass.spec.hidden, pass.spec.hidden, 0.0F);
+  }
+  note(pass, pass.together->all_reduce(s.hidden.data(), pass.tokens * pass.spec.hidden, Element::f32, nullptr));
+}
+
+/// The ranks' shares of the vocabulary, put together on rank 0.
+void gather_logits(DecoderPass& pass, const Input& last, const Tensor& lm_head) {
+  DecoderScratch& s = pass.scratch;
+  const int ranks = pass.together->ranks();
+  const int64_t vocab = pass.spec.vocab;
+  const int64_t widest = vocab / ranks + 1;
+  project(pass, last, pass.samples, {{lm_head, nullptr, s.part.data()}});
+  note(pass, pass.together->all_gather(s.part.data(), s.parts.data(), pass.samples * widest, Element::f32, nullptr));
+  if (pass.together->rank() != 0) return;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const int64_t begin = vocab_begin(vocab, rank, ranks);
+    const int64_t rows = vocab_begin(vocab, rank + 1, ranks) - begin;
+    const auto from = s.parts.begin() + rank * pass.samples * widest;
+    for (int64_t i = 0; i < pass.samples; ++i) {
+      std::copy_n(from + i * rows, rows, s.logits.begin() + i * vocab + begin);
+    }
+  }
+}
+
 /// h += O · attention(rope(norm(Q x)), rope(norm(K x)), V x),  x = norm(h)
 void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index) {
   DecoderScratch& s = pass.scratch;
@@ -75,7 +128,7 @@ void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index
   if (attended.quantized.values != nullptr) {
     pass.ops.quantize_rows(pass.pool, {attended.x, attended.quantized, tokens, spec.q_width()});
   }
-  project(pass, attended, tokens, {{layer.o, layer.o_bias, s.hidden.data()}}, true);
+  add_product(pass, attended, layer.o, layer.o_bias);
 }
 
 /// h += D (silu(G x) ∘ U x),  x = norm(h)
@@ -87,7 +140,7 @@ void mlp_block(const DecoderLayer& layer, DecoderPass& pass) {
   const Input gated{s.gate.data(), rows_for(pass, layer.down)};
   pass.ops.silu_mul(pass.pool,
                     {s.gate.data(), s.up.data(), s.gate.data(), tokens, pass.spec.intermediate, gated.quantized});
-  project(pass, gated, tokens, {{layer.down, layer.down_bias, s.hidden.data()}}, true);
+  add_product(pass, gated, layer.down, layer.down_bias);
 }
 
 template <class T>
@@ -149,6 +202,12 @@ void DecoderScratch::reserve(const ModelSpec& spec, int64_t tokens, int64_t samp
   grow(scales, std::max(tokens, samples));
 }
 
+void DecoderScratch::reserve_parts(const ModelSpec& spec, int64_t tokens, int64_t samples, int ranks) {
+  grow(ids, tokens);
+  grow(part, samples * (spec.vocab / ranks + 1));
+  grow(parts, ranks * samples * (spec.vocab / ranks + 1));
+}
+
 QuantizedRows DecoderScratch::rows_of_width(int64_t width) {
   return {quantized.data(), scales.data(), quantized_stride(width)};
 }
@@ -156,7 +215,8 @@ QuantizedRows DecoderScratch::rows_of_width(int64_t width) {
 void decoder_forward(const DecoderWeights& weights, DecoderPass& pass) {
   DecoderScratch& s = pass.scratch;
   s.reserve(pass.spec, pass.tokens, pass.samples);
-  pass.ops.gather_rows(pass.pool, {weights.embedding, pass.token_ids, s.hidden.data(), pass.tokens});
+  if (pass.together != nullptr) s.reserve_parts(pass.spec, pass.tokens, pass.samples, pass.together->ranks());
+  embed(pass, weights);
   pass.ops.rope_table(pass.pool, {pass.positions, pass.rope.inverse.data(), s.cosines.data(), s.sines.data(),
                                   pass.tokens, pass.spec.rope.width / 2, pass.rope.attention_factor});
   for (size_t i = 0; i < weights.layers.size(); ++i) {
@@ -167,6 +227,7 @@ void decoder_forward(const DecoderWeights& weights, DecoderPass& pass) {
   const Tensor hidden{s.hidden.data(), DType::f32, pass.tokens, pass.spec.hidden};
   pass.ops.gather_rows(pass.pool, {hidden, pass.sample_tokens, s.last.data(), pass.samples});
   const Input last = norm(pass, s.last, weights.norm, s.last, pass.samples, weights.lm_head);
+  if (pass.together != nullptr) return gather_logits(pass, last, weights.lm_head);
   project(pass, last, pass.samples, {{weights.lm_head, nullptr, s.logits.data()}});
 }
 

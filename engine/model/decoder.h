@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "engine/model/spec.h"
 #include "engine/model/weight_store.h"
 #include "engine/ops/ops.h"
+#include "engine/parallel/communicator.h"
 
 namespace weir::engine {
 
@@ -34,13 +36,16 @@ struct DecoderLayer {
 };
 
 struct DecoderWeights {
-  Tensor embedding;  // [vocab, hidden]
+  Tensor embedding;  // [vocab, hidden]; of a part (shard.h), its rows, as of lm_head
   std::vector<DecoderLayer> layers;
   const float* norm = nullptr;           // [hidden]
   Tensor lm_head;                        // [vocab, hidden]; the embedding where they are tied
   std::shared_ptr<WeightMemory> memory;  // what the tensors above point into, with `packed`
   std::vector<PackedWeight> packed;      // the matrices of a quantized model
   uint64_t bytes = 0;                    // of all tensors, as kept
+  int64_t first_token = 0;               // the token that the embedding's first row belongs to
+
+  bool tied() const { return lm_head.data == embedding.data && lm_head.rows == embedding.rows; }
 };
 
 /// Buffers of one step, grown to the largest step met. Row-major f32.
@@ -53,10 +58,13 @@ struct DecoderScratch {
   std::vector<float> cosines, sines;  // [tokens, width of the rotary embedding / 2]
   std::vector<float> last;            // [samples, hidden]
   std::vector<float> logits;          // [samples, vocab]
+  std::vector<float> part, parts;     // of a part: [samples, its rows]; [ranks, samples, rows of the widest]
+  std::vector<TokenId> ids;           // [tokens] of a part: rows of its embedding
   std::vector<uint8_t> quantized;     // [tokens, stride of the widest] input of the 8-bit product under way
   std::vector<float> scales;          // [tokens]
 
   void reserve(const ModelSpec& spec, int64_t tokens, int64_t samples);
+  void reserve_parts(const ModelSpec& spec, int64_t tokens, int64_t samples, int ranks);
   QuantizedRows rows_of_width(int64_t width);  // REQUIRES: reserve()
 };
 
@@ -80,6 +88,8 @@ struct DecoderPass {
   KvLayout layout;
   int64_t layer_floats = 0;  // from one layer's KV to the next's
   const RopeFrequencies& rope;
+  Communicator* together = nullptr;  // with the ranks of the other parts; null: the model is whole
+  std::optional<Error> error = {};   // what became of that
 };
 
 /// Takes q, k, v, gate and up, with their biases, of the layer whose names begin with `prefix`.
@@ -91,7 +101,7 @@ Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store);
 /// The same for a family that keeps the projections in its own way.
 Result<DecoderWeights> bind_decoder(const ModelSpec& spec, WeightStore& store, BindProjections projections);
 
-/// Writes this step's KV and, for each of sample_tokens, logits to scratch.logits.
+/// Writes this step's KV and, for each of sample_tokens, logits to scratch.logits; of a part, on rank 0 alone.
 void decoder_forward(const DecoderWeights& weights, DecoderPass& pass);
 
 }  // namespace weir::engine

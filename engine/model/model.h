@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "config/base/result.h"
 #include "engine/model/decoder.h"
@@ -21,5 +22,11 @@ struct Model {
 Result<std::shared_ptr<const Model>> load_weights(const ModelFiles& files,
                                                   Quantization quantization = Quantization::none,
                                                   const LoadProgress& progress = {});
+
+/// The same cut into parts that compute together (shard.h), in the order of their ranks. Errors (config): also a model
+/// that so many parts do not divide.
+Result<std::vector<std::shared_ptr<const Model>>> load_parts(const ModelFiles& files, int parts,
+                                                             Quantization quantization = Quantization::none,
+                                                             const LoadProgress& progress = {});
 
 }  // namespace weir::engine

@@ -81,6 +81,8 @@ void let_go(DecoderWeights& weights) {
   if (!moved) return;
   weights.memory->files.clear();
   weights.memory->halves.clear();
+  weights.memory->bytes.clear();
+  weights.memory->whole.reset();
 }
 
 }  // namespace
@@ -94,12 +96,12 @@ std::vector<NamedMatrix> matrices_of(DecoderWeights& weights) {
                                                      {&l.down, "down_proj"}};
     for (const auto& [tensor, name] : named) matrices.push_back({tensor, "layer " + std::to_string(i) + " " + name});
   }
-  if (weights.lm_head.data != weights.embedding.data) matrices.push_back({&weights.lm_head, "lm_head"});
+  if (!weights.tied()) matrices.push_back({&weights.lm_head, "lm_head"});
   return matrices;
 }
 
 Result<void> quantize_weights(DecoderWeights& weights, Quantization to, const LoadProgress& progress) {
-  const bool tied = weights.lm_head.data == weights.embedding.data;
+  const bool tied = weights.tied();
   uint64_t total = 0;
   std::vector<NamedMatrix> matrices = matrices_of(weights);
   std::erase_if(matrices, [&](const NamedMatrix& m) { return work_of(*m.tensor, to) == Work::leave; });

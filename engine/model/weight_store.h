@@ -4,6 +4,7 @@
 // immutable afterwards.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -28,6 +29,8 @@ struct WeightMemory {
   std::vector<FileBytes> files;
   std::vector<std::unique_ptr<float[]>> floats;
   std::vector<std::unique_ptr<uint16_t[]>> halves;
+  std::vector<std::unique_ptr<std::byte[]>> bytes;
+  std::shared_ptr<WeightMemory> whole;  // of the model that this is a part of (shard.h)
 };
 
 /// Element `index` of a tensor in F32, F16 or BF16, wherever it lies.

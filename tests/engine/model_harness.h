@@ -57,6 +57,9 @@ class ModelHarness {
     kv_.assign(static_cast<size_t>(model_->spec.layers * layer_floats_), 0.0F);
   }
 
+  /// The model is a part: it computes with those that have joined the same meeting, each on its own thread.
+  void join(Communicator* together) { together_ = together; }
+
   /// Logits after every token of every row: [tokens of all rows][vocab].
   std::vector<std::vector<float>> run(const std::vector<HarnessRow>& rows) {
     std::vector<int32_t> tokens, positions, slots, row_of, attends, table, table_begin{0}, samples;
@@ -80,7 +83,7 @@ class ModelHarness {
                      count,         tokens.data(),  positions.data(), slots.data(),
                      row_of.data(), attends.data(), table.data(),     table_begin.data(),
                      count,         samples.data(), kv_.data(),       layout_,
-                     layer_floats_, rope_};
+                     layer_floats_, rope_,          together_};
     model_->spec.family->forward(model_->weights, pass);
     const auto vocab = model_->spec.vocab;
     std::vector<std::vector<float>> logits;
@@ -100,6 +103,7 @@ class ModelHarness {
   int64_t layer_floats_ = 0;
   RopeFrequencies rope_;
   std::vector<float> kv_;
+  Communicator* together_ = nullptr;
   DecoderScratch scratch_;
 };
 

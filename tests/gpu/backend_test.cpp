@@ -1,6 +1,7 @@
 // The whole CUDA backend against the CPU backend: the same plans, the same tokens and log-probabilities, in every
 // format of weights, in chunks, in batches that become graphs, over reused prefixes, with what each family of models
 // has.
+#include "engine/backend/cuda/device_rates.h"
 #include "tests/gpu/backend_rig.h"
 
 namespace weir::engine::cuda {
@@ -124,6 +125,19 @@ TEST(CudaBackendFamilies, NormsOfHeadsPartialRotationAndWindowsAreTheCpus) {
   while (second.computed < 150) advance(**cpu, **gpu, {&first, &second}, 50, distance);
   for (int i = 0; i < 4; ++i) advance(**cpu, **gpu, {&first, &second}, 50, distance);
   EXPECT_LT(distance.relative(), 0.012);
+}
+
+TEST(CudaDeviceRates, AreMeasuredInEveryFormat) {
+  reset_after_fault();
+#if defined(WEIR_GPU)
+  const auto rates = measure_rates(&make_cublaslt_product, 4096, size_t{64} << 20);
+#else
+  const auto rates = measure_rates(&make_emulated_product, 32, size_t{64} << 10);
+#endif
+  ASSERT_TRUE(rates.ok()) << rates.error().detail;
+  EXPECT_GT(rates->copy_bytes_per_s, 0.0);
+  EXPECT_GT(rates->bf16_ops_per_s, 0.0);
+  EXPECT_GT(rates->int8_ops_per_s, 0.0);
 }
 
 TEST(CudaBackendSampling, DrawsPenaltiesAndBiasesAreTheRequests) {

@@ -4,12 +4,15 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "engine/backend/cpu/plan_check.h"
 #include "engine/backend/engine_limits.h"
 #include "engine/model/family.h"
 #include "engine/ops/ops.h"
+#include "engine/parallel/local_communicator.h"
+#include "engine/parallel/rank_threads.h"
 #include "engine/sample/sampler.h"
 
 namespace weir::engine {
@@ -24,26 +27,99 @@ uint64_t block_bytes(const ModelSpec& spec, uint64_t block_tokens) {
   return static_cast<uint64_t>(spec.layers) * 2 * block_tokens * static_cast<uint64_t>(spec.kv_width()) * sizeof(float);
 }
 
-class CpuBackend : public Backend {
+/// The threads that the config gives to all ranks, or the machine has, divided.
+int threads_of_rank(uint32_t configured, size_t ranks) {
+  const auto all = static_cast<int>(std::min<uint32_t>(configured, 1024));
+  if (ranks == 1) return all;
+  const int machine = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16);
+  return std::max(1, (all == 0 ? machine : all) / static_cast<int>(ranks));
+}
+
+/// A plan as the walk reads it: what each token sees, and which tokens need logits.
+struct FlatPlan {
+  std::vector<int32_t> row_of_token;
+  std::vector<int32_t> attends;
+  std::vector<int32_t> sample_tokens;
+  std::vector<int32_t> sample_rows;
+
+  void build(const StepPlan& plan) {
+    row_of_token.resize(plan.tokens.size());
+    attends.resize(plan.tokens.size());
+    sample_tokens.clear();
+    sample_rows.clear();
+    for (int32_t row = 0; row < plan.rows(); ++row) {
+      const int32_t begin = plan.row_begin[static_cast<size_t>(row)];
+      const int32_t end = plan.row_begin[static_cast<size_t>(row) + 1];
+      const int32_t context = plan.context_length[static_cast<size_t>(row)];
+      for (int32_t t = begin; t < end; ++t) {
+        row_of_token[static_cast<size_t>(t)] = row;
+        attends[static_cast<size_t>(t)] = context - (end - 1 - t);
+      }
+      if (plan.samples[static_cast<size_t>(row)] == 0) continue;
+      sample_tokens.push_back(end - 1);
+      sample_rows.push_back(row);
+    }
+  }
+};
+
+/// One part of the model with its keys and values: the whole of it, where there is one.
+class CpuRank {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, uint32_t threads,
-             std::string reason, const Ops& ops)
+  CpuRank(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, int threads, const Ops& ops,
+          std::unique_ptr<Communicator> together)
       : model_(std::move(model)),
         ops_(ops),
         kv_(std::move(kv)),
-        pool_(static_cast<int>(std::min<uint32_t>(threads, 1024))) {
-    const ModelSpec& spec = model_->spec;
-    info_ = {.name = "cpu",
-             .blocks = sizes.blocks,
-             .block_tokens = sizes.block_tokens,
-             .context_tokens = sizes.context_tokens,
-             .vocab_size = static_cast<int32_t>(spec.vocab),
-             .kv_bytes = sizes.bytes,
-             .weight_bytes = model_->weights.bytes,
-             .reason = std::move(reason)};
-    layout_ = {sizes.block_tokens, spec.kv_heads, spec.head_dim};
-    rope_ = rope_frequencies(spec.rope, sizes.context_tokens);
+        layout_{sizes.block_tokens, model_->spec.kv_heads, model_->spec.head_dim},
+        layer_floats_(sizes.blocks * layout_.block_floats()),
+        rope_(rope_frequencies(model_->spec.rope, sizes.context_tokens)),
+        together_(std::move(together)),
+        pool_(threads) {}
+
+  Result<void> forward(const StepPlan& plan, const FlatPlan& flat) {
+    DecoderPass pass{.ops = ops_,
+                     .pool = pool_,
+                     .spec = model_->spec,
+                     .scratch = scratch_,
+                     .tokens = static_cast<int64_t>(plan.tokens.size()),
+                     .token_ids = plan.tokens.data(),
+                     .positions = plan.positions.data(),
+                     .slots = plan.slots.data(),
+                     .row_of_token = flat.row_of_token.data(),
+                     .attends = flat.attends.data(),
+                     .block_table = plan.block_table.data(),
+                     .block_table_begin = plan.block_table_begin.data(),
+                     .samples = static_cast<int64_t>(flat.sample_tokens.size()),
+                     .sample_tokens = flat.sample_tokens.data(),
+                     .kv = kv_.get(),
+                     .layout = layout_,
+                     .layer_floats = layer_floats_,
+                     .rope = rope_,
+                     .together = together_.get()};
+    model_->spec.family->forward(model_->weights, pass);
+    if (pass.error) return *pass.error;
+    return {};
   }
+
+  float* logits() { return scratch_.logits.data(); }
+  ThreadPool& pool() { return pool_; }
+
+ private:
+  std::shared_ptr<const Model> model_;
+  const Ops& ops_;
+  KvMemory kv_;
+  KvLayout layout_;
+  int64_t layer_floats_;
+  RopeFrequencies rope_;
+  std::unique_ptr<Communicator> together_;  // null: the model is whole
+  DecoderScratch scratch_;
+  ThreadPool pool_;
+};
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(std::vector<std::unique_ptr<CpuRank>> ranks, BackendInfo info)
+      : ranks_(std::move(ranks)), threads_(static_cast<int>(ranks_.size())), info_(std::move(info)) {}
 
   const BackendInfo& info() const override { return info_; }
 
@@ -57,67 +133,32 @@ class CpuBackend : public Backend {
   Result<StepResult> wait() override {
     if (plan_ == nullptr) return broken_plan("waited for, and never submitted");
     const StepPlan& plan = *std::exchange(plan_, nullptr);
-    flatten(plan);
-    forward(plan);
+    flat_.build(plan);
+    std::vector<Result<void>> done(ranks_.size());
+    threads_.run([&](int rank) {
+      const auto r = static_cast<size_t>(rank);
+      done[r] = ranks_[r]->forward(plan, flat_);
+    });
+    for (const Result<void>& one : done) {
+      if (!one.ok()) return one.error();
+    }
     return sample(plan);
   }
 
  private:
-  /// What each token sees, and which tokens need logits.
-  void flatten(const StepPlan& plan) {
-    row_of_token_.resize(plan.tokens.size());
-    attends_.resize(plan.tokens.size());
-    sample_tokens_.clear();
-    sample_rows_.clear();
-    for (int32_t row = 0; row < plan.rows(); ++row) {
-      const int32_t begin = plan.row_begin[static_cast<size_t>(row)];
-      const int32_t end = plan.row_begin[static_cast<size_t>(row) + 1];
-      const int32_t context = plan.context_length[static_cast<size_t>(row)];
-      for (int32_t t = begin; t < end; ++t) {
-        row_of_token_[static_cast<size_t>(t)] = row;
-        attends_[static_cast<size_t>(t)] = context - (end - 1 - t);
-      }
-      if (plan.samples[static_cast<size_t>(row)] == 0) continue;
-      sample_tokens_.push_back(end - 1);
-      sample_rows_.push_back(row);
-    }
-  }
-
-  void forward(const StepPlan& plan) {
-    const int64_t layer_floats = static_cast<int64_t>(info_.blocks) * layout_.block_floats();
-    DecoderPass pass{.ops = ops_,
-                     .pool = pool_,
-                     .spec = model_->spec,
-                     .scratch = scratch_,
-                     .tokens = static_cast<int64_t>(plan.tokens.size()),
-                     .token_ids = plan.tokens.data(),
-                     .positions = plan.positions.data(),
-                     .slots = plan.slots.data(),
-                     .row_of_token = row_of_token_.data(),
-                     .attends = attends_.data(),
-                     .block_table = plan.block_table.data(),
-                     .block_table_begin = plan.block_table_begin.data(),
-                     .samples = static_cast<int64_t>(sample_tokens_.size()),
-                     .sample_tokens = sample_tokens_.data(),
-                     .kv = kv_.get(),
-                     .layout = layout_,
-                     .layer_floats = layer_floats,
-                     .rope = rope_};
-    model_->spec.family->forward(model_->weights, pass);
-  }
-
   Result<StepResult> sample(const StepPlan& plan) {
-    const size_t count = sample_rows_.size();
+    const size_t count = flat_.sample_rows.size();
     if (samplers_.size() < count) samplers_.resize(count);
     drawn_.assign(count, std::nullopt);
     const auto vocab = static_cast<size_t>(info_.vocab_size);
-    pool_.run(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
+    float* logits = ranks_.front()->logits();
+    ranks_.front()->pool().run(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
       for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-        const StepPlan::SampleRow& row = plan.sampling[static_cast<size_t>(sample_rows_[i])];
+        const StepPlan::SampleRow& row = plan.sampling[static_cast<size_t>(flat_.sample_rows[i])];
         const std::span<const TokenId> history(*row.history);
         const auto prompt = static_cast<size_t>(row.prompt_length);
         const SampleContext context{row.params, history.first(prompt), history.subspan(prompt), row.output_index};
-        drawn_[i] = samplers_[i].sample({scratch_.logits.data() + i * vocab, vocab}, context);
+        drawn_[i] = samplers_[i].sample({logits + i * vocab, vocab}, context);
       }
     });
     StepResult result;
@@ -126,33 +167,25 @@ class CpuBackend : public Backend {
     result.logprobs.resize(static_cast<size_t>(plan.rows()));
     for (size_t i = 0; i < count; ++i) {
       if (!drawn_[i]->ok()) return drawn_[i]->error();
-      const auto row = static_cast<size_t>(sample_rows_[i]);
+      const auto row = static_cast<size_t>(flat_.sample_rows[i]);
       result.sampled[row] = drawn_[i]->value().token;
       result.logprobs[row] = std::move(drawn_[i]->value().logprob);
     }
     return result;
   }
 
-  std::shared_ptr<const Model> model_;
-  const Ops& ops_;
-  KvMemory kv_;
-  KvLayout layout_;
-  RopeFrequencies rope_;
+  std::vector<std::unique_ptr<CpuRank>> ranks_;
+  RankThreads threads_;
   BackendInfo info_;
-  ThreadPool pool_;
-  DecoderScratch scratch_;
+  FlatPlan flat_;
   const StepPlan* plan_ = nullptr;  // the step under way
-  std::vector<int32_t> row_of_token_;
-  std::vector<int32_t> attends_;
-  std::vector<int32_t> sample_tokens_;
-  std::vector<int32_t> sample_rows_;
   std::vector<Sampler> samplers_;
   std::vector<std::optional<Result<Sampled>>> drawn_;
 };
 
 }  // namespace
 
-Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config) {
+Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config, size_t parts) {
   const uint32_t block_tokens = config.kv_cache.block_tokens;
   if (block_tokens < 1 || block_tokens > kBlockTokensMax) {
     return config_error(config, "kv_cache.block_size", "must be between 1 and " + std::to_string(kBlockTokensMax));
@@ -160,7 +193,7 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   const auto asked = context_of(spec, config);
   if (!asked.ok()) return asked.error();
   uint64_t context = *asked;
-  const uint64_t one = block_bytes(spec, block_tokens);
+  const uint64_t one = parts * block_bytes(spec, block_tokens);
   const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
   const uint64_t sequences = std::max<uint64_t>(1, config.max_sequences);
   uint64_t blocks = std::min(sequences * blocks_of_context, kKvBytesDefaultMax / one);
@@ -181,14 +214,36 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model,
                                                   const config::EngineConfig& config, std::string reason,
                                                   const Ops& ops) {
-  const Result<KvSizes> sizes = size_kv(model->spec, config);
+  return make_cpu_backend(std::vector{std::move(model)}, config, std::move(reason), ops);
+}
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(std::vector<std::shared_ptr<const Model>> parts,
+                                                  const config::EngineConfig& config, std::string reason,
+                                                  const Ops& ops) {
+  const Result<KvSizes> sizes = size_kv(parts.front()->spec, config, parts.size());
   if (!sizes.ok()) return sizes.error();
-  KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / sizeof(float), sizeof(float))));
-  if (kv == nullptr) {
-    return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
+  BackendInfo info{.name = "cpu",
+                   .blocks = sizes->blocks,
+                   .block_tokens = sizes->block_tokens,
+                   .context_tokens = sizes->context_tokens,
+                   .vocab_size = static_cast<int32_t>(parts.front()->spec.vocab),
+                   .kv_bytes = sizes->bytes,
+                   .reason = std::move(reason)};
+  if (parts.size() > 1) info.name += " × " + std::to_string(parts.size());
+  std::vector<std::unique_ptr<Communicator>> together(1);
+  if (parts.size() > 1) together = make_local_communicators(static_cast<int>(parts.size()));
+  const int threads = threads_of_rank(config.threads, parts.size());
+  std::vector<std::unique_ptr<CpuRank>> ranks;
+  for (size_t r = 0; r < parts.size(); ++r) {
+    KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / parts.size() / sizeof(float), sizeof(float))));
+    if (kv == nullptr) {
+      return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
+    }
+    info.weight_bytes += parts[r]->weights.bytes;
+    ranks.push_back(
+        std::make_unique<CpuRank>(std::move(parts[r]), *sizes, std::move(kv), threads, ops, std::move(together[r])));
   }
-  return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(std::move(model), *sizes, std::move(kv), config.threads, std::move(reason), ops));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(std::move(ranks), std::move(info)));
 }
 
 }  // namespace weir::engine

@@ -11,19 +11,22 @@
 namespace weir::engine::cuda {
 namespace {
 
-constexpr int kDevice = 0;
 constexpr size_t kGraphsMax = 128;
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend() = default;
-  ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
+  explicit CudaBackend(const Place& place) : place_(place) {}
+  ~CudaBackend() override {
+    cudaSetDevice(place_.device);
+    cudaStreamSynchronize(stream_.get());
+  }
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
 
   static Result<std::unique_ptr<Backend>> make(const Model& model, const config::EngineConfig& config,
-                                               MakeProduct make_product, const LoadProgress& progress) {
-    auto backend = std::make_unique<CudaBackend>();
+                                               MakeProduct make_product, const LoadProgress& progress,
+                                               const Place& place) {
+    auto backend = std::make_unique<CudaBackend>(place);
     if (auto set_up = backend->set_up(model, config, make_product, progress); !set_up.ok()) return set_up.error();
     return std::unique_ptr<Backend>(std::move(backend));
   }
@@ -36,12 +39,12 @@ class CudaBackend : public Backend {
     if (static_cast<int64_t>(plan.tokens.size()) > limits_.tokens || plan.rows() > limits_.rows) {
       return broken_plan("has more tokens or rows than the config allows");
     }
-    WEIR_CUDA_TRY(cudaSetDevice(kDevice), "opening it");
+    WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
     const Result<StepShape> shape = inputs_.build(plan);
     if (!shape.ok()) return shape.error();
     if (auto copied = inputs_.copy(stream_.get()); !copied.ok()) return copied;
     if (auto run = run_step(*shape); !run.ok()) return run;
-    const size_t bytes = inputs_.sample_rows().size() * sizeof(SampleOut);
+    const size_t bytes = chooses() ? inputs_.sample_rows().size() * sizeof(SampleOut) : 0;
     if (bytes > 0) {
       WEIR_CUDA_TRY(
           cudaMemcpyAsync(sampled_.as<void>(), scratch_.sampled, bytes, cudaMemcpyDeviceToHost, stream_.get()),
@@ -55,11 +58,16 @@ class CudaBackend : public Backend {
   Result<StepResult> wait() override {
     if (plan_ == nullptr) return broken_plan("waited for, and never submitted");
     const StepPlan& plan = *std::exchange(plan_, nullptr);
+    WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
     WEIR_CUDA_TRY(cudaEventSynchronize(done_.get()), "a step");
+    if (!chooses()) return StepResult{.step = plan.step, .sampled = {}, .logprobs = {}};
     return result_of(plan);
   }
 
  private:
+  int ranks() const { return place_.together != nullptr ? place_.together->ranks() : 1; }
+  bool chooses() const { return place_.together == nullptr || place_.together->rank() == 0; }
+
   struct Recorded {
     StepShape shape;
     GraphInstance graph;  // none: met once, and not recorded
@@ -67,14 +75,14 @@ class CudaBackend : public Backend {
 
   Result<void> set_up(const Model& model, const config::EngineConfig& config, MakeProduct make_product,
                       const LoadProgress& progress) {
-    const Result<DeviceInfo> device = open_device(kDevice);
+    const Result<DeviceInfo> device = open_device(place_.device);
     if (!device.ok()) return device.error();
     if (const std::string why = unsupported_on_gpu(model.spec); !why.empty()) {
       return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "the model has " + why};
     }
     spec_ = model.spec;
     windows_ = windows_of(spec_);
-    const Result<MemoryBudget> budget = budget_memory(model, config, *device);
+    const Result<MemoryBudget> budget = budget_memory(model, config, *device, ranks());
     if (!budget.ok()) return budget.error();
     limits_ = budget->limits;
     WEIR_CUDA_TRY(cudaStreamCreateWithFlags(stream_.slot(), cudaStreamNonBlocking), "making a stream");
@@ -86,7 +94,7 @@ class CudaBackend : public Backend {
     if (!uploaded.ok()) return uploaded.error();
     model_ = *std::move(uploaded);
     if (auto reserved = reserve(*budget); !reserved.ok()) return reserved;
-    info_ = {.name = "cuda:" + std::to_string(kDevice) + " " + device->name,
+    info_ = {.name = "cuda:" + std::to_string(place_.device) + " " + device->name,
              .blocks = budget->blocks,
              .block_tokens = 1 << budget->kv.block_shift,
              .context_tokens = budget->context_tokens,
@@ -123,6 +131,7 @@ class CudaBackend : public Backend {
             .layer_numbers = layer_numbers_,
             .layer_scales = layer_scales_,
             .windows = windows_,
+            .together = place_.together,
             .shape = shape,
             .arrays = inputs_.arrays()};
   }
@@ -188,6 +197,7 @@ class CudaBackend : public Backend {
                                : "sampling: every token is masked"};
   }
 
+  Place place_;
   DeviceModel model_;
   DeviceMemory scratch_memory_;
   DeviceMemory kv_memory_;
@@ -213,8 +223,9 @@ class CudaBackend : public Backend {
 }  // namespace
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(const Model& model, const config::EngineConfig& config,
-                                                   MakeProduct make_product, const LoadProgress& progress) {
-  return CudaBackend::make(model, config, make_product, progress);
+                                                   MakeProduct make_product, const LoadProgress& progress,
+                                                   const Place& place) {
+  return CudaBackend::make(model, config, make_product, progress, place);
 }
 
 }  // namespace weir::engine::cuda

@@ -13,16 +13,24 @@
 #include "engine/backend/cuda/device.h"
 #include "engine/backend/cuda/matrix_product.h"
 #include "engine/model/model.h"
+#include "engine/parallel/communicator.h"
 
 namespace weir::engine::cuda {
 
 /// How products of many rows are made, on the device that is open. Errors: a library that cannot be used.
 using MakeProduct = Result<std::unique_ptr<MatrixProduct>> (*)(const DeviceInfo& device);
 
-/// Copies the model to device 0. Errors: not_found (no GPU that can be used, or a model that its kernels cannot run;
+/// Where a model goes, and with whom it computes.
+struct Place {
+  int device = 0;
+  Communicator* together = nullptr;  // with the ranks of the other parts, rank 0 choosing the tokens; null: it is whole
+};
+
+/// Copies the model to the device. Errors: not_found (no GPU that can be used, or a model that its kernels cannot run;
 /// the detail says which), config (its memory does not hold what the config asks for; the detail says what to lower),
 /// internal (the device fails).
 Result<std::unique_ptr<Backend>> make_cuda_backend(const Model& model, const config::EngineConfig& config,
-                                                   MakeProduct make_product, const LoadProgress& progress = {});
+                                                   MakeProduct make_product, const LoadProgress& progress = {},
+                                                   const Place& place = {});
 
 }  // namespace weir::engine::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/model/shard.h"
 #include "engine/ops/cuda/rope_kv.h"
 #include "engine/ops/cuda/rows.h"
 
@@ -17,6 +18,37 @@ Rows rows_for(const Walk& step, const Weight& w, int64_t rows) {
 
 Result<void> product(const Walk& step, const Rows& x, const Weight& w, void* y, int64_t rows, bool floats = false) {
   return multiply(step.products, step.stream, {.x = x, .w = w, .y = y, .floats = floats, .rows = rows});
+}
+
+/// delta = the product, where each rank has a share of the inputs.
+Result<void> summed_product(const Walk& step, const Rows& x, const Weight& w) {
+  Bf16* delta = step.scratch.delta;
+  if (auto done = product(step, x, w, delta, step.shape.tokens); !done.ok()) return done;
+  if (step.together == nullptr) return {};
+  return step.together->all_reduce(delta, step.shape.tokens * w.outputs, Element::bf16, step.stream);
+}
+
+/// The ranks' shares of the vocabulary, put together.
+Result<void> vocabulary_product(const Walk& step, const Rows& x, int64_t samples) {
+  const Scratch& s = step.scratch;
+  if (step.together == nullptr) return product(step, x, step.model.lm_head, s.logits, samples, true);
+  if (auto done = product(step, x, step.model.lm_head, s.part, samples, true); !done.ok()) return done;
+  const int ranks = step.together->ranks();
+  const int64_t vocab = step.spec.vocab;
+  const int64_t widest = vocab / ranks + 1;
+  if (auto done = step.together->all_gather(s.part, s.parts, samples * widest, Element::f32, step.stream); !done.ok()) {
+    return done;
+  }
+  if (step.together->rank() != 0) return {};
+  for (int rank = 0; rank < ranks; ++rank) {
+    const int64_t begin = vocab_begin(vocab, rank, ranks);
+    const auto row_bytes = static_cast<size_t>(vocab_begin(vocab, rank + 1, ranks) - begin) * sizeof(float);
+    WEIR_CUDA_TRY(cudaMemcpy2DAsync(s.logits + begin, static_cast<size_t>(vocab) * sizeof(float),
+                                    s.parts + rank * samples * widest, row_bytes, row_bytes,
+                                    static_cast<size_t>(samples), cudaMemcpyDeviceToDevice, step.stream),
+                  "putting the vocabulary together");
+  }
+  return {};
 }
 
 KvCache layer_cache(const Walk& step, int64_t layer) {
@@ -97,7 +129,7 @@ Result<void> attention_block(const Walk& step, const DeviceLayer& layer, int64_t
   } else {
     WEIR_CUDA_TRY(quantize_rows(step.stream, {s.attended, x, tokens, step.spec.q_width()}), "quantizing");
   }
-  return product(step, x, layer.o, s.delta, tokens);
+  return summed_product(step, x, layer.o);
 }
 
 /// delta = D (silu(G x) ∘ U x),  x = norm(hidden + the delta before)
@@ -117,7 +149,7 @@ Result<void> mlp_block(const Walk& step, const DeviceLayer& layer) {
   if (auto done = product(step, x, layer.gate_up, s.gate_up, tokens); !done.ok()) return done;
   x = rows_for(step, layer.down, tokens);
   WEIR_CUDA_TRY(silu_mul(step.stream, {s.gate_up, layer.gate_up_bias, x, tokens, step.spec.intermediate}), "the gate");
-  return product(step, x, layer.down, s.delta, tokens);
+  return summed_product(step, x, layer.down);
 }
 
 /// Only tokens that sample need the vocabulary.
@@ -136,7 +168,8 @@ Result<void> choose_tokens(const Walk& step) {
                                            .width = step.spec.hidden,
                                            .epsilon = step.spec.rms_epsilon}),
                 "the last norm");
-  if (auto done = product(step, x, step.model.lm_head, s.logits, samples, true); !done.ok()) return done;
+  if (auto done = vocabulary_product(step, x, samples); !done.ok()) return done;
+  if (step.together != nullptr && step.together->rank() != 0) return {};
   WEIR_CUDA_TRY(sample(step.stream, {.logits = s.logits,
                                      .params = step.arrays.params,
                                      .changes = step.arrays.changes,
@@ -175,6 +208,10 @@ size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsi
   take(s.partials.numbers, memory, at, partial_rows * spec.head_dim);
   take(s.partials.largest_and_sum, memory, at, partial_rows);
   take(s.logits, memory, at, rows * spec.vocab);
+  if (limits.ranks > 1) {
+    take(s.part, memory, at, rows * (spec.vocab / limits.ranks + 1));
+    take(s.parts, memory, at, rows * (spec.vocab / limits.ranks + 1) * limits.ranks);
+  }
   take(s.sampled, memory, at, rows);
   return at;
 }
@@ -182,8 +219,13 @@ size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsi
 Result<void> walk(const Walk& step) {
   const Scratch& s = step.scratch;
   const int64_t tokens = step.shape.tokens;
-  WEIR_CUDA_TRY(embed(step.stream, {step.model.embedding, step.arrays.ids, s.hidden, tokens, step.spec.hidden}),
+  WEIR_CUDA_TRY(embed(step.stream, {step.model.embedding, step.arrays.ids, s.hidden, tokens, step.spec.hidden,
+                                    step.model.first_token, step.model.embedding_rows}),
                 "the embedding");
+  if (step.together != nullptr) {
+    auto summed = step.together->all_reduce(s.hidden, tokens * step.spec.hidden, Element::f32, step.stream);
+    if (!summed.ok()) return summed;
+  }
   WEIR_CUDA_TRY(rope_table(step.stream, {step.arrays.positions, step.model.inverse_frequency, s.turns, tokens,
                                          static_cast<int32_t>(step.spec.rope.width / 2), step.model.rotary_factor}),
                 "the rotary table");

@@ -13,6 +13,7 @@
 #include "engine/backend/cuda/step_inputs.h"
 #include "engine/ops/cuda/attention.h"
 #include "engine/ops/cuda/kv_cache.h"
+#include "engine/parallel/communicator.h"
 
 namespace weir::engine::cuda {
 
@@ -29,6 +30,8 @@ struct Scratch {
   float2* turns = nullptr;       // [tokens, width of the rotary embedding / 2]
   AttentionPartials partials;    // [partials, kv_heads, …]
   float* logits = nullptr;       // [samples, vocab]
+  float* part = nullptr;         // of a part: [samples, its rows of the vocabulary]
+  float* parts = nullptr;        // [ranks, samples, rows of the widest]
   SampleOut* sampled = nullptr;  // [samples]
 };
 
@@ -45,11 +48,12 @@ struct Walk {
   int64_t layer_numbers = 0;
   int64_t layer_scales = 0;
   const std::vector<int32_t>& windows;  // the works of each: shape.works, arrays.works
+  Communicator* together = nullptr;     // of a part
   StepShape shape;
   StepArrays arrays;
 };
 
-/// Embedding to sampled tokens: fills scratch.sampled.
+/// Embedding to sampled tokens: fills scratch.sampled; of a part, on rank 0 alone.
 Result<void> walk(const Walk& step);
 
 }  // namespace weir::engine::cuda

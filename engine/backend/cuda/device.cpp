@@ -51,6 +51,11 @@ Result<void> PinnedMemory::allocate(size_t bytes, const std::string& what) {
   return {};
 }
 
+int count_devices() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
 Result<DeviceInfo> open_device(int index) {
   int count = 0;
   const cudaError_t counted = cudaGetDeviceCount(&count);

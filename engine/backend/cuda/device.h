@@ -91,6 +91,9 @@ struct DeviceInfo {
   size_t total_bytes = 0;
 };
 
+/// 0 where there is no driver.
+int count_devices();
+
 /// Makes device `index` the calling thread's and says what it is. Errors: not_found, with the reason: no driver, no
 /// device, one too old for the kernels of this build.
 Result<DeviceInfo> open_device(int index);

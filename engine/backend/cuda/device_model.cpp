@@ -78,7 +78,9 @@ class Uploader {
     const Weight embedding = matrix({&from.embedding});
     bf16_only_ = false;
     to_.embedding = static_cast<const Bf16*>(embedding.values);
-    const bool tied = from.lm_head.data == from.embedding.data && format_of(from.lm_head) == WeightFormat::bf16;
+    to_.embedding_rows = embedding.outputs;
+    to_.first_token = from.first_token;
+    const bool tied = from.tied() && format_of(from.lm_head) == WeightFormat::bf16;
     to_.lm_head = tied ? embedding : matrix({&from.lm_head});
     to_.norm = floats({{from.norm, spec.hidden}});
     to_.inverse_frequency = floats({{rope_.inverse.data(), static_cast<int64_t>(rope_.inverse.size())}});
@@ -240,7 +242,7 @@ uint64_t device_bytes(const Model& model) {
   };
   const DecoderWeights& w = model.weights;
   uint64_t bytes = static_cast<uint64_t>(w.embedding.rows) * row_bytes(WeightFormat::bf16, w.embedding.cols);
-  const bool tied = w.lm_head.data == w.embedding.data && format_of(w.lm_head) == WeightFormat::bf16;
+  const bool tied = w.tied() && format_of(w.lm_head) == WeightFormat::bf16;
   if (!tied) bytes += matrix(w.lm_head);
   for (const DecoderLayer& l : w.layers) {
     for (const Tensor* part : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) bytes += matrix(*part);

@@ -29,10 +29,12 @@ struct DeviceLayer {
 };
 
 struct DeviceModel {
-  const Bf16* embedding = nullptr;  // [vocab, hidden]
+  const Bf16* embedding = nullptr;  // [embedding_rows, hidden]
+  int64_t embedding_rows = 0;       // the vocabulary, or a part's share of it
+  int64_t first_token = 0;          // the token of the first row
   std::vector<DeviceLayer> layers;
   const float* norm = nullptr;               // [hidden]
-  Weight lm_head;                            // [vocab, hidden]
+  Weight lm_head;                            // [vocab, hidden], or a part's share
   const float* inverse_frequency = nullptr;  // [width of the rotary embedding / 2]
   float rotary_factor = 1.0F;                // on cosines and sines
   std::vector<DeviceMemory> memory;

@@ -31,7 +31,8 @@ Result<int32_t> block_shift(const config::EngineConfig& config) {
 
 }  // namespace
 
-Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfig& config, const DeviceInfo& device) {
+Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfig& config, const DeviceInfo& device,
+                                   int ranks) {
   const ModelSpec& spec = model.spec;
   MemoryBudget budget;
   const auto shift = block_shift(config);
@@ -47,7 +48,8 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   const uint32_t rows = std::max(1U, std::min(config.max_sequences, config.step_tokens_max));
   budget.limits = {.tokens = static_cast<int32_t>(std::max(config.step_tokens_max, (rows + 15) / 16 * 16)),
                    .rows = static_cast<int32_t>((rows + 15) / 16 * 16),
-                   .row_blocks = static_cast<int32_t>(blocks_of_context)};
+                   .row_blocks = static_cast<int32_t>(blocks_of_context),
+                   .ranks = ranks};
   Scratch counted;
   budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
 

@@ -25,6 +25,8 @@ struct MemoryBudget {
 /// Where kv_cache.memory is unset, keys and values get what max_sequences of the whole context need, at most nine
 /// tenths of what is left. Errors (config) name the key to lower: the weights do not fit, nothing is left,
 /// kv_cache.memory is more than what is left, a block size that is no power of two, a context above the model's.
-Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfig& config, const DeviceInfo& device);
+/// Of one of `ranks` parts: its share.
+Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfig& config, const DeviceInfo& device,
+                                   int ranks = 1);
 
 }  // namespace weir::engine::cuda

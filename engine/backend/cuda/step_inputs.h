@@ -68,6 +68,7 @@ struct StepLimits {
   int32_t tokens = 0;
   int32_t rows = 0;
   int32_t row_blocks = 0;  // blocks of one row
+  int32_t ranks = 1;       // that share the vocabulary
 };
 
 class StepInputs {

@@ -67,10 +67,12 @@ __device__ float scale_row(float largest, float* scratch, float* scale) {
 
 __global__ void __launch_bounds__(kRowThreads) embed_kernel(EmbedArgs args) {
   const int64_t token = blockIdx.x;
-  const Bf16* from = args.table + static_cast<int64_t>(args.ids[token]) * args.width;
+  const int64_t row = args.ids[token] - args.first;
+  const bool present = row >= 0 && row < args.rows;
+  const Bf16* from = args.table + (present ? row : 0) * args.width;
   float* to = args.hidden + token * args.width;
   for (int64_t i = threadIdx.x * kEight; i < args.width; i += blockDim.x * kEight) {
-    store_floats(to + i, load_halves(from + i));
+    store_floats(to + i, present ? load_halves(from + i) : Eight{});
   }
 }
 

@@ -24,13 +24,15 @@ struct Rows {
 };
 
 struct EmbedArgs {
-  const Bf16* table = nullptr;   // [vocab, width]
-  const int32_t* ids = nullptr;  // [tokens] each in [0, vocab)
+  const Bf16* table = nullptr;   // [rows, width]
+  const int32_t* ids = nullptr;  // [tokens]
   float* hidden = nullptr;       // [tokens, width]
   int64_t tokens = 0;
   int64_t width = 0;  // a multiple of 8
+  int64_t first = 0;  // the id of the table's first row
+  int64_t rows = 0;
 };
-/// hidden[t] = table[ids[t]], exact.
+/// hidden[t] = table[ids[t] - first], exact; zeros where the table does not have the id.
 cudaError_t embed(cudaStream_t stream, const EmbedArgs& args);
 
 struct AddRmsNormArgs {

@@ -21,16 +21,17 @@ struct Item {
   Work work;
   CUevent_st* awaited = nullptr;
   uint64_t record = 0;
+  std::function<bool()> ready = {};  // null: at once
 };
 struct CUstream_st {
   std::deque<Item> items;
-  std::vector<Work>* capture = nullptr;
+  std::vector<Item>* capture = nullptr;
 };
 struct CUgraph_st {
-  std::vector<Work> works;
+  std::vector<Item> items;
 };
 struct CUgraphExec_st {
-  std::vector<Work> works;
+  std::vector<Item> items;
 };
 
 namespace {
@@ -123,6 +124,7 @@ cudaError_t run(const Work& work) {
 bool runnable(const CUstream_st& stream) {
   if (stream.items.empty()) return false;
   const Item& item = stream.items.front();
+  if (item.ready && !item.ready() && broken == cudaSuccess) return false;
   return item.awaited == nullptr || item.work != nullptr || item.awaited->completed >= item.record;
 }
 
@@ -193,14 +195,16 @@ bool in_device_memory(const void* address, size_t bytes) {
   return true;
 }
 
-cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work, std::function<bool()> ready) {
   CUstream_st& to = stream_of(stream);
+  Item item{std::move(work)};
+  item.ready = std::move(ready);
   if (to.capture != nullptr) {
-    to.capture->push_back(std::move(work));
+    to.capture->push_back(std::move(item));
     return cudaSuccess;
   }
   if (broken != cudaSuccess) return note(broken);
-  queue(to, {std::move(work)});
+  queue(to, std::move(item));
   return cudaSuccess;
 }
 
@@ -361,6 +365,21 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   });
 }
 
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind, cudaStream_t stream) {
+  if (height == 0) return cudaSuccess;
+  if (width > to_pitch || width > from_pitch || !copyable(to, (height - 1) * to_pitch + width) ||
+      !copyable(from, (height - 1) * from_pitch + width)) {
+    return note(cudaErrorInvalidValue);
+  }
+  return simt::enqueue(stream, [=] {
+    for (size_t row = 0; row < height; ++row) {
+      std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
+    }
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   if (!copyable(memory, bytes)) return note(cudaErrorInvalidValue);
   return simt::enqueue(stream, [=] {
@@ -422,7 +441,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream == nullptr || stream->capture != nullptr) return note(cudaErrorInvalidValue);
-  stream->capture = new std::vector<Work>;
+  stream->capture = new std::vector<Item>;
   return note(broken);
 }
 
@@ -434,17 +453,14 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long) {
-  *instance = new CUgraphExec_st{graph->works};
+  *instance = new CUgraphExec_st{graph->items};
   return note(broken);
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t instance, cudaStream_t stream) {
-  return simt::enqueue(stream, [works = instance->works] {
-    for (const Work& work : works) {
-      if (const cudaError_t error = work(); error != cudaSuccess) return error;
-    }
-    return cudaSuccess;
-  });
+  if (broken != cudaSuccess) return note(broken);
+  for (const Item& item : instance->items) queue(stream_of(stream), item);
+  return cudaSuccess;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

@@ -81,6 +81,8 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream);
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
@@ -102,8 +104,8 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t instance);
 
 namespace simt {
 
-/// Queues what touches the device. `kernel`: null for what is no kernel.
-cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work);
+/// Queues what touches the device. The stream waits before it until `ready` says so, if there is one.
+cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work, std::function<bool()> ready = {});
 cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel);
 cudaError_t allow_shared_bytes(const void* kernel, int bytes);
 

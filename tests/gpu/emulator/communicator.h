@@ -1,0 +1,15 @@
+// What stands for NCCL where there is no GPU: ranks whose streams meet. One operating-system thread queues the calls of
+// all ranks, one rank after the other.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/parallel/communicator.h"
+
+namespace weir::engine::cuda {
+
+Result<std::vector<std::unique_ptr<Communicator>>> make_emulated_communicators(int ranks);
+
+}  // namespace weir::engine::cuda

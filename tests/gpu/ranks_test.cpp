@@ -1,0 +1,69 @@
+// A model in two parts on two devices against the whole on the CPU; over the emulator, whose devices share a memory.
+#include <gmock/gmock.h>
+
+#include "engine/backend/cuda/ranks_backend.h"
+#include "engine/model/model_files.h"
+#include "tests/gpu/backend_rig.h"
+#include "tests/gpu/emulator/communicator.h"
+
+namespace weir::engine::cuda {
+namespace {
+
+using testing::HasSubstr;
+
+/// One thread for all ranks, as the emulator wants it.
+EachRank in_turn(int ranks) {
+  return [ranks](const std::function<void(int)>& work) {
+    for (int rank = 0; rank < ranks; ++rank) work(rank);
+  };
+}
+
+std::vector<std::shared_ptr<const Model>> parts_of(Quantization quantization, int parts) {
+  auto loaded = load_model("builtin:weir-tiny", quantization, {}, parts);
+  EXPECT_TRUE(loaded.ok()) << loaded.error().detail;
+  return loaded.ok() ? loaded->parts : std::vector<std::shared_ptr<const Model>>{};
+}
+
+TEST(CudaRanks, TwoSayWhatTheCpuSays) {
+  simt::reset_device({.count = 2});
+  const auto whole = parts_of(Quantization::none, 1);
+  const auto parts = parts_of(Quantization::none, 2);
+  auto cpu = make_cpu_backend(whole, config_of());
+  auto gpus =
+      make_ranks_backend(parts, config_of(), &make_emulated_product, &make_emulated_communicators, {}, in_turn(2));
+  ASSERT_TRUE(cpu.ok() && gpus.ok()) << gpus.error().detail;
+  EXPECT_EQ((*gpus)->info().name, "cuda:0 SIMT emulator × 2");
+  Distance distance;
+  const auto vocab = static_cast<int32_t>(whole[0]->spec.vocab);
+  Hand first = make_hand(1, 9, 0, vocab);
+  Hand second = make_hand(2, 40, 20, vocab);
+  while (second.computed < 40) advance(**cpu, **gpus, {&first, &second}, 30, distance);
+  for (int i = 0; i < 4; ++i) advance(**cpu, **gpus, {&first, &second}, 30, distance);  // run, recorded, replayed
+  EXPECT_LT(distance.relative(), 0.012);
+  gpus->reset();
+  EXPECT_EQ(simt::device_allocations(), 0U);
+}
+
+TEST(CudaRanks, TooFewDevicesAndAFailingOneSaySo) {
+  simt::reset_device({});
+  const auto parts = parts_of(Quantization::none, 2);
+  const auto make = [&] {
+    return make_ranks_backend(parts, config_of(), &make_emulated_product, &make_emulated_communicators, {}, in_turn(2));
+  };
+  const auto one = make();
+  ASSERT_FALSE(one.ok());
+  EXPECT_THAT(one.error().detail, HasSubstr("engines.test.tensor_parallel: asks for 2 GPUs and there are 1"));
+  simt::reset_device({.count = 2});
+  auto two = make();
+  ASSERT_TRUE(two.ok()) << two.error().detail;
+  simt::reset_device({.count = 2, .operations_until_it_breaks = 60});
+  Hand hand = make_hand(1, 9, 0, kVocab);
+  const auto result = step(**two, plan_of({&hand}, 64));
+  ASSERT_FALSE(result.ok());
+  EXPECT_THAT(result.error().detail, HasSubstr("the GPU failed: "));
+  two->reset();
+  simt::reset_device({});
+}
+
+}  // namespace
+}  // namespace weir::engine::cuda
