@@ -90,6 +90,7 @@ struct AccountConfig {
 struct KvCacheConfig {
   std::optional<uint64_t> memory_bytes;  // `memory`; unset: what max_sequences × context needs, at most 1 GiB
   uint32_t block_tokens = 16;            // `block_size`
+  std::string type = "auto";             // or bf16, fp8, int8: on a GPU; auto is its bf16, and the CPU's float32
   bool prefix_reuse = true;              // `prefix`
 };
 

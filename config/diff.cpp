@@ -129,6 +129,7 @@ Fields lay_out(const EngineConfig& engine) {
   out.number("tensor_parallel", engine.tensor_parallel);
   out.add("kv_cache.memory", engine.kv_cache.memory_bytes ? size_to_text(*engine.kv_cache.memory_bytes) : "none");
   out.number("kv_cache.block_size", engine.kv_cache.block_tokens);
+  out.add("kv_cache.type", engine.kv_cache.type);
   out.add("kv_cache.prefix", text(engine.kv_cache.prefix_reuse));
   out.number("max_sequences", engine.max_sequences);
   out.number("queue", engine.queue_max);

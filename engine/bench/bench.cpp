@@ -100,6 +100,7 @@ class Bench {
     }
     config::EngineConfig config;
     config.name = "bench";
+    config.kv_cache.type = plan_.kv_type;
     config.threads = static_cast<uint32_t>(plan_.threads);
     config.max_sequences = static_cast<uint32_t>(widest + 1);
     config.step_tokens_max = static_cast<uint32_t>(std::max(512, prompt_tokens_));

@@ -19,6 +19,7 @@ struct Plan {
   std::string name;  // of the model or shape, for the report
   std::string quantization = "none";
   std::string device = "auto";   // cpu, cuda or auto, as in the config
+  std::string kv_type = "auto";  // kv_cache.type, as in the config
   int32_t threads = 0;           // of the kernels; 0: one a core
   int32_t rounds = 5;            // ≥ 1
   int32_t prompt_tokens = 512;   // of the prefill and of each client of the batches' newcomer

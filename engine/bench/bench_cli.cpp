@@ -27,6 +27,7 @@ constexpr std::string_view kHelp =
     "                       qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b\n"
     "  --quantization Q     none, int8 or fp8 (default none)\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
+    "  --kv-type T          of keys and values, on a GPU: auto (bf16), bf16, fp8 or int8\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --rounds N           rounds whose median is shown (default 5)\n"
     "  --prompt N           tokens of the prefill measured (default 512)\n"
@@ -81,6 +82,10 @@ std::optional<std::string> take(Options& o, const std::string& name, const std::
   if (name == "--device") {
     p.device = value;
     return value == "cpu" || value == "cuda" || value == "auto" ? "" : "cpu, cuda or auto";
+  }
+  if (name == "--kv-type") {
+    p.kv_type = value;
+    return value == "auto" || value == "bf16" || value == "fp8" || value == "int8" ? "" : "auto, bf16, fp8 or int8";
   }
   if (name == "--context") return integer(1, kTokensMax, p.decode_prompt);
   if (name == "--threads") return integer(0, kKernelThreadsMax, p.threads);

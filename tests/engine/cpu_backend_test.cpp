@@ -238,6 +238,10 @@ TEST(CpuBackendMemory, FollowsTheConfig) {
   EXPECT_FALSE(size_kv(spec, config).ok());
 
   config = config_of();
+  config.kv_cache.type = "fp8";
+  EXPECT_THAT(size_kv(spec, config).error().detail, HasSubstr("kv_cache.type: must be auto on the CPU"));
+
+  config = config_of();
   config.max_sequences = UINT32_MAX;
   EXPECT_LE(size_kv(spec, config)->bytes, kKvBytesDefaultMax);
   const auto backend = make_cpu_backend(model, config_of());

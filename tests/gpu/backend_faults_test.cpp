@@ -57,6 +57,9 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   config.kv_cache.block_tokens = 24;
   EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.block_size: must be a power of two"));
   config = config_of();
+  config.kv_cache.type = "fp4";
+  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.type: must be auto, bf16, fp8 or int8, is 'fp4'"));
+  config = config_of();
   config.kv_cache.memory_bytes.reset();
   EXPECT_EQ(said(420, config), "");  // takes what there is
   simt::reset_device({});

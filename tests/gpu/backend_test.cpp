@@ -127,6 +127,27 @@ TEST(CudaBackendFamilies, NormsOfHeadsPartialRotationAndWindowsAreTheCpus) {
   EXPECT_LT(distance.relative(), 0.012);
 }
 
+TEST(CudaBackendKv, EightBitsOfKeysAndValuesAreCloseAndHalfTheMemory) {
+  reset_after_fault();
+  const auto model = tiny(Quantization::none);
+  auto cpu = make_cpu_backend(model, config_of());
+  auto whole = on_gpu(*model, config_of());
+  ASSERT_TRUE(cpu.ok() && whole.ok());
+  for (const auto& [type, tolerance] : {std::pair{"fp8", 0.08}, std::pair{"int8", 0.02}}) {
+    auto config = config_of();
+    config.kv_cache.type = type;
+    auto gpu = on_gpu(*model, config);
+    ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
+    EXPECT_GT((*gpu)->info().blocks, 17 * (*whole)->info().blocks / 10);
+    Distance distance;
+    Hand first = make_hand(1, 9, 0, kVocab);
+    Hand second = make_hand(2, 140, 20, kVocab);
+    while (second.computed < 140) advance(**cpu, **gpu, {&first, &second}, 50, distance);
+    for (int i = 0; i < 2; ++i) advance(**cpu, **gpu, {&first, &second}, 50, distance);
+    EXPECT_LT(distance.relative(), tolerance) << type;
+  }
+}
+
 TEST(CudaDeviceRates, AreMeasuredInEveryFormat) {
   reset_after_fault();
 #if defined(WEIR_GPU)

@@ -190,6 +190,10 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   if (block_tokens < 1 || block_tokens > kBlockTokensMax) {
     return config_error(config, "kv_cache.block_size", "must be between 1 and " + std::to_string(kBlockTokensMax));
   }
+  if (config.kv_cache.type != "auto") {
+    return config_error(config, "kv_cache.type",
+                        "must be auto on the CPU, which keeps float32; is '" + config.kv_cache.type + "'");
+  }
   const auto asked = context_of(spec, config);
   if (!asked.ok()) return asked.error();
   uint64_t context = *asked;

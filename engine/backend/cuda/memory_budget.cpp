@@ -29,6 +29,14 @@ Result<int32_t> block_shift(const config::EngineConfig& config) {
   return shift;
 }
 
+Result<KvFormat> kv_format(const config::EngineConfig& config) {
+  const std::string& type = config.kv_cache.type;
+  if (type == "auto" || type == "bf16") return KvFormat::bf16;
+  if (type == "fp8") return KvFormat::fp8;
+  if (type == "int8") return KvFormat::int8;
+  return config_error(config, "kv_cache.type", "must be auto, bf16, fp8 or int8, is '" + type + "'");
+}
+
 }  // namespace
 
 Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfig& config, const DeviceInfo& device,
@@ -37,7 +45,10 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   MemoryBudget budget;
   const auto shift = block_shift(config);
   if (!shift.ok()) return shift.error();
-  budget.kv = {.block_shift = *shift,
+  const auto format = kv_format(config);
+  if (!format.ok()) return format.error();
+  budget.kv = {.format = *format,
+               .block_shift = *shift,
                .kv_heads = static_cast<int32_t>(spec.kv_heads),
                .head_dim = static_cast<int32_t>(spec.head_dim)};
   const auto asked = context_of(spec, config);
