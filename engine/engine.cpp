@@ -91,6 +91,7 @@ void EngineThread::run() {
     if (idle) check_invariants();
     if (!take_mail(idle)) return end_all(shutdown_error());
     if (auto stepped = run_step(); !stepped) {
+      tell();
       broken_ = std::move(stepped).error().detail;
       return end_all(down_error(broken_));
     }
@@ -131,20 +132,27 @@ void EngineThread::begin(Arrival arrival) {
 
 /// One turn of schedule, submit, commit. An Error means the backend is broken.
 Result<void> EngineThread::run_step() {
+  const bool overlaps = backend_->info().overlaps;
   const TimePoint begin = now();
   const StepPlan& plan = scheduler_.step(begin, progress_);
   if (plan.rows() > 0) {
     if (auto submitted = backend_->submit(plan); !submitted) return submitted;
+    if (overlaps) tell();
     take_mail(false);  // a stop stays in the inbox and is seen by run()
     auto result = backend_->wait();
     if (!result) return std::move(result).error();
     if (auto committed = scheduler_.commit(*result, progress_); !committed) return committed;
     if (on_step_) on_step_(std::chrono::duration<double>(now() - begin).count());
   }
+  if (!overlaps || scheduler_.idle()) tell();
+  return {};
+}
+
+/// What happened becomes text and goes to the outboxes.
+void EngineThread::tell() {
   for (auto& progress : std::exchange(progress_, {})) digest(std::move(progress));
   publish();
   deliver();
-  return {};
 }
 
 void EngineThread::digest(Progress progress) {
