@@ -17,11 +17,12 @@ std::vector<bool> windowed_layers(JsonFields& fields, const ModelSpec& spec) {
   }
   std::vector<bool> windowed;
   for (const nlohmann::json& type : *types) {
-    if (type != "full_attention" && type != "sliding_attention") {
+    const std::string name = type.is_string() ? type.get<std::string>() : "";
+    if (name != "full_attention" && name != "sliding_attention") {
       fields.fail("layer_types", "every layer must be 'full_attention' or 'sliding_attention'");
       return {};
     }
-    windowed.push_back(type == "sliding_attention");
+    windowed.push_back(name == "sliding_attention");
   }
   return windowed;
 }
