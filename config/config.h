@@ -91,6 +91,9 @@ struct KvCacheConfig {
   std::optional<uint64_t> memory_bytes;  // `memory`; unset: what max_sequences × context needs, at most 1 GiB
   uint32_t block_tokens = 16;            // `block_size`
   bool prefix_reuse = true;              // `prefix`
+  std::string policy = "lru";            // or "cost": which prefixes go when the blocks are used up
+
+  bool operator==(const KvCacheConfig&) const = default;
 };
 
 struct EngineConfig {
@@ -104,6 +107,8 @@ struct EngineConfig {
   uint32_t step_tokens_max = 512;          // `step_tokens`: budget of one step (chunked prefill)
   std::optional<uint32_t> context_tokens;  // `context`: instead of the model's own maximum
   uint32_t threads = 0;                    // kernel threads; 0 = auto
+
+  bool operator==(const EngineConfig&) const = default;
 };
 
 struct TargetConfig {

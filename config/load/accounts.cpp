@@ -175,6 +175,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
     if (memory > 0) engine.kv_cache.memory_bytes = memory;
     cache_map.integer("block_size", engine.kv_cache.block_tokens, 1, 1024);
     cache_map.boolean("prefix", engine.kv_cache.prefix_reuse);
+    read_device(cache_map, "policy", {"lru", "cost"}, {}, engine.kv_cache.policy);
     cache_map.finish();
   }
   map.integer("max_sequences", engine.max_sequences, 1, 65'536);
