@@ -89,6 +89,7 @@ struct AccountConfig {
 
 struct KvCacheConfig {
   std::optional<uint64_t> memory_bytes;  // `memory`; unset: what max_sequences × context needs, at most 1 GiB
+  std::string dtype = "auto";            // or f32, bf16, f16, int8, fp8: what keys and values are kept as
   uint32_t block_tokens = 16;            // `block_size`
   bool prefix_reuse = true;              // `prefix`
   std::string policy = "lru";            // or "cost": which prefixes go when the blocks are used up

@@ -67,6 +67,12 @@ inline TakeValue take_one_of(std::string& field, std::vector<std::string> names)
   };
 }
 
+/// Of --kv-dtype, as kv_cache.dtype.
+inline Option kv_dtype_option(std::string& field) {
+  return {"--kv-dtype", nullptr, take_one_of(field, {"auto", "f32", "bf16", "f16", "int8", "fp8"}),
+          "auto, f32, bf16, f16, int8 or fp8"};
+}
+
 /// A line at every tenth, once the work has taken a second: who waits should know for what. `out` outlives it.
 std::function<void(uint64_t done, uint64_t total)> progress_to(std::ostream& out, std::string what);
 

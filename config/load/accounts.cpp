@@ -173,6 +173,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
     uint64_t memory = 0;
     cache_map.size("memory", memory, kMiB, 16 * kTiB);
     if (memory > 0) engine.kv_cache.memory_bytes = memory;
+    read_device(cache_map, "dtype", {"auto", "f32", "bf16", "f16", "int8", "fp8"}, {}, engine.kv_cache.dtype);
     cache_map.integer("block_size", engine.kv_cache.block_tokens, 1, 1024);
     cache_map.boolean("prefix", engine.kv_cache.prefix_reuse);
     read_device(cache_map, "policy", {"lru", "cost"}, {}, engine.kv_cache.policy);

@@ -17,7 +17,7 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-constexpr int32_t kDecodePrompt = 16;  // of the clients of a batch
+constexpr int32_t kNewcomerPrompt = 16;  // of those it finds decoding
 
 double quantile(std::vector<double> values, double q) {
   if (values.empty()) return 0;
@@ -94,8 +94,9 @@ class Bench {
     const int32_t widest = *std::max_element(plan_.batches.begin(), plan_.batches.end());
     const int64_t context = spec.context_tokens;
     prompt_tokens_ = static_cast<int32_t>(std::min<int64_t>(plan_.prompt_tokens, context - plan_.output_tokens - 1));
+    context_tokens_ = static_cast<int32_t>(std::min<int64_t>(plan_.context_tokens, context - plan_.output_tokens - 1));
     prefix_tokens_ = static_cast<int32_t>(std::min<int64_t>(plan_.prefix_tokens, context - 2));
-    if (prompt_tokens_ < 1) {
+    if (std::min(prompt_tokens_, context_tokens_) < 1) {
       return Error{.kind = ErrorKind::bad_request, .source = "engine", .detail = "the model's context is too short"};
     }
     config::EngineConfig config;
@@ -103,9 +104,13 @@ class Bench {
     config.threads = static_cast<uint32_t>(plan_.threads);
     config.max_sequences = static_cast<uint32_t>(widest + 1);
     config.step_tokens_max = static_cast<uint32_t>(std::max(512, prompt_tokens_));
-    const int64_t tokens = int64_t{widest + 2} * (kDecodePrompt + plan_.output_tokens + 64) +
+    config.kv_cache.dtype = plan_.kv_dtype;
+    const int64_t tokens = int64_t{widest + 2} * (context_tokens_ + plan_.output_tokens + 64) +
                            3 * (prompt_tokens_ + plan_.output_tokens) + 2 * prefix_tokens_ + 1024;
-    config.kv_cache.memory_bytes = static_cast<uint64_t>(spec.layers * 2 * spec.kv_width() * 4 * tokens);
+    const auto sizes = size_kv(spec, config);
+    if (!sizes.ok()) return sizes.error();
+    report_.kv_token_bytes = sizes->bytes / (static_cast<uint64_t>(sizes->blocks) * sizes->block_tokens);
+    config.kv_cache.memory_bytes = report_.kv_token_bytes * static_cast<uint64_t>(tokens);
     auto backend = make_cpu_backend(model_, config);
     if (!backend.ok()) return backend.error();
     auto engine = make_engine(config, *std::move(backend), nullptr, nullptr, {});
@@ -142,8 +147,7 @@ class Bench {
 
   /// Seconds a decode step cannot go below: every weight read once, every client's keys and values, or the products.
   double decode_floor(const MachineRates& r, double clients, double context) const {
-    const ModelSpec& spec = model_->spec;
-    const double kv = clients * context * static_cast<double>(spec.kv_width() * spec.layers) * 2 * sizeof(float);
+    const double kv = clients * context * static_cast<double>(report_.kv_token_bytes);
     const double reading = ((layers_ + head_) * weight_size_ + kv) / r.read_bytes_per_s;
     return std::max(reading, clients * 2.0 * (layers_ + head_) / product_rate(r));
   }
@@ -230,21 +234,27 @@ class Bench {
   Result<void> measure_batch(int32_t clients) {
     say("batch of " + std::to_string(clients));
     std::vector<double> values, floors, first, between;
+    // Computed once, then found again: what is measured is what follows.
+    std::vector<std::vector<TokenId>> prompts;
+    for (int32_t c = 0; c < clients; ++c) {
+      prompts.push_back(random_prompt(context_tokens_));
+      if (auto computed = first_token(prompts.back()); !computed.ok()) return computed.error();
+    }
     for (int32_t round = 0; round < plan_.rounds; ++round) {
       const MachineRates r = rates();
       forget_steps();
       std::vector<Client> batch;
       for (int32_t c = 0; c < clients; ++c) {
-        auto client = ask(random_prompt(kDecodePrompt), plan_.output_tokens);
+        auto client = ask(prompts[static_cast<size_t>(c)], plan_.output_tokens);
         if (!client.ok()) return client.error();
         batch.push_back(*std::move(client));
       }
       if (auto done = finish(batch); !done.ok()) return done;
-      // A few steps take the prompts in; the many that follow decode.
+      // A few steps take the prompts' last tokens in; the many that follow decode.
       const double step = median(take_steps());
       if (step > 0) {
         values.push_back(clients / step);
-        floors.push_back(clients / decode_floor(r, clients, kDecodePrompt + plan_.output_tokens / 2.0));
+        floors.push_back(clients / decode_floor(r, clients, context_tokens_ + plan_.output_tokens / 2.0));
       }
       for (const Client& c : batch) {
         first.push_back(Seconds(c.came.front() - c.asked).count() * 1e3);
@@ -268,7 +278,7 @@ class Bench {
     for (int32_t round = 0; round < plan_.rounds; ++round) {
       std::vector<Client> batch;
       for (int32_t c = 0; c < clients; ++c) {
-        auto client = ask(random_prompt(kDecodePrompt), plan_.output_tokens);
+        auto client = ask(random_prompt(kNewcomerPrompt), plan_.output_tokens);
         if (!client.ok()) return client.error();
         batch.push_back(*std::move(client));
       }
@@ -329,6 +339,7 @@ class Bench {
   double weight_size_ = 0;
   bool eight_bit_products_ = false;
   int32_t prompt_tokens_ = 0;
+  int32_t context_tokens_ = 0;
   int32_t prefix_tokens_ = 0;
   Rng rng_{1};
   std::vector<double> read_, int8_, float_;

@@ -18,9 +18,11 @@ namespace weir::engine::bench {
 struct Plan {
   std::string name;  // of the model or shape, for the report
   std::string quantization = "none";
+  std::string kv_dtype = "auto";
   int32_t threads = 0;           // of the kernels; 0: one a core
   int32_t rounds = 5;            // ≥ 1
   int32_t prompt_tokens = 512;   // of the prefill and of each client of the batches' newcomer
+  int32_t context_tokens = 16;   // each client of a batch has before it generates, ≥ 1
   int32_t output_tokens = 32;    // each client of a batch generates, ≥ 4
   int32_t prefix_tokens = 4096;  // of the shared-prefix prompt, a tenth of it the client's own; 0: leave it out
   std::vector<int32_t> batches = {1, 2, 4, 8, 16};
@@ -57,6 +59,7 @@ struct Report {
   int32_t threads = 0;
   uint64_t weight_bytes = 0;
   uint64_t parameters = 0;
+  uint64_t kv_token_bytes = 0;  // of one token in all layers
   MachineRates machine;  // medians over all rounds
   Figure prefill;        // tokens a second of a prompt of plan.prompt_tokens
   std::vector<BatchFigures> batches;

@@ -24,9 +24,11 @@ constexpr std::string_view kHelp =
     "  --shape NAME         random weights of a known shape instead:\n"
     "                       qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b\n"
     "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --kv-dtype T         what keys and values are kept as: auto, f32, bf16, f16, int8 or fp8 (default auto)\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --rounds N           rounds whose median is shown (default 5)\n"
     "  --prompt N           tokens of the prefill measured (default 512)\n"
+    "  --context N          tokens each client of a batch has before it generates (default 16)\n"
     "  --output N           tokens each client of a batch generates (default 32)\n"
     "  --prefix N           tokens of the prompt of which nine tenths are shared; 0: none (default 4096)\n"
     "  --batch N,N,…        clients at once (default 1,2,4,8,16)\n"
@@ -51,9 +53,11 @@ std::vector<Option> table_of(Options& o) {
   return {{"--model", nullptr, take_text(o.model), "a folder"},
           {"--shape", nullptr, take_one_of(o.shape, shapes), one_of},
           {"--quantization", nullptr, take_one_of(p.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          kv_dtype_option(p.kv_dtype),
           {"--threads", nullptr, take_integer(p.threads, 0, kKernelThreadsMax), between(0, kKernelThreadsMax)},
           {"--rounds", nullptr, take_integer(p.rounds, 1, kRoundsMax), between(1, kRoundsMax)},
           {"--prompt", nullptr, take_integer(p.prompt_tokens, 1, kTokensMax), between(1, kTokensMax)},
+          {"--context", nullptr, take_integer(p.context_tokens, 1, kTokensMax), between(1, kTokensMax)},
           {"--output", nullptr, take_integer(p.output_tokens, 4, kTokensMax), between(4, kTokensMax)},
           {"--prefix", nullptr, take_integer(p.prefix_tokens, 0, kTokensMax), between(0, kTokensMax)},
           {"--batch", nullptr, take_integers(p.batches, kClientsMax),

@@ -39,6 +39,8 @@ std::string report_text(const Report& r) {
   text += line("%s, quantization %s: %.1f M parameters, %.1f MB of weights; %d threads, %s, median of %d rounds\n",
                r.plan.name.c_str(), r.plan.quantization.c_str(), static_cast<double>(r.parameters) / 1e6,
                static_cast<double>(r.weight_bytes) / 1e6, r.threads, r.isa.c_str(), r.plan.rounds);
+  text += line("keys and values %s: %.1f KB a token; batches decode behind %d tokens\n", r.plan.kv_dtype.c_str(),
+               static_cast<double>(r.kv_token_bytes) / 1e3, r.plan.context_tokens);
   text += line("machine, measured in the same rounds: reads %.1f GB/s, %.0f G int8 operations/s, %.0f GFLOP/s\n",
                r.machine.read_bytes_per_s / 1e9, r.machine.int8_ops_per_s / 1e9, r.machine.float_ops_per_s / 1e9);
   text += line("%-34s %12s %12s %8s\n", "", "measured", "floor", "reached");
@@ -80,6 +82,9 @@ std::string report_json(const Report& r) {
   json["rounds"] = r.plan.rounds;
   json["parameters"] = r.parameters;
   json["weight_bytes"] = r.weight_bytes;
+  json["kv_dtype"] = r.plan.kv_dtype;
+  json["kv_token_bytes"] = r.kv_token_bytes;
+  json["context_tokens"] = r.plan.context_tokens;
   json["machine"] = {{"read_bytes_per_s", r.machine.read_bytes_per_s},
                      {"int8_ops_per_s", r.machine.int8_ops_per_s},
                      {"float_ops_per_s", r.machine.float_ops_per_s}};

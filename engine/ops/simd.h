@@ -1,6 +1,7 @@
-// The few vector words the CPU kernels are written in: L float lanes, loads that widen bfloat16, a dot-product tile and
-// exp. Everything is always inlined, so that one body compiles for each instruction set under a target attribute; only
-// .cpp files of engine/ops include this. Lambdas must not be used inside a body: they would not inherit the target.
+// The few vector words the CPU kernels are written in: L float lanes, loads that widen 16 and 8 bits, a dot-product
+// tile and exp. Everything is always inlined, so that one body compiles for each instruction set under a target
+// attribute; only .cpp files of engine/ops include this. Lambdas must not be used inside a body: they would not inherit
+// the target.
 //
 // Every sum here has an order that depends on the length of the sum alone, never on how many rows or outputs are
 // computed beside it: a row's result is the same bits alone, in a batch or in a chunk.
@@ -23,7 +24,10 @@ template <int L>
 struct Lanes {
   typedef float F __attribute__((vector_size(L * 4)));
   typedef uint32_t U __attribute__((vector_size(L * 4)));
+  typedef int32_t I __attribute__((vector_size(L * 4)));
   typedef uint16_t H __attribute__((vector_size(L * 2)));
+  typedef uint8_t B __attribute__((vector_size(L)));
+  typedef int8_t S __attribute__((vector_size(L)));
 };
 
 template <int L>
@@ -65,6 +69,39 @@ WEIR_INLINE void load(typename Lanes<L>::F& v, const Half* p) {
   std::memcpy(&subnormal, &small, sizeof subnormal);
   const U finite = exponent == 0U ? subnormal : normal;
   const U bits = (exponent == 0x0f800000U ? normal + 0x38000000U : finite) | (wide & 0x8000U) << 16;
+  std::memcpy(&v, &bits, sizeof v);
+}
+
+template <int L>
+WEIR_INLINE void load(typename Lanes<L>::F& v, const int8_t* p) {
+  typename Lanes<L>::S bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const typename Lanes<L>::I wide = __builtin_convertvector(bytes, typename Lanes<L>::I);
+  v = __builtin_convertvector(wide, typename Lanes<L>::F);
+}
+
+/// FP8, e4m3, as it lies in memory.
+struct Fp8 {
+  uint8_t bits;
+};
+
+/// Exact, subnormals as those of Half. REQUIRES: no NaN.
+template <int L>
+WEIR_INLINE void load(typename Lanes<L>::F& v, const Fp8* p) {
+  using F = typename Lanes<L>::F;
+  using U = typename Lanes<L>::U;
+  typename Lanes<L>::B bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const U wide = __builtin_convertvector(bytes, U);
+  const U magnitude = (wide & 0x7fU) << 20;
+  const U hidden = magnitude + (121U << 23);
+  F small;
+  std::memcpy(&small, &hidden, sizeof small);
+  small = small - 0.015625F;  // 2^-6
+  U subnormal;
+  std::memcpy(&subnormal, &small, sizeof subnormal);
+  const U finite = (wide & 0x78U) == 0U ? subnormal : magnitude + (120U << 23);
+  const U bits = finite | (wide & 0x80U) << 24;
   std::memcpy(&v, &bits, sizeof v);
 }
 

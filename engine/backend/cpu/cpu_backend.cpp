@@ -14,18 +14,30 @@
 namespace weir::engine {
 namespace {
 
+constexpr size_t kAlignment = 64;  // of the first block: a cache line
+
 struct Free {
-  void operator()(float* memory) const { std::free(memory); }
+  void operator()(void* memory) const { std::free(memory); }
 };
-using KvMemory = std::unique_ptr<float[], Free>;
+
+/// Zeros, which cost nothing until they are touched.
+struct KvMemory {
+  explicit KvMemory(size_t bytes) : whole(std::calloc(bytes + kAlignment, 1)) {
+    size_t room = bytes + kAlignment;
+    void* at = whole.get();
+    if (at != nullptr) first = static_cast<std::byte*>(std::align(kAlignment, bytes, at, room));
+  }
+  std::unique_ptr<void, Free> whole;
+  std::byte* first = nullptr;
+};
 
 Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
   return Error{
       .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
 }
 
-uint64_t block_bytes(const ModelSpec& spec, uint64_t block_tokens) {
-  return static_cast<uint64_t>(spec.layers) * 2 * block_tokens * static_cast<uint64_t>(spec.kv_width()) * sizeof(float);
+KvLayout layout_of(const ModelSpec& spec, int64_t block_tokens, KvType type) {
+  return {block_tokens, spec.kv_heads, spec.head_dim, type};
 }
 
 class CpuBackend : public Backend {
@@ -43,7 +55,7 @@ class CpuBackend : public Backend {
              .vocab_size = static_cast<int32_t>(spec.vocab),
              .kv_bytes = sizes.bytes,
              .weight_bytes = model_->weights.bytes};
-    layout_ = {sizes.block_tokens, spec.kv_heads, spec.head_dim};
+    layout_ = layout_of(spec, sizes.block_tokens, sizes.type);
     rope_ = rope_frequencies(spec.rope, sizes.context_tokens);
   }
 
@@ -86,7 +98,6 @@ class CpuBackend : public Backend {
   }
 
   void forward(const StepPlan& plan) {
-    const int64_t layer_floats = static_cast<int64_t>(info_.blocks) * layout_.block_floats();
     DecoderPass pass{.ops = ops_,
                      .pool = pool_,
                      .spec = model_->spec,
@@ -101,9 +112,9 @@ class CpuBackend : public Backend {
                      .block_table_begin = plan.block_table_begin.data(),
                      .samples = static_cast<int64_t>(sample_tokens_.size()),
                      .sample_tokens = sample_tokens_.data(),
-                     .kv = kv_.get(),
+                     .kv = kv_.first,
                      .layout = layout_,
-                     .layer_floats = layer_floats,
+                     .layer_bytes = static_cast<int64_t>(info_.blocks) * layout_.block_bytes(),
                      .rope = rope_};
     model_->spec.family->forward(model_->weights, pass);
   }
@@ -167,7 +178,13 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
     }
     context = *config.context_tokens;
   }
-  const uint64_t one = block_bytes(spec, block_tokens);
+  const std::optional<KvType> type = kv_type_of(config.kv_cache.dtype);
+  if (!type && config.kv_cache.dtype != "auto") {
+    return config_error(config, "kv_cache.dtype",
+                        "must be auto, f32, bf16, f16, int8 or fp8, is '" + config.kv_cache.dtype + "'");
+  }
+  const KvLayout layout = layout_of(spec, block_tokens, type.value_or(KvType::f32));
+  const uint64_t one = static_cast<uint64_t>(spec.layers) * static_cast<uint64_t>(layout.block_bytes());
   const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
   const uint64_t sequences = std::max<uint64_t>(1, config.max_sequences);
   uint64_t blocks = std::min(sequences * blocks_of_context, kKvBytesDefaultMax / one);
@@ -182,6 +199,7 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   return KvSizes{.blocks = static_cast<int32_t>(blocks),
                  .block_tokens = static_cast<int32_t>(block_tokens),
                  .context_tokens = static_cast<int32_t>(context),
+                 .type = layout.type,
                  .bytes = blocks * one};
 }
 
@@ -189,8 +207,8 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
                                                   const config::EngineConfig& config, const Ops& ops) {
   const Result<KvSizes> sizes = size_kv(model->spec, config);
   if (!sizes.ok()) return sizes.error();
-  KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / sizeof(float), sizeof(float))));
-  if (kv == nullptr) {
+  KvMemory kv(sizes->bytes);
+  if (kv.first == nullptr) {
     return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
   }
   return std::unique_ptr<Backend>(
