@@ -61,15 +61,19 @@ TEST(Watchdog, SaysOnceThatAStepIsLate) {
 
 TEST(EngineWatch, AnExceptionEndsAllAndTheEngineSaysSo) {
   HealthLog health;
+  Gate gate;  // until all are there
+  gate.close();
   auto engine = make_sim_engine(engine_config(),
                                 {.on_wait =
-                                     [](uint64_t step) {
+                                     [&](uint64_t step) {
+                                       gate.pass();
                                        if (step == 3) throw std::runtime_error("the device is gone");
                                      }},
                                 false);
   engine->on_health(health.observer());
   std::vector<std::unique_ptr<Stream>> streams;
   for (TokenId i = 0; i < 9; ++i) streams.push_back(std::move(engine->submit(endless(i))).value());
+  gate.open();
   for (auto& stream : streams) {
     const Output out = drain(*stream);
     ASSERT_EQ(out.finish, Finish::error);
