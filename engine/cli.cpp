@@ -172,16 +172,7 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
 }  // namespace
 
 int generate_command(std::vector<std::string> args, std::ostream& out, std::ostream& err) {
-  Options options;
-  if (const auto problem = parse(args, options)) {
-    err << "weir generate: " << *problem << "\nweir generate --help lists what there is\n";
-    return kBadUsage;
-  }
-  if (options.help) {
-    out << kHelp;
-    return 0;
-  }
-  return run(options, out, err);
+  return run_command<Options>("weir generate", kHelp, args, out, err, parse, run);
 }
 
 }  // namespace weir::engine

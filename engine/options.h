@@ -1,5 +1,6 @@
 // The options of a subcommand as a table: "--name value", "--name=value", or a flag. What `weir generate`, `quantize`
-// and `eval` parse their arguments with. Plain values, one thread.
+// and `eval` parse their arguments with; all of the engine's subcommands run by run_command(). Plain values, one
+// thread.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -59,6 +61,23 @@ inline TakeValue take_one_of(std::string& field, std::vector<std::string> names)
     field = value;
     return std::find(names.begin(), names.end(), value) != names.end();
   };
+}
+
+/// A whole subcommand: arguments to Options (with a field `help`), then run(). Exit status; what is wrong with the
+/// arguments goes to `err`.
+template <class Options, class Parse, class Run>
+int run_command(const std::string& name, std::string_view help, const std::vector<std::string>& args, std::ostream& out,
+                std::ostream& err, const Parse& parse, const Run& run) {
+  Options options;
+  if (const auto problem = parse(args, options)) {
+    err << name << ": " << *problem << "\n" << name << " --help lists what there is\n";
+    return kBadUsage;
+  }
+  if (options.help) {
+    out << help;
+    return 0;
+  }
+  return run(options, out, err);
 }
 
 /// A line at every tenth, once the work has taken a second: who waits should know for what. `out` outlives it.

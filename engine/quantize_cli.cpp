@@ -130,16 +130,7 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
 }  // namespace
 
 int quantize_command(std::vector<std::string> args, std::ostream& out, std::ostream& err) {
-  Options options;
-  if (const auto problem = parse(args, options)) {
-    err << "weir quantize: " << *problem << "\nweir quantize --help lists what there is\n";
-    return kBadUsage;
-  }
-  if (options.help) {
-    out << kHelp;
-    return 0;
-  }
-  return run(options, out, err);
+  return run_command<Options>("weir quantize", kHelp, args, out, err, parse, run);
 }
 
 }  // namespace weir::engine

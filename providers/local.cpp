@@ -10,6 +10,7 @@
 #include "engine/text/chat_template.h"
 #include "providers/local_embeddings.h"
 #include "providers/local_request.h"
+#include "providers/local_text.h"
 #include "providers/local_tools.h"
 #include "providers/net/event.h"
 #include "providers/net/workers.h"
@@ -219,7 +220,10 @@ class LocalProvider final : public Provider {
     if (!request) co_return std::move(request).error();
     if (protocol != Protocol::anthropic_count)
       if (auto supported = check_local_request(**request, engine_); !supported) co_return std::move(supported).error();
-    auto prompts = co_await prepare(**request, attempt);
+    Result<LocalPrompts> prompts = LocalPrompts();
+    const auto prepare = [&] { prompts = local_prompts(**request, engine_); };
+    if (auto prepared = co_await prepare_text(attempt, engine_, prepare); !prepared)
+      co_return std::move(prepared).error();
     if (!prompts) co_return std::move(prompts).error();
     if (attempt.abort.fired()) co_return attempt.abort.reason();
     if (protocol == Protocol::anthropic_count) co_return count(*prompts);
@@ -227,34 +231,12 @@ class LocalProvider final : public Provider {
   }
 
  private:
-  Task<Result<LocalPrompts>> prepare(const ChatRequest& request, const Attempt& attempt) const;
   Result<std::unique_ptr<Reply>> start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
                                                  const Attempt& attempt) const;
   static Result<std::unique_ptr<Reply>> count(const LocalPrompts& prompts);
 
   engine::Engine& engine_;
 };
-
-/// A short prompt here, a long one on the engine's text thread, so that this core's other connections go on.
-Task<Result<LocalPrompts>> LocalProvider::prepare(const ChatRequest& request, const Attempt& attempt) const {
-  constexpr size_t kShortBytes = 64 * 1024;
-  if (attempt.body.json.size() <= kShortBytes) co_return local_prompts(request, engine_);
-  Event done(attempt.core);
-  Result<LocalPrompts> prompts = LocalPrompts();
-  const bool posted = engine_.post_text([&] {
-    prompts = local_prompts(request, engine_);
-    attempt.core.post([&done] { done.set(); });
-  });
-  if (!posted)
-    co_return Error{ErrorKind::overloaded,
-                    "engine",
-                    Retry::other_target,
-                    429,
-                    "too many long prompts wait at engine \"" + engine_.name() + "\"; try again in a moment",
-                    "engine_overloaded"};
-  co_await done.wait();  // also where the client has left: the job reads the request
-  co_return prompts;
-}
 
 /// How long the prompt is, as Anthropic's count_tokens answers it.
 Result<std::unique_ptr<Reply>> LocalProvider::count(const LocalPrompts& prompts) {

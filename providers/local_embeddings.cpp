@@ -10,14 +10,14 @@
 #include "engine/text/tokenizer.h"
 #include "providers/base64.h"
 #include "providers/json_text.h"
+#include "providers/local_text.h"
 #include "providers/net/event.h"
 #include "providers/net/workers.h"
 
 namespace weir::providers {
 namespace {
 
-constexpr size_t kTextsMax = 2048;         // OpenAI's
-constexpr size_t kShortBytes = 64 * 1024;  // a longer call is read on the engine's text thread
+constexpr size_t kTextsMax = 2048;  // OpenAI's
 
 /// A call as the engine takes it.
 struct EmbeddingCall {
@@ -267,23 +267,8 @@ Task<void> EmbeddingReply::pull(ReplyBatch& batch) {
 
 Task<Result<std::unique_ptr<Reply>>> start_local_embeddings(const Attempt& attempt, engine::Engine& engine) {
   Result<EmbeddingCall> call = EmbeddingCall();
-  if (attempt.body.json.size() <= kShortBytes) {
-    call = read_call(attempt, engine);
-  } else {
-    Event done(attempt.core);
-    const bool posted = engine.post_text([&] {
-      call = read_call(attempt, engine);
-      attempt.core.post([&done] { done.set(); });
-    });
-    if (!posted)
-      co_return Error{ErrorKind::overloaded,
-                      "engine",
-                      Retry::other_target,
-                      429,
-                      "too many long texts wait at engine \"" + engine.name() + "\"; try again in a moment",
-                      "engine_overloaded"};
-    co_await done.wait();  // also where the client has left: the job reads the request
-  }
+  const auto read = [&] { call = read_call(attempt, engine); };
+  if (auto prepared = co_await prepare_text(attempt, engine, read); !prepared) co_return std::move(prepared).error();
   if (!call) co_return std::move(call).error();
   if (attempt.abort.fired()) co_return attempt.abort.reason();
   auto reply = std::make_unique<EmbeddingReply>(attempt, *std::move(call), engine);

@@ -9,12 +9,11 @@
 #include "engine/bench/shapes.h"
 #include "engine/load.h"
 #include "engine/ops/thread_pool.h"
+#include "engine/options.h"
 
 namespace weir::engine {
 namespace {
 
-constexpr int kFailed = 1;
-constexpr int kBadUsage = 2;
 constexpr int32_t kClientsMax = 256;
 constexpr int32_t kTokensMax = 131'072;
 constexpr int32_t kRoundsMax = 1000;
@@ -131,18 +130,7 @@ Result<std::shared_ptr<const Model>> model_of(const Options& options) {
   return loaded->model;
 }
 
-}  // namespace
-
-int bench_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  Options options;
-  if (const auto problem = parse(args, options)) {
-    err << "weir bench engine: " << *problem << "\nweir bench engine --help lists what there is\n";
-    return kBadUsage;
-  }
-  if (options.help) {
-    out << kHelp;
-    return 0;
-  }
+int run(Options& options, std::ostream& out, std::ostream& err) {
   options.plan.name = options.shape.empty() ? options.model : options.shape;
   const auto say = [&](const std::string& what) { err << "weir bench engine: " << what << "\n" << std::flush; };
   say("loading " + options.plan.name);
@@ -154,6 +142,12 @@ int bench_command(const std::vector<std::string>& args, std::ostream& out, std::
   }
   out << (options.json ? bench::report_json(*report) + "\n" : bench::report_text(*report)) << std::flush;
   return out.good() ? 0 : kFailed;
+}
+
+}  // namespace
+
+int bench_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  return run_command<Options>("weir bench engine", kHelp, args, out, err, parse, run);
 }
 
 }  // namespace weir::engine

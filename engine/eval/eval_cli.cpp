@@ -121,16 +121,7 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
 }  // namespace
 
 int eval_command(std::vector<std::string> args, std::ostream& out, std::ostream& err) {
-  Options options;
-  if (const auto problem = parse(args, options)) {
-    err << "weir eval: " << *problem << "\nweir eval --help lists what there is\n";
-    return kBadUsage;
-  }
-  if (options.help) {
-    out << kHelp;
-    return 0;
-  }
-  return run(options, out, err);
+  return run_command<Options>("weir eval", kHelp, args, out, err, parse, run);
 }
 
 }  // namespace weir::engine

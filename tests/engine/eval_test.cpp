@@ -75,7 +75,7 @@ class BuiltinEval : public testing::Test {
  protected:
   void SetUp() override {
     auto loaded = load_model("builtin:weir-tiny");
-    if (!loaded.ok()) GTEST_SKIP() << loaded.error().detail;
+    ASSERT_TRUE(loaded.ok()) << loaded.error().detail;
     model_ = *std::move(loaded);
   }
   Result<std::vector<Sample>> read(const std::string& name, const std::string& text, size_t max = 0) {

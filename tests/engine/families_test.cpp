@@ -128,11 +128,7 @@ TEST_P(FamilyIn8Bits, LogitsMoveByFewPercentOfTheirSize) {
 
 INSTANTIATE_TEST_SUITE_P(Reference, FamilyIn8Bits,
                          testing::Values("mistral", "qwen2-windows", "qwen3", "phi3-longrope", "phi3-bf16"),
-                         [](const auto& param_info) {
-                           std::string name = param_info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         name_of_folder);
 
 }  // namespace
 }  // namespace weir::engine

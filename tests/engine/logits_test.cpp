@@ -118,11 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Reference, Logits,
                          testing::Values("llama-gqa", "llama-tied-rope3", "llama-bf16", "qwen2-tied",
                                          "qwen2-gqa-sharded", "qwen2-f16", "qwen3", "qwen3-bf16", "phi3-longrope",
                                          "phi3-bf16", "mistral", "mistral-bf16", "qwen2-windows"),
-                         [](const auto& param_info) {
-                           std::string name = param_info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         name_of_folder);
 
 TEST(StoriesLogits, GreedyTokensEqualTheFloat64Reference) {
   if (!readable(kStoriesReference)) GTEST_SKIP() << "../shared/data/weights is absent";

@@ -2,6 +2,7 @@
 // logit returned. For the tests of weights, logits and the CPU backend.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <memory>
@@ -23,6 +24,13 @@ inline const std::string kStoriesReference =
 inline bool readable(const std::string& path) {
   return std::ifstream(path).good();
 }
+
+/// The name of a test over a reference folder.
+inline constexpr auto name_of_folder = [](const auto& folder) {
+  std::string name = folder.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+};
 
 inline nlohmann::json json_file(const std::string& path) {
   std::ifstream file(path);

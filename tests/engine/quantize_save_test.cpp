@@ -128,11 +128,7 @@ TEST_P(Saved, SmoothingChangesNothingInExactArithmetic) {
 INSTANTIATE_TEST_SUITE_P(Reference, Saved,
                          testing::Values("llama-gqa", "llama-tied-rope3", "llama-bf16", "qwen2-tied",
                                          "qwen2-gqa-sharded", "qwen2-f16"),
-                         [](const auto& param_info) {
-                           std::string name = param_info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         name_of_folder);
 
 TEST(Smoothing, FactorsAreEquationFour) {
   const auto model = load_folder(kReferenceFolder + "llama-gqa");

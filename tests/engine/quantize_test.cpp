@@ -110,11 +110,7 @@ TEST_P(Quantized, AreTheSameBitsAloneInABatchInChunksAndOverACachedPrefix) {
 INSTANTIATE_TEST_SUITE_P(Reference, Quantized,
                          testing::Values("llama-gqa", "llama-tied-rope3", "llama-bf16", "qwen2-tied",
                                          "qwen2-gqa-sharded", "qwen2-f16"),
-                         [](const auto& param_info) {
-                           std::string name = param_info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         name_of_folder);
 
 TEST(QuantizedStories, PerplexityRisesByLessThanOnePercent) {
   if (!readable(kStoriesReference)) GTEST_SKIP() << "../shared/data/weights is absent";

@@ -118,11 +118,7 @@ TEST_P(TensorParallel, InEightBitsTheyAreAsCloseAsEightBitsAre) {
 INSTANTIATE_TEST_SUITE_P(Families, TensorParallel,
                          testing::Values("llama-gqa", "llama-tied-rope3", "llama-bf16", "mistral", "qwen2-gqa-sharded",
                                          "qwen2-windows", "qwen2-f16", "qwen3", "qwen3-bf16", "phi3-longrope"),
-                         [](const auto& tested) {
-                           std::string name = tested.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         name_of_folder);
 
 TEST(TensorParallelParts, FourShareHeadsOfKeysAndValues) {
   const auto prompt = prompt_of("llama-gqa");  // 4 heads, 2 of keys and values

@@ -1,0 +1,17 @@
+// Where the text of a call to the in-process engine is made into tokens: on the core, or, where there is much of it, on
+// the engine's text thread, so that the core's other connections go on.
+#pragma once
+
+#include <functional>
+
+#include "engine/engine.h"
+#include "providers/net/task.h"
+#include "providers/provider.h"
+
+namespace weir::providers {
+
+/// Runs `work`, which reads the attempt's call. It has ended when the task has, also where the client left meanwhile.
+/// Error: overloaded, 429, where too many wait for the thread; `work` did not run then.
+Task<Result<void>> prepare_text(const Attempt& attempt, engine::Engine& engine, std::function<void()> work);
+
+}  // namespace weir::providers
