@@ -2,16 +2,12 @@
 
 #include <utility>
 
+#include "engine/backend/engine_limits.h"
 #include "engine/encoder_loop.h"
 #include "engine/text_thread.h"
 
 namespace weir::engine {
 namespace {
-
-Error config_error(const config::EngineConfig& config, const std::string& key, const std::string& what) {
-  return Error{
-      .kind = ErrorKind::config, .source = "engine", .detail = "engines." + config.name + "." + key + ": " + what};
-}
 
 Error refused(const char* code, std::string why) {
   return {.kind = ErrorKind::bad_request,

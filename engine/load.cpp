@@ -100,7 +100,7 @@ Result<LoadedModel> load_model(const std::string& model, Quantization quantizati
   auto files = open_model_files(model);
   if (!files) return std::move(files).error();
   if (const std::string architecture = architecture_of(**files); is_encoder(architecture)) {
-    return model_error((*files)->path("config.json"), "architectures",
+    return model_error((*files)->path(kConfigFile), "architectures",
                        "'" + architecture + "' makes embeddings and writes no text");
   }
   LoadedModel loaded{.source = model};

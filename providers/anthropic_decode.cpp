@@ -35,7 +35,7 @@ int64_t count_of(dom::object& object, std::string_view key) {
   return object[key].get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
 }
 
-std::string_view text_of(dom::object& object, std::string_view key) {
+std::string_view text_at(dom::object& object, std::string_view key) {
   std::string_view text;
   return object[key].get_string().get(text) == SUCCESS ? text : std::string_view{};
 }
@@ -215,17 +215,17 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   }
   forget();
   Block& block = blocks_[index] = Block{};
-  const std::string type(text_of(inner, "type"));
+  const std::string type(text_at(inner, "type"));
   if (type == "text") {
     block.type = Block::Type::text;
-    text(Kind::text, std::string(text_of(inner, "text")), block, batch);
+    text(Kind::text, std::string(text_at(inner, "text")), block, batch);
   } else if (type == "thinking") {
     block.type = Block::Type::thinking;
-    text(Kind::reasoning, std::string(text_of(inner, "thinking")), block, batch);
+    text(Kind::reasoning, std::string(text_at(inner, "thinking")), block, batch);
   } else if (type == "redacted_thinking") {
     ChatEvent event;
     event.kind = Kind::signature;
-    event.redacted = std::string(text_of(inner, "data"));
+    event.redacted = std::string(text_at(inner, "data"));
     event.signer = Signer::anthropic;
     emit(std::move(event), batch);
   } else if (type == "tool_use") {
@@ -234,8 +234,8 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
     ChatEvent event;
     event.kind = Kind::tool_call;
     event.tool_index = block.tool_index;
-    event.tool_call.id = std::string(text_of(inner, "id"));
-    event.tool_call.name = std::string(text_of(inner, "name"));
+    event.tool_call.id = std::string(text_at(inner, "id"));
+    event.tool_call.name = std::string(text_at(inner, "name"));
     // Servers that do not stream arguments give them here.
     dom::object input;
     if (inner["input"].get_object().get(input) == SUCCESS && input.size() > 0)
@@ -255,7 +255,7 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
   dom::object delta;
   if (index > kBlocksMax || root["delta"].get_object().get(delta) != SUCCESS) return;
   Block& block = blocks_[index];  // text and thinking say what they are, even where no start came before
-  const std::string type(text_of(delta, "type"));
+  const std::string type(text_at(delta, "type"));
   const auto piece = [&](Kind kind, std::string_view quoted_key) {
     const std::string_view inside = string_after(data, quoted_key);
     std::string plain;
@@ -274,7 +274,7 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
   } else if (type == "signature_delta") {
     ChatEvent event;
     event.kind = Kind::signature;
-    event.signature = std::string(text_of(delta, "signature"));
+    event.signature = std::string(text_at(delta, "signature"));
     event.signer = Signer::anthropic;
     if (!event.signature.empty()) emit(std::move(event), batch);
   } else if (type == "citations_delta" && !native_) {
@@ -301,16 +301,16 @@ void Decoder::block_stop(dom::object& root, ReplyBatch& batch) {
 void Decoder::message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
   dom::object delta;
   if (root["delta"].get_object().get(delta) == SUCCESS) {
-    const std::string reason(text_of(delta, "stop_reason"));
+    const std::string reason(text_at(delta, "stop_reason"));
     dom::object details;
     if (delta["stop_details"].get_object().get(details) == SUCCESS)
-      text(Kind::refusal, std::string(text_of(details, "explanation")), Block{}, batch);
+      text(Kind::refusal, std::string(text_at(details, "explanation")), Block{}, batch);
     if (!reason.empty() && !stopped_) {
       stopped_ = true;
       ChatEvent event;
       event.kind = Kind::finish;
       event.stop = anthropic_stop(reason);
-      event.stop_sequence = std::string(text_of(delta, "stop_sequence"));
+      event.stop_sequence = std::string(text_at(delta, "stop_sequence"));
       emit(std::move(event), batch);
     }
   }
@@ -335,8 +335,8 @@ void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& b
   std::string message;
   dom::object error;
   if (root["error"].get_object().get(error) == SUCCESS) {
-    if (const auto text = text_of(error, "type"); !text.empty()) type = std::string(text);
-    if (const auto text = text_of(error, "message"); !text.empty()) message = std::string(text);
+    if (const auto text = text_at(error, "type"); !text.empty()) type = std::string(text);
+    if (const auto text = text_at(error, "message"); !text.empty()) message = std::string(text);
   }
   batch.error = stream_error(std::move(type), std::move(message));
   if (native_) batch.segments.push_back({Segment::Kind::error, raw});
@@ -346,7 +346,7 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
   if (like_last(raw, data, batch)) return;
   dom::object root;
   if (!parse_object(data, root)) return pass(raw, batch);
-  const std::string type(text_of(root, "type"));
+  const std::string type(text_at(root, "type"));
   if (type == "error") return error_event(root, raw, batch);
   if (type == "message_delta") return message_delta(root, raw, data, batch);
   if (type == "message_stop") {
@@ -385,7 +385,7 @@ void Decoder::event(std::string_view json, ReplyBatch& batch) {
   std::string_view type = "message";
   dom::object root;
   std::string name;
-  if (parse_object(json, root)) name = std::string(text_of(root, "type"));
+  if (parse_object(json, root)) name = std::string(text_at(root, "type"));
   if (!name.empty()) type = name;
   std::string& frame = frames_.emplace_back("event: ");
   frame.append(type).append("\ndata: ");
@@ -414,7 +414,7 @@ void Decoder::see_content(dom::object& root) {
   for (const dom::element element : content) {
     dom::object block;
     if (element.get_object().get(block) != SUCCESS) continue;
-    size_t bytes = text_of(block, "text").size() + text_of(block, "thinking").size();
+    size_t bytes = text_at(block, "text").size() + text_at(block, "thinking").size();
     dom::element input;
     if (block["input"].get(input) == SUCCESS) bytes += simdjson::minify(input).size();
     usage_.saw(bytes);
@@ -427,7 +427,7 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }
-  const std::string type(text_of(root, "type"));
+  const std::string type(text_at(root, "type"));
   if (type == "error") return error_event(root, body, batch);
   if (const char* needed = counting_ ? "input_tokens" : "content"; root[needed].error() != SUCCESS) {
     batch.error = hollow_answer(needed);

@@ -19,15 +19,15 @@ constexpr int64_t kChoicesMax = 128;
 constexpr size_t kCitationsMax = 1024;
 
 /// What a finish reason means for the caller: https://ai.google.dev/api/generate-content#FinishReason.
-enum class Ending : uint8_t { stop, length, filtered, failed };
+enum class Outcome : uint8_t { stop, length, filtered, failed };
 
-Ending ending_of(std::string_view reason) {
-  if (reason == "STOP") return Ending::stop;
-  if (reason == "MAX_TOKENS") return Ending::length;
+Outcome outcome_of(std::string_view reason) {
+  if (reason == "STOP") return Outcome::stop;
+  if (reason == "MAX_TOKENS") return Outcome::length;
   for (const std::string_view word : {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR",
                                       "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"})
-    if (reason == word) return Ending::filtered;
-  return Ending::failed;
+    if (reason == word) return Outcome::filtered;
+  return Outcome::failed;
 }
 
 /// These say that the answer is spoiled, whatever came before.
@@ -331,7 +331,7 @@ std::optional<Error> GeminiDecoder::broken(bool framed) const {
   std::string failure;
   for (const auto& [index, choice] : choices_) {
     if (choice.reason.empty() && !framed) return stream_cut_off();
-    const bool failed = ending_of(choice.reason) == Ending::failed && (!choice.content || spoils(choice.reason));
+    const bool failed = outcome_of(choice.reason) == Outcome::failed && (!choice.content || spoils(choice.reason));
     if (!failed) return {};
     failure = choice.reason.empty() ? "the upstream's answer has neither content nor a finish reason"
                                     : "the upstream's answer failed with " + choice.reason;
@@ -350,10 +350,10 @@ void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
     ChatEvent event;
     event.kind = Kind::finish;
     event.index = index;
-    const Ending ending = ending_of(choice.reason);
-    if (ending == Ending::length)
+    const Outcome outcome = outcome_of(choice.reason);
+    if (outcome == Outcome::length)
       event.stop = StopReason::length;
-    else if (ending == Ending::filtered)
+    else if (outcome == Outcome::filtered)
       event.stop = StopReason::content_filter;
     else
       event.stop = choice.calls > 0 ? StopReason::tool_calls : StopReason::stop;

@@ -105,8 +105,8 @@ int64_t gemini_tiles(ImageSize size) {
   constexpr int64_t kTile = 258;
   constexpr uint32_t kSmall = 384;  // up to this in both directions an image is one tile
   if (size.width <= kSmall && size.height <= kSmall) return kTile;
-  constexpr double kSideMax = 3072;  // larger ones are scaled down to it
-  const double scale = std::min(1.0, kSideMax / std::max(size.width, size.height));
+  constexpr double kSideScaledMax = 3072;  // larger ones are scaled down to it
+  const double scale = std::min(1.0, kSideScaledMax / std::max(size.width, size.height));
   const auto width = std::max<int64_t>(std::llround(size.width * scale), 1);
   const auto height = std::max<int64_t>(std::llround(size.height * scale), 1);
   const int64_t unit = std::clamp<int64_t>(std::min(width, height) * 2 / 3, 256, 768);

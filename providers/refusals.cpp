@@ -10,10 +10,10 @@ void append_name(std::string& list, std::string_view name) {
 
 /// As append_name, for a header of the answer: names may hold what a client wrote (metadata's keys).
 void append_to_header(std::string& list, std::string_view name) {
-  constexpr size_t kNameBytesMax = 128;
+  constexpr size_t kNameShownMax = 128;
   constexpr size_t kListBytesMax = 4096;
   if (list.size() > kListBytesMax) return;
-  std::string visible(name.substr(0, kNameBytesMax));
+  std::string visible(name.substr(0, kNameShownMax));
   for (char& c : visible)
     if (c <= ' ' || c > '~' || c == ',') c = '?';
   append_name(list, visible);

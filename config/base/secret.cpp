@@ -5,17 +5,15 @@
 
 #include <memory>
 
+#include "config/base/openssl_free.h"
+
 namespace weir {
 namespace {
 
-struct FreeContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
 /// A context a thread, with SHA-256 looked up once: OpenSSL 3 spends 0.6 us a call on the look-up otherwise.
 EVP_MD_CTX* sha256_context() {
-  thread_local const std::unique_ptr<EVP_MD_CTX, FreeContext> context = [] {
-    std::unique_ptr<EVP_MD_CTX, FreeContext> made(EVP_MD_CTX_new());
+  thread_local const std::unique_ptr<EVP_MD_CTX, FreeOpenSsl> context = [] {
+    std::unique_ptr<EVP_MD_CTX, FreeOpenSsl> made(EVP_MD_CTX_new());
     EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
     EVP_DigestInit_ex2(made.get(), algorithm, nullptr);
     EVP_MD_free(algorithm);  // the context holds it

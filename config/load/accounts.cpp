@@ -15,8 +15,6 @@ using std::chrono::milliseconds;
 
 constexpr int64_t kRateMax = 1'000'000'000'000;
 constexpr int64_t kConcurrencyMax = 10'000'000;
-constexpr uint64_t kMiB = 1024 * 1024;
-constexpr uint64_t kTiB = kMiB * kMiB;
 
 /// The keys that only the accounts of one provider have. They reach the provider in AccountConfig::options (as text) or
 /// ::secrets.

@@ -9,7 +9,6 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 
 constexpr int64_t kWeightMax = 1'000'000;
-constexpr int64_t kTokensMax = 100'000'000;
 constexpr size_t kTargetsMax = 1000;
 
 void read_target(const Cursor& cursor, ModelConfig& model) {

@@ -7,8 +7,6 @@
 namespace weir::config {
 namespace {
 
-constexpr int64_t kTokensMax = 100'000'000;
-
 std::optional<PicoUsdPerToken> read_rate(const Cursor& cursor) {
   const auto text = cursor.text("dollars a million tokens such as 0.15");
   if (!text) return std::nullopt;

@@ -12,6 +12,11 @@
 
 namespace weir::config {
 
+inline constexpr uint64_t kKiB = 1024;
+inline constexpr uint64_t kMiB = 1024 * kKiB;
+inline constexpr uint64_t kGiB = 1024 * kMiB;
+inline constexpr uint64_t kTiB = 1024 * kGiB;
+
 /// "250ms", "10s", "2m", "1h30m", "1d", "1w": whole numbers with units, largest first. At most 100 years.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 /// The shortest such text: 90000 ms -> "1m30s", 0 -> "0s".

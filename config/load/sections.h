@@ -2,6 +2,7 @@
 // several sections is checked at the end, by check_references. One thread, one load.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -11,6 +12,8 @@
 #include "config/load/cursor.h"
 
 namespace weir::config {
+
+inline constexpr int64_t kTokensMax = 100'000'000;  // of an answer, of a context
 
 /// What one load carries from section to section.
 struct Reading {

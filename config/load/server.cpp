@@ -13,9 +13,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kTimeoutMin{1};
 constexpr milliseconds kTimeoutMax = hours(24);
-constexpr uint64_t kKiB = 1024;
-constexpr uint64_t kMiB = 1024 * kKiB;
-constexpr uint64_t kGiB = 1024 * kMiB;
 
 bool read_listen(const Cursor& cursor, std::string& host, uint16_t& port) {
   const auto text = cursor.text("host:port");

@@ -10,6 +10,7 @@
 #include "config/base/rng.h"
 #include "engine/backend/choose.h"
 #include "engine/backend/gpu_rates.h"
+#include "engine/bench/quantile.h"
 #include "engine/engine.h"
 #include "engine/ops/isa.h"
 
@@ -17,16 +18,6 @@ namespace weir::engine::bench {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
-}
-
-double median(std::vector<double> values) {
-  return quantile(std::move(values), 0.5);
-}
 
 Figure figure_of(const std::vector<double>& values, const std::vector<double>& floors) {
   std::vector<double> shares;

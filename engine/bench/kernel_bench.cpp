@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "engine/bench/bench.h"
+#include "engine/bench/quantile.h"
 #include "engine/ops/ops.h"
 
 namespace weir::engine::bench {
@@ -25,11 +26,6 @@ std::vector<Tensor> matrices_of(const Model& model) {
     }
   }
   return matrices;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Rows for the widest matrix, as floats and quantized.

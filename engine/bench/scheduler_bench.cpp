@@ -5,6 +5,7 @@
 #include "config/base/rng.h"
 #include "engine/backend/cpu/plan_check.h"
 #include "engine/bench/bench.h"
+#include "engine/bench/quantile.h"
 #include "engine/sched/scheduler.h"
 
 namespace weir::engine::bench {
@@ -19,11 +20,6 @@ constexpr int32_t kContext = 4096;
 
 double microseconds(TimePoint from, TimePoint to) {
   return std::chrono::duration<double, std::micro>(to - from).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
 }
 
 /// Sequences of 16 to 2,000 tokens, none of which ends.

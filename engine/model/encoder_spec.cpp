@@ -10,20 +10,12 @@
 namespace weir::engine {
 namespace {
 
-constexpr int64_t kWidthMax = 1 << 20;
-constexpr int64_t kLayersMax = 4096;
-constexpr int64_t kVocabMax = 1 << 24;
 constexpr int64_t kPositionsMax = 1 << 20;
 
-constexpr const char* kConfig = "config.json";
 constexpr const char* kModules = "modules.json";
 constexpr const char* kLimits = "sentence_bert_config.json";
 constexpr const char* kPrompts = "config_sentence_transformers.json";
 constexpr std::array<std::string_view, 1> kEncoders = {"BertModel"};
-
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text.substr(0, 80)) + "'";
-}
 
 void read_shapes(JsonFields& fields, EncoderSpec& spec) {
   spec.hidden = fields.integer("hidden_size", 1, kWidthMax);
@@ -168,7 +160,7 @@ bool is_encoder(std::string_view architecture) {
 }
 
 std::string architecture_of(const ModelFiles& files) {
-  const Result<nlohmann::json> object = read_json_object(files, kConfig, kModelConfigBytesMax);
+  const Result<nlohmann::json> object = read_json_object(files, kConfigFile, kModelConfigBytesMax);
   if (!object.ok()) return {};
   const auto list = object->find("architectures");
   const bool named = list != object->end() && list->is_array() && !list->empty() && list->front().is_string();
@@ -176,9 +168,9 @@ std::string architecture_of(const ModelFiles& files) {
 }
 
 Result<EncoderSpec> read_encoder_spec(const ModelFiles& files) {
-  const Result<nlohmann::json> object = read_json_object(files, kConfig, kModelConfigBytesMax);
+  const Result<nlohmann::json> object = read_json_object(files, kConfigFile, kModelConfigBytesMax);
   if (!object.ok()) return object.error();
-  JsonFields fields(files.path(kConfig), *object);
+  JsonFields fields(files.path(kConfigFile), *object);
   EncoderSpec spec;
   spec.architecture = architecture_of(files);
   if (!is_encoder(spec.architecture)) {

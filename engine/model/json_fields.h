@@ -13,6 +13,11 @@
 
 namespace weir::engine {
 
+// Bounds that no model comes near, small enough that no product of three of them overflows 63 bits.
+inline constexpr int64_t kWidthMax = 1 << 20;
+inline constexpr int64_t kLayersMax = 4096;
+inline constexpr int64_t kVocabMax = 1 << 24;
+
 /// The object a model's file holds. Errors: those of ModelFiles::open, and config where it is not a JSON object.
 Result<nlohmann::json> read_json_object(const ModelFiles& files, std::string_view name, uint64_t bytes_max);
 

@@ -13,7 +13,7 @@ namespace {
 Result<Quantization> target_of(const ModelFiles& files, const CheckpointFormat& checkpoint, Quantization asked) {
   if (asked == Quantization::none) return checkpoint.rest;
   if (checkpoint.weights == Quantization::none || checkpoint.weights == asked) return asked;
-  return model_error(files.path("config.json"), "quantization_config",
+  return model_error(files.path(kConfigFile), "quantization_config",
                      std::string("the checkpoint is in ") + quantization_name(checkpoint.weights) +
                          "; quantization must be that or none, is " + quantization_name(asked));
 }

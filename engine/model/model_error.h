@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "config/base/result.h"
@@ -13,6 +14,11 @@ inline Error model_error(const std::string& file, const std::string& where, cons
   return Error{.kind = ErrorKind::config,
                .source = "engine",
                .detail = where.empty() ? file + ": " + what : file + ": " + where + ": " + what};
+}
+
+/// A wrong name as messages repeat it: the first 80 bytes, in quotes.
+inline std::string in_quotes(std::string_view name) {
+  return "'" + std::string(name.substr(0, 80)) + "'";
 }
 
 }  // namespace weir::engine

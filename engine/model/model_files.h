@@ -36,6 +36,8 @@ class ModelFiles {
   virtual Result<FileBytes> open(std::string_view name, uint64_t bytes_max) const = 0;
 };
 
+inline constexpr const char* kConfigFile = "config.json";
+
 inline constexpr uint64_t kModelTextBytesMax = 256ULL * 1024 * 1024;  // a JSON file of a model: tokenizers reach 33 MB
 inline constexpr uint64_t kModelConfigBytesMax = 4ULL * 1024 * 1024;  // config.json and its small relatives
 inline constexpr uint64_t kModelWeightBytesMax = 1ULL << 40;          // one safetensors file

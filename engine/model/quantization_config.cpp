@@ -8,10 +8,6 @@ namespace {
 
 constexpr const char* kKey = "quantization_config";
 
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text.substr(0, 80)) + "'";
-}
-
 /// Is it absent, null, false, or a list or object of nothing?
 bool says_nothing(const nlohmann::json* value) {
   return value == nullptr || (value->is_boolean() && !value->get<bool>()) || (value->is_structured() && value->empty());

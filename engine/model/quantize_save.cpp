@@ -20,7 +20,6 @@ namespace weir::engine {
 namespace {
 
 constexpr int64_t kPieceElements = 4 * 1024 * 1024;
-constexpr const char* kConfig = "config.json";
 
 bool in_eight_bits(SaveAs as) {
   return as == SaveAs::int8 || as == SaveAs::fp8;
@@ -190,15 +189,12 @@ class Saver {
   uint64_t total_ = 0;
 };
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 /// What a model's folder holds besides weights: tokenizer, chat template, generation config, licence.
 bool goes_along(std::string_view name) {
-  if (name == kConfig || ends_with(name, ".safetensors.index.json") || ends_with(name, ".bin.index.json")) return false;
+  if (name == kConfigFile || name.ends_with(".safetensors.index.json") || name.ends_with(".bin.index.json"))
+    return false;
   for (const std::string_view end : {".json", ".jinja", ".model", ".txt", ".tiktoken"}) {
-    if (ends_with(name, end)) return true;
+    if (name.ends_with(end)) return true;
   }
   for (const std::string_view begin : {"LICENSE", "NOTICE", "USE_POLICY"}) {
     if (name.substr(0, begin.size()) == begin) return true;
@@ -223,7 +219,7 @@ Result<SaveReport> save_quantized(const ModelFiles& files, NewFolder& folder, co
   const Result<ModelSpec> spec = read_model_spec(files);
   if (!spec.ok()) return spec.error();
   if (spec->checkpoint.weights != Quantization::none) {
-    return model_error(files.path(kConfig), "quantization_config",
+    return model_error(files.path(kConfigFile), "quantization_config",
                        std::string("the model is in ") + quantization_name(spec->checkpoint.weights) +
                            " already; give the one in F32, F16 or BF16");
   }
@@ -238,7 +234,7 @@ Result<SaveReport> save_quantized(const ModelFiles& files, NewFolder& folder, co
   if (!report.ok()) return report;
   auto config = quantized_config(files, options.as);
   if (!config.ok()) return config.error();
-  if (auto written = folder.write_file(kConfig, *config); !written.ok()) return written.error();
+  if (auto written = folder.write_file(kConfigFile, *config); !written.ok()) return written.error();
   if (auto copied = copy_files(files, folder); !copied.ok()) return copied.error();
   return report;
 }

@@ -33,7 +33,7 @@ ordered_json scheme(bool int8) {
 }  // namespace
 
 Result<std::string> quantized_config(const ModelFiles& files, SaveAs as) {
-  const auto file = files.open("config.json", kModelConfigBytesMax);
+  const auto file = files.open(kConfigFile, kModelConfigBytesMax);
   if (!file.ok()) return file.error();
   bool deep = false;  // writing recurses
   const auto bounded = [&](int depth, ordered_json::parse_event_t, ordered_json&) {

@@ -9,23 +9,9 @@
 namespace weir::engine {
 namespace {
 
-// Bounds that no model comes near, small enough that no product of three of them overflows 63 bits.
-constexpr int64_t kWidthMax = 1 << 20;
-constexpr int64_t kLayersMax = 4096;
 constexpr int64_t kHeadsMax = 4096;
 constexpr int64_t kHeadDimMax = 4096;
-constexpr int64_t kVocabMax = 1 << 24;
 constexpr int64_t kContextMax = 1 << 28;
-
-const char* kConfig = "config.json";
-
-/// A wrong name as messages repeat it.
-std::string in_quotes(std::string_view name) {
-  std::string text = "'";
-  text += name.substr(0, 80);
-  text += "'";
-  return text;
-}
 
 std::string known_architectures() {
   std::string names;
@@ -121,9 +107,9 @@ void add_eos(JsonFields& fields, const nlohmann::json& object, int64_t vocab, st
 }  // namespace
 
 Result<ModelSpec> read_model_spec(const ModelFiles& files) {
-  Result<nlohmann::json> object = read_json_object(files, kConfig, kModelConfigBytesMax);
+  Result<nlohmann::json> object = read_json_object(files, kConfigFile, kModelConfigBytesMax);
   if (!object.ok()) return object.error();
-  JsonFields fields(files.path(kConfig), *object);
+  JsonFields fields(files.path(kConfigFile), *object);
   ModelSpec spec;
   read_family(fields, spec);
   if (fields.error()) return *fields.error();
@@ -139,7 +125,7 @@ Result<ModelSpec> read_model_spec(const ModelFiles& files) {
 
 Result<std::vector<TokenId>> read_eos_ids(const ModelFiles& files, int64_t vocab) {
   std::vector<TokenId> ids;
-  for (const char* name : {"generation_config.json", kConfig}) {
+  for (const char* name : {"generation_config.json", kConfigFile}) {
     if (!files.has(name)) continue;
     Result<nlohmann::json> object = read_json_object(files, name, kModelConfigBytesMax);
     if (!object.ok()) return object.error();

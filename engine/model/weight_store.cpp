@@ -14,10 +14,6 @@ namespace {
 const char* kSingle = "model.safetensors";
 const char* kIndex = "model.safetensors.index.json";
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 template <class T>
 bool aligned(const std::string_view& bytes) {
   return reinterpret_cast<uintptr_t>(bytes.data()) % alignof(T) == 0;
@@ -181,7 +177,7 @@ Tensor WeightStore::quantized_matrix(const std::string& name, int64_t rows, int6
     return {};
   }
   // Static scales of activations: FP8 weights are multiplied by the activations as they are.
-  if (ends_with(name, ".weight")) ignore(name.substr(0, name.size() - 6) + "input_scale");
+  if (name.ends_with(".weight")) ignore(name.substr(0, name.size() - 6) + "input_scale");
   bytes_ += stored.bytes.size();
   return {.data = stored.bytes.data(),
           .dtype = quantized_ == Quantization::int8 ? DType::i8_rows : DType::f8e4m3,
@@ -229,7 +225,7 @@ const float* WeightStore::vector(const std::string& name, int64_t size) {
 Result<std::shared_ptr<WeightMemory>> WeightStore::finish() {
   if (error_) return *error_;
   for (const auto& [name, located] : tensors_) {
-    if (taken_.count(name) == 0 && !ends_with(name, ".rotary_emb.inv_freq")) {
+    if (taken_.count(name) == 0 && !name.ends_with(".rotary_emb.inv_freq")) {
       return model_error(located.file, name, "is not a tensor of the model that config.json describes");
     }
   }

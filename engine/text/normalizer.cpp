@@ -10,9 +10,9 @@
 namespace weir::engine::text {
 namespace {
 
-class Prepend final : public NormalizerStep {
+class PrependStep final : public NormalizerStep {
  public:
-  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  explicit PrependStep(std::string prefix) : prefix_(std::move(prefix)) {}
   Result<void> apply(std::string& text) const override {
     if (!text.empty()) text.insert(0, prefix_);
     return {};
@@ -257,7 +257,7 @@ void Normalizer::add(const JsonField& field, int depth) {
     const JsonField list = field.at("normalizers");
     for (size_t i = 0; i < list.size(); ++i) add(list.item(i), depth + 1);
   } else if (type == "Prepend") {
-    steps_.push_back(std::make_unique<Prepend>(field.at("prepend").text()));
+    steps_.push_back(std::make_unique<PrependStep>(field.at("prepend").text()));
   } else if (type == "Replace") {
     steps_.push_back(make_replace(field));
   } else if (type == "NFC" || type == "NFKC" || type == "NFD" || type == "NFKD") {

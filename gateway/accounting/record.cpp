@@ -10,10 +10,10 @@ namespace {
 
 constexpr size_t kTexts = 7;
 /// More than this is an upstream that makes no sense; sums over 9 million such rows still fit in an int64.
-constexpr int64_t kTokensMax = 1'000'000'000'000;
+constexpr int64_t kRowTokensMax = 1'000'000'000'000;
 
 int64_t tokens(int64_t count) {
-  return std::clamp<int64_t>(count, 0, kTokensMax);
+  return std::clamp<int64_t>(count, 0, kRowTokensMax);
 }
 
 /// A 64-bit check of whole words: two lanes of xor, odd multiply, rotate, mixed at the end. It finds torn and stale

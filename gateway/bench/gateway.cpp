@@ -25,7 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kUsage =
+constexpr std::string_view kGatewayUsage =
     "usage: weir bench gateway [options]\n"
     "A mock upstream, a gateway on one core before it, and the load, all in this process: chat streams that are\n"
     "translated to Anthropic's protocol beside chat streams that pass through, in rounds that alternate.\n"
@@ -293,7 +293,7 @@ void print(const Kind& passed, const Kind& translated, std::ostream& out) {
 
 int gateway_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
   if (args.size() == 1 && args[0] == "--help") {
-    out << kUsage;
+    out << kGatewayUsage;
     return 0;
   }
   Options options(args, {"--events", "--burst", "--connections", "--seconds", "--rounds"}, {"--json"});

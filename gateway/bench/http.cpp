@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kUsage =
+constexpr std::string_view kHttpUsage =
     "usage: weir bench http --url URL --model NAME [options]\n"
     "Sends calls over a number of connections, each the next when the last is answered, and measures.\n"
     "  --url URL            the server, as http://127.0.0.1:4000; /v1 is added where it has no path\n"
@@ -140,7 +140,7 @@ nlohmann::ordered_json report_json(const LoadReport& report, bool stream) {
 
 int http_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
   if (args.size() == 1 && args[0] == "--help") {
-    out << kUsage;
+    out << kHttpUsage;
     return 0;
   }
   Options options(args,

@@ -16,6 +16,7 @@ namespace weir::providers {
 class Buffer {
  public:
   static constexpr size_t kBlock = 16 * 1024;
+  static constexpr size_t kReadSpaceMin = 4096;  // what a read asks room for
 
   Buffer() = default;
   Buffer(Buffer&& other) noexcept { swap(other); }

@@ -5,7 +5,9 @@
 
 #include <utility>
 #include <vector>
+
 #include "config/base/json.h"
+#include "config/base/openssl_free.h"
 
 namespace weir::providers {
 namespace {
@@ -14,11 +16,6 @@ using Json = nlohmann::json;
 
 constexpr int kRsaBitsMin = 2048;  // RFC 7518 section 3.3
 
-struct FreeOpenSsl {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
 using PrivateKey = std::unique_ptr<EVP_PKEY, FreeOpenSsl>;
 
 Error bad_file(std::string_view where, std::string what) {

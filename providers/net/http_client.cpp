@@ -166,8 +166,6 @@ HeadState parse_head(Connection& connection, uint64_t bytes_max) {
   }
 }
 
-constexpr size_t kReadSpaceMin = 4096;
-
 }  // namespace
 
 Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Pool> pool, const HttpCall& call,
@@ -204,7 +202,7 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
         co_await socket.wait(Direction::read);
         if (abort.fired()) co_return abort.reason();
       }
-      io = connection.transport().read(connection.in.prepare(kReadSpaceMin));
+      io = connection.transport().read(connection.in.prepare(Buffer::kReadSpaceMin));
       wait = io.drained || io.status != IoStatus::ok;
       if (io.status == IoStatus::ok) {
         connection.in.commit(io.bytes);

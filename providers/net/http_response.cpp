@@ -5,8 +5,6 @@
 namespace weir::providers {
 namespace {
 
-constexpr size_t kReadSpaceMin = 4096;
-
 class PooledResponse final : public HttpResponse {
  public:
   PooledResponse(std::shared_ptr<Pool> pool, std::unique_ptr<Connection> connection, Abort& abort, Framing framing,
@@ -113,7 +111,7 @@ Task<Result<size_t>> PooledResponse::fill(std::span<char> direct) {
     if (abort_.fired()) co_return abort_.reason();
     if (waiting_) co_await socket.wait(direction);
     if (abort_.fired()) co_return abort_.reason();
-    const auto into = direct.empty() ? connection_->in.prepare(kReadSpaceMin) : direct;
+    const auto into = direct.empty() ? connection_->in.prepare(Buffer::kReadSpaceMin) : direct;
     const IoResult io = connection_->transport().read(into);
     waiting_ = io.drained || io.status != IoStatus::ok;
     direction = io.status == IoStatus::wants_write ? Direction::write : Direction::read;
@@ -259,8 +257,8 @@ std::unique_ptr<HttpResponse> make_response(std::shared_ptr<Pool> pool, std::uni
   const bool reusable = head.keep_alive && sent_whole && framing != Framing::close;
   // The header's bytes stay in front of the body's: make room for those before views are given out.
   Buffer& in = connection->in;
-  if (in.space().size() < kReadSpaceMin) {
-    in.prepare(std::max<size_t>(kReadSpaceMin, in.size()));
+  if (in.space().size() < Buffer::kReadSpaceMin) {
+    in.prepare(std::max<size_t>(Buffer::kReadSpaceMin, in.size()));
     connection->parser.rebase(in.data());
   }
   in.pin(head.bytes);

@@ -10,17 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "config/base/openssl_free.h"
 #include "providers/net/percent.h"
 
 namespace weir::providers {
 namespace {
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
-
-struct FreeOpenSsl {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
-};
 
 std::string hex(const Sha256& bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -76,10 +72,10 @@ std::string_view view(const Sha256& bytes) {
 
 /// "20150830T123600Z", UTC.
 std::string amz_date(WallTime time) {
-  const auto seconds =
+  const auto unix_time =
       static_cast<std::time_t>(std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count());
   std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
+  ::gmtime_r(&unix_time, &parts);
   char text[32];
   return {text, std::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts)};
 }
@@ -132,7 +128,7 @@ std::string canonical_query(std::string_view query) {
   return result;
 }
 
-bool is_space(char c) {
+bool is_white(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
@@ -140,7 +136,7 @@ bool is_space(char c) {
 std::string trimmed(std::string_view value) {
   std::string result;
   for (const char c : value) {
-    if (!is_space(c)) {
+    if (!is_white(c)) {
       result.push_back(c);
     } else if (!result.empty() && result.back() != ' ') {
       result.push_back(' ');

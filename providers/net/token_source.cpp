@@ -16,11 +16,11 @@ constexpr std::string_view kHeaderLines =
 /// Retry-After in seconds; the other form, a date, is not used by token servers.
 std::optional<std::chrono::milliseconds> retry_after(const HttpResponse& response) {
   const auto text = response.header("retry-after");
-  int64_t seconds = 0;
+  int64_t wait = 0;
   if (!text) return {};
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
-  if (error != std::errc() || end != text->data() + text->size() || seconds < 0 || seconds > 86'400) return {};
-  return std::chrono::seconds(seconds);
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), wait);
+  if (error != std::errc() || end != text->data() + text->size() || wait < 0 || wait > 86'400) return {};
+  return std::chrono::seconds(wait);
 }
 
 /// The transport's error, so told that nobody takes it for the model's.

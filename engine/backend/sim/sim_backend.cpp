@@ -198,7 +198,7 @@ void SimBackend::sample(const StepPlan& plan, size_t row, uint64_t chain, StepRe
   out.token = token;
   out.logprob = -0.5F;
   for (int32_t i = 0; i < std::min(sampling.params->logprobs, info_.vocab_size); ++i) {
-    out.top.emplace_back((token + i) % info_.vocab_size, -0.5F - static_cast<float>(i));
+    out.top.push_back({(token + i) % info_.vocab_size, -0.5F - static_cast<float>(i)});
   }
 }
 

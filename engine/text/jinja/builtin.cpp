@@ -9,15 +9,15 @@
 namespace weir::engine::jinja {
 namespace {
 
-struct Parameter {
+struct Declared {
   std::string_view name;
   bool required = false;
 };
 
 /// Cuts the next parameter off a declaration.
-Parameter next_parameter(std::string_view& rest) {
+Declared next_parameter(std::string_view& rest) {
   const size_t end = std::min(rest.find(' '), rest.size());
-  Parameter parameter{rest.substr(0, end)};
+  Declared parameter{rest.substr(0, end)};
   rest.remove_prefix(std::min(end + 1, rest.size()));
   if (parameter.name.starts_with('!')) {
     parameter.required = true;
@@ -73,7 +73,7 @@ Bound bind(const Builtin& builtin, Args& args) {
   bool any_named = false;
   std::vector<bool> used(args.named.size(), false);
   for (std::string_view rest = builtin.parameters; !rest.empty();) {
-    const Parameter parameter = next_parameter(rest);
+    const Declared parameter = next_parameter(rest);
     if (parameter.name == "*") {
       while (taken < args.positional.size()) bound.rest.push_back(std::move(args.positional[taken++]));
       continue;

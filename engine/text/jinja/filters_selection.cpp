@@ -90,7 +90,7 @@ Value reject_attr(Heap& heap, const Value& self, const Bound& args) {
   return choose(heap, self, args, false, true);
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSelectionFilters[] = {
     {"map", "* **", map},
     {"select", "* **", select},
     {"reject", "* **", reject},
@@ -132,7 +132,7 @@ Value AttributePath::key_of(Heap& heap, const Value& item, bool case_sensitive) 
 }
 
 std::span<const Builtin> selection_filters() {
-  return kFilters;
+  return kSelectionFilters;
 }
 
 }  // namespace weir::engine::jinja

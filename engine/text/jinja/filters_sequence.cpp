@@ -222,7 +222,7 @@ Value items_of(Heap& heap, const Value& self, const Bound&) {
   });
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSequenceFilters[] = {
     {"list", "", to_list},
     {"first", "", first},
     {"last", "", last},
@@ -243,7 +243,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> sequence_filters() {
-  return kFilters;
+  return kSequenceFilters;
 }
 
 }  // namespace weir::engine::jinja

@@ -203,7 +203,7 @@ Value url_encode(Heap& heap, const Value& self, const Bound&) {
   return heap.string(std::move(out));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kTextFilters[] = {
     {"upper", "", upper},
     {"lower", "", lower},
     {"capitalize", "", capitalize},
@@ -227,7 +227,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> text_filters() {
-  return kFilters;
+  return kTextFilters;
 }
 
 }  // namespace weir::engine::jinja

@@ -158,7 +158,7 @@ Value size(Heap&, const Value& self, const Bound&) {
   return Value::integer(length(self));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kValueFilters[] = {
     {"int", "default base", to_int},
     {"float", "default", to_float},
     {"abs", "", absolute},
@@ -173,7 +173,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> value_filters() {
-  return kFilters;
+  return kValueFilters;
 }
 
 }  // namespace weir::engine::jinja
