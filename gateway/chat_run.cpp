@@ -72,7 +72,10 @@ Task<Result<void>> ChatRun::reach() {
     if (result || result.error().retry == Retry::no || client_gone() || now() >= deadline_) break;
     const Route* next = policy_->policy().routes().find(name);
     if (next == nullptr) continue;  // `load` refuses unknown names
-    if (auto funded = take_funds(*next); !funded) break;
+    if (auto funded = take_funds(*next); !funded) {
+      result.error().detail += " The fallback \"" + name + "\" was passed over: " + funded.error().detail;
+      continue;  // another may cost less
+    }
     auto again = co_await reach_model(*next, true);
     if (again || again.error().code != "no_available_target") result = std::move(again);
   }

@@ -182,9 +182,13 @@ nlohmann::json error_object(nlohmann::json body) {
 std::optional<double> header_number(const HeaderLookup& header, std::string_view name) {
   const auto text = header(name);
   double value = 0;
-  if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc()) return {};
-  if (!(value >= 0 && value <= kRetryAfterSecondsMax)) return {};
-  return value;
+  if (!text) return {};
+  const char* const end = text->data() + text->size();
+  const auto [read, problem] = std::from_chars(text->data(), end, value);
+  if (read != end || (problem != std::errc() && problem != std::errc::result_out_of_range)) return {};
+  if (problem == std::errc::result_out_of_range) return kRetryAfterSecondsMax;  // no wait is as small as 1e-400
+  if (!(value >= 0)) return {};
+  return std::min<double>(value, kRetryAfterSecondsMax);
 }
 
 std::optional<std::time_t> http_date(const HeaderLookup& header, std::string_view name) {
@@ -220,9 +224,9 @@ std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& head
   if (const auto s = header_number(header, "retry-after"))
     return std::chrono::milliseconds(static_cast<int64_t>(*s * 1000));
   const auto then = http_date(header, "retry-after");
-  const auto said = http_date(header, "date");
-  if (!then || !said || *then < *said) return {};
-  return std::chrono::seconds(std::min<std::time_t>(*then - *said, static_cast<std::time_t>(kRetryAfterSecondsMax)));
+  const std::time_t said = http_date(header, "date").value_or(std::time(nullptr));
+  if (!then || *then < said) return {};
+  return std::chrono::seconds(std::min<std::time_t>(*then - said, static_cast<std::time_t>(kRetryAfterSecondsMax)));
 }
 
 Error classify_answer(int status, const HeaderLookup& header, std::string_view body) {

@@ -106,6 +106,52 @@ int64_t count_finishes(std::string_view event) {
   return count;
 }
 
+/// null, "", [] or {}.
+bool says_nothing(od::value& value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return false;
+  bool empty = type == od::json_type::null;
+  std::string_view text;
+  od::array list;
+  od::object object;
+  if (type == od::json_type::string) empty = value.get_string().get(text) == SUCCESS && text.empty();
+  if (type == od::json_type::array && value.get_array().get(list) == SUCCESS) list.is_empty().get(empty);
+  if (type == od::json_type::object && value.get_object().get(object) == SUCCESS) object.is_empty().get(empty);
+  return empty;
+}
+
+/// Does every member but those named in `known` say nothing?
+bool is_bare(od::object& object, std::initializer_list<std::string_view> known) {
+  for (auto field : object) {
+    std::string_view key;
+    od::value value;
+    if (field.unescaped_key().get(key) != SUCCESS || field.value().get(value) != SUCCESS) return false;
+    if (std::find(known.begin(), known.end(), key) == known.end() && !says_nothing(value)) return false;
+  }
+  return true;
+}
+
+/// Does an event only open the answer: a role, or what Azure's filter said of the prompt, and nothing that was written?
+bool only_opens(std::string_view event) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  od::array choices;
+  od::value usage;
+  if (!json.parse(event) || json.document.get_object().get(root) != SUCCESS ||
+      root.find_field_unordered("choices").get_array().get(choices) != SUCCESS)
+    return false;
+  for (auto choice : choices) {
+    od::object object;
+    od::object delta;
+    if (choice.get_object().get(object) != SUCCESS ||
+        object.find_field_unordered("delta").get_object().get(delta) != SUCCESS || !is_bare(delta, {"role"}) ||
+        object.reset().error() != SUCCESS || !is_bare(object, {"delta", "index", "content_filter_results"}))
+      return false;
+  }
+  return root.reset().error() == SUCCESS &&
+         (root.find_field_unordered("usage").get(usage) != SUCCESS || says_nothing(usage));
+}
+
 class OpenAiDecoder final : public ReplyDecoder {
  public:
   explicit OpenAiDecoder(const Attempt& attempt)
@@ -126,9 +172,10 @@ class OpenAiDecoder final : public ReplyDecoder {
 
   SseScanner scanner_;
   UsageMeter usage_;
-  std::string preamble_;  // comments before the first event, kept until it comes
+  std::string preamble_;  // comments and what only opens the answer, kept until something that was written comes
   std::string opening_;   // the same, passed on
   bool begun_ = false;    // an event was seen
+  bool opened_ = false;   // one that says more than that an answer begins
   bool done_ = false;
   int64_t unfinished_;  // choices whose finish_reason was not seen
   AlikeEvents alike_;   // to the last event of text
@@ -225,13 +272,23 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     if (preamble_.size() + event.raw.size() <= kPreambleBytesMax) preamble_ += event.raw;
     return;
   }
-  begun_ = true;
+  const bool first = !std::exchange(begun_, true);
   if (event.data == "[DONE]") {
     done_ = true;
     batch.segments.push_back({Segment::Kind::done, event.raw});
     return;
   }
   if (error_event(event, batch)) return;
+  if (first && event.type.empty() && read_json<nlohmann::json>(event.data).is_discarded()) {
+    batch.error = upstream_fault("the first event of the upstream's stream is not JSON");
+    return;
+  }
+  // A role alone is no first token either. The translated streams hold it back the same way.
+  if (!opened_ && preamble_.size() + event.raw.size() <= kPreambleBytesMax && only_opens(event.data)) {
+    preamble_ += event.raw;
+    return;
+  }
+  opened_ = true;
   if (!preamble_.empty()) {
     opening_ = std::exchange(preamble_, {});
     pass_data(opening_, batch);

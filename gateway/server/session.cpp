@@ -385,13 +385,14 @@ Task<void> Session::turn_away(std::string_view answer) {
 }
 
 void Session::drain() {
+  keep_ = keep_ && busy_;
   if (phase_ == Phase::idle && in_.empty()) {
     gone_ = true;
     wake();
+  } else if (phase_ == Phase::header) {
+    enter(Phase::header, std::min(limits_.header_timeout, kTurnedAwayLinger));
   } else if (phase_ == Phase::lingering) {
     enter(Phase::lingering, std::min(limits_.linger_timeout, kTurnedAwayLinger));
-  } else if (!busy_) {
-    keep_ = false;
   }
 }
 

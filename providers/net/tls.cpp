@@ -45,7 +45,7 @@ std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method) {
 class TlsTransport final : public Transport {
  public:
   TlsTransport(Core& core, int fd, SSL_CTX* context, TlsClient* client);
-  ~TlsTransport() override { SSL_free(ssl_); }
+  ~TlsTransport() override;
 
   SSL* ssl() { return ssl_; }
   IoResult handshake() override;
@@ -113,6 +113,13 @@ TlsTransport::TlsTransport(Core& core, int fd, SSL_CTX* context, TlsClient* clie
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
   SSL_set_app_data(ssl_, this);
+}
+
+// A pool drops connections, often those that the other side has closed. SSL_free() takes what was not shut down for
+// broken and makes its session useless, though RFC 8446 and RFC 5246 let it be resumed: SSL_set_shutdown(3).
+TlsTransport::~TlsTransport() {
+  if (established_ && failure_.empty()) SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  SSL_free(ssl_);
 }
 
 IoResult TlsTransport::outcome(int code, size_t bytes) {

@@ -223,6 +223,19 @@ TEST(ServerDrain, IdleOnesCloseAndBusyOnesFinish) {
   ::close(fd);
 }
 
+TEST(ServerDrain, AHeaderThatDoesNotGoOnIsNotWaitedFor) {
+  ServerRig rig([](const Request&, Exchange& exchange) -> Task<void> {
+    const ResponseHead head;
+    co_await exchange.respond(head, "fine");
+  });
+  auto partial = rig.connect();
+  partial.send(kGet + std::string("GET / HT"));
+  partial.read_message();
+  rig.server().drain(now() + std::chrono::hours(1));
+  EXPECT_TRUE(partial.read_to_end().starts_with("HTTP/1.1 408 "));
+  EXPECT_EQ(rig.server().connections(), 0);
+}
+
 TEST(ServerDrain, WhatIsLeftAtTheDeadlineIsAborted) {
   Waiting waiting;
   ServerRig rig(waiting.handler());

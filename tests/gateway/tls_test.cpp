@@ -45,7 +45,7 @@ TEST_F(Tls, CarriesRequestsByNameAndByAddress) {
   for (const char* host : {"localhost", "127.0.0.1"}) {
     ClientRig rig(server.server().port(), trusting(), true, host);
     const std::string_view small[] = {"hel", "lo"};
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 4; ++i) {
       const Outcome outcome = wait(rig.start({"POST", "/", "", small}));
       ASSERT_FALSE(outcome.error) << outcome.error->detail;
       EXPECT_EQ(outcome.body, "hello");
@@ -134,12 +134,12 @@ TEST_F(Tls, ResumesSessions) {
         while ((result = transport->read(answer)).status == IoStatus::wants_read)
           co_await transport->socket().wait(Direction::read);
         EXPECT_EQ(result.status, IoStatus::ok);
-        transport->finish_writing();
+        if (i == 0) transport->finish_writing();  // the others are dropped, as a pool drops them
       }
       co_return (*client)->resumptions();
     }(*core, server.server().port(), certificates.ca_file());
   });
-  EXPECT_EQ(resumed, 2);
+  EXPECT_EQ(resumed, 3);
 }
 
 TEST_F(Tls, ReloadsTheCertificateForNewConnections) {

@@ -107,5 +107,41 @@ TEST(OpenAiCodec, CommentsBeforeTheFirstEventComeWithIt) {
   EXPECT_EQ(refused.bytes.find("PROCESSING"), std::string::npos) << "nothing was said: another target may answer";
 }
 
+TEST(OpenAiCodec, WhatOnlyOpensAnAnswerComesWithItsFirstWord) {
+  const std::string filter =
+      "data: {\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":{}}]}\n\n";
+  const std::string role =
+      "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},"
+      "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n";
+  const std::string rest[] = {
+      "{\"delta\":{\"content\":\"hi\"}}", "{\"delta\":{\"reasoning\":\"hm\"}}",
+      "{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}",
+      "{\"delta\":{},\"finish_reason\":\"stop\"}"};
+  for (const std::string& choice : rest) {
+    const std::string next = "data: {\"choices\":[" + choice + "]}\n\n";
+    CodecRig rig(Protocol::openai_chat, "", true);
+    ReplyBatch batch;
+    const auto attempt = rig.attempt("a");
+    const auto decoder = make_openai_decoder(attempt);
+    decoder->feed(filter, batch);
+    decoder->feed(role, batch);
+    EXPECT_TRUE(batch.segments.empty()) << "no first token yet: another target may answer";
+    decoder->feed(next, batch);
+    std::string passed;
+    for (const Segment& segment : batch.segments) passed += segment.bytes;
+    EXPECT_EQ(passed, filter + role + next);
+    batch.clear();
+    decoder->feed(role, batch);
+    EXPECT_EQ(batch.segments.size(), 1U) << "later ones pass as they come";
+  }
+  const Decoded silent = decode({role});
+  EXPECT_TRUE(silent.error && silent.bytes.empty());
+}
+
+TEST(OpenAiCodec, AStreamThatBeginsWithGarbageIsNone) {
+  const Decoded garbage = decode({"data: {not json\n\n"});
+  EXPECT_TRUE(garbage.error && garbage.bytes.empty());
+}
+
 }  // namespace
 }  // namespace weir::providers
