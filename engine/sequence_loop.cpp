@@ -52,6 +52,7 @@ void SequenceLoop::run() {
 void SequenceLoop::start_anew() {
   scheduler_.drop_all();
   live_.clear();
+  progress_.clear();
   ended_.clear();
   publish();
   inbox_->reopen();
@@ -104,20 +105,27 @@ void SequenceLoop::begin(Arrival arrival) {
 
 /// One turn of schedule, submit, commit. An Error means the backend is broken.
 Result<void> SequenceLoop::run_step() {
+  const bool overlaps = backend_->info().overlaps;
   const TimePoint begin = now();
   const StepPlan& plan = scheduler_.step(begin, progress_);
   if (plan.rows() > 0) {
     if (auto submitted = backend_->submit(plan); !submitted) return submitted;
+    if (overlaps) tell();
     take_mail(false);  // a stop stays in the inbox and is seen by run()
     auto result = backend_->wait();
     if (!result) return std::move(result).error();
     if (auto committed = scheduler_.commit(*result, progress_); !committed) return committed;
     observe_step(now() - begin);
   }
+  if (!overlaps || scheduler_.idle()) tell();
+  return {};
+}
+
+/// What happened becomes text and goes to the outboxes.
+void SequenceLoop::tell() {
   for (auto& progress : std::exchange(progress_, {})) digest(std::move(progress));
   publish();
   deliver();
-  return {};
 }
 
 void SequenceLoop::digest(Progress progress) {
@@ -166,7 +174,7 @@ void SequenceLoop::deliver() {
 /// Every sequence, those still in the inbox too, ends with `reason`; nothing is accepted any more.
 void SequenceLoop::end_all(const Error& reason) {
   inbox_->close(reason);
-  progress_.clear();
+  tell();
   take_mail(false);
   scheduler_.drop_all();
   for (auto& [id, live] : live_) {

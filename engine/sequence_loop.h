@@ -2,6 +2,10 @@
 //
 //   take mail -> step(now) -> submit -> take mail -> wait -> commit -> text -> publish figures -> push to outboxes
 //
+// Over a backend that works by itself (a GPU) the last three are those of the step before and come between submit and
+// wait, as long as there is a next step: tokens are turned into text while others are computed. A stop string is then
+// seen one step late, and what that step computed for its sequence is dropped.
+//
 // Mail is taken again while the step is in flight, so an abort that came meanwhile costs no further step. Figures are
 // published before the outboxes are pushed: who has seen a finish finds its blocks given back.
 #pragma once
@@ -66,6 +70,7 @@ class SequenceLoop final : public EngineLoop {
   void digest(Progress progress);
   std::optional<Finish> digest_token(Live& live, Progress& progress);
   void deliver();
+  void tell();
   void end_all(const Error& reason);
   void start_anew();
   void publish();

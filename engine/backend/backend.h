@@ -58,6 +58,7 @@ struct BackendInfo {
   int32_t vocab_size = 0;
   uint64_t kv_bytes = 0;
   uint64_t weight_bytes = 0;
+  bool overlaps = false;    // it works between submit() and wait(): the time is worth using
   std::string reason = {};  // why this backend: "device: auto; no NVIDIA driver …"
 };
 

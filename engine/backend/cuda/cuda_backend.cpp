@@ -100,7 +100,8 @@ class CudaBackend : public Backend {
              .context_tokens = budget->context_tokens,
              .vocab_size = static_cast<int32_t>(spec_.vocab),
              .kv_bytes = budget->kv_bytes,
-             .weight_bytes = model_.bytes};
+             .weight_bytes = model_.bytes,
+             .overlaps = true};
     return {};
   }
 

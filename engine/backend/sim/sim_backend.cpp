@@ -71,7 +71,8 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)) {
            .blocks = options_.blocks,
            .block_tokens = options_.block_tokens,
            .context_tokens = options_.context_tokens,
-           .vocab_size = options_.vocab_size};
+           .vocab_size = options_.vocab_size,
+           .overlaps = options_.overlaps};
   const size_t slots = static_cast<size_t>(options_.blocks) * static_cast<size_t>(options_.block_tokens);
   slots_.resize(slots);
   written_at_.resize(slots);
