@@ -40,16 +40,21 @@ void SequenceLoop::run() {
     step_begins();
     auto stepped = run_step();
     const bool in_time = step_ends();
+    if (stepped && !in_time) stepped = start_anew();
     if (!stepped) {
       broke(stepped.error().detail);
       return end_all(down_error(stepped.error().detail));
     }
-    if (!in_time) start_anew();
   }
 }
 
-/// The step was late: what it worked on has failed, and nobody waits for it.
-void SequenceLoop::start_anew() {
+/// The step was late: what it worked on has failed, and nobody waits for it, nor for the step after it.
+Result<void> SequenceLoop::start_anew() {
+  for (; scheduler_.in_flight() > 0; progress_.clear()) {
+    const auto result = backend_->wait();
+    if (!result) return result.error();
+    if (auto committed = scheduler_.commit(*result, progress_); !committed) return committed;
+  }
   scheduler_.drop_all();
   live_.clear();
   progress_.clear();
@@ -57,6 +62,7 @@ void SequenceLoop::start_anew() {
   publish();
   inbox_->reopen();
   recovered();
+  return {};
 }
 
 /// The scheduler is the engine thread's, which may be in the middle of it.
@@ -105,19 +111,27 @@ void SequenceLoop::begin(Arrival arrival) {
 
 /// One turn of schedule, submit, commit. An Error means the backend is broken.
 Result<void> SequenceLoop::run_step() {
-  const bool overlaps = backend_->info().overlaps;
   const TimePoint begin = now();
-  const StepPlan& plan = scheduler_.step(begin, progress_);
-  if (plan.rows() > 0) {
-    if (auto submitted = backend_->submit(plan); !submitted) return submitted;
-    if (overlaps) tell();
+  if (auto submitted = submit_steps(begin); !submitted) return submitted;
+  if (scheduler_.in_flight() > 0) {
     take_mail(false);  // a stop stays in the inbox and is seen by run()
     auto result = backend_->wait();
     if (!result) return std::move(result).error();
     if (auto committed = scheduler_.commit(*result, progress_); !committed) return committed;
     observe_step(now() - begin);
   }
-  if (!overlaps || scheduler_.idle()) tell();
+  tell();
+  return {};
+}
+
+/// Until as many are under way as the backend has use for, or there is nothing more to do.
+Result<void> SequenceLoop::submit_steps(TimePoint now) {
+  const int32_t steps = backend_->info().overlaps ? 2 : 1;
+  while (scheduler_.in_flight() < steps) {
+    const StepPlan& plan = scheduler_.step(now, progress_);
+    if (plan.rows() == 0) break;
+    if (auto submitted = backend_->submit(plan); !submitted) return submitted;
+  }
   return {};
 }
 

@@ -2,9 +2,9 @@
 //
 //   take mail -> step(now) -> submit -> take mail -> wait -> commit -> text -> publish figures -> push to outboxes
 //
-// Over a backend that works by itself (a GPU) the last three are those of the step before and come between submit and
-// wait, as long as there is a next step: tokens are turned into text while others are computed. A stop string is then
-// seen one step late, and what that step computed for its sequence is dropped.
+// Over a backend that works by itself (a GPU) the next step is planned and submitted before this one is waited for, so
+// that the device goes on while tokens become text and the step after is planned. Whatever ends a sequence is then seen
+// one step late, and the token that this step computed for it is dropped.
 //
 // Mail is taken again while the step is in flight, so an abort that came meanwhile costs no further step. Figures are
 // published before the outboxes are pushed: who has seen a finish finds its blocks given back.
@@ -69,10 +69,11 @@ class SequenceLoop final : public EngineLoop {
   Result<void> run_step();
   void digest(Progress progress);
   std::optional<Finish> digest_token(Live& live, Progress& progress);
-  void deliver();
+  Result<void> submit_steps(TimePoint now);
   void tell();
+  void deliver();
   void end_all(const Error& reason);
-  void start_anew();
+  Result<void> start_anew();
   void publish();
   void check_invariants() const;
 

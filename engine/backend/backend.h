@@ -14,12 +14,26 @@
 
 namespace weir::engine {
 
+/// An input token that is not known yet: the one that row `row` of the step before samples, which is still under way.
+/// Only the single input of a row that samples can be such. The row's history lacks it at submit(), and has it at
+/// wait().
+constexpr TokenId sampled_by(int32_t row) {
+  return -2 - row;
+}
+constexpr bool is_sampled(TokenId token) {
+  return token < -1;
+}
+/// The row of a sampled_by().
+constexpr int32_t row_sampling(TokenId token) {
+  return -2 - token;
+}
+
 /// One step of R rows (sequences) over T input tokens in all. Row r's input tokens are
 /// tokens[row_begin[r] .. row_begin[r+1]); one token a row is decode, more is (a chunk of) prefill.
 /// All arrays are owned by the plan and stay untouched from submit() until the matching wait() returned.
 struct StepPlan {
   uint64_t step = 0;
-  std::vector<TokenId> tokens;             // [T]
+  std::vector<TokenId> tokens;             // [T] or a sampled_by()
   std::vector<int32_t> positions;          // [T] position of each token in its sequence, from 0
   std::vector<int32_t> slots;              // [T] KV slot to write: block * block_tokens + offset
   std::vector<int32_t> row_begin;          // [R+1] into tokens
@@ -58,7 +72,7 @@ struct BackendInfo {
   int32_t vocab_size = 0;
   uint64_t kv_bytes = 0;
   uint64_t weight_bytes = 0;
-  bool overlaps = false;    // it works between submit() and wait(): the time is worth using
+  bool overlaps = false;    // it works between submit() and wait(): a second step under way keeps it busy
   std::string reason = {};  // why this backend: "device: auto; no NVIDIA driver …"
 };
 
@@ -66,10 +80,11 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual const BackendInfo& info() const = 0;
-  /// Starts a step. REQUIRES: no step is under way. An Error means the backend is broken: the engine fails every
-  /// sequence and reports itself down.
+  /// Starts a step. REQUIRES: at most one is under way. Steps are carried out in the order of their submission, so a
+  /// block may be given to a later step while an earlier one still names it. An Error means the backend is broken: the
+  /// engine fails every sequence and reports itself down.
   virtual Result<void> submit(const StepPlan& plan) = 0;
-  /// Waits for the step under way. Same meaning of Error.
+  /// Waits for the oldest step under way. Same meaning of Error.
   virtual Result<StepResult> wait() = 0;
 };
 

@@ -12,12 +12,12 @@
 namespace weir::engine::bench {
 namespace {
 
-constexpr int32_t kVocabulary = 65'536;
+constexpr int32_t kReplayVocabulary = 65'536;
 
 /// Different blocks differ in their first two tokens.
 void append_block(std::vector<TokenId>& tokens, uint32_t id, int32_t block_tokens) {
-  tokens.push_back(static_cast<TokenId>(id % kVocabulary));
-  tokens.push_back(static_cast<TokenId>(id / kVocabulary));
+  tokens.push_back(static_cast<TokenId>(id % kReplayVocabulary));
+  tokens.push_back(static_cast<TokenId>(id / kReplayVocabulary));
   for (int32_t i = 2; i < block_tokens; ++i) tokens.push_back(i);
 }
 
@@ -32,7 +32,7 @@ class Replay {
         .blocks = plan.capacity + 1,
         .block_tokens = plan.block_tokens,
         .context_tokens = context,
-        .vocab_size = kVocabulary,
+        .vocab_size = kReplayVocabulary,
         .max_sequences = 1,
         .step_tokens_max = context,
         .hash_seed = 1,
@@ -42,7 +42,7 @@ class Replay {
     sim_ = std::make_unique<SimBackend>(SimOptions{.blocks = config.blocks,
                                                    .block_tokens = config.block_tokens,
                                                    .context_tokens = context,
-                                                   .vocab_size = kVocabulary});
+                                                   .vocab_size = kReplayVocabulary});
   }
 
   Result<void> play(const std::vector<uint32_t>& blocks) {

@@ -51,8 +51,8 @@ class RadixCache {
 
   /// Makes `block`, full, computed and held by the caller, findable below `parent` (kNoBlock: at the root). Returns the
   /// block that the caller must name from now on: `block`, or one with the same key that was there before, which the
-  /// caller then holds in its stead. REQUIRES: the caller holds `parent`, and it is in the cache; no step in flight
-  /// names `block`; tokens.size() == block_tokens.
+  /// caller then holds in its stead. REQUIRES: the caller holds `parent`, and it is in the cache; tokens.size() ==
+  /// block_tokens; what a step in flight may still do with `block` is done before any later step touches it.
   BlockId insert(BlockId parent, uint64_t salt, std::span<const TokenId> tokens, BlockId block);
 
   /// A block for the caller alone: a free one, or the leaf that the policy gives up, evicted. kNoBlock: all are held.

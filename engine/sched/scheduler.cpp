@@ -70,7 +70,7 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
 void Scheduler::abort(uint64_t id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  if (found->second->in_flight) {
+  if (found->second->in_flight > 0) {
     found->second->state = SequenceState::finished;  // commit() lets it go
   } else {
     erase(*found->second);
@@ -84,50 +84,67 @@ const Sequence* Scheduler::find(uint64_t id) const {
 }
 
 const StepPlan& Scheduler::step(TimePoint now, std::vector<Progress>& progress) {
-  assert(!step_in_flight_);
-  plan_.clear();
-  rows_.clear();
-  plan_.row_begin.push_back(0);
-  plan_.block_table_begin.push_back(0);
+  assert(in_flight_ < 2);
+  Step& step = next();
+  step.plan.clear();
+  step.rows.clear();
+  step.plan.row_begin.push_back(0);
+  step.plan.block_table_begin.push_back(0);
   budget_ = config_.step_tokens_max;
 
   expire(now, progress);
   const uint64_t preemptions = stats_.preemptions;
-  plan_decodes();
-  plan_prefills();
-  // Who was just preempted would be the first to be admitted again, and take back what was needed.
-  if (stats_.preemptions == preemptions || running_.empty()) admit_waiting(progress);
-
-  step_in_flight_ = !rows_.empty();
-  assert(step_in_flight_ == !sequences_.empty());
-  if (step_in_flight_) plan_.step = ++stats_.steps;
+  if (plan_decodes(now)) {
+    plan_prefills(now);
+    // Who was just preempted would be the first to be admitted again, and take back what was needed.
+    if (stats_.preemptions == preemptions || running_.empty()) admit_waiting(progress);
+  }
+  assert(in_flight_ > 0 || step.rows.empty() == sequences_.empty());
+  if (!step.rows.empty()) {
+    step.plan.step = ++stats_.steps;
+    ++in_flight_;
+  }
   update_gauges();
-  return plan_;
+  return step.plan;
 }
 
 void Scheduler::expire(TimePoint now, std::vector<Progress>& progress) {
   for (auto* list : {&running_, &waiting_}) {
     for (size_t i = list->size(); i-- > 0;) {
       Sequence& s = *(*list)[i];
-      if (s.deadline <= now) end(s, Finish::error, deadline_error(s), progress);
+      if (s.deadline <= now && s.in_flight == 0) end(s, Finish::error, deadline_error(s), progress);
     }
   }
 }
 
-void Scheduler::plan_decodes() {
+/// Whether a running sequence is to have a row in the next step, for all that is known.
+bool Scheduler::goes_on(const Sequence& s, TimePoint now) const {
+  return s.state != SequenceState::finished && s.deadline > now && !s.ends_in_flight(config_.context_tokens);
+}
+
+/// False if blocks have run out and none may be taken from a sequence, as a step in flight may name it.
+bool Scheduler::plan_decodes(TimePoint now) {
+  if (in_flight_ > 0 && !grow_all(now)) return false;
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& s = *running_[i];
-    if (s.state != SequenceState::decoding) continue;
+    if (s.state != SequenceState::decoding || !goes_on(s, now)) continue;
     // The youngest gives way, be it this one; those before i are older and already planned, so they are safe.
     while (s.state == SequenceState::decoding && !grow(s)) preempt(*running_.back());
     if (s.state == SequenceState::decoding) plan_row(s, 1);
   }
+  return true;
 }
 
-void Scheduler::plan_prefills() {
+bool Scheduler::grow_all(TimePoint now) {
+  return std::ranges::all_of(
+      running_, [&](Sequence* s) { return s->state != SequenceState::decoding || !goes_on(*s, now) || grow(*s); });
+}
+
+void Scheduler::plan_prefills(TimePoint now) {
   for (Sequence* s : running_) {
     if (budget_ == 0) return;
-    if (s->state == SequenceState::prefilling) plan_row(*s, std::min(budget_, s->length() - s->computed));
+    if (s->state != SequenceState::prefilling || !goes_on(*s, now)) continue;
+    plan_row(*s, std::min(budget_, s->length() - s->planned));
   }
 }
 
@@ -136,7 +153,7 @@ void Scheduler::admit_waiting(std::vector<Progress>& progress) {
     Sequence& s = *waiting_.front();
     const int32_t watermark = running_.empty() ? 0 : policy::watermark_blocks(pool_.total());
     if (try_admit(s, watermark)) {
-      plan_row(s, std::min(budget_, s.length() - s.computed));
+      plan_row(s, std::min(budget_, s.length() - s.planned));
     } else if (running_.empty()) {
       // Every block is free or evictable and it still does not fit: it never will.
       end(s, Finish::error, never_fits_error(s, blocks_for(s.length()), pool_, config_.block_tokens), progress);
@@ -160,6 +177,7 @@ bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
   for (int32_t i = 0; i < needed; ++i) s.blocks.push_back(cache_.allocate());
   s.indexed_blocks = static_cast<int32_t>(match_.size());
   s.computed = s.indexed_blocks * config_.block_tokens;
+  s.planned = s.computed;
   s.state = SequenceState::prefilling;
   if (s.cached_tokens < 0) {
     s.cached_tokens = s.computed;
@@ -173,7 +191,7 @@ bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
 
 /// Makes sure that there is a slot for the next token; false if no block can be had.
 bool Scheduler::grow(Sequence& s) {
-  if (static_cast<int32_t>(s.blocks.size()) * config_.block_tokens > s.computed) return true;
+  if (static_cast<int32_t>(s.blocks.size()) * config_.block_tokens > s.planned) return true;
   const BlockId block = cache_.allocate();
   if (block == kNoBlock) return false;
   s.blocks.push_back(block);
@@ -181,34 +199,44 @@ bool Scheduler::grow(Sequence& s) {
 }
 
 void Scheduler::plan_row(Sequence& s, int32_t count) {
-  const int32_t end = s.computed + count;
-  for (int32_t p = s.computed; p < end; ++p) {
+  Step& step = next();
+  StepPlan& plan = step.plan;
+  const int32_t end = s.planned + count;
+  for (int32_t p = s.planned; p < end; ++p) {
     const BlockId block = s.blocks[static_cast<size_t>(p / config_.block_tokens)];
-    plan_.tokens.push_back(s.tokens[static_cast<size_t>(p)]);
-    plan_.positions.push_back(p);
-    plan_.slots.push_back(block * config_.block_tokens + p % config_.block_tokens);
+    plan.tokens.push_back(p < s.length() ? s.tokens[static_cast<size_t>(p)] : sampled_by(s.row));
+    plan.positions.push_back(p);
+    plan.slots.push_back(block * config_.block_tokens + p % config_.block_tokens);
   }
-  plan_.row_begin.push_back(static_cast<int32_t>(plan_.tokens.size()));
-  plan_.context_length.push_back(end);
-  plan_.block_table.insert(plan_.block_table.end(), s.blocks.begin(), s.blocks.begin() + blocks_for(end));
-  plan_.block_table_begin.push_back(static_cast<int32_t>(plan_.block_table.size()));
-  const bool samples = end == s.length();
-  plan_.samples.push_back(samples ? 1 : 0);
-  plan_.sequence.push_back(s.id);
-  plan_.salt.push_back(s.salt);
-  plan_.sampling.push_back(samples ? StepPlan::SampleRow{&s.sampling, &s.tokens, s.prompt_length, s.output_length()}
-                                   : StepPlan::SampleRow{});
+  plan.row_begin.push_back(static_cast<int32_t>(plan.tokens.size()));
+  plan.context_length.push_back(end);
+  plan.block_table.insert(plan.block_table.end(), s.blocks.begin(), s.blocks.begin() + blocks_for(end));
+  plan.block_table_begin.push_back(static_cast<int32_t>(plan.block_table.size()));
+  const bool samples = end == s.length_ahead();
+  plan.samples.push_back(samples ? 1 : 0);
+  plan.sequence.push_back(s.id);
+  plan.salt.push_back(s.salt);
+  plan.sampling.push_back(
+      samples ? StepPlan::SampleRow{&s.sampling, &s.tokens, s.prompt_length, s.length_ahead() - s.prompt_length}
+              : StepPlan::SampleRow{});
   (s.state == SequenceState::decoding ? stats_.decode_tokens : stats_.prefill_tokens) += static_cast<uint64_t>(count);
-  s.in_flight = true;
-  rows_.push_back(&s);
+  if (samples) {
+    s.state = SequenceState::decoding;
+    ++s.pending;
+  }
+  s.planned = end;
+  s.row = static_cast<int32_t>(step.rows.size());
+  ++s.in_flight;
+  step.rows.push_back(&s);
   budget_ -= count;
 }
 
 void Scheduler::preempt(Sequence& s) {
-  assert(!s.in_flight && s.state != SequenceState::waiting);
+  assert(s.in_flight == 0 && s.state != SequenceState::waiting);
   cache_.release(s.blocks);
   s.blocks.clear();
   s.computed = 0;
+  s.planned = 0;
   s.indexed_blocks = 0;
   s.state = SequenceState::waiting;
   std::erase(running_, &s);
@@ -216,32 +244,44 @@ void Scheduler::preempt(Sequence& s) {
   ++stats_.preemptions;
 }
 
-Result<void> Scheduler::commit(const StepResult& result, std::vector<Progress>& progress) {
-  assert(step_in_flight_);
-  if (result.step != plan_.step) return broken_result("it is of another step");
-  if (result.sampled.size() != rows_.size()) return broken_result("it has another number of rows");
-  if (!result.logprobs.empty() && result.logprobs.size() != rows_.size()) return broken_result("log-probabilities");
-  for (size_t r = 0; r < rows_.size(); ++r) {
+Result<void> Scheduler::check_result(const Step& step, const StepResult& result) const {
+  if (result.step != step.plan.step) return broken_result("it is of another step");
+  if (result.sampled.size() != step.rows.size()) return broken_result("it has another number of rows");
+  if (!result.logprobs.empty() && result.logprobs.size() != step.rows.size()) {
+    return broken_result("log-probabilities");
+  }
+  for (size_t r = 0; r < step.rows.size(); ++r) {
     const TokenId token = result.sampled[r];
-    if (plan_.samples[r] != 0 && (token < 0 || token >= config_.vocab_size)) {
+    if (step.plan.samples[r] != 0 && (token < 0 || token >= config_.vocab_size)) {
       return broken_result("row " + std::to_string(r) + " sampled token " + std::to_string(token));
     }
   }
-  step_in_flight_ = false;
-  for (Sequence* s : rows_) s->in_flight = false;
-  for (size_t r = 0; r < rows_.size(); ++r) {
-    Sequence& s = *rows_[r];
-    s.computed = plan_.context_length[r];
+  return {};
+}
+
+Result<void> Scheduler::commit(const StepResult& result, std::vector<Progress>& progress) {
+  assert(in_flight_ > 0);
+  Step& step = steps_[static_cast<size_t>(oldest_)];
+  if (auto fits = check_result(step, result); !fits) return fits;
+  oldest_ = (oldest_ + 1) % 2;
+  --in_flight_;
+  for (size_t r = 0; r < step.rows.size(); ++r) {
+    Sequence& s = *step.rows[r];
+    --s.in_flight;
+    s.computed = step.plan.context_length[r];
     if (config_.prefix_reuse) index_full_blocks(s);
+    if (step.plan.samples[r] != 0) {
+      --s.pending;
+      s.tokens.push_back(result.sampled[r]);
+    }
     if (s.state == SequenceState::finished) {
-      erase(s);
-    } else if (plan_.samples[r] != 0) {
-      s.state = SequenceState::decoding;
+      if (s.in_flight == 0) erase(s);
+    } else if (step.plan.samples[r] != 0) {
       const bool wanted = s.sampling.logprobs >= 0 && !result.logprobs.empty();
       take_token(s, result.sampled[r], wanted ? &result.logprobs[r] : nullptr, progress);
     }
   }
-  rows_.clear();
+  step.rows.clear();
   update_gauges();
   return {};
 }
@@ -257,8 +297,8 @@ void Scheduler::index_full_blocks(Sequence& s) {
   }
 }
 
+/// `token` is the newest of its tokens.
 void Scheduler::take_token(Sequence& s, TokenId token, const TokenLogprob* logprob, std::vector<Progress>& progress) {
-  s.tokens.push_back(token);
   Progress p{.sequence = s.id, .token = token, .cached_tokens = s.cached_tokens};
   if (logprob != nullptr) p.logprob = *logprob;
   if (!s.stop.ignore_eos && std::ranges::find(s.stop.token_ids, token) != s.stop.token_ids.end()) {
@@ -268,7 +308,9 @@ void Scheduler::take_token(Sequence& s, TokenId token, const TokenLogprob* logpr
   }
   const bool last = p.finish.has_value();
   progress.push_back(std::move(p));
-  if (last) erase(s);
+  if (!last) return;
+  s.state = SequenceState::finished;
+  if (s.in_flight == 0) erase(s);
 }
 
 void Scheduler::end(Sequence& s, Finish finish, std::optional<Error> error, std::vector<Progress>& progress) {
@@ -278,7 +320,7 @@ void Scheduler::end(Sequence& s, Finish finish, std::optional<Error> error, std:
 }
 
 void Scheduler::erase(Sequence& s) {
-  assert(!s.in_flight);
+  assert(s.in_flight == 0);
   cache_.release(s.blocks);
   std::erase(waiting_, &s);
   std::erase(running_, &s);
@@ -286,11 +328,11 @@ void Scheduler::erase(Sequence& s) {
 }
 
 void Scheduler::drop_all() {
-  step_in_flight_ = false;
+  in_flight_ = 0;
   for (auto& [id, s] : sequences_) cache_.release(s->blocks);
   waiting_.clear();
   running_.clear();
-  rows_.clear();
+  for (Step& step : steps_) step.rows.clear();
   sequences_.clear();
   update_gauges();
 }
@@ -308,7 +350,8 @@ std::string Scheduler::check() const {
     const bool waits = s->state == SequenceState::waiting;
     if (std::ranges::count(waits ? waiting_ : running_, s.get()) != 1) return who + " is not in its queue";
     if (waits && !s->blocks.empty()) return who + " waits and holds blocks";
-    if (!waits && blocks_for(s->computed) > static_cast<int32_t>(s->blocks.size())) return who + " lacks blocks";
+    if (s->planned < s->computed || s->in_flight > in_flight_) return who + " is ahead of what is planned";
+    if (!waits && blocks_for(s->planned) > static_cast<int32_t>(s->blocks.size())) return who + " lacks blocks";
     for (size_t i = 0; i < s->blocks.size(); ++i) {
       ++holders[static_cast<size_t>(s->blocks[i])];
       const bool indexed = static_cast<int32_t>(i) < s->indexed_blocks;

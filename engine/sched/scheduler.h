@@ -3,13 +3,17 @@
 //
 //   add / abort (any time)  ·  step(now) -> StepPlan  ·  [the backend works]  ·  commit(StepResult)
 //
+// A second step may be planned while one is in flight, as if nothing ended with it: its rows read tokens that are not
+// sampled yet (sampled_by). What a sequence turns out not to have needed, one token, is dropped.
+//
 // A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, in
-// the order of policy.h, then admits waiting sequences. Blocks are let go only when no step in flight names them: an
-// abort in between takes effect at commit. When blocks run out the last running sequence in that order is preempted: it
-// keeps its tokens and computes them anew later. Progress is certain: while any sequence exists, step() plans work or
-// ends the oldest with an error that says why it can never run. The engine thread owns it.
+// the order of policy.h, then admits waiting sequences. A sequence's blocks are let go only when no step in flight
+// names it: an abort in between takes effect at commit. When blocks run out the last running sequence in that order is
+// preempted: it keeps its tokens and computes them anew later. Progress is certain: while any sequence exists, step()
+// plans work or ends the oldest with an error that says why it can never run. The engine thread owns it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,21 +73,23 @@ class Scheduler {
   /// Forgets a sequence; no Progress of it follows. Unknown ids are ignored: it may just have ended.
   void abort(uint64_t id);
 
-  /// Plans the next step; appends to `progress` what ended without one (deadline passed, can never fit). A plan of no
-  /// rows means that no sequence is left. REQUIRES: no step in flight. The plan stays valid and untouched until
-  /// commit(), whatever is added and aborted meanwhile.
+  /// Plans the next step; appends to `progress` what ended without one (deadline passed, can never fit). REQUIRES: at
+  /// most one step in flight. A plan of no rows is not in flight: with none in flight it means that no sequence is
+  /// left, with one that there is nothing to do before its commit (nothing goes on for certain, or blocks have run
+  /// out). The plan stays valid and untouched until its commit(), whatever is added and aborted meanwhile.
   const StepPlan& step(TimePoint now, std::vector<Progress>& progress);
 
-  /// Takes the result of the step in flight. An Error means the result does not fit the plan: the backend is broken,
-  /// and the step stays in flight (only drop_all() may follow).
+  /// Takes the result of the oldest step in flight. An Error means the result does not fit the plan: the backend is
+  /// broken, and the step stays in flight (only drop_all() may follow).
   Result<void> commit(const StepResult& result, std::vector<Progress>& progress);
 
-  /// Forgets every sequence and the step in flight; for a broken backend and for shutdown.
+  /// Forgets every sequence and the steps in flight; for a broken backend and for shutdown.
   void drop_all();
   /// Forgets every cached prefix that no sequence holds.
   void clear_cache() { cache_.clear(); }
 
   bool idle() const { return sequences_.empty(); }
+  int32_t in_flight() const { return in_flight_; }  // steps, 0 to 2
   const SchedulerStats& stats() const { return stats_; }
   const BlockPool& blocks() const { return pool_; }
   const SchedulerConfig& config() const { return config_; }
@@ -94,14 +100,22 @@ class Scheduler {
   std::string check() const;
 
  private:
+  struct Step {
+    StepPlan plan;
+    std::vector<Sequence*> rows;  // [R]
+  };
+  Step& next() { return steps_[static_cast<size_t>((oldest_ + in_flight_) % 2)]; }
   void expire(TimePoint now, std::vector<Progress>& progress);
-  void plan_decodes();
-  void plan_prefills();
+  bool goes_on(const Sequence& sequence, TimePoint now) const;
+  bool plan_decodes(TimePoint now);
+  bool grow_all(TimePoint now);
+  void plan_prefills(TimePoint now);
   void admit_waiting(std::vector<Progress>& progress);
   bool try_admit(Sequence& sequence, int32_t watermark);
   bool grow(Sequence& sequence);
   void plan_row(Sequence& sequence, int32_t count);
   void preempt(Sequence& sequence);
+  Result<void> check_result(const Step& step, const StepResult& result) const;
   void index_full_blocks(Sequence& sequence);
   void take_token(Sequence& sequence, TokenId token, const TokenLogprob* logprob, std::vector<Progress>& progress);
   void end(Sequence& sequence, Finish finish, std::optional<Error> error, std::vector<Progress>& progress);
@@ -118,10 +132,10 @@ class Scheduler {
   uint64_t arrivals_ = 0;
   SchedulerStats stats_;
 
-  StepPlan plan_;
-  std::vector<Sequence*> rows_;  // [R] of the plan
-  int32_t budget_ = 0;           // input tokens the plan may still take
-  bool step_in_flight_ = false;
+  std::array<Step, 2> steps_;  // those in flight from oldest_ on, then the one being planned
+  int32_t oldest_ = 0;
+  int32_t in_flight_ = 0;
+  int32_t budget_ = 0;          // input tokens the plan may still take
   std::vector<BlockId> match_;  // scratch of try_admit
 };
 

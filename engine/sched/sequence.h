@@ -1,9 +1,12 @@
-// One request inside the scheduler: its tokens, the KV blocks it holds and where it stands. The scheduler owns it; the
+// One request inside the scheduler: its tokens, the KV blocks it holds and where it stands. The scheduler owns it; a
 // step in flight points into it, so it stays where it is until that step is committed.
 //
-//   waiting ──admitted──> prefilling ──whole history computed──> decoding ──stop, length, abort, error──> finished
-//      ^                      │                                      │
-//      └──────preempted (blocks let go, tokens kept)─────────────────┘
+//   waiting ──admitted──> prefilling ──whole history planned──> decoding ──stop, length, abort, error──> finished
+//      ^                      │                                     │
+//      └──────preempted (blocks let go, tokens kept)────────────────┘
+//
+// With a step in flight it stands in two places: what is known (tokens, computed) and what will be, if it goes on
+// (length_ahead, planned).
 #pragma once
 
 #include <cstdint>
@@ -19,8 +22,8 @@ namespace weir::engine {
 enum class SequenceState {
   waiting,     // holds no block
   prefilling,  // holds blocks for its whole history, part of which is computed
-  decoding,    // all but the newest token is computed
-  finished,    // aborted while a step in flight names it; goes at commit
+  decoding,    // all but the newest token is computed, or will be by a step in flight
+  finished,    // ended or aborted while a step in flight names it; goes at commit
 };
 
 struct Sequence {
@@ -40,10 +43,18 @@ struct Sequence {
   std::vector<BlockId> blocks;  // in sequence order; held
   int32_t indexed_blocks = 0;   // leading blocks that are in the prefix cache
   int32_t cached_tokens = -1;   // prompt tokens reused at first admission; -1 before it
-  bool in_flight = false;       // a row of the step under way
+  int32_t planned = 0;          // leading tokens that are computed when the steps in flight are
+  int32_t in_flight = 0;        // steps in flight of which it is a row
+  int32_t pending = 0;          // tokens that they sample
+  int32_t row = -1;             // in the newest of them
 
   int32_t length() const { return static_cast<int32_t>(tokens.size()); }
   int32_t output_length() const { return length() - prompt_length; }
+  int32_t length_ahead() const { return length() + pending; }
+  /// The token that a step in flight samples is the last that `context_tokens` or its own limit lets it have.
+  bool ends_in_flight(int32_t context_tokens) const {
+    return pending > 0 && (output_length() + pending >= stop.output_tokens_max || length_ahead() >= context_tokens);
+  }
 };
 
 }  // namespace weir::engine

@@ -55,6 +55,18 @@ std::vector<TokenId> alone(const std::shared_ptr<const Model>& model, Hand hand,
   return hand.tokens;
 }
 
+/// Three sequences, one of which prefills for several steps, as they stand after some steps.
+std::vector<std::vector<TokenId>> three(Backend& backend, const std::vector<TokenId>& prompt, bool ahead) {
+  std::vector<Hand> hands;
+  for (int32_t i = 0; i < 3; ++i) {
+    hands.push_back(make_hand({prompt.begin(), prompt.begin() + 3 + 18 * i}, 16 * i, i == 1 ? 1.0F : 0.0F));
+    hands.back().params.frequency_penalty = i == 2 ? 0.5F : 0.0F;
+  }
+  const auto done = generate(backend, {&hands[0], &hands[1], &hands[2]}, 8, 24, ahead);
+  EXPECT_TRUE(done.ok()) << done.error().detail;
+  return {hands[0].tokens, hands[1].tokens, hands[2].tokens};
+}
+
 class CpuBackend : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -70,6 +82,12 @@ class CpuBackend : public testing::TestWithParam<std::string> {
   std::shared_ptr<const Model> model_;
   std::vector<TokenId> prompt_;
 };
+
+TEST_P(CpuBackend, TokensThatAreReadBeforeTheyAreKnownAreTheSame) {
+  const auto expected = three(*backend_of(model_), prompt_, false);
+  EXPECT_EQ(expected[0].size(), 3U + 24);
+  EXPECT_EQ(three(*backend_of(model_), prompt_, true), expected);
+}
 
 TEST_P(CpuBackend, ASequenceAloneSaysWhatItSaysAmongSixteenAndInChunks) {
   for (const float temperature : {0.0F, 1.0F}) {
@@ -148,6 +166,7 @@ TEST(CpuBackendPlans, WhatDoesNotExistIsRefused) {
       {"row_begin", [](StepPlan& p) { p.row_begin[0] = -1; }},
       {"block_table_begin", [](StepPlan& p) { p.block_table_begin[1] = 99; }},
       {"samples", [](StepPlan& p) { p.samples.clear(); }},
+      {"does not sample", [](StepPlan& p) { p.tokens[0] = sampled_by(0); }},
       {"without parameters", [](StepPlan& p) { p.sampling[0].params = nullptr; }},
       {"without parameters", [](StepPlan& p) { p.sampling[0].history = nullptr; }},
       {"prompt", [](StepPlan& p) { p.sampling[0].prompt_length = 9; }},
@@ -161,8 +180,11 @@ TEST(CpuBackendPlans, WhatDoesNotExistIsRefused) {
     EXPECT_EQ(submitted.error().kind, ErrorKind::internal);
   }
   ASSERT_TRUE(backend->submit(good).ok());
-  EXPECT_FALSE(backend->submit(good).ok());
+  ASSERT_TRUE(backend->submit(good).ok());
+  EXPECT_FALSE(backend->submit(good).ok());  // two are under way
   EXPECT_TRUE(backend->wait().ok());
+  EXPECT_TRUE(backend->wait().ok());
+  EXPECT_FALSE(backend->wait().ok());
 }
 
 TEST(CpuBackendMemory, FollowsTheConfig) {

@@ -33,8 +33,10 @@ struct Plan {  // what a schedule will do with one sequence
 
 class Schedule {
  public:
-  explicit Schedule(uint64_t seed)
-      : rng_(seed),
+  /// `steps`: how many are under way at once.
+  Schedule(uint64_t seed, int32_t steps)
+      : steps_(steps),
+        rng_(seed),
         config_(draw_config()),
         scheduler_(config_),
         sim_({config_.blocks, config_.block_tokens, config_.context_tokens, config_.vocab_size}) {
@@ -54,6 +56,7 @@ class Schedule {
 
   uint64_t preemptions() const { return scheduler_.stats().preemptions; }
   uint64_t hits() const { return scheduler_.stats().prefix_hit_tokens; }
+  uint64_t ahead() const { return ahead_; }
 
  private:
   int32_t between(int32_t low, int32_t high) {
@@ -137,27 +140,37 @@ class Schedule {
     }
   }
 
-  void one_step() {
+  /// False: there is nothing more to do until the step under way is over.
+  bool submit_step() {
     std::vector<Progress> progress;
     const StepPlan& plan = scheduler_.step(TimePoint(Duration(step_)), progress);
-    ASSERT_EQ(scheduler_.check(), "");
+    EXPECT_EQ(scheduler_.check(), "");
     conserved();
     take(progress);
-    progress.clear();
-    if (plan.rows() == 0) {
+    if (plan.rows() == 0) return false;
+    EXPECT_LE(static_cast<int32_t>(plan.tokens.size()), config_.step_tokens_max);
+    EXPECT_LE(plan.rows(), config_.max_sequences);
+    const auto submitted = sim_.submit(plan);
+    EXPECT_TRUE(submitted.ok()) << submitted.error().detail;
+    ahead_ += std::ranges::count_if(plan.tokens, is_sampled);
+    return true;
+  }
+
+  void one_step() {
+    while (scheduler_.in_flight() < steps_ && submit_step()) {
+    }
+    if (::testing::Test::HasFailure()) FAIL();
+    if (scheduler_.in_flight() == 0) {
       ASSERT_TRUE(scheduler_.idle());
       return;
     }
-    ASSERT_LE(static_cast<int32_t>(plan.tokens.size()), config_.step_tokens_max);
-    ASSERT_LE(plan.rows(), config_.max_sequences);
-    const auto submitted = sim_.submit(plan);
-    ASSERT_TRUE(submitted.ok()) << submitted.error().detail;
     events(true);
     if (rng_.below(40) == 0) scheduler_.clear_cache();
     ASSERT_EQ(scheduler_.check(), "");
     conserved();
     auto result = sim_.wait();
     ASSERT_TRUE(result.ok()) << result.error().detail;
+    std::vector<Progress> progress;
     const auto committed = scheduler_.commit(*result, progress);
     ASSERT_TRUE(committed.ok()) << committed.error().detail;
     ASSERT_EQ(scheduler_.check(), "");
@@ -212,12 +225,14 @@ class Schedule {
     ASSERT_EQ(pool.free(), pool.total());
   }
 
+  const int32_t steps_;
   Rng rng_;
   SchedulerConfig config_;
   Scheduler scheduler_;
   SimBackend sim_;
   std::vector<Plan> plans_;
   int64_t step_ = 0;
+  uint64_t ahead_ = 0;  // tokens read before they were known
 };
 
 uint64_t from_environment(const char* name, uint64_t otherwise) {
@@ -225,24 +240,35 @@ uint64_t from_environment(const char* name, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {
+void run_schedules(int32_t steps) {
   const uint64_t first = from_environment("WEIR_SIM_SEED", 0);
   const uint64_t count = std::getenv("WEIR_SIM_SEED") != nullptr ? 1 : from_environment("WEIR_SIM_SCHEDULES", 10'000);
   uint64_t preemptions = 0;
   uint64_t hits = 0;
+  uint64_t ahead = 0;
   for (uint64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE("repeat with WEIR_SIM_SEED=" + std::to_string(seed));
-    Schedule schedule(seed);
+    Schedule schedule(seed, steps);
     schedule.run();
-    if (HasFatalFailure()) return;
+    if (::testing::Test::HasFatalFailure()) return;
     preemptions += schedule.preemptions();
     hits += schedule.hits();
+    ahead += schedule.ahead();
   }
   if (count < 1000) return;
   EXPECT_GT(preemptions, count / 10) << "the schedules no longer exercise preemption";
   EXPECT_GT(hits, count) << "the schedules no longer exercise prefix reuse";
-  RecordProperty("preemptions", std::to_string(preemptions));
-  RecordProperty("prefix_hit_tokens", std::to_string(hits));
+  EXPECT_EQ(ahead > 10 * count, steps > 1) << "the schedules no longer read tokens before they are known";
+  ::testing::Test::RecordProperty("preemptions", std::to_string(preemptions));
+  ::testing::Test::RecordProperty("prefix_hit_tokens", std::to_string(hits));
+}
+
+TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {
+  run_schedules(1);
+}
+
+TEST(Sim, SoTheyDoWhereAStepIsSubmittedBeforeTheOneBeforeIsRead) {
+  run_schedules(2);
 }
 
 // The checker itself must bite, or the test above proves nothing.

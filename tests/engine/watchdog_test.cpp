@@ -92,7 +92,7 @@ TEST(EngineWatch, AnExceptionEndsAllAndTheEngineSaysSo) {
   EXPECT_EQ(refused.error().kind, ErrorKind::internal);
 }
 
-TEST(EngineWatch, AStallEndsAllAtOnceAndTheEngineComesBack) {
+void stall_and_come_back(bool overlaps) {
   Gate gate;
   HealthLog health;
   std::atomic<uint64_t> stall_at{4};
@@ -100,7 +100,8 @@ TEST(EngineWatch, AStallEndsAllAtOnceAndTheEngineComesBack) {
                                 {.on_wait =
                                      [&](uint64_t step) {
                                        if (step >= stall_at) gate.pass();
-                                     }},
+                                     },
+                                 .overlaps = overlaps},
                                 false);
   engine->on_health(health.observer());
   gate.close();
@@ -130,6 +131,14 @@ TEST(EngineWatch, AStallEndsAllAtOnceAndTheEngineComesBack) {
   EXPECT_EQ(stats.reason, "");
   EXPECT_EQ(stats.blocks_active, 0);
   EXPECT_EQ(stats.blocks_free + stats.blocks_cached, stats.blocks_total);
+}
+
+TEST(EngineWatch, AStallEndsAllAtOnceAndTheEngineComesBack) {
+  stall_and_come_back(false);
+}
+
+TEST(EngineWatch, AStallWithTheNextStepUnderWayToo) {
+  stall_and_come_back(true);
 }
 
 TEST(EngineWatch, AnEngineThatStallsCanBeDestroyed) {

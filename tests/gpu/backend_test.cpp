@@ -192,5 +192,62 @@ TEST(CudaBackendSampling, DrawsPenaltiesAndBiasesAreTheRequests) {
   EXPECT_NE(second->sampled[0], first->sampled[1]);
 }
 
+/// Four sequences, one of which prefills for some steps: greedy, drawn, with penalties over prompt and output, biased.
+std::vector<std::vector<TokenId>> four(Backend& backend, bool ahead) {
+  std::vector<Hand> hands;
+  for (int32_t i = 0; i < 4; ++i) {
+    Hand hand = make_hand(static_cast<uint64_t>(i + 1), 5 + 11 * i, 20 * i, kVocab);
+    hand.params.logprobs = i == 1 ? 3 : -1;
+    hands.push_back(hand);
+  }
+  hands[1].params.temperature = 1.0F;
+  hands[2].params.repetition_penalty = 1.5F;
+  hands[2].params.presence_penalty = 0.5F;
+  hands[3].params.temperature = 0.8F;
+  hands[3].params.frequency_penalty = 1.0F;
+  hands[3].params.logit_bias = {{5, 9.0F}, {7, 8.0F}};
+  std::vector<Hand*> rows;
+  for (Hand& hand : hands) rows.push_back(&hand);
+  const auto done = generate(backend, rows, 14, 9, ahead);
+  EXPECT_TRUE(done.ok()) << done.error().detail << " " << what_went_wrong();
+  std::vector<std::vector<TokenId>> tokens;
+  for (const Hand& hand : hands) tokens.push_back(hand.tokens);
+  return tokens;
+}
+
+TEST(CudaBackendAhead, TokensThatStayOnTheDeviceAreTheSame) {
+  reset_after_fault();
+  const auto model = tiny(Quantization::none);
+  auto gpu = on_gpu(*model, config_of());
+  ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
+  EXPECT_TRUE((*gpu)->info().overlaps);
+  const auto expected = four(**gpu, false);
+  EXPECT_EQ(expected[0].size(), 5U + 9);
+  EXPECT_EQ(four(**gpu, true), expected);
+}
+
+TEST(CudaBackendAhead, WhatTheStepBeforeDoesNotSampleIsRefused) {
+  reset_after_fault();
+  const auto model = tiny(Quantization::none);
+  auto gpu = on_gpu(*model, config_of());
+  ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
+  Hand hand = make_hand(1, 5, 0, kVocab);
+  const StepPlan first = plan_of({&hand}, 64);
+  hand.row = 0;
+  const StepPlan second = plan_of({&hand}, 64);
+  EXPECT_FALSE((*gpu)->submit(second).ok());  // nothing is under way
+  ASSERT_TRUE((*gpu)->submit(first).ok());
+  StepPlan wrong = second;
+  wrong.tokens[0] = sampled_by(1);
+  const auto refused = (*gpu)->submit(wrong);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().detail.find("reads a token that the step before does not sample"), std::string::npos);
+  ASSERT_TRUE((*gpu)->submit(second).ok());
+  EXPECT_FALSE((*gpu)->submit(second).ok());  // two are
+  ASSERT_TRUE((*gpu)->wait().ok());
+  ASSERT_TRUE((*gpu)->wait().ok());
+  EXPECT_FALSE((*gpu)->wait().ok());
+}
+
 }  // namespace
 }  // namespace weir::engine::cuda

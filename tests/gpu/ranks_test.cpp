@@ -40,6 +40,15 @@ TEST(CudaRanks, TwoSayWhatTheCpuSays) {
   while (second.computed < 40) advance(**cpu, **gpus, {&first, &second}, 30, distance);
   for (int i = 0; i < 4; ++i) advance(**cpu, **gpus, {&first, &second}, 30, distance);  // run, recorded, replayed
   EXPECT_LT(distance.relative(), 0.012);
+
+  const auto go_on = [&](bool ahead) {
+    Hand hand = make_hand(3, 20, 40, vocab);
+    Hand other = make_hand(4, 7, 60, vocab);
+    const auto done = generate(**gpus, {&hand, &other}, 9, 8, ahead);
+    EXPECT_TRUE(done.ok()) << done.error().detail;
+    return std::pair(hand.tokens, other.tokens);
+  };
+  EXPECT_EQ(go_on(true), go_on(false));
   gpus->reset();
   EXPECT_EQ(simt::device_allocations(), 0U);
 }

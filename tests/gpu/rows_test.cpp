@@ -65,20 +65,27 @@ TEST(GpuRows, EmbedGathers) {
   Rng rng(1);
   for (const int64_t width : {8, 264, 2056}) {
     const auto table = random_numbers<Bf16>(rng, 7 * width);
-    const std::vector<int32_t> ids = {46, 40, 43, 39, 43, 47, 41};  // the table has 40 to 46
+    const std::vector<int32_t> known = {46, 40, 43, 39, 43, 47, 41};  // the table has 40 to 46
+    const std::vector<int32_t> sampled = {47, 43, 45};
+    std::vector<int32_t> ids = known;
+    ids[2] = -2 - 1;
+    ids[5] = -2 - 0;
     const DeviceArray<Bf16> table_there(table.stored);
     const DeviceArray<int32_t> ids_there(ids);
+    const DeviceArray<int32_t> sampled_there(sampled);
+    const DeviceArray<int32_t> taken(ids.size());
     const DeviceArray<float> hidden(ids.size() * static_cast<size_t>(width));
     in_every_interleaving(
         [&] {
           return embed(nullptr, {table_there.get(), ids_there.get(), hidden.get(), static_cast<int64_t>(ids.size()),
-                                 width, 40, 7});
+                                 width, 40, 7, sampled_there.get(), taken.get()});
         },
         [&] {
+          ASSERT_EQ(taken.host(), known);
           const auto got = hidden.host();
           for (size_t i = 0; i < got.size(); ++i) {
             const auto w = static_cast<size_t>(width);
-            const auto row = static_cast<size_t>(ids[i / w] - 40);
+            const auto row = static_cast<size_t>(known[i / w] - 40);
             ASSERT_EQ(got[i], row < 7 ? table.worth[row * w + i % w] : 0.0);
           }
         });

@@ -15,12 +15,20 @@ struct Row {
   std::vector<float> logits;
   std::vector<LogitChange> changes;
   std::vector<bool> mask;  // empty: none
+  int32_t newest = -1;     // a token that was sampled since the changes were counted
 };
 
 /// Logits after mask, bias and penalties; -inf where masked.
 std::vector<double> changed(const Row& row) {
   std::vector<double> logits(row.logits.begin(), row.logits.end());
-  for (const LogitChange& c : row.changes) {
+  auto changes = row.changes;
+  if (row.newest >= 0) {
+    auto c = std::ranges::find(changes, row.newest, &LogitChange::token);
+    if (c == changes.end()) c = changes.insert(c, {.token = row.newest});
+    c->seen = 1;
+    ++c->count;
+  }
+  for (const LogitChange& c : changes) {
     double& x = logits[static_cast<size_t>(c.token)];
     x += static_cast<double>(c.bias);
     if (c.seen != 0)
@@ -66,6 +74,10 @@ class SamplerRig {
       row.params.change_begin = static_cast<int32_t>(changes_.size());
       changes_.insert(changes_.end(), row.changes.begin(), row.changes.end());
       row.params.change_end = static_cast<int32_t>(changes_.size());
+      if (row.newest >= 0) {
+        row.params.newest = static_cast<int32_t>(ids_.size());
+        ids_.push_back(row.newest);
+      }
       logits_.insert(logits_.end(), row.logits.begin(), row.logits.end());
       if (row.mask.empty()) continue;
       row.params.mask = static_cast<int32_t>(masks_.size()) / words();
@@ -86,20 +98,21 @@ class SamplerRig {
     DeviceArray<float> logits(logits_);
     const DeviceArray<SampleRow> params_there(params);
     const DeviceArray<LogitChange> changes(changes_);
+    const DeviceArray<int32_t> ids(ids_);
     const DeviceArray<uint32_t> masks(masks_);
     const DeviceArray<SampleOut> results(rows_.size());
     const DeviceArray<int32_t> tokens(rows_.size());
     in_every_interleaving(
         [&] {
           logits.set(logits_);
-          return sample(nullptr, {logits.get(), params_there.get(), changes.get(), masks.get(), results.get(),
-                                  tokens.get(), static_cast<int64_t>(rows_.size()), vocab_});
+          return sample(nullptr, {logits.get(), params_there.get(), changes.get(), ids.get(), masks.get(),
+                                  results.get(), tokens.get(), static_cast<int64_t>(rows_.size()), vocab_});
         },
         [&] {
           const auto got = results.host();
-          const auto ids = tokens.host();
+          const auto again = tokens.host();
           for (size_t r = 0; r < got.size(); ++r) {
-            ASSERT_EQ(ids[r], got[r].token);
+            ASSERT_EQ(again[r], got[r].token);
             if (!out.empty()) {
               ASSERT_EQ(got[r].token, out[r].token) << "row " << r << " depends on the order of threads";
             }
@@ -114,6 +127,7 @@ class SamplerRig {
   int32_t vocab_ = 0;
   std::vector<float> logits_;
   std::vector<LogitChange> changes_;
+  std::vector<int32_t> ids_ = {-7};  // that nobody should read
   std::vector<uint32_t> masks_;
 };
 
@@ -189,6 +203,11 @@ TEST(GpuSampler, PenaltiesBiasAndMaskComeFirst) {
   for (int32_t t = 0; t < 300; t += 3) row.changes.push_back({t, t % 5, 1, t % 2 == 0 ? 1.5F : 0.0F});
   row.changes.push_back({499, 0, 0, 8.0F});
   check_distribution(row, "penalties");
+  for (const int32_t newest : {0, 33, 299, 301, 499}) {  // counted, seen before, and not
+    row.newest = newest;
+    row.logits[static_cast<size_t>(newest)] = 7.0F;
+    check_distribution(row, "penalties and a newest token");
+  }
   row.mask.assign(static_cast<size_t>(vocab), false);
   for (size_t t = 0; t < row.mask.size(); t += 7) row.mask[t] = true;
   check_distribution(row, "mask");

@@ -37,12 +37,14 @@ int threads_of_rank(uint32_t configured, size_t ranks) {
 
 /// A plan as the walk reads it: what each token sees, and which tokens need logits.
 struct FlatPlan {
+  std::vector<TokenId> tokens;
   std::vector<int32_t> row_of_token;
   std::vector<int32_t> attends;
   std::vector<int32_t> sample_tokens;
   std::vector<int32_t> sample_rows;
 
   void build(const StepPlan& plan) {
+    tokens = plan.tokens;
     row_of_token.resize(plan.tokens.size());
     attends.resize(plan.tokens.size());
     sample_tokens.clear();
@@ -56,6 +58,9 @@ struct FlatPlan {
         attends[static_cast<size_t>(t)] = context - (end - 1 - t);
       }
       if (plan.samples[static_cast<size_t>(row)] == 0) continue;
+      if (is_sampled(plan.tokens[static_cast<size_t>(begin)])) {  // it has been committed meanwhile
+        tokens[static_cast<size_t>(begin)] = plan.sampling[static_cast<size_t>(row)].history->back();
+      }
       sample_tokens.push_back(end - 1);
       sample_rows.push_back(row);
     }
@@ -82,7 +87,7 @@ class CpuRank {
                      .spec = model_->spec,
                      .scratch = scratch_,
                      .tokens = static_cast<int64_t>(plan.tokens.size()),
-                     .token_ids = plan.tokens.data(),
+                     .token_ids = flat.tokens.data(),
                      .positions = plan.positions.data(),
                      .slots = plan.slots.data(),
                      .row_of_token = flat.row_of_token.data(),
@@ -123,16 +128,12 @@ class CpuBackend : public Backend {
 
   const BackendInfo& info() const override { return info_; }
 
-  Result<void> submit(const StepPlan& plan) override {
-    if (plan_ != nullptr) return broken_plan("submitted while another step is under way");
-    if (auto checked = check_plan(plan, info_); !checked.ok()) return checked;
-    plan_ = &plan;
-    return {};
-  }
+  Result<void> submit(const StepPlan& plan) override { return under_way_.add(plan, info_); }
 
   Result<StepResult> wait() override {
-    if (plan_ == nullptr) return broken_plan("waited for, and never submitted");
-    const StepPlan& plan = *std::exchange(plan_, nullptr);
+    const StepPlan* oldest = under_way_.take();
+    if (oldest == nullptr) return broken_plan("waited for, and never submitted");
+    const StepPlan& plan = *oldest;
     flat_.build(plan);
     std::vector<Result<void>> done(ranks_.size());
     threads_.run([&](int rank) {
@@ -178,7 +179,7 @@ class CpuBackend : public Backend {
   RankThreads threads_;
   BackendInfo info_;
   FlatPlan flat_;
-  const StepPlan* plan_ = nullptr;  // the step under way
+  PlansUnderWay under_way_;
   std::vector<Sampler> samplers_;
   std::vector<std::optional<Result<Sampled>>> drawn_;
 };

@@ -1,5 +1,7 @@
 #include "engine/backend/cpu/plan_check.h"
 
+#include <utility>
+
 namespace weir::engine {
 namespace {
 
@@ -20,7 +22,13 @@ const char* wrong_sizes(const StepPlan& plan) {
   return nullptr;
 }
 
-const char* wrong_row(const StepPlan& plan, size_t row, const BackendInfo& info) {
+bool reads_what_is_sampled(const StepPlan& plan, size_t row, const StepPlan* before) {
+  if (before == nullptr || plan.samples[row] == 0 || plan.row_begin[row + 1] - plan.row_begin[row] != 1) return false;
+  const int32_t source = row_sampling(plan.tokens[static_cast<size_t>(plan.row_begin[row])]);
+  return source < before->rows() && before->samples[static_cast<size_t>(source)] != 0;
+}
+
+const char* wrong_row(const StepPlan& plan, size_t row, const BackendInfo& info, const StepPlan* before) {
   const int64_t begin = plan.row_begin[row];
   const int64_t end = plan.row_begin[row + 1];
   const int64_t blocks_begin = plan.block_table_begin[row];
@@ -33,7 +41,11 @@ const char* wrong_row(const StepPlan& plan, size_t row, const BackendInfo& info)
     const auto at = static_cast<size_t>(t);
     const int64_t position = context - (end - t);
     if (plan.positions[at] != position) return "a position does not follow from its context length";
-    if (plan.tokens[at] < 0 || plan.tokens[at] >= info.vocab_size) return "a token is outside the vocabulary";
+    if (is_sampled(plan.tokens[at])) {
+      if (!reads_what_is_sampled(plan, row, before)) return "a row reads a token that the step before does not sample";
+    } else if (plan.tokens[at] < 0 || plan.tokens[at] >= info.vocab_size) {
+      return "a token is outside the vocabulary";
+    }
     const int64_t block = plan.block_table[static_cast<size_t>(blocks_begin + position / info.block_tokens)];
     if (plan.slots[at] != block * info.block_tokens + position % info.block_tokens) {
       return "a slot is not where the block table says";
@@ -54,7 +66,7 @@ Error broken_plan(const std::string& what) {
   return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "the step plan " + what};
 }
 
-Result<void> check_plan(const StepPlan& plan, const BackendInfo& info) {
+Result<void> check_plan(const StepPlan& plan, const BackendInfo& info, const StepPlan* before) {
   if (const char* wrong = wrong_sizes(plan)) return broken_plan(std::string("is broken: ") + wrong);
   for (const int32_t block : plan.block_table) {
     if (block < 0 || block >= info.blocks) return broken_plan("is broken: it names a block that does not exist");
@@ -65,9 +77,20 @@ Result<void> check_plan(const StepPlan& plan, const BackendInfo& info) {
         plan.block_table_begin[row] > plan.block_table_begin[row + 1]) {
       return broken_plan("is broken: row_begin or block_table_begin runs backwards");
     }
-    if (const char* wrong = wrong_row(plan, row, info)) return broken_plan(std::string("is broken: ") + wrong);
+    if (const char* wrong = wrong_row(plan, row, info, before)) return broken_plan(std::string("is broken: ") + wrong);
   }
   return {};
+}
+
+Result<void> PlansUnderWay::add(const StepPlan& plan, const BackendInfo& info) {
+  if (plans_[1] != nullptr) return broken_plan("submitted while two steps are under way");
+  if (auto checked = check_plan(plan, info, plans_[0]); !checked.ok()) return checked;
+  plans_[plans_[0] == nullptr ? 0 : 1] = &plan;
+  return {};
+}
+
+const StepPlan* PlansUnderWay::take() {
+  return std::exchange(plans_[0], std::exchange(plans_[1], nullptr));
 }
 
 }  // namespace weir::engine

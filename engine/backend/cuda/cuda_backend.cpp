@@ -1,6 +1,7 @@
 #include "engine/backend/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -34,40 +35,49 @@ class CudaBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Result<void> submit(const StepPlan& plan) override {
-    if (plan_ != nullptr) return broken_plan("submitted while another step is under way");
-    if (auto checked = check_plan(plan, info_); !checked.ok()) return checked;
     if (static_cast<int64_t>(plan.tokens.size()) > limits_.tokens || plan.rows() > limits_.rows) {
       return broken_plan("has more tokens or rows than the config allows");
     }
+    if (auto added = under_way_.add(plan, info_); !added.ok()) return added;
     WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
-    const Result<StepShape> shape = inputs_.build(plan);
+    newest_ = 1 - newest_;
+    Outcome& outcome = outcomes_[newest_];
+    const Result<StepShape> shape = inputs_.build(plan, stream_.get());
     if (!shape.ok()) return shape.error();
     if (auto copied = inputs_.copy(stream_.get()); !copied.ok()) return copied;
     if (auto run = run_step(*shape); !run.ok()) return run;
-    const size_t bytes = chooses() ? inputs_.sample_rows().size() * sizeof(SampleOut) : 0;
+    outcome.rows = inputs_.sample_rows();
+    const size_t bytes = chooses() ? outcome.rows.size() * sizeof(SampleOut) : 0;
     if (bytes > 0) {
       WEIR_CUDA_TRY(
-          cudaMemcpyAsync(sampled_.as<void>(), scratch_.sampled, bytes, cudaMemcpyDeviceToHost, stream_.get()),
+          cudaMemcpyAsync(outcome.sampled.as<void>(), scratch_.sampled, bytes, cudaMemcpyDeviceToHost, stream_.get()),
           "copying results");
     }
-    WEIR_CUDA_TRY(cudaEventRecord(done_.get(), stream_.get()), "ending a step");
-    plan_ = &plan;
+    WEIR_CUDA_TRY(cudaEventRecord(outcome.done.get(), stream_.get()), "ending a step");
     return {};
   }
 
   Result<StepResult> wait() override {
-    if (plan_ == nullptr) return broken_plan("waited for, and never submitted");
-    const StepPlan& plan = *std::exchange(plan_, nullptr);
+    const StepPlan* newest = under_way_.newest();
+    const StepPlan* plan = under_way_.take();
+    if (plan == nullptr) return broken_plan("waited for, and never submitted");
+    const Outcome& outcome = outcomes_[plan == newest ? newest_ : 1 - newest_];
     WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
-    WEIR_CUDA_TRY(cudaEventSynchronize(done_.get()), "a step");
-    if (!chooses()) return StepResult{.step = plan.step, .sampled = {}, .logprobs = {}};
-    return result_of(plan);
+    WEIR_CUDA_TRY(cudaEventSynchronize(outcome.done.get()), "a step");
+    if (!chooses()) return StepResult{.step = plan->step, .sampled = {}, .logprobs = {}};
+    return result_of(*plan, outcome);
   }
 
  private:
   int ranks() const { return place_.together != nullptr ? place_.together->ranks() : 1; }
   bool chooses() const { return place_.together == nullptr || place_.together->rank() == 0; }
 
+  /// What a step under way will have given.
+  struct Outcome {
+    PinnedMemory sampled;       // SampleOut of each row that samples
+    std::vector<int32_t> rows;  // which they are
+    Event done;
+  };
   struct Recorded {
     StepShape shape;
     GraphInstance graph;  // none: met once, and not recorded
@@ -86,7 +96,6 @@ class CudaBackend : public Backend {
     if (!budget.ok()) return budget.error();
     limits_ = budget->limits;
     WEIR_CUDA_TRY(cudaStreamCreateWithFlags(stream_.slot(), cudaStreamNonBlocking), "making a stream");
-    WEIR_CUDA_TRY(cudaEventCreateWithFlags(done_.slot(), cudaEventDisableTiming), "making an event");
     auto products = make_product(*device);
     if (!products.ok()) return products.error();
     products_ = *std::move(products);
@@ -109,8 +118,11 @@ class CudaBackend : public Backend {
     if (auto made = scratch_memory_.allocate(budget.scratch_bytes, "a step's buffers"); !made.ok()) return made;
     lay_out(scratch_, spec_, limits_, scratch_memory_.as<unsigned char>());
     if (auto made = kv_memory_.allocate(budget.kv_bytes, "keys and values"); !made.ok()) return made;
-    if (auto made = sampled_.allocate(static_cast<size_t>(limits_.rows) * sizeof(SampleOut), "results"); !made.ok())
-      return made;
+    for (Outcome& outcome : outcomes_) {
+      const size_t bytes = static_cast<size_t>(limits_.rows) * sizeof(SampleOut);
+      if (auto made = outcome.sampled.allocate(bytes, "results"); !made.ok()) return made;
+      WEIR_CUDA_TRY(cudaEventCreateWithFlags(outcome.done.slot(), cudaEventDisableTiming), "making an event");
+    }
     kv_ = budget.kv;
     layer_numbers_ = budget.blocks * kv_.block_numbers();
     layer_scales_ = budget.blocks * kv_.block_scales();
@@ -169,13 +181,13 @@ class CudaBackend : public Backend {
     return {};
   }
 
-  Result<StepResult> result_of(const StepPlan& plan) const {
+  static Result<StepResult> result_of(const StepPlan& plan, const Outcome& outcome) {
     StepResult result;
     result.step = plan.step;
     result.sampled.assign(static_cast<size_t>(plan.rows()), -1);
     result.logprobs.resize(static_cast<size_t>(plan.rows()));
-    const auto* out = sampled_.as<SampleOut>();
-    for (const int32_t r : inputs_.sample_rows()) {
+    const auto* out = outcome.sampled.as<SampleOut>();
+    for (const int32_t r : outcome.rows) {
       const SampleOut& sampled = *out++;
       const auto row = static_cast<size_t>(r);
       if (sampled.fault != SampleFault::none) return broken_logits(sampled.fault);
@@ -202,12 +214,12 @@ class CudaBackend : public Backend {
   DeviceModel model_;
   DeviceMemory scratch_memory_;
   DeviceMemory kv_memory_;
-  PinnedMemory sampled_;
   StepInputs inputs_;
   std::unique_ptr<MatrixProduct> products_;
   std::vector<Recorded> recorded_;
   uint64_t recorded_generation_ = 0;
-  Event done_;
+  std::array<Outcome, 2> outcomes_;
+  size_t newest_ = 0;  // of the step submitted last
   Stream stream_;
 
   ModelSpec spec_;
@@ -218,7 +230,7 @@ class CudaBackend : public Backend {
   KvCache kv_;
   int64_t layer_numbers_ = 0;
   int64_t layer_scales_ = 0;
-  const StepPlan* plan_ = nullptr;  // the step under way
+  PlansUnderWay under_way_;
 };
 
 }  // namespace

@@ -169,15 +169,19 @@ Result<void> choose_tokens(const Walk& step) {
                                            .epsilon = step.spec.rms_epsilon}),
                 "the last norm");
   if (auto done = vocabulary_product(step, x, samples); !done.ok()) return done;
-  if (step.together != nullptr && step.together->rank() != 0) return {};
-  WEIR_CUDA_TRY(sample(step.stream, {.logits = s.logits,
-                                     .params = step.arrays.params,
-                                     .changes = step.arrays.changes,
-                                     .out = s.sampled,
-                                     .rows = samples,
-                                     .vocab = static_cast<int32_t>(step.spec.vocab)}),
-                "sampling");
-  return {};
+  if (step.together == nullptr || step.together->rank() == 0) {
+    WEIR_CUDA_TRY(sample(step.stream, {.logits = s.logits,
+                                       .params = step.arrays.params,
+                                       .changes = step.arrays.changes,
+                                       .ids = s.ids,
+                                       .out = s.sampled,
+                                       .tokens = s.tokens,
+                                       .rows = samples,
+                                       .vocab = static_cast<int32_t>(step.spec.vocab)}),
+                  "sampling");
+  }
+  if (step.together == nullptr) return {};
+  return step.together->all_gather(s.tokens, s.together, samples, Element::f32, step.stream);  // bits, as they are
 }
 
 template <class T>
@@ -213,14 +217,24 @@ size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsi
     take(s.parts, memory, at, rows * (spec.vocab / limits.ranks + 1) * limits.ranks);
   }
   take(s.sampled, memory, at, rows);
+  take(s.ids, memory, at, tokens);
+  take(s.tokens, memory, at, rows);
+  if (limits.ranks > 1) take(s.together, memory, at, rows * limits.ranks);
   return at;
 }
 
 Result<void> walk(const Walk& step) {
   const Scratch& s = step.scratch;
   const int64_t tokens = step.shape.tokens;
-  WEIR_CUDA_TRY(embed(step.stream, {step.model.embedding, step.arrays.ids, s.hidden, tokens, step.spec.hidden,
-                                    step.model.first_token, step.model.embedding_rows}),
+  WEIR_CUDA_TRY(embed(step.stream, {.table = step.model.embedding,
+                                    .ids = step.arrays.ids,
+                                    .hidden = s.hidden,
+                                    .tokens = tokens,
+                                    .width = step.spec.hidden,
+                                    .first = step.model.first_token,
+                                    .rows = step.model.embedding_rows,
+                                    .sampled = step.together == nullptr ? s.tokens : s.together,
+                                    .taken = s.ids}),
                 "the embedding");
   if (step.together != nullptr) {
     auto summed = step.together->all_reduce(s.hidden, tokens * step.spec.hidden, Element::f32, step.stream);

@@ -33,6 +33,9 @@ struct Scratch {
   float* part = nullptr;         // of a part: [samples, its rows of the vocabulary]
   float* parts = nullptr;        // [ranks, samples, rows of the widest]
   SampleOut* sampled = nullptr;  // [samples]
+  int32_t* ids = nullptr;        // [tokens] of the input tokens
+  int32_t* tokens = nullptr;     // [samples] those of `sampled`: the next step finds them here
+  int32_t* together = nullptr;   // of a part: [ranks, samples] every rank's tokens; the first rank's are right
 };
 
 /// Cuts one piece of memory into the buffers; with null it only counts. Gives the bytes taken.
@@ -53,7 +56,8 @@ struct Walk {
   StepArrays arrays;
 };
 
-/// Embedding to sampled tokens: fills scratch.sampled; of a part, on rank 0 alone.
+/// Embedding to sampled tokens: fills scratch.sampled; of a part, on rank 0 alone. The tokens that the step before
+/// sampled are where it left them.
 Result<void> walk(const Walk& step);
 
 }  // namespace weir::engine::cuda

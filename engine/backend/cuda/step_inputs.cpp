@@ -30,6 +30,10 @@ size_t place(size_t& at, int32_t count) {
   return begin;
 }
 
+bool counts_history(const SamplingParams& p) {
+  return p.repetition_penalty != 1.0F || p.presence_penalty != 0.0F || p.frequency_penalty != 0.0F;
+}
+
 /// Copies what there is and fills up with `rest`.
 template <class T>
 void write(T* to, const std::vector<T>& values, int32_t count, const T& rest) {
@@ -67,9 +71,11 @@ Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape
   }
   const size_t bytes = offsets_of(largest).block_table +
                        static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);
-  if (auto made = host_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
   if (auto made = device_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
-  if (auto made = changes_host_.allocate(kChangesMin * sizeof(LogitChange), "penalties"); !made.ok()) return made;
+  for (Side& side : sides_) {
+    if (auto made = side.arrays.allocate(bytes, "a step's inputs"); !made.ok()) return made;
+    if (auto made = side.changes.allocate(kChangesMin * sizeof(LogitChange), "penalties"); !made.ok()) return made;
+  }
   return changes_device_.allocate(kChangesMin * sizeof(LogitChange), "penalties");
 }
 
@@ -95,8 +101,13 @@ StepShape StepInputs::shape_of(const StepPlan& plan) const {
   return shape;
 }
 
-Result<StepShape> StepInputs::build(const StepPlan& plan) {
+Result<StepShape> StepInputs::build(const StepPlan& plan, cudaStream_t stream) {
+  side_ = 1 - side_;
   for (AttentionPlan& works : plans_) works.clear();
+  sample_of_row_.assign(sample_rows_.empty() ? 0 : static_cast<size_t>(sample_rows_.back()) + 1, -1);
+  for (size_t i = 0; i < sample_rows_.size(); ++i) {
+    sample_of_row_[static_cast<size_t>(sample_rows_[i])] = static_cast<int32_t>(i);
+  }
   sample_rows_.clear();
   for (int32_t r = 0; r < plan.rows(); ++r) {
     const auto row = static_cast<size_t>(r);
@@ -111,27 +122,38 @@ Result<StepShape> StepInputs::build(const StepPlan& plan) {
   shape_ = shape_of(plan);
   write_tokens(plan);
   write_samples(plan);
-  if (auto sent = send_changes(); !sent.ok()) return sent.error();
+  if (auto done = lay_out_changes(stream); !done.ok()) return done.error();
   return shape_;
+}
+
+/// What it reads of the step before, by sample and no longer by row.
+std::vector<TokenId> StepInputs::ids_of(const StepPlan& plan) const {
+  std::vector<TokenId> ids = plan.tokens;
+  for (TokenId& id : ids) {
+    if (is_sampled(id)) id = sampled_by(sample_of_row_[static_cast<size_t>(row_sampling(id))]);
+  }
+  return ids;
 }
 
 void StepInputs::write_tokens(const StepPlan& plan) {
   const Offsets o = offsets_of(shape_);
-  write(host_.as<int32_t>(o.ids), plan.tokens, shape_.tokens, 0);
-  write(host_.as<int32_t>(o.positions), plan.positions, shape_.tokens, 0);
-  write(host_.as<int32_t>(o.slots), plan.slots, shape_.tokens, -1);
+  const PinnedMemory& host = sides_[side_].arrays;
+  write(host.as<int32_t>(o.ids), ids_of(plan), shape_.tokens, 0);
+  write(host.as<int32_t>(o.positions), plan.positions, shape_.tokens, 0);
+  write(host.as<int32_t>(o.slots), plan.slots, shape_.tokens, -1);
   for (size_t w = 0; w < kWindowsMax; ++w) {
     const StepShape::Works& works = shape_.works[w];
-    write(host_.as<AttentionWork>(o.works[w].decode), plans_[w].decode, works.decode, AttentionWork{});
-    write(host_.as<AttentionWork>(o.works[w].prefill), plans_[w].prefill, works.prefill, AttentionWork{});
-    write(host_.as<MergeWork>(o.works[w].merges), plans_[w].merges, works.merges, MergeWork{});
+    write(host.as<AttentionWork>(o.works[w].decode), plans_[w].decode, works.decode, AttentionWork{});
+    write(host.as<AttentionWork>(o.works[w].prefill), plans_[w].prefill, works.prefill, AttentionWork{});
+    write(host.as<MergeWork>(o.works[w].merges), plans_[w].merges, works.merges, MergeWork{});
   }
   table_bytes_ = plan.block_table.size() * sizeof(int32_t);
-  std::copy(plan.block_table.begin(), plan.block_table.end(), host_.as<int32_t>(o.block_table));
+  std::copy(plan.block_table.begin(), plan.block_table.end(), host.as<int32_t>(o.block_table));
 }
 
 void StepInputs::write_samples(const StepPlan& plan) {
   const Offsets o = offsets_of(shape_);
+  const PinnedMemory& host = sides_[side_].arrays;
   changes_.clear();
   std::vector<int32_t> tokens;
   std::vector<SampleRow> rows;
@@ -148,11 +170,12 @@ void StepInputs::write_samples(const StepPlan& plan) {
                  .uniform = static_cast<float>(uniform_of(p.seed, row.output_index)),
                  .logprobs = p.logprobs};
     add_changes(row, to);
-    rows.push_back(to);
     tokens.push_back(plan.row_begin[static_cast<size_t>(r) + 1] - 1);
+    if (counts_history(p) && is_sampled(plan.tokens[static_cast<size_t>(tokens.back())])) to.newest = tokens.back();
+    rows.push_back(to);
   }
-  write(host_.as<int32_t>(o.sample_tokens), tokens, shape_.samples, 0);
-  write(host_.as<SampleRow>(o.params), rows, shape_.samples, SampleRow{.temperature = 0.0F});
+  write(host.as<int32_t>(o.sample_tokens), tokens, shape_.samples, 0);
+  write(host.as<SampleRow>(o.params), rows, shape_.samples, SampleRow{.temperature = 0.0F});
 }
 
 /// As Sampler::apply_bias_and_penalties counts them.
@@ -166,7 +189,7 @@ void StepInputs::add_changes(const StepPlan::SampleRow& row, SampleRow& to) {
   };
   for (const auto& [token, bias] : p.logit_bias) change(token).bias += bias;
   const bool repetition = p.repetition_penalty != 1.0F;
-  if (repetition || p.presence_penalty != 0.0F || p.frequency_penalty != 0.0F) {
+  if (counts_history(p)) {
     const auto& history = *row.history;
     for (size_t i = repetition ? 0 : static_cast<size_t>(row.prompt_length); i < history.size(); ++i) {
       LogitChange& c = change(history[i]);
@@ -179,23 +202,28 @@ void StepInputs::add_changes(const StepPlan::SampleRow& row, SampleRow& to) {
   to.change_end = static_cast<int32_t>(changes_.size());
 }
 
-Result<void> StepInputs::send_changes() {
+Result<void> StepInputs::lay_out_changes(cudaStream_t stream) {
   const size_t bytes = changes_.size() * sizeof(LogitChange);
-  if (bytes > changes_host_.bytes()) {
+  PinnedMemory& host = sides_[side_].changes;
+  if (bytes > host.bytes()) {
+    if (auto made = host.allocate(2 * bytes, "penalties"); !made.ok()) return made;
+  }
+  if (bytes > changes_device_.bytes()) {
+    WEIR_CUDA_TRY(cudaStreamSynchronize(stream), "a step");  // the step before may read what is freed
     ++generation_;
-    if (auto made = changes_host_.allocate(2 * bytes, "penalties"); !made.ok()) return made;
     if (auto made = changes_device_.allocate(2 * bytes, "penalties"); !made.ok()) return made;
   }
-  std::copy(changes_.begin(), changes_.end(), changes_host_.as<LogitChange>());
+  std::copy(changes_.begin(), changes_.end(), host.as<LogitChange>());
   return {};
 }
 
 Result<void> StepInputs::copy(cudaStream_t stream) {
+  const Side& side = sides_[side_];
   const size_t bytes = offsets_of(shape_).block_table + table_bytes_;
-  WEIR_CUDA_TRY(cudaMemcpyAsync(device_.as<void>(), host_.as<void>(), bytes, cudaMemcpyHostToDevice, stream),
+  WEIR_CUDA_TRY(cudaMemcpyAsync(device_.as<void>(), side.arrays.as<void>(), bytes, cudaMemcpyHostToDevice, stream),
                 "copying a step's inputs");
   if (changes_.empty()) return {};
-  WEIR_CUDA_TRY(cudaMemcpyAsync(changes_device_.as<void>(), changes_host_.as<void>(),
+  WEIR_CUDA_TRY(cudaMemcpyAsync(changes_device_.as<void>(), side.changes.as<void>(),
                                 changes_.size() * sizeof(LogitChange), cudaMemcpyHostToDevice, stream),
                 "copying penalties");
   return {};

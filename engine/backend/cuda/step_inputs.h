@@ -1,5 +1,6 @@
-// A StepPlan as the kernels read it: one pinned buffer, copied to the device in one piece. Where each array begins
-// depends on the step's shape alone, so a recorded graph finds them again in every step of that shape.
+// A StepPlan as the kernels read it: a pinned buffer, copied to the device in one piece. Where each array begins
+// depends on the step's shape alone, so a recorded graph finds them again in every step of that shape. There are two
+// pinned buffers and one on the device: a step is laid out while the one before it is under way, and copied after it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -53,7 +54,7 @@ struct WorkArrays {
 
 /// The arrays of a step on the device.
 struct StepArrays {
-  const int32_t* ids = nullptr;               // [tokens]
+  const int32_t* ids = nullptr;               // [tokens] -2 - i: sample i of the step before
   const int32_t* positions = nullptr;         // [tokens]
   const int32_t* slots = nullptr;             // [tokens] -1: not kept
   const int32_t* sample_tokens = nullptr;     // [samples]
@@ -75,9 +76,10 @@ class StepInputs {
  public:
   Result<void> allocate(const StepLimits& limits, const AttentionShape& attention);
 
-  /// Lays the plan out in pinned memory. REQUIRES: the last copy is done; check_plan() found the plan whole; it is
-  /// within the limits. Errors: no memory for the changes that penalties make to logits.
-  Result<StepShape> build(const StepPlan& plan);
+  /// Lays the plan out in pinned memory; what it reads of the step before is that of the last build(). REQUIRES: the
+  /// last copy but one is done; check_plan() found the plan whole; it is within the limits. Errors: no memory for the
+  /// changes that penalties make to logits.
+  Result<StepShape> build(const StepPlan& plan, cudaStream_t stream);
   /// Queues the copy of what was built.
   Result<void> copy(cudaStream_t stream);
 
@@ -99,23 +101,29 @@ class StepInputs {
     std::array<Works, kWindowsMax> works;
     size_t block_table;
   };
+  struct Side {
+    PinnedMemory arrays;
+    PinnedMemory changes;
+  };
   static Offsets offsets_of(const StepShape& shape);
   StepShape shape_of(const StepPlan& plan) const;
+  std::vector<TokenId> ids_of(const StepPlan& plan) const;
   void write_tokens(const StepPlan& plan);
   void write_samples(const StepPlan& plan);
   void add_changes(const StepPlan::SampleRow& row, SampleRow& to);
-  Result<void> send_changes();
+  Result<void> lay_out_changes(cudaStream_t stream);
 
   StepLimits limits_;
   AttentionShape attention_;
-  PinnedMemory host_;
+  std::array<Side, 2> sides_;
+  size_t side_ = 0;  // of the step laid out last
   DeviceMemory device_;
-  PinnedMemory changes_host_;
   DeviceMemory changes_device_;
   StepShape shape_;
   std::array<AttentionPlan, kWindowsMax> plans_;
   size_t table_bytes_ = 0;
   std::vector<int32_t> sample_rows_;
+  std::vector<int32_t> sample_of_row_;  // of the step before: [rows] -1 where it does not sample
   std::vector<LogitChange> changes_;
   std::unordered_map<TokenId, LogitChange> change_of_;
   uint64_t generation_ = 0;

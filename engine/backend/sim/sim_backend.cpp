@@ -79,10 +79,9 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)) {
 }
 
 Result<void> SimBackend::submit(const StepPlan& plan) {
-  if (plan_ != nullptr) return fault("a step was submitted while another is under way");
+  if (under_way_.size() == 2) return fault("a step was submitted while two are under way");
   if (auto shape = check_shape(plan); !shape) return shape;
-  plan_ = &plan;
-  copy_ = plan;
+  under_way_.push_back({&plan, plan});
   return {};
 }
 
@@ -119,11 +118,13 @@ Result<void> SimBackend::check_shape(const StepPlan& plan) const {
 }
 
 Result<StepResult> SimBackend::wait() {
-  if (plan_ == nullptr) return fault("no step is under way");
-  const StepPlan& plan = *std::exchange(plan_, nullptr);
+  if (under_way_.empty()) return fault("no step is under way");
+  const UnderWay oldest = std::move(under_way_.front());
+  under_way_.pop_front();
+  const StepPlan& plan = *oldest.plan;
   if (options_.on_wait) options_.on_wait(plan.step);
   if (options_.fail_at_step == plan.step) return fault("failed at step " + std::to_string(plan.step) + ", as told");
-  if (!same_plan(plan, copy_)) return fault("the plan changed while in flight");
+  if (!same_plan(plan, oldest.copy)) return fault("the plan changed while in flight");
   for (int32_t row = 0; row < plan.rows(); ++row) {
     if (auto written = write_row(plan, row); !written) return std::move(written).error();
   }
@@ -136,7 +137,25 @@ Result<StepResult> SimBackend::wait() {
     if (plan.samples[static_cast<size_t>(row)] != 0) sample(plan, static_cast<size_t>(row), *chain, result);
   }
   charge(plan);
+  sampled_ = result.sampled;
   return result;
+}
+
+/// The token at `at` of the plan, if need be the one that the step before sampled: the history must have it too.
+Result<TokenId> SimBackend::input(const StepPlan& plan, int32_t row, size_t at) const {
+  const TokenId token = plan.tokens[at];
+  if (!is_sampled(token)) return token;
+  const auto r = static_cast<size_t>(row);
+  const auto before = static_cast<size_t>(row_sampling(token));
+  const auto* history = plan.sampling[r].history;
+  if (before >= sampled_.size() || sampled_[before] < 0) {
+    return fault(where(plan, row) + ": reads what row " + std::to_string(before) +
+                 " of the step before did not sample");
+  }
+  if (history == nullptr || history->empty() || history->back() != sampled_[before]) {
+    return fault(where(plan, row) + ": reads a token of row " + std::to_string(before) + " that is not its own");
+  }
+  return sampled_[before];
 }
 
 /// Writes the row's new KV. A slot's chain goes on from what the slot before it holds at this moment, as real
@@ -156,14 +175,15 @@ Result<void> SimBackend::write_row(const StepPlan& plan, int32_t row) {
       return fault(where(plan, row) + " position " + std::to_string(position) + ": slot " +
                    std::to_string(plan.slots[t]) + " where the table says " + std::to_string(slot));
     }
-    if (plan.tokens[t] < 0 || plan.tokens[t] >= info_.vocab_size)
-      return fault(where(plan, row) + ": token out of range");
+    const auto token = input(plan, row, t);
+    if (!token) return token.error();
+    if (*token < 0 || *token >= info_.vocab_size) return fault(where(plan, row) + ": token out of range");
     if (std::exchange(written_at_[s], plan.step) == plan.step) {
       return fault(where(plan, row) + " position " + std::to_string(position) + " block " +
                    std::to_string(slot / size) + ": a slot is written twice in one step");
     }
     const uint64_t before = position == 0 ? sim_root(plan.salt[r]) : slots_[slot_of(table, position - 1, size)].chain;
-    slots_[s] = {.chain = sim_chain(before, plan.tokens[t]), .token = plan.tokens[t]};
+    slots_[s] = {.chain = sim_chain(before, *token), .token = *token};
   }
   return {};
 }

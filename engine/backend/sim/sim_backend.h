@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
@@ -52,7 +53,8 @@ class SimBackend final : public Backend {
   explicit SimBackend(SimOptions options);
 
   const BackendInfo& info() const override { return info_; }
-  /// Checks the plan's shape. The work is done in wait(), so that a block given away while the step is in flight shows.
+  /// Checks the plan's shape. The work is done in wait(), so that a block given away while the step is in flight shows;
+  /// a step that overlaps the one before must leave it whole.
   Result<void> submit(const StepPlan& plan) override;
   Result<StepResult> wait() override;
 
@@ -65,7 +67,13 @@ class SimBackend final : public Backend {
     TokenId token = -1;
   };
 
+  struct UnderWay {
+    const StepPlan* plan;
+    StepPlan copy;  // what it was at submit(): it must not change while in flight
+  };
+
   Result<void> check_shape(const StepPlan& plan) const;
+  Result<TokenId> input(const StepPlan& plan, int32_t row, size_t at) const;
   Result<void> write_row(const StepPlan& plan, int32_t row);
   Result<uint64_t> attend(const StepPlan& plan, int32_t row) const;
   void sample(const StepPlan& plan, size_t row, uint64_t chain, StepResult& result) const;
@@ -75,8 +83,8 @@ class SimBackend final : public Backend {
   BackendInfo info_;
   std::vector<Slot> slots_;           // [blocks * block_tokens]
   std::vector<uint64_t> written_at_;  // [slots] the step that last wrote it: two writes in one step are an error
-  const StepPlan* plan_ = nullptr;    // in flight
-  StepPlan copy_;                     // what it was at submit(): it must not change while in flight
+  std::deque<UnderWay> under_way_;    // at most two, the oldest first
+  std::vector<TokenId> sampled_;      // of the step before
   Duration elapsed_{};
 };
 

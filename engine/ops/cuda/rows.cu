@@ -67,7 +67,10 @@ __device__ float scale_row(float largest, float* scratch, float* scale) {
 
 __global__ void __launch_bounds__(kRowThreads) embed_kernel(EmbedArgs args) {
   const int64_t token = blockIdx.x;
-  const int64_t row = args.ids[token] - args.first;
+  int id = args.ids[token];
+  if (id < -1) id = args.sampled[-2 - id];
+  if (args.taken != nullptr && threadIdx.x == 0) args.taken[token] = id;
+  const int64_t row = id - args.first;
   const bool present = row >= 0 && row < args.rows;
   const Bf16* from = args.table + (present ? row : 0) * args.width;
   float* to = args.hidden + token * args.width;

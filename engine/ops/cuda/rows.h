@@ -31,6 +31,8 @@ struct EmbedArgs {
   int64_t width = 0;  // a multiple of 8
   int64_t first = 0;  // the id of the table's first row
   int64_t rows = 0;
+  const int32_t* sampled = nullptr;  // what an id below -1 stands for: -2 - i is sampled[i]. Null: there is no such id
+  int32_t* taken = nullptr;          // [tokens] the ids that were looked up, or null
 };
 /// hidden[t] = table[ids[t] - first], exact; zeros where the table does not have the id.
 cudaError_t embed(cudaStream_t stream, const EmbedArgs& args);

@@ -69,18 +69,33 @@ __device__ bool check_and_mask(const Row& row, const uint32_t* mask) {
   return block_reduce<Sum>(fine, row.shared.ints) == static_cast<int>(blockDim.x);
 }
 
+__device__ void change_one(const Row& row, const LogitChange& c) {
+  const SampleRow& p = *row.params;
+  float logit = row.logits[c.token];
+  if (logit == kNothing) return;  // masked
+  if (c.bias != 0.0F) logit = bounded(logit + c.bias);
+  if (c.seen != 0 && p.repetition_penalty != 1.0F) {
+    logit = logit > 0.0F ? logit / p.repetition_penalty : logit * p.repetition_penalty;
+  }
+  if (c.count > 0) logit -= p.presence_penalty + p.frequency_penalty * static_cast<float>(c.count);
+  row.logits[c.token] = bounded(logit);
+}
+
 __device__ void change(const SampleArgs& args, const Row& row) {
   const SampleRow& p = *row.params;
+  const int newest = p.newest < 0 ? -1 : args.ids[p.newest];
+  int counted = 0;
   for (int i = p.change_begin + static_cast<int>(threadIdx.x); i < p.change_end; i += static_cast<int>(blockDim.x)) {
-    const LogitChange& c = args.changes[i];
-    float logit = row.logits[c.token];
-    if (logit == kNothing) continue;  // masked
-    if (c.bias != 0.0F) logit = bounded(logit + c.bias);
-    if (c.seen != 0 && p.repetition_penalty != 1.0F) {
-      logit = logit > 0.0F ? logit / p.repetition_penalty : logit * p.repetition_penalty;
+    LogitChange c = args.changes[i];
+    if (c.token == newest) {
+      c.seen = 1;
+      ++c.count;
+      counted = 1;
     }
-    if (c.count > 0) logit -= p.presence_penalty + p.frequency_penalty * static_cast<float>(c.count);
-    row.logits[c.token] = bounded(logit);
+    change_one(row, c);
+  }
+  if (newest >= 0 && block_reduce<Sum>(counted, row.shared.ints) == 0 && threadIdx.x == 0) {
+    change_one(row, {newest, 1, 1, 0.0F});
   }
   __syncthreads();
 }

@@ -31,6 +31,7 @@ struct SampleRow {
   float uniform = 0.0F;      // in [0, 1), of (seed, output index)
   int32_t change_begin = 0;  // into changes
   int32_t change_end = 0;
+  int32_t newest = -1;    // into ids: a token of the output that the changes do not count yet; -1: they count all
   int32_t mask = -1;      // row of masks; -1: every token may be drawn
   int32_t logprobs = -1;  // as SamplingParams::logprobs
 };
@@ -50,6 +51,7 @@ struct SampleArgs {
   float* logits = nullptr;            // [rows, vocab]; changed
   const SampleRow* params = nullptr;  // [rows]
   const LogitChange* changes = nullptr;
+  const int32_t* ids = nullptr;     // of the step's input tokens; read where a row has a newest
   const uint32_t* masks = nullptr;  // [·, (vocab + 31) / 32] bit v: token v may be drawn
   SampleOut* out = nullptr;         // [rows]
   int32_t* tokens = nullptr;        // [rows] out.token again, where the next step looks for it; or null
