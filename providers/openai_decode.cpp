@@ -109,15 +109,17 @@ int64_t count_finishes(std::string_view event) {
 /// null, "", [] or {}.
 bool says_nothing(od::value& value) {
   od::json_type type{};
-  if (value.type().get(type) != SUCCESS) return false;
-  bool empty = type == od::json_type::null;
   std::string_view text;
   od::array list;
   od::object object;
-  if (type == od::json_type::string) empty = value.get_string().get(text) == SUCCESS && text.empty();
-  if (type == od::json_type::array && value.get_array().get(list) == SUCCESS) list.is_empty().get(empty);
-  if (type == od::json_type::object && value.get_object().get(object) == SUCCESS) object.is_empty().get(empty);
-  return empty;
+  bool empty = false;
+  if (value.type().get(type) != SUCCESS) return false;
+  if (type == od::json_type::null) return true;
+  if (type == od::json_type::string) return value.get_string().get(text) == SUCCESS && text.empty();
+  if (type == od::json_type::array)
+    return value.get_array().get(list) == SUCCESS && list.is_empty().get(empty) == SUCCESS && empty;
+  return type == od::json_type::object && value.get_object().get(object) == SUCCESS &&
+         object.is_empty().get(empty) == SUCCESS && empty;
 }
 
 /// Does every member but those named in `known` say nothing?
