@@ -171,6 +171,20 @@ def test_retry_on_another_target_then_fallback(weir, standard, upstream):
     assert gateway.metric("weir_retries_total") >= 1 and gateway.metric("weir_fallbacks_total") >= 1
 
 
+def test_a_fallback_that_costs_too_much_is_passed_over_and_said(weir, standard, upstream):
+    config = standard.replace("models:\n  tiny:", """models:
+  dear: {targets: [{account: ok, model: dear}]}
+  alone: {targets: [{account: drop, model: a}], fallbacks: [dear]}
+  backed: {targets: [{account: drop, model: a}], fallbacks: [dear, echo]}
+  tiny:""", 1).replace("prices:\n", "prices:\n  a: {input: 1, output: 1}\n  dear: {input: 1000, output: 1000}\n")
+    config += "  - {name: poor, key: sk-poor-0123456789abcdef, budget: {usd: 0.002, per: 3650d}}\n"
+    gateway = weir(config)
+    status, _, body = gateway.chat("alone", key="sk-poor-0123456789abcdef")
+    assert status == 502 and b'The fallback \\"dear\\" was passed over: ' in body and b"budget" in body
+    status, headers, _ = gateway.chat("backed", key="sk-poor-0123456789abcdef")
+    assert status == 200 and headers["x-weir-target"].startswith("parrot/")
+
+
 def test_the_split_is_exact(weir, standard, upstream):
     config = standard.replace("models:\n  tiny:", """models:
   split: {targets: [{account: ok, model: a, weight: 3}, {account: slow, model: b, weight: 1}, {account: nousage, model: c, weight: 0}]}
