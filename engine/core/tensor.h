@@ -25,9 +25,15 @@ struct Tensor {
   int64_t cols = 0;
   const float* scales = nullptr;  // 8 bits only: [rows, of i8 up to whole panels] what a step of 1 is worth
   const int32_t* sums = nullptr;  // i8 only: [rows up to whole panels] Σ of the row's integers
+  int64_t group = 0;              // f8e4m3 only: inputs that share a scale, scales then [rows, groups]; 0: a row does
 
   explicit operator bool() const { return data != nullptr; }
 };
+
+/// Scales of a row.
+inline int64_t groups_of(const Tensor& matrix) {
+  return matrix.group == 0 ? 1 : (matrix.cols + matrix.group - 1) / matrix.group;
+}
 
 /// Rows [first, first + rows) of a matrix, in place. REQUIRES: they lie in it, and it is not in the panels of i8.
 inline Tensor rows_of(const Tensor& matrix, int64_t first, int64_t rows) {
@@ -35,7 +41,7 @@ inline Tensor rows_of(const Tensor& matrix, int64_t first, int64_t rows) {
   Tensor part = matrix;
   part.data = static_cast<const uint8_t*>(matrix.data) + first * matrix.cols * element_bytes(matrix.dtype);
   part.rows = rows;
-  if (matrix.scales != nullptr) part.scales = matrix.scales + first;
+  if (matrix.scales != nullptr) part.scales = matrix.scales + first * groups_of(matrix);
   return part;
 }
 

@@ -29,7 +29,7 @@ Result<Stored> read_stored(const ModelFiles& files, Quantization quantization) {
   if (!spec.ok()) return spec.error();
   const Result<Quantization> to = target_of(files, spec->checkpoint, quantization);
   if (!to.ok()) return to.error();
-  Result<WeightStore> store = WeightStore::open(files, spec->checkpoint.weights);
+  Result<WeightStore> store = WeightStore::open(files, spec->checkpoint);
   if (!store.ok()) return store.error();
   Result<DecoderWeights> weights = spec->family->bind(*spec, *store);
   if (!weights.ok()) return weights.error();

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/ops/fp8.h"
+
 namespace weir::engine {
 namespace {
 
 constexpr const char* kKey = "quantization_config";
+constexpr uint64_t kBlockRowsMax = 1 << 20;
 
 /// Is it absent, null, false, or a list or object of nothing?
 bool says_nothing(const nlohmann::json* value) {
@@ -33,28 +36,59 @@ void read_args(JsonFields& args, const nlohmann::json& object, const std::string
     args.fail("type", "must be " + in_quotes(type) + " in this group, is " + in_quotes(got));
   }
   if (!args.boolean_or("symmetric", true)) args.fail("symmetric", "must be true");
-  for (const char* key : {"group_size", "block_structure", "actorder"}) {
-    if (!says_nothing(args.find(key))) args.fail(key, "must be null: scales for parts of a channel are not supported");
-  }
+  if (!says_nothing(args.find("actorder"))) args.fail("actorder", "must be null");
 }
 
-Quantization read_weights(JsonFields& fields, const nlohmann::json& group, const std::string& path) {
+/// Keys that only scales for parts of a channel have.
+void refuse(JsonFields& args, const char* key) {
+  if (!says_nothing(args.find(key))) args.fail(key, "must be null with this strategy");
+}
+
+/// The rows of a block whose weights share a scale: [rows, kFp8Group].
+int64_t read_block(JsonFields& fields, const char* key) {
+  const nlohmann::json* block = fields.find(key);
+  const bool two = block != nullptr && block->is_array() && block->size() == 2 && (*block)[0].is_number_unsigned() &&
+                   (*block)[1].is_number_unsigned();
+  const uint64_t rows = two ? (*block)[0].get<uint64_t>() : 0;
+  if (!two || rows < 1 || rows > kBlockRowsMax || (*block)[1] != kFp8Group) {
+    fields.fail(key, "must be [rows, " + std::to_string(kFp8Group) + "], 1 to " + std::to_string(kBlockRowsMax) +
+                         " rows; other blocks are not supported");
+    return 0;
+  }
+  return static_cast<int64_t>(rows);
+}
+
+void read_names(JsonFields& fields, const char* key) {
+  const auto* names = fields.find(key);
+  if (names == nullptr) return;
+  const bool texts = names->is_array() && std::all_of(names->begin(), names->end(),
+                                                      [](const nlohmann::json& entry) { return entry.is_string(); });
+  if (!texts) fields.fail(key, "must be a list of names");
+}
+
+CheckpointFormat read_weights(JsonFields& fields, const nlohmann::json& group, const std::string& path) {
   const auto found = group.find("weights");
   if (found == group.end() || !found->is_object()) {
     fields.fail(path + "weights", "must be an object");
-    return Quantization::none;
+    return {};
   }
   JsonFields weights(fields.file(), *found, std::string(kKey) + "." + path + "weights.");
   const std::string type = weights.text_or("type", "int");
   if (type != "int" && type != "float") weights.fail("type", "must be 'int' or 'float', is " + in_quotes(type));
   read_args(weights, *found, type);
+  CheckpointFormat format{.weights = type == "int" ? Quantization::int8 : Quantization::fp8};
   const std::string strategy = weights.text_or("strategy", "tensor");
-  if (strategy != "channel" && strategy != "tensor") {
-    weights.fail("strategy", "must be 'channel' or 'tensor', is " + in_quotes(strategy));
+  refuse(weights, "group_size");
+  if (strategy == "block" && format.weights == Quantization::fp8) {
+    format.block_rows = read_block(weights, "block_structure");
+  } else if (strategy != "channel" && strategy != "tensor") {
+    weights.fail("strategy", "must be 'channel' or 'tensor', or 'block' in FP8, is " + in_quotes(strategy));
+  } else {
+    refuse(weights, "block_structure");
   }
   if (weights.boolean_or("dynamic", false)) weights.fail("dynamic", "must be false");
   if (weights.error()) fields.adopt(*weights.error());
-  return type == "int" ? Quantization::int8 : Quantization::fp8;
+  return format;
 }
 
 /// INT8 products want activations quantized as ours are; FP8 weights are multiplied by floats, which is nearer to the
@@ -67,50 +101,55 @@ void read_activations(JsonFields& fields, const nlohmann::json& group, const std
   JsonFields args(fields.file(), *found, std::string(kKey) + "." + path + "input_activations.");
   read_args(args, *found, weights == Quantization::int8 ? "int" : "float");
   const std::string strategy = args.text_or("strategy", "tensor");
+  refuse(args, "block_structure");
+  if (strategy != "group") refuse(args, "group_size");
   if (weights == Quantization::int8) {
     if (strategy != "token") args.fail("strategy", "must be 'token' for INT8, is " + in_quotes(strategy));
     if (!args.boolean_or("dynamic", false)) args.fail("dynamic", "must be true for INT8");
   } else {
-    if (strategy != "token" && strategy != "tensor") {
-      args.fail("strategy", "must be 'token' or 'tensor', is " + in_quotes(strategy));
+    if (strategy != "token" && strategy != "tensor" && strategy != "group") {
+      args.fail("strategy", "must be 'token', 'tensor' or 'group', is " + in_quotes(strategy));
     }
     args.boolean_or("dynamic", false);
   }
   if (args.error()) fields.adopt(*args.error());
 }
 
-Quantization read_group(JsonFields& fields, const std::string& name, const nlohmann::json& group) {
+CheckpointFormat read_group(JsonFields& fields, const std::string& name, const nlohmann::json& group) {
   static constexpr std::array<std::string_view, 5> kKnown = {"targets", "weights", "input_activations",
                                                              "output_activations", "format"};
   const std::string path = "config_groups." + name.substr(0, 80) + ".";
   if (!group.is_object()) {
     fields.fail(path.substr(0, path.size() - 1), "must be an object");
-    return Quantization::none;
+    return {};
   }
   JsonFields own(fields.file(), group, std::string(kKey) + "." + path);
   only_keys(own, group, kKnown);
   if (own.find("output_activations") != nullptr) own.fail("output_activations", "must be null");
   if (own.error()) fields.adopt(*own.error());
-  const Quantization weights = read_weights(fields, group, path);
-  read_activations(fields, group, path, weights);
-  return weights;
+  const CheckpointFormat format = read_weights(fields, group, path);
+  read_activations(fields, group, path, format.weights);
+  return format;
 }
 
-Quantization read_groups(JsonFields& fields) {
+CheckpointFormat read_groups(JsonFields& fields) {
   const nlohmann::json* groups = fields.find("config_groups");
   if (groups == nullptr || !groups->is_object() || groups->empty()) {
     fields.fail("config_groups", "must be an object of groups");
-    return Quantization::none;
+    return {};
   }
-  Quantization weights = Quantization::none;
+  CheckpointFormat format;
   for (const auto& [name, group] : groups->items()) {
-    const Quantization own = read_group(fields, name, group);
-    if (weights != Quantization::none && own != weights) {
+    const CheckpointFormat own = read_group(fields, name, group);
+    if (format.weights != Quantization::none && own.weights != format.weights) {
       fields.fail("config_groups", "INT8 and FP8 in one checkpoint are not supported");
     }
-    weights = own;
+    if (format.weights != Quantization::none && own.block_rows != format.block_rows) {
+      fields.fail("config_groups", "blocks of different shapes in one checkpoint are not supported");
+    }
+    format = own;
   }
-  return weights;
+  return format;
 }
 
 void check_format(JsonFields& fields, Quantization weights) {
@@ -132,17 +171,13 @@ void check_sparsity(JsonFields& fields) {
   if (!dense) fields.fail("sparsity_config", "must be null, or of format 'dense'");
 }
 
-Quantization read_compressed_tensors(JsonFields& fields, const nlohmann::json& object) {
+CheckpointFormat read_compressed_tensors(JsonFields& fields, const nlohmann::json& object) {
   static constexpr std::array<std::string_view, 10> kKnown = {
       "quant_method",        "format",  "config_groups",   "ignore",           "kv_cache_scheme",
       "quantization_status", "version", "sparsity_config", "transform_config", "global_compression_ratio"};
   only_keys(fields, object, kKnown);
   // A module's own tensors say whether it is quantized: the list of those that are not adds nothing to them.
-  if (const auto* ignore = fields.find("ignore")) {
-    const bool texts = ignore->is_array() && std::all_of(ignore->begin(), ignore->end(),
-                                                         [](const nlohmann::json& entry) { return entry.is_string(); });
-    if (!texts) fields.fail("ignore", "must be a list of names");
-  }
+  read_names(fields, "ignore");
   if (!says_nothing(fields.find("kv_cache_scheme"))) {
     fields.fail("kv_cache_scheme", "must be null: a checkpoint's own scales of keys and values are not supported");
   }
@@ -150,9 +185,29 @@ Quantization read_compressed_tensors(JsonFields& fields, const nlohmann::json& o
   const std::string status = fields.text_or("quantization_status", "compressed");
   if (status != "compressed") fields.fail("quantization_status", "must be 'compressed', is " + in_quotes(status));
   check_sparsity(fields);
-  const Quantization weights = read_groups(fields);
-  if (!fields.error()) check_format(fields, weights);
-  return weights;
+  const CheckpointFormat format = read_groups(fields);
+  if (!fields.error()) check_format(fields, format.weights);
+  return format;
+}
+
+/// Activations are not quantized, so that both of their schemes will do.
+CheckpointFormat read_fp8(JsonFields& fields, const nlohmann::json& object) {
+  static constexpr std::array<std::string_view, 7> kKnown = {
+      "quant_method",           "activation_scheme", "fmt",      "weight_block_size",
+      "modules_to_not_convert", "ignored_layers",    "scale_fmt"};
+  only_keys(fields, object, kKnown);
+  if (const std::string type = fields.text_or("fmt", "e4m3"); type != "e4m3" && type != "float8_e4m3fn") {
+    fields.fail("fmt", "must be 'e4m3', is " + in_quotes(type));
+  }
+  if (const std::string scheme = fields.text_or("activation_scheme", "dynamic");
+      scheme != "dynamic" && scheme != "static") {
+    fields.fail("activation_scheme", "must be 'dynamic' or 'static', is " + in_quotes(scheme));
+  }
+  read_names(fields, "modules_to_not_convert");
+  read_names(fields, "ignored_layers");
+  CheckpointFormat format{.weights = Quantization::fp8};
+  if (fields.find("weight_block_size") != nullptr) format.block_rows = read_block(fields, "weight_block_size");
+  return format;
 }
 
 }  // namespace
@@ -191,15 +246,19 @@ CheckpointFormat read_checkpoint_format(JsonFields& config) {
   }
   JsonFields fields(config.file(), *object, std::string(kKey) + ".");
   const std::string method = fields.text_or("quant_method", "");
-  if (method == "compressed-tensors") {
-    format.weights = read_compressed_tensors(fields, *object);
+  if (method == "compressed-tensors" || method == "fp8") {
+    const CheckpointFormat read =
+        method == "fp8" ? read_fp8(fields, *object) : read_compressed_tensors(fields, *object);
+    format.weights = read.weights;
+    format.block_rows = read.block_rows;
     if (format.rest != Quantization::none && format.rest != format.weights) {
       config.fail(kRestKey, std::string("must be ") + quantization_name(format.weights) + " as the weights are");
     }
   } else {
-    fields.fail("quant_method", in_quotes(method) +
-                                    " is not supported; use a compressed-tensors checkpoint in INT8 or FP8, or the one "
-                                    "in F32, F16 or BF16 with quantization: int8 or fp8");
+    fields.fail("quant_method",
+                in_quotes(method) +
+                    " is not supported; use a checkpoint in FP8 or compressed-tensors' INT8, or the one "
+                    "in F32, F16 or BF16 with quantization: int8 or fp8");
   }
   if (fields.error()) config.adopt(*fields.error());
   return format;

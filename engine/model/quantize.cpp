@@ -47,7 +47,9 @@ Result<void> check_fp8(ThreadPool& pool, const NamedMatrix& matrix) {
   const Tensor& w = *matrix.tensor;
   std::atomic<bool> fine{true};
   pool.run(w.rows, 64, [&](int64_t begin, int64_t end) {
-    const bool finite = std::all_of(w.scales + begin, w.scales + end, [](float s) { return std::isfinite(s); });
+    const int64_t groups = groups_of(w);
+    const bool finite = std::all_of(w.scales + begin * groups, w.scales + end * groups,
+                                    [](float scale) { return std::isfinite(scale); });
     const bool nan = has_nan_fp8(static_cast<const uint8_t*>(w.data) + begin * w.cols, (end - begin) * w.cols);
     if (!finite || nan) fine.store(false, std::memory_order_relaxed);
   });

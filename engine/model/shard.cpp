@@ -40,11 +40,7 @@ class Cutter {
     if (!to_.tied()) count(to_.lm_head);
     to_.norm = vector(whole_.norm, {0, spec_.hidden});
     for (const DecoderLayer& layer : whole_.layers) to_.layers.push_back(cut(layer));
-    if (failed_) {
-      return Error{.kind = ErrorKind::config,
-                   .source = "engine",
-                   .detail = "no memory for the model's parts; choose a smaller tensor_parallel"};
-    }
+    if (!failed_.empty()) return Error{.kind = ErrorKind::config, .source = "engine", .detail = failed_};
     return std::move(to_);
   }
 
@@ -80,7 +76,10 @@ class Cutter {
     const int64_t element = element_bytes(w.dtype);
     const auto bytes = static_cast<size_t>(share.size * element);
     std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[static_cast<size_t>(w.rows) * bytes]);
-    if (memory == nullptr) return failed_ = true, Tensor{};
+    if (memory == nullptr) {
+      failed_ = "no memory for the model's parts; choose a smaller tensor_parallel";
+      return {};
+    }
     const auto* from = static_cast<const std::byte*>(w.data) + share.begin * element;
     for (int64_t row = 0; row < w.rows; ++row) {
       std::memcpy(memory.get() + static_cast<size_t>(row) * bytes, from + row * w.cols * element, bytes);
@@ -88,9 +87,28 @@ class Cutter {
     Tensor part = w;
     part.data = memory.get();
     part.cols = share.size;
+    if (w.group != 0) part.scales = scales_of_inputs(w, share);
     to_.memory->bytes.push_back(std::move(memory));
     count(part);
     return part;
+  }
+
+  const float* scales_of_inputs(const Tensor& w, const Share& share) {
+    if (share.size % w.group != 0) {
+      if (!failed_.empty()) return nullptr;
+      failed_ = "the checkpoint has a scale for every " + std::to_string(w.group) + " inputs of a weight, and " +
+                std::to_string(parts_) + " parts would have " + std::to_string(share.size) +
+                " inputs each; choose another tensor_parallel";
+      return nullptr;
+    }
+    const auto groups = static_cast<size_t>(share.size / w.group);
+    auto own = std::make_unique<float[]>(static_cast<size_t>(w.rows) * groups);
+    for (int64_t row = 0; row < w.rows; ++row) {
+      std::copy_n(w.scales + row * groups_of(w) + share.begin / w.group, groups,
+                  own.get() + static_cast<size_t>(row) * groups);
+    }
+    to_.memory->floats.push_back(std::move(own));
+    return to_.memory->floats.back().get();
   }
 
   const float* vector(const float* values, const Share& share) {
@@ -103,7 +121,7 @@ class Cutter {
 
   void count(const Tensor& w) {
     to_.bytes += static_cast<uint64_t>(w.rows * w.cols * element_bytes(w.dtype));
-    if (w.scales != nullptr) to_.bytes += static_cast<uint64_t>(w.rows) * sizeof(float);
+    if (w.scales != nullptr) to_.bytes += static_cast<uint64_t>(w.rows * groups_of(w)) * sizeof(float);
   }
 
   const ModelSpec& spec_;
@@ -112,7 +130,7 @@ class Cutter {
   int64_t index_;
   int parts_;
   DecoderWeights to_;
-  bool failed_ = false;
+  std::string failed_;  // why; empty: it has not
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "engine/model/json_fields.h"
 #include "engine/model/model_error.h"
+#include "engine/ops/fp8.h"
 #include "engine/ops/half.h"
 
 namespace weir::engine {
@@ -65,9 +66,9 @@ float float_at(const StoredTensor& tensor, size_t index) {
   return tensor.dtype == "BF16" ? widen_bf16(half) : widen_f16(half);
 }
 
-Result<WeightStore> WeightStore::open(const ModelFiles& files, Quantization quantized) {
+Result<WeightStore> WeightStore::open(const ModelFiles& files, const CheckpointFormat& format) {
   WeightStore store;
-  store.quantized_ = quantized;
+  store.format_ = format;
   if (files.has(kSingle)) {
     store.source_ = files.path(kSingle);
     if (auto added = store.add_file(files, kSingle, nullptr); !added.ok()) return added.error();
@@ -139,18 +140,47 @@ bool WeightStore::is_quantized(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) return false;
   const std::string& dtype = found->second.tensor.dtype;
-  return (quantized_ == Quantization::int8 && dtype == "I8") || (quantized_ == Quantization::fp8 && dtype == "F8_E4M3");
+  return (format_.weights == Quantization::int8 && dtype == "I8") ||
+         (format_.weights == Quantization::fp8 && dtype == "F8_E4M3");
+}
+
+const WeightStore::Located* WeightStore::find_scales(const std::string& name, const std::vector<int64_t>& shape) {
+  const Located* located = find(name, shape_text(shape));
+  if (located == nullptr) return nullptr;
+  const std::string& dtype = located->tensor.dtype;
+  if (dtype == "F32" || dtype == "F16" || dtype == "BF16") return located;
+  fail(located->file, name, "dtype must be F32, F16 or BF16, is " + dtype);
+  return nullptr;
+}
+
+/// One scale a block in the file; one a group of an output's inputs for the kernels.
+const float* WeightStore::block_scales_of(const std::string& name, int64_t rows, int64_t cols) {
+  const int64_t groups = (cols + kFp8Group - 1) / kFp8Group;
+  const std::vector<int64_t> shape{(rows + format_.block_rows - 1) / format_.block_rows, groups};
+  const Located* located = find_scales(name, shape);
+  if (located == nullptr) return nullptr;
+  if (located->tensor.shape != shape) {
+    fail(located->file, name,
+         "shape must be " + shape_text(shape) + " for a weight of " + shape_text({rows, cols}) + " in blocks of " +
+             shape_text({format_.block_rows, kFp8Group}) + ", is " + shape_text(located->tensor.shape));
+    return nullptr;
+  }
+  const auto width = static_cast<size_t>(groups);
+  auto scales = std::make_unique<float[]>(static_cast<size_t>(rows) * width);
+  for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
+    const size_t from = row / static_cast<size_t>(format_.block_rows) * width;
+    for (size_t g = 0; g < width; ++g) scales[row * width + g] = float_at(located->tensor, from + g);
+  }
+  bytes_ += static_cast<uint64_t>(rows * groups) * sizeof(float);
+  memory_->floats.push_back(std::move(scales));
+  return memory_->floats.back().get();
 }
 
 /// One scale an output: what the file has, or its one scale for all.
 const float* WeightStore::scales_of(const std::string& name, int64_t rows) {
-  const Located* located = find(name, shape_text({rows, 1}));
+  const Located* located = find_scales(name, {rows, 1});
   if (located == nullptr) return nullptr;
   const StoredTensor& stored = located->tensor;
-  if (stored.dtype != "F32" && stored.dtype != "F16" && stored.dtype != "BF16") {
-    fail(located->file, name, "dtype must be F32, F16 or BF16, is " + stored.dtype);
-    return nullptr;
-  }
   using Shape = std::vector<int64_t>;
   const bool one = stored.shape.empty() || stored.shape == Shape{1} || stored.shape == Shape{1, 1};
   if (!one && stored.shape != Shape{rows, 1} && stored.shape != Shape{rows}) {
@@ -177,14 +207,20 @@ Tensor WeightStore::quantized_matrix(const std::string& name, int64_t rows, int6
     return {};
   }
   // Static scales of activations: FP8 weights are multiplied by the activations as they are.
-  if (name.ends_with(".weight")) ignore(name.substr(0, name.size() - 6) + "input_scale");
+  if (name.ends_with(".weight")) {
+    for (const char* scale : {"input_scale", "activation_scale"}) ignore(name.substr(0, name.size() - 6) + scale);
+  }
   bytes_ += stored.bytes.size();
+  const bool blocks = format_.block_rows > 0;
+  const std::string inverse = name + "_scale_inv";  // of the weight's own scale: what a step of 1 is worth all the same
+  const std::string scale = has(inverse) || (blocks && !has(name + "_scale")) ? inverse : name + "_scale";
   return {.data = stored.bytes.data(),
-          .dtype = quantized_ == Quantization::int8 ? DType::i8_rows : DType::f8e4m3,
+          .dtype = format_.weights == Quantization::int8 ? DType::i8_rows : DType::f8e4m3,
           .rows = rows,
           .cols = cols,
-          .scales = scales_of(name + "_scale", rows),
-          .sums = nullptr};
+          .scales = blocks ? block_scales_of(scale, rows, cols) : scales_of(scale, rows),
+          .sums = nullptr,
+          .group = blocks ? kFp8Group : 0};
 }
 
 Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) {

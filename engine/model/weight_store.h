@@ -39,11 +39,12 @@ float float_at(const StoredTensor& tensor, size_t index);
 class WeightStore {
  public:
   /// Opens model.safetensors, else the shards of model.safetensors.index.json.
-  /// `quantized`: what I8 or F8_E4M3 matrices may be there, by config.json.
-  static Result<WeightStore> open(const ModelFiles& files, Quantization quantized = Quantization::none);
+  /// `format`: what I8 or F8_E4M3 matrices may be there, by config.json.
+  static Result<WeightStore> open(const ModelFiles& files, const CheckpointFormat& format = {});
 
   /// A matrix [rows, cols] in F32, F16 or BF16, or in the 8 bits that the store was opened with, then with its scales:
-  /// NAME_scale beside it, [rows, 1], [rows], [1] or []. It is used in place where it is aligned to its element.
+  /// NAME_scale or NAME_scale_inv beside it, [rows, 1], [rows], [1] or [], or one a block. It is used in place where it
+  /// is aligned to its element.
   /// A mistake (absent, other shape, other type) is kept for finish(); the result is then empty.
   Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
   /// A vector [size], always float32.
@@ -74,7 +75,9 @@ class WeightStore {
   bool is_quantized(const std::string& name) const;
   Tensor float_matrix(const std::string& name, int64_t rows, int64_t cols);
   Tensor quantized_matrix(const std::string& name, int64_t rows, int64_t cols);
+  const Located* find_scales(const std::string& name, const std::vector<int64_t>& shape);
   const float* scales_of(const std::string& name, int64_t rows);
+  const float* block_scales_of(const std::string& name, int64_t rows, int64_t cols);
   Result<void> add_file(const ModelFiles& files, const std::string& name, const std::set<std::string>* expected);
   void fail(const std::string& file, const std::string& name, const std::string& what);
 
@@ -85,7 +88,7 @@ class WeightStore {
   std::optional<Error> error_;
   std::map<std::string, Tensor, std::less<>> matrices_;
   std::map<std::string, const float*, std::less<>> vectors_;
-  Quantization quantized_ = Quantization::none;
+  CheckpointFormat format_;
   uint64_t bytes_ = 0;
 };
 

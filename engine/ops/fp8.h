@@ -4,7 +4,8 @@
 //
 //   w[o, i] ≈ scale[o] · q[o, i],   q in ±[2^-9, 448] or 0,  scale[o] in [1, 2) · max_i |w[o, i]| / 448
 //
-// Of eight scales within the octave the one of the least squared error is taken.
+// Of eight scales within the octave the one of the least squared error is taken. A checkpoint may have a scale for each
+// group of kFp8Group inputs instead; a product then sums each group by itself.
 //
 // Packing is start-up work; any thread.
 #pragma once
@@ -20,6 +21,7 @@
 namespace weir::engine {
 
 inline constexpr float kFp8Max = 448.0F;
+inline constexpr int64_t kFp8Group = 128;
 
 /// Exact; 0x7f and 0xff are NaN.
 inline float widen_f8e4m3(uint8_t byte) {
@@ -58,6 +60,9 @@ std::optional<PackedWeight> allocate_fp8(int64_t rows, int64_t cols);
 /// Quantizes outputs [begin, end) of `weight` (f32, bf16 or f16) into `packed`, of the same shape; several threads may
 /// each do their own. False if a weight is not a finite number.
 bool pack_outputs_fp8(const Tensor& weight, int64_t begin, int64_t end, const PackedWeight& packed);
+
+/// to[0 … cols) = row `row`, times its scales. REQUIRES: f8e4m3.
+void widen_row_fp8(const Tensor& weight, int64_t row, float* to);
 
 /// Is any of these bytes NaN?
 bool has_nan_fp8(const uint8_t* values, int64_t count);

@@ -103,6 +103,14 @@ bool pack_outputs_fp8(const Tensor& weight, int64_t begin, int64_t end, const Pa
   return true;
 }
 
+void widen_row_fp8(const Tensor& weight, int64_t row, float* to) {
+  const auto* from = static_cast<const uint8_t*>(weight.data) + row * weight.cols;
+  const float* scales = weight.scales + row * groups_of(weight);
+  for (int64_t c = 0; c < weight.cols; ++c) {
+    to[c] = widen_f8e4m3(from[c]) * (weight.group == 0 ? scales[0] : scales[c / weight.group]);
+  }
+}
+
 bool has_nan_fp8(const uint8_t* values, int64_t count) {
   uint8_t found = 0;
   for (int64_t i = 0; i < count; ++i) found |= static_cast<uint8_t>((values[i] & 0x7fU) == 0x7fU);

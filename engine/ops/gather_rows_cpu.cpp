@@ -16,14 +16,9 @@ void widen_packed(const Tensor& table, int64_t row, float* y) {
   }
 }
 
-void widen_fp8(const Tensor& table, int64_t row, float* y) {
-  const uint8_t* from = static_cast<const uint8_t*>(table.data) + row * table.cols;
-  for (int64_t c = 0; c < table.cols; ++c) y[c] = widen_f8e4m3(from[c]) * table.scales[row];
-}
-
 void widen(const Tensor& table, int64_t row, float* y) {
   if (table.dtype == DType::i8) return widen_packed(table, row, y);
-  if (table.dtype == DType::f8e4m3) return widen_fp8(table, row, y);
+  if (table.dtype == DType::f8e4m3) return widen_row_fp8(table, row, y);
   widen_row(table, row, y);
 }
 

@@ -24,17 +24,17 @@ struct Base {
   }
 
   template <int M, int N, class W>
-  WEIR_INLINE static void dot(const float* x, int64_t inputs, const W* w, float (&out)[M][N]) {
+  WEIR_INLINE static void dot(const float* x, const W* w, int64_t stride, int64_t inputs, float (&out)[M][N]) {
     using F = simd::Lanes<kLanes>::F;
     F sums[M][N] = {};
     for (int64_t i = 0; i < inputs; i += kLanes) {
       const int64_t count = std::min<int64_t>(kLanes, inputs - i);
       for (int n = 0; n < N; ++n) {
         F weights{};
-        for (int64_t lane = 0; lane < count; ++lane) weights[lane] = one(w[n * inputs + i + lane]);
+        for (int64_t lane = 0; lane < count; ++lane) weights[lane] = one(w[n * stride + i + lane]);
         for (int m = 0; m < M; ++m) {
           F rows{};
-          std::memcpy(&rows, x + m * inputs + i, static_cast<size_t>(count) * sizeof(float));
+          std::memcpy(&rows, x + m * stride + i, static_cast<size_t>(count) * sizeof(float));
           sums[m][n] += rows * weights;
         }
       }

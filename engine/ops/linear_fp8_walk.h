@@ -2,8 +2,9 @@
 // many lanes it sums in, how many outputs it takes at a time, what a widened weight is worth (kUnit), and two
 // functions:
 //
-//   widen(w, count, to)            to[i] = w[i] / kUnit
-//   dot<M, N>(x, inputs, w, out)   out[m][n] = Σ_i x[m, i] · w[n, i], of weights as they lie (/ kUnit) or widened
+//   widen(w, count, to)                    to[i] = w[i] / kUnit
+//   dot<M, N>(x, w, stride, count, out)    out[m][n] = Σ_i x[m, i] · w[n, i], i < count, of weights as they lie
+//                                          (/ kUnit) or widened; `stride` numbers from one row to the next
 //
 // dot is one body for both, so that a row's result is the same bits whichever way it is computed.
 #pragma once
@@ -21,12 +22,37 @@ namespace weir::engine::fp8 {
 inline constexpr int64_t kRowTile = 4;
 inline constexpr int64_t kBlockBytes = 512 * 1024;  // of activations, in the second-level cache
 
+/// sums[m][n] = Σ of each group of inputs by itself, times its scale.
+template <class Kernel, int M, int N, class W>
+WEIR_INLINE void sum_groups(const LinearArgs& a, int64_t output, const float* x, const W* w, float (&sums)[M][N]) {
+  const int64_t inputs = a.w.cols;
+  const int64_t groups = groups_of(a.w);
+  for (int m = 0; m < M; ++m) {
+    for (int n = 0; n < N; ++n) sums[m][n] = 0.0F;
+  }
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t begin = group * a.w.group;
+    float part[M][N];
+    Kernel::template dot<M, N>(x + begin, w + begin, inputs, std::min(a.w.group, inputs - begin), part);
+    for (int n = 0; n < N; ++n) {
+      const float scale = a.w.scales[(output + n) * groups + group];
+      for (int m = 0; m < M; ++m) sums[m][n] += part[m][n] * scale;
+    }
+  }
+}
+
+template <class Kernel, int M, int N, class W>
+WEIR_INLINE void sum(const LinearArgs& a, int64_t output, const float* x, const W* w, float (&sums)[M][N]) {
+  if (a.w.group != 0) return sum_groups<Kernel>(a, output, x, w, sums);
+  Kernel::template dot<M, N>(x, w, a.w.cols, a.w.cols, sums);
+}
+
 template <class Kernel, int M, int N>
 WEIR_INLINE void finish(const LinearArgs& a, int64_t row, int64_t output, const float (&sums)[M][N]) {
   for (int m = 0; m < M; ++m) {
     float* y = a.y + (row + m) * a.w.rows + output;
     for (int n = 0; n < N; ++n) {
-      float value = sums[m][n] * (a.w.scales[output + n] * Kernel::kUnit);
+      float value = sums[m][n] * (a.w.group != 0 ? Kernel::kUnit : a.w.scales[output + n] * Kernel::kUnit);
       if (a.bias != nullptr) value += a.bias[output + n];
       y[n] = a.accumulate ? y[n] + value : value;
     }
@@ -40,9 +66,9 @@ WEIR_INLINE void tile(const LinearArgs& a, int64_t row, int64_t output, const fl
   const float* x = a.x + row * inputs;
   float sums[M][N];
   if (wide != nullptr) {
-    Kernel::template dot<M, N>(x, inputs, wide, sums);
+    sum<Kernel>(a, output, x, wide, sums);
   } else {
-    Kernel::template dot<M, N>(x, inputs, static_cast<const uint8_t*>(a.w.data) + output * inputs, sums);
+    sum<Kernel>(a, output, x, static_cast<const uint8_t*>(a.w.data) + output * inputs, sums);
   }
   finish<Kernel>(a, row, output, sums);
 }

@@ -50,7 +50,7 @@ struct Avx512 {
   }
 
   template <int M, int N, class W>
-  WEIR_TARGET_AVX512 static void dot(const float* x, int64_t inputs, const W* w, float (&out)[M][N]) {
+  WEIR_TARGET_AVX512 static void dot(const float* x, const W* w, int64_t stride, int64_t inputs, float (&out)[M][N]) {
     __m512 sums[M][N];
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
@@ -61,16 +61,16 @@ struct Avx512 {
     for (; i + 32 <= inputs; i += 32) {
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) {
-        const Pair weights = pair(w + n * inputs + i);
+        const Pair weights = pair(w + n * stride + i);
 #pragma GCC unroll 4
         for (int m = 0; m < M; ++m) {
-          const float* row = x + m * inputs + i;
+          const float* row = x + m * stride + i;
           sums[m][n] = _mm512_fmadd_ps(_mm512_loadu_ps(row), weights.first, sums[m][n]);
           sums[m][n] = _mm512_fmadd_ps(_mm512_loadu_ps(row + 16), weights.second, sums[m][n]);
         }
       }
     }
-    if (i < inputs) last<M, N>(x + i, inputs, w + i, inputs - i, sums);
+    if (i < inputs) last<M, N>(x + i, stride, w + i, inputs - i, sums);
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
@@ -155,7 +155,7 @@ struct Avx2 {
   }
 
   template <int M, int N, class W>
-  WEIR_TARGET_F16C static void dot(const float* x, int64_t inputs, const W* w, float (&out)[M][N]) {
+  WEIR_TARGET_F16C static void dot(const float* x, const W* w, int64_t stride, int64_t inputs, float (&out)[M][N]) {
     __m256 sums[M][N];
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
@@ -166,18 +166,18 @@ struct Avx2 {
     for (; i + 8 <= inputs; i += 8) {
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) {
-        const __m256 weights = eight(w + n * inputs + i);
+        const __m256 weights = eight(w + n * stride + i);
 #pragma GCC unroll 4
         for (int m = 0; m < M; ++m) {
-          sums[m][n] = _mm256_fmadd_ps(_mm256_loadu_ps(x + m * inputs + i), weights, sums[m][n]);
+          sums[m][n] = _mm256_fmadd_ps(_mm256_loadu_ps(x + m * stride + i), weights, sums[m][n]);
         }
       }
     }
     for (int m = 0; i < inputs && m < M; ++m) {
       float rest[8] = {};
-      std::memcpy(rest, x + m * inputs + i, static_cast<size_t>(inputs - i) * sizeof(float));
+      std::memcpy(rest, x + m * stride + i, static_cast<size_t>(inputs - i) * sizeof(float));
       for (int n = 0; n < N; ++n) {
-        sums[m][n] = _mm256_fmadd_ps(_mm256_loadu_ps(rest), eight(w + n * inputs + i, inputs - i), sums[m][n]);
+        sums[m][n] = _mm256_fmadd_ps(_mm256_loadu_ps(rest), eight(w + n * stride + i, inputs - i), sums[m][n]);
       }
     }
     for (int m = 0; m < M; ++m) {

@@ -99,6 +99,63 @@ TEST_F(Compressed, Fp8LogitsAreTransformers) {
   }
 }
 
+/// As Qwen and DeepSeek publish theirs, and as vLLM's older tools did.
+TEST_F(Compressed, Fp8OfOtherToolsToo) {
+  use("fp8-blocks");
+  const auto blocks = load();
+  ASSERT_TRUE(blocks.ok()) << blocks.error().detail;
+  const Tensor& up = (*blocks)->weights.layers[0].up;
+  EXPECT_EQ(up.dtype, DType::f8e4m3);
+  EXPECT_EQ(groups_of(up), 2);
+  EXPECT_NE(up.scales[2 * 127], up.scales[2 * 128]);
+  const auto [worst, differ] = compare("fp8-blocks", *blocks);
+  EXPECT_LE(worst, 2e-5);
+  EXPECT_EQ(differ, 0);
+  const auto as_compressed = [&](json& c) {
+    const json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "block"}, {"block_structure", {128, 128}}};
+    const json activations = {
+        {"num_bits", 8}, {"type", "float"}, {"strategy", "group"}, {"group_size", 128}, {"dynamic", true}};
+    c["quantization_config"] = {{"quant_method", "compressed-tensors"},
+                                {"format", "float-quantized"},
+                                {"config_groups", {{"g", {{"weights", weights}, {"input_activations", activations}}}}}};
+  };
+  EXPECT_EQ(with_config(as_compressed), "");
+
+  use("compressed-fp8-static");
+  json config = read_json<json>(files_["config.json"]);
+  config["quantization_config"] = {{"quant_method", "fp8"}, {"activation_scheme", "static"}, {"ignored_layers", {"a"}}};
+  files_["config.json"] = config.dump();
+  const auto one = load();
+  ASSERT_TRUE(one.ok()) << one.error().detail;
+  EXPECT_LE(compare("compressed-fp8-static", *one).first, 2e-5);
+}
+
+TEST_F(Compressed, ScalesOfBlocksThatDoNotFitAreNamed) {
+  use("fp8-blocks");
+  const std::string name = "model.layers.0.mlp.down_proj.weight_scale_inv";
+  const std::string file = "model/model.safetensors: ";
+  EXPECT_EQ(with_header([&](json& h) {
+              h[name]["shape"] = {4, 1};
+            }),
+            file + name + ": shape must be [2, 2] for a weight of [144, 144] in blocks of [128, 128], is [4, 1]");
+  EXPECT_EQ(with_header([&](json& h) {
+              h["else"] = h[name];
+              h.erase(name);
+            }),
+            file + name + ": is missing; config.json calls for it with shape [2, 2]");
+  EXPECT_THAT(with_config([](json& c) { c["quantization_config"].erase("weight_block_size"); }),
+              HasSubstr("scale_inv: shape must be [64, 1] or [1], is [1, 2]"));
+  EXPECT_THAT(with_config([](json& c) {
+                c["quantization_config"]["weight_block_size"] = {48, 128};
+              }),
+              HasSubstr("scale_inv: shape must be [2, 2] for a weight of [64, 144] in blocks of [48, 128], is [1, 2]"));
+  std::vector<std::pair<std::string, std::string_view>> views;
+  for (const auto& [path, bytes] : files_) views.emplace_back(path, bytes);
+  const auto parts = load_parts(*memory_files("model", views), 2);
+  ASSERT_FALSE(parts.ok());
+  EXPECT_THAT(parts.error().detail, HasSubstr("a scale for every 128 inputs of a weight, and 2 parts would have 32"));
+}
+
 TEST_F(Compressed, Int8LogitsDifferByTheRoundingOfActivations) {
   use("compressed-int8");
   for (const Quantization rest : {Quantization::none, Quantization::int8}) {
@@ -133,9 +190,25 @@ TEST_F(Compressed, WhatIsNotKnownIsRefusedByItsKey) {
        },
        at + "quant_method: 'bitsandbytes'"},
       {[](json& c) {
-         c["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}};
+         c["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", {128, 64}}};
        },
-       at + "quant_method: 'fp8'"},
+       at + "weight_block_size: must be [rows, 128]"},
+      {[](json& c) {
+         c["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", 128}};
+       },
+       at + "weight_block_size: must be [rows, 128]"},
+      {[](json& c) {
+         c["quantization_config"] = {{"quant_method", "fp8"}, {"fmt", "e5m2"}};
+       },
+       at + "fmt: must be 'e4m3', is 'e5m2'"},
+      {[](json& c) {
+         c["quantization_config"] = {{"quant_method", "fp8"}, {"activation_scheme", "none"}};
+       },
+       at + "activation_scheme: must be 'dynamic' or 'static'"},
+      {[](json& c) {
+         c["quantization_config"] = {{"quant_method", "fp8"}, {"novelty", 1}};
+       },
+       at + "novelty: is not known"},
       {[](json& c) { c["quantization_config"].erase("quant_method"); }, at + "quant_method: ''"},
       {[](json& c) { c["quantization_config"]["format"] = "pack-quantized"; }, at + "format: 'pack-quantized'"},
       {[](json& c) { c["quantization_config"]["format"] = "float-quantized"; }, at + "format: 'float-quantized'"},

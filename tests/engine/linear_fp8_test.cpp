@@ -137,19 +137,26 @@ TEST(Fp8, FindsWhatIsNotANumber) {
 
 struct Shape {
   int64_t rows, outputs, inputs;
+  int64_t group = 0;  // inputs that share a scale; 0: all
 };
 
 class LinearFp8 : public testing::TestWithParam<Shape> {
  protected:
   LinearFp8() {
-    const auto [rows, outputs, inputs] = GetParam();
+    const auto [rows, outputs, inputs, group] = GetParam();
     Rng rng(static_cast<uint64_t>(rows * 1000 + outputs * 10 + inputs));
     x_ = random_floats(rng, rows * inputs);
     w_ = random_bytes(rng, outputs * inputs);
-    scales_ = random_floats(rng, outputs, 0.01);
+    weight_ = {.dtype = DType::f8e4m3, .rows = outputs, .cols = inputs, .group = group};
+    scales_ = random_floats(rng, outputs * groups_of(weight_), 0.01);
     bias_ = random_floats(rng, outputs);
     start_ = random_floats(rng, rows * outputs);
-    weight_ = {w_.data(), DType::f8e4m3, outputs, inputs, scales_.data(), nullptr};
+    weight_.data = w_.data();
+    weight_.scales = scales_.data();
+  }
+  float scale_of(int64_t output, int64_t input) const {
+    const int64_t group = weight_.group == 0 ? 0 : input / weight_.group;
+    return scales_[static_cast<size_t>(output * groups_of(weight_) + group)];
   }
   std::vector<float> x_, scales_, bias_, start_;
   std::vector<uint8_t> w_;
@@ -157,7 +164,7 @@ class LinearFp8 : public testing::TestWithParam<Shape> {
 };
 
 TEST_P(LinearFp8, EqualsDoubleArithmetic) {
-  const auto [rows, outputs, inputs] = GetParam();
+  const auto [rows, outputs, inputs, group] = GetParam();
   ThreadPool pool(3);
   for (const Isa isa : machine_isas()) {
     for (const bool accumulate : {false, true}) {
@@ -170,7 +177,7 @@ TEST_P(LinearFp8, EqualsDoubleArithmetic) {
           for (int64_t i = 0; i < inputs; ++i) {
             const double product = static_cast<double>(x_[static_cast<size_t>(r * inputs + i)]) *
                                    defined(w_[static_cast<size_t>(o * inputs + i)]) *
-                                   static_cast<double>(scales_[static_cast<size_t>(o)]);
+                                   static_cast<double>(scale_of(o, i));
             sum += product;
             magnitude += std::fabs(product);
           }
@@ -186,7 +193,7 @@ TEST_P(LinearFp8, EqualsDoubleArithmetic) {
 }
 
 TEST_P(LinearFp8, ARowIsTheSameBitsAloneAndWithOneThread) {
-  const auto [rows, outputs, inputs] = GetParam();
+  const auto [rows, outputs, inputs, group] = GetParam();
   ThreadPool many(4);
   ThreadPool one(1);
   std::vector<float> together(start_.size());
@@ -204,7 +211,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LinearFp8,
                          testing::Values(Shape{1, 1, 1}, Shape{1, 7, 3}, Shape{2, 31, 16}, Shape{3, 33, 31},
                                          Shape{4, 64, 64}, Shape{5, 33, 172}, Shape{7, 130, 65}, Shape{12, 96, 128},
                                          Shape{13, 48, 257}, Shape{65, 12, 257}, Shape{3, 3, 4099}, Shape{130, 9, 1200},
-                                         Shape{61, 67, 515}, Shape{1, 5, 48}, Shape{6, 6, 40}));
+                                         Shape{61, 67, 515}, Shape{1, 5, 48}, Shape{6, 6, 40}, Shape{1, 7, 300, 128},
+                                         Shape{3, 4, 100, 128}, Shape{5, 33, 257, 128}, Shape{65, 12, 384, 128}));
 
 }  // namespace
 }  // namespace weir::engine

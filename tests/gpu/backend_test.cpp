@@ -2,6 +2,7 @@
 // format of weights, in chunks, in batches that become graphs, over reused prefixes, with what each family of models
 // has.
 #include "engine/backend/cuda/device_rates.h"
+#include "tests/engine/model_harness.h"
 #include "tests/gpu/backend_rig.h"
 
 namespace weir::engine::cuda {
@@ -124,6 +125,24 @@ TEST(CudaBackendFamilies, NormsOfHeadsPartialRotationAndWindowsAreTheCpus) {
   Hand second = make_hand(2, 150, 20, kVocab);
   while (second.computed < 150) advance(**cpu, **gpu, {&first, &second}, 50, distance);
   for (int i = 0; i < 4; ++i) advance(**cpu, **gpu, {&first, &second}, 50, distance);
+  EXPECT_LT(distance.relative(), 0.012);
+}
+
+TEST(CudaBackendFormats, ScalesOfBlocksAreTheCpus) {
+  reset_after_fault();
+  const auto model = load_folder(kReferenceFolder + "fp8-blocks");
+  ASSERT_NE(model, nullptr);
+  auto config = config_of();
+  config.context_tokens = 256;
+  auto cpu = make_cpu_backend(model, config);
+  auto gpu = on_gpu(*model, config);
+  ASSERT_TRUE(cpu.ok() && gpu.ok()) << gpu.error().detail;
+  const auto vocab = static_cast<int32_t>(model->spec.vocab);
+  Distance distance;
+  Hand first = make_hand(1, 9, 0, vocab);
+  Hand second = make_hand(2, 60, 20, vocab);
+  while (second.computed < 60) advance(**cpu, **gpu, {&first, &second}, 30, distance);
+  for (int i = 0; i < 3; ++i) advance(**cpu, **gpu, {&first, &second}, 30, distance);
   EXPECT_LT(distance.relative(), 0.012);
 }
 

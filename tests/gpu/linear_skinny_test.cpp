@@ -13,7 +13,7 @@ struct Case {
 };
 
 std::string name_of(const testing::TestParamInfo<Case>& info) {
-  const char* formats[] = {"bf16", "fp8", "int8", "int4"};
+  const char* formats[] = {"bf16", "fp8", "int8", "int4", "fp8_groups"};
   const Case& c = info.param;
   return std::string(formats[static_cast<int>(c.format)]) + "_" + std::to_string(c.rows) + "x" +
          std::to_string(c.outputs) + "x" + std::to_string(c.inputs);
@@ -31,8 +31,8 @@ class SkinnyRig {
   explicit SkinnyRig(const Case& c)
       : c_(c),
         rng_(static_cast<uint64_t>(c.rows * 31 + c.outputs * 7 + c.inputs)),
-        scales_(random_floats(rng_, c.outputs)),
-        group_scales_(random_numbers<Bf16>(rng_, c.outputs * (c.inputs / kInt4Group + 1))) {
+        scales_(random_floats(rng_, c.outputs * (c.format == WeightFormat::fp8_groups ? groups() : 1))),
+        group_scales_(random_numbers<Bf16>(rng_, c.outputs * (c.inputs / kScaleGroup + 1))) {
     make_weight();
     if (c.format == WeightFormat::int8) {
       const auto x = random_numbers<int8_t>(rng_, kSkinnyRowsMax * c.inputs, 127);
@@ -83,6 +83,7 @@ class SkinnyRig {
         worth_ = w.worth;
         break;
       }
+      case WeightFormat::fp8_groups:
       case WeightFormat::fp8: {
         const auto w = random_numbers<Fp8>(rng_, count, 448);
         weight_ = bytes_of(w.stored);
@@ -100,15 +101,21 @@ class SkinnyRig {
     }
     if (c_.format == WeightFormat::bf16) return;
     for (size_t i = 0; i < worth_.size(); ++i) {
-      worth_[i] *= static_cast<double>(scales_[i / static_cast<size_t>(c_.inputs)]);
+      const auto inputs = static_cast<size_t>(c_.inputs);
+      const size_t output = i / inputs;
+      const size_t group = i % inputs / kScaleGroup;
+      const bool grouped = c_.format == WeightFormat::fp8_groups;
+      worth_[i] *= static_cast<double>(scales_[grouped ? output * static_cast<size_t>(groups()) + group : output]);
     }
   }
+
+  int64_t groups() const { return (c_.inputs + kScaleGroup - 1) / kScaleGroup; }
 
   void make_int4(int64_t count) {
     std::vector<uint32_t> words(static_cast<size_t>(count / 8));
     for (int64_t i = 0; i < count; ++i) {
       const auto number = static_cast<int>(rng_.below(16)) - 8;
-      const auto group = static_cast<size_t>(i / c_.inputs * (c_.inputs / kInt4Group) + i % c_.inputs / kInt4Group);
+      const auto group = static_cast<size_t>(i / c_.inputs * (c_.inputs / kScaleGroup) + i % c_.inputs / kScaleGroup);
       worth_.push_back(number * group_scales_.worth[group]);
       const auto nibble = static_cast<unsigned>(i % 8 / 2 + i % 2 * 4);
       words[static_cast<size_t>(i / 8)] |= static_cast<uint32_t>(number + 8) << 4 * nibble;
@@ -178,12 +185,14 @@ constexpr auto kBf16 = WeightFormat::bf16;
 constexpr auto kFp8 = WeightFormat::fp8;
 constexpr auto kInt8 = WeightFormat::int8;
 constexpr auto kInt4 = WeightFormat::int4;
+constexpr auto kGroups = WeightFormat::fp8_groups;
 INSTANTIATE_TEST_SUITE_P(Shapes, GpuSkinny,
                          testing::Values(Case{kBf16, 1, 16, 8}, Case{kBf16, 3, 33, 72}, Case{kBf16, 8, 16, 1160},
                                          Case{kBf16, 16, 40, 264}, Case{kFp8, 1, 17, 16}, Case{kFp8, 7, 32, 272},
                                          Case{kFp8, 13, 16, 2224}, Case{kInt8, 1, 5, 16}, Case{kInt8, 4, 48, 144},
                                          Case{kInt8, 16, 20, 2512}, Case{kInt4, 1, 16, 128}, Case{kInt4, 5, 19, 384},
-                                         Case{kInt4, 11, 16, 4224}),
+                                         Case{kInt4, 11, 16, 4224}, Case{kGroups, 1, 17, 16}, Case{kGroups, 7, 32, 272},
+                                         Case{kGroups, 13, 16, 2224}),
                          name_of);
 
 TEST(GpuSkinnyArgs, MoreRowsThanItTakesAreRefused) {

@@ -15,7 +15,9 @@ namespace {
 constexpr size_t kStagingBytes = size_t{32} << 20;  // twice: one half is filled while the other is copied
 
 WeightFormat format_of(const Tensor& w) {
-  return w.dtype == DType::i8 ? WeightFormat::int8 : w.dtype == DType::f8e4m3 ? WeightFormat::fp8 : WeightFormat::bf16;
+  if (w.dtype == DType::i8) return WeightFormat::int8;
+  if (w.dtype != DType::f8e4m3) return WeightFormat::bf16;
+  return w.group == 0 ? WeightFormat::fp8 : WeightFormat::fp8_groups;
 }
 
 uint16_t narrow_bf16(float x) {
@@ -46,8 +48,7 @@ void bf16_row(const Tensor& w, int64_t row, uint16_t* to, std::vector<float>& fl
     unpack_row(w, row, integers.data());
     for (size_t i = 0; i < floats.size(); ++i) floats[i] = static_cast<float>(integers[i]) * w.scales[row];
   } else if (w.dtype == DType::f8e4m3) {
-    const auto* bytes = static_cast<const uint8_t*>(w.data) + row * w.cols;
-    for (size_t i = 0; i < floats.size(); ++i) floats[i] = widen_f8e4m3(bytes[i]) * w.scales[row];
+    widen_row_fp8(w, row, floats.data());
   } else {
     widen_row(w, row, floats.data());
   }
@@ -131,7 +132,7 @@ class Uploader {
     for (const Tensor* part : parts) {
       copy_rows(*part, format, to);
       to += row_bytes(format, part->cols) * static_cast<uint64_t>(part->rows);
-      scales.emplace_back(part->scales, part->rows);
+      scales.emplace_back(part->scales, part->rows * groups_of(*part));
     }
     if (format != WeightFormat::bf16) w.scales = floats(scales);
     return w;
@@ -237,7 +238,7 @@ std::string unsupported_on_gpu(const ModelSpec& spec) {
 uint64_t device_bytes(const Model& model) {
   const auto matrix = [](const Tensor& w) {
     const WeightFormat format = format_of(w);
-    const uint64_t scales = format == WeightFormat::bf16 ? 0 : sizeof(float);
+    const uint64_t scales = format == WeightFormat::bf16 ? 0 : static_cast<uint64_t>(groups_of(w)) * sizeof(float);
     return static_cast<uint64_t>(w.rows) * (row_bytes(format, w.cols) + scales);
   };
   const DecoderWeights& w = model.weights;

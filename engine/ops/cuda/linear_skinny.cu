@@ -59,6 +59,25 @@ struct Multiply<WeightFormat::fp8> {
   }
 };
 
+/// Four lanes take 64 inputs in a step: a step lies in one group, and a lane behind the last input still holds sums of
+/// it.
+template <>
+struct Multiply<WeightFormat::fp8_groups> : Multiply<WeightFormat::fp8> {
+  __device__ static float scale(const SkinnyArgs& args, int64_t output, int64_t input) {
+    const int64_t groups = (args.w.inputs + kScaleGroup - 1) / kScaleGroup;
+    const int64_t group = input / kScaleGroup;
+    return output < args.w.outputs && group < groups ? args.w.scales[output * groups + group] : 0.0F;
+  }
+  __device__ static void step(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x,
+                              const SkinnyArgs& args, int64_t output, int64_t input) {
+    Sums<float> group;
+    Multiply<WeightFormat::fp8>::step(group, low, high, x, args, output, input);
+    const float low_scale = scale(args, output, input);
+    const float high_scale = scale(args, output + 8, input);
+    for (int i = 0; i < 4; ++i) sums.v[i] += group.v[i] * (i < 2 ? low_scale : high_scale);
+  }
+};
+
 template <>
 struct Multiply<WeightFormat::int8> {
   using Sum = int;
@@ -86,7 +105,7 @@ struct Multiply<WeightFormat::int4> {
   }
   __device__ static float scale(const SkinnyArgs& args, int64_t output, int64_t input) {
     if (output >= args.w.outputs || input >= args.w.inputs) return 0.0F;
-    return widen(args.w.group_scales[output * (args.w.inputs / kInt4Group) + input / kInt4Group]);
+    return widen(args.w.group_scales[output * (args.w.inputs / kScaleGroup) + input / kScaleGroup]);
   }
   __device__ static void step(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x,
                               const SkinnyArgs& args, int64_t output, int64_t input) {
@@ -211,6 +230,8 @@ cudaError_t linear_skinny(cudaStream_t stream, const SkinnyArgs& args) {
       return launch_skinny<WeightFormat::int8>(stream, args);
     case WeightFormat::int4:
       return launch_skinny<WeightFormat::int4>(stream, args);
+    case WeightFormat::fp8_groups:
+      return launch_skinny<WeightFormat::fp8_groups>(stream, args);
   }
   return cudaErrorInvalidValue;
 }

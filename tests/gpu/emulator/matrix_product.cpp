@@ -51,7 +51,9 @@ void multiply_now(const ProductArgs& args) {
 
 class EmulatedProduct : public MatrixProduct {
  public:
-  bool takes(WeightFormat weight) const override { return weight != WeightFormat::int4; }
+  bool takes(WeightFormat weight) const override {
+    return weight != WeightFormat::int4 && weight != WeightFormat::fp8_groups;
+  }
   Result<void> multiply(cudaStream_t stream, const ProductArgs& args) override {
     WEIR_CUDA_TRY(simt::enqueue(stream,
                                 [args] {
