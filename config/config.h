@@ -103,6 +103,7 @@ struct EngineConfig {
   std::string device = "auto";
   std::string quantization = "none";
   uint32_t tensor_parallel = 1;  // parts that the model is cut into; a GPU each, on the CPU a share of the threads
+  uint32_t replicas = 1;         // engines of the model; each has GPUs, KV blocks and a queue of its own
   KvCacheConfig kv_cache;
   uint32_t max_sequences = 64;             // running at once
   uint32_t queue_max = 256;                // waiting; one more answers 429

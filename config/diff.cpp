@@ -127,6 +127,7 @@ Fields lay_out(const EngineConfig& engine) {
   out.add("device", engine.device);
   out.add("quantization", engine.quantization);
   out.number("tensor_parallel", engine.tensor_parallel);
+  out.number("replicas", engine.replicas);
   out.add("kv_cache.memory", engine.kv_cache.memory_bytes ? size_to_text(*engine.kv_cache.memory_bytes) : "none");
   out.number("kv_cache.block_size", engine.kv_cache.block_tokens);
   out.add("kv_cache.dtype", engine.kv_cache.dtype);

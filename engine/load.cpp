@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "engine/backend/choose.h"
@@ -13,6 +14,7 @@
 #include "engine/model/model_error.h"
 #include "engine/model/model_files.h"
 #include "engine/model/shard.h"
+#include "engine/replicas.h"
 
 namespace weir::engine {
 namespace {
@@ -82,6 +84,35 @@ Result<void> check_parts(const config::EngineConfig& config) {
   return {};
 }
 
+/// What each of several replicas is: on the CPU its share of the threads, and the device that the first one found.
+config::EngineConfig each_of(const config::EngineConfig& config) {
+  config::EngineConfig each = config;
+  if (config.replicas == 1) return each;
+  const uint32_t machine = std::clamp(std::thread::hardware_concurrency(), 1U, 16U);
+  each.threads = std::max(1U, (config.threads == 0 ? machine : config.threads) / config.replicas);
+  return each;
+}
+
+Result<std::unique_ptr<Engine>> make_replicas_of(const config::EngineConfig& config, const LoadedModel& loaded,
+                                                 const LoadProgress& progress) {
+  config::EngineConfig each = each_of(config);
+  std::vector<std::unique_ptr<Engine>> replicas;
+  for (uint32_t i = 0; i < config.replicas; ++i) {
+    auto backend = make_backend(loaded.parts, each, progress, static_cast<int>(i * config.tensor_parallel));
+    if (!backend && i > 0) {
+      return config_error(config, "replicas",
+                          "replica " + std::to_string(i + 1) + " of " + std::to_string(config.replicas) + ": " +
+                              backend.error().detail);
+    }
+    if (!backend) return std::move(backend).error();
+    each.device = (*backend)->info().name.starts_with("cuda") ? "cuda" : "cpu";
+    auto made = make_engine(each, *std::move(backend), loaded.tokenizer, loaded.chat_template, loaded.eos_ids);
+    if (!made) return std::move(made).error();
+    replicas.push_back(*std::move(made));
+  }
+  return make_replicas(std::move(replicas));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ModelFiles>> open_model_files(const std::string& model) {
@@ -134,6 +165,7 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
     if (config.tensor_parallel > 1) {
       return config_error(config, "tensor_parallel", "an encoder is not cut into parts; leave it at 1");
     }
+    if (config.replicas > 1) return config_error(config, "replicas", "an encoder has one; leave it at 1");
     auto model = load_encoder(**files);
     if (!model) return std::move(model).error();
     auto tokenizer = load_tokenizer(**files);
@@ -143,9 +175,7 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
   auto loaded = load_model(config.model, *quantization_of(config.quantization), progress,
                            static_cast<int>(config.tensor_parallel));
   if (!loaded) return std::move(loaded).error();
-  auto backend = make_backend(std::move(loaded->parts), config, progress);
-  if (!backend) return std::move(backend).error();
-  return make_engine(config, *std::move(backend), loaded->tokenizer, loaded->chat_template, loaded->eos_ids);
+  return make_replicas_of(config, *loaded, progress);
 }
 
 }  // namespace weir::engine

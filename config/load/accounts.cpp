@@ -163,6 +163,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
   read_choice(map, "device", {"auto", "cpu", "cuda"}, engine.device);
   read_choice(map, "quantization", {"none", "int8", "fp8"}, engine.quantization);
   map.integer("tensor_parallel", engine.tensor_parallel, 1, 64);
+  map.integer("replicas", engine.replicas, 1, 64);
   if (const auto cache = map.get("kv_cache")) {
     MapReader cache_map(*cache);
     uint64_t memory = 0;

@@ -19,12 +19,15 @@ namespace {
 /// not_found: this build, this machine or this model does without a GPU; the detail says which.
 Result<std::unique_ptr<Backend>> make_on_gpu([[maybe_unused]] const std::vector<std::shared_ptr<const Model>>& parts,
                                              [[maybe_unused]] const config::EngineConfig& config,
-                                             [[maybe_unused]] const LoadProgress& progress) {
+                                             [[maybe_unused]] const LoadProgress& progress,
+                                             [[maybe_unused]] int first_device) {
 #if defined(WEIR_CUDA)
-  if (parts.size() == 1) return cuda::make_cuda_backend(*parts[0], config, &cuda::make_cublaslt_product, progress);
+  if (parts.size() == 1) {
+    return cuda::make_cuda_backend(*parts[0], config, &cuda::make_cublaslt_product, progress, {.device = first_device});
+  }
 #if defined(WEIR_NCCL)
-  return cuda::make_ranks_backend(parts, config, &cuda::make_cublaslt_product, &cuda::make_nccl_communicators,
-                                  progress);
+  return cuda::make_ranks_backend(parts, config, &cuda::make_cublaslt_product, &cuda::make_nccl_communicators, progress,
+                                  {}, first_device);
 #else
   return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "this build of weir has no NCCL"};
 #endif
@@ -36,13 +39,14 @@ Result<std::unique_ptr<Backend>> make_on_gpu([[maybe_unused]] const std::vector<
 }  // namespace
 
 Result<std::unique_ptr<Backend>> make_backend(std::vector<std::shared_ptr<const Model>> parts,
-                                              const config::EngineConfig& config, const LoadProgress& progress) {
+                                              const config::EngineConfig& config, const LoadProgress& progress,
+                                              int first_device) {
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
     return config_error(config, "device", "must be auto, cpu or cuda, is '" + config.device + "'");
   }
   std::string reason = "device: cpu";
   if (config.device != "cpu") {
-    auto made = make_on_gpu(parts, config, progress);
+    auto made = make_on_gpu(parts, config, progress, first_device);
     if (made.ok() || made.error().kind == ErrorKind::internal) return made;
     const std::string& why = made.error().detail;
     if (config.device == "cuda") {

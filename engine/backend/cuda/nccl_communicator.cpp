@@ -59,11 +59,11 @@ class NcclCommunicator : public Communicator {
 
 }  // namespace
 
-Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_communicators(int ranks) {
+Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_communicators(int first_device, int ranks) {
   const auto nccl = NcclLibrary::load();
   if (!nccl.ok()) return nccl.error();
   std::vector<int> devices;
-  for (int device = 0; device < ranks; ++device) devices.push_back(device);
+  for (int rank = 0; rank < ranks; ++rank) devices.push_back(first_device + rank);
   std::vector<ncclComm_t> comms(devices.size());
   const ncclResult_t result = nccl->init_all(comms.data(), ranks, devices.data());
   if (result != ncclSuccess) return failed(*nccl, result, "connecting " + std::to_string(ranks) + " of them");

@@ -10,6 +10,6 @@
 namespace weir::engine::cuda {
 
 /// Errors: not_found (the machine has no NCCL of this build's version), internal (it cannot connect the devices).
-Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_communicators(int ranks);
+Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_communicators(int first_device, int ranks);
 
 }  // namespace weir::engine::cuda

@@ -21,12 +21,12 @@ class RanksBackend : public Backend {
   RanksBackend& operator=(const RanksBackend&) = delete;
 
   Result<void> set_up(const std::vector<std::shared_ptr<const Model>>& parts, const config::EngineConfig& config,
-                      MakeProduct make_product, const LoadProgress& progress) {
+                      MakeProduct make_product, const LoadProgress& progress, int first_device) {
     config::EngineConfig each = config;
     if (each.kv_cache.memory_bytes) *each.kv_cache.memory_bytes /= parts.size();
     auto made = on_each([&](size_t rank) -> Result<void> {
       const LoadProgress none;
-      const Place place{static_cast<int>(rank), together_[rank].get()};
+      const Place place{first_device + static_cast<int>(rank), together_[rank].get()};
       auto backend = make_cuda_backend(*parts[rank], each, make_product, rank == 0 ? progress : none, place);
       if (!backend.ok()) return backend.error();
       ranks_[rank] = *std::move(backend);
@@ -92,15 +92,16 @@ class RanksBackend : public Backend {
 Result<std::unique_ptr<Backend>> make_ranks_backend(const std::vector<std::shared_ptr<const Model>>& parts,
                                                     const config::EngineConfig& config, MakeProduct make_product,
                                                     MakeCommunicators make_communicators, const LoadProgress& progress,
-                                                    EachRank each_rank) {
+                                                    EachRank each_rank, int first_device) {
   const auto ranks = static_cast<int>(parts.size());
   const Result<DeviceInfo> first = open_device(0);
   if (!first.ok()) return first.error();
-  if (const int there = count_devices(); there < ranks) {
-    return config_error(config, "tensor_parallel",
-                        "asks for " + std::to_string(ranks) + " GPUs and there are " + std::to_string(there));
+  if (const int there = count_devices(); there < first_device + ranks) {
+    return config_error(
+        config, "tensor_parallel",
+        "asks for " + std::to_string(first_device + ranks) + " GPUs and there are " + std::to_string(there));
   }
-  auto together = make_communicators(ranks);
+  auto together = make_communicators(first_device, ranks);
   if (!together.ok()) return together.error();
   if (!each_rank) {
     each_rank = [threads = std::make_shared<RankThreads>(ranks)](const std::function<void(int)>& work) {
@@ -108,7 +109,7 @@ Result<std::unique_ptr<Backend>> make_ranks_backend(const std::vector<std::share
     };
   }
   auto backend = std::make_unique<RanksBackend>(*std::move(together), std::move(each_rank));
-  if (auto made = backend->set_up(parts, config, make_product, progress); !made.ok()) return made.error();
+  if (auto made = backend->set_up(parts, config, make_product, progress, first_device); !made.ok()) return made.error();
   return std::unique_ptr<Backend>(std::move(backend));
 }
 

@@ -92,7 +92,7 @@ class EmulatedCommunicator : public Communicator {
 
 }  // namespace
 
-Result<std::vector<std::unique_ptr<Communicator>>> make_emulated_communicators(int ranks) {
+Result<std::vector<std::unique_ptr<Communicator>>> make_emulated_communicators(int /*first_device*/, int ranks) {
   const auto meeting = std::make_shared<Meeting>(static_cast<size_t>(ranks));
   std::vector<std::unique_ptr<Communicator>> made;
   for (int rank = 0; rank < ranks; ++rank) made.push_back(std::make_unique<EmulatedCommunicator>(meeting, rank));

@@ -10,6 +10,6 @@
 
 namespace weir::engine::cuda {
 
-Result<std::vector<std::unique_ptr<Communicator>>> make_emulated_communicators(int ranks);
+Result<std::vector<std::unique_ptr<Communicator>>> make_emulated_communicators(int first_device, int ranks);
 
 }  // namespace weir::engine::cuda
