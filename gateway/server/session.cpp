@@ -19,6 +19,10 @@ constexpr size_t kReadSpaceMin = 4096;
 // A connection beyond the limit, or one that a drain waits for, may not stay long.
 constexpr std::chrono::milliseconds kTurnedAwayLinger{1'000};
 
+constexpr const char* kShuttingDown = "shutting_down";
+constexpr const char* kShuttingDownText =
+    "the gateway is shutting down and could not wait for this request; send it again";
+
 Error gone_error() {
   return {ErrorKind::cancelled, "client", Retry::no, 499, "the client closed the connection", "client_closed"};
 }
@@ -347,9 +351,14 @@ Task<void> Session::run() {
       co_await input();
       if (!timed_out_) continue;
       if (phase_ == Phase::idle) co_return;
-      refuse(408, "request_timeout",
-             phase_ == Phase::header ? "the request's header did not come in time"
-                                     : "the request's body did not come in time");
+      if (aborted_) {
+        refusal_retry_ = true;
+        refuse(503, kShuttingDown, kShuttingDownText);
+      } else {
+        refuse(408, "request_timeout",
+               phase_ == Phase::header ? "the request's header did not come in time"
+                                       : "the request's body did not come in time");
+      }
     }
     if (co_await send_refusal()) co_await linger(limits_.linger_timeout);
     co_return;
@@ -364,6 +373,7 @@ Task<void> Session::run() {
 // A close with bytes unread would reset the connection, and the client might lose the answer that tells it why (RFC
 // 9112 section 9.6). So the writing half closes first, and what still comes is read and thrown away.
 Task<void> Session::linger(std::chrono::milliseconds timeout) {
+  if (listener_.draining()) timeout = std::min(timeout, kTurnedAwayLinger);
   transport_->finish_writing();
   drained_ = false;
   raw_end_ = 0;
@@ -397,13 +407,12 @@ void Session::drain() {
 }
 
 void Session::abort_now() {
+  if (!busy_ && phase_ == Phase::body) {
+    aborted_ = timed_out_ = true;
+    return wake();
+  }
   if (!busy_) return close_now();
-  Error error{ErrorKind::cancelled,
-              "shutdown",
-              Retry::no,
-              503,
-              "the gateway is shutting down and could not wait for this request; send it again",
-              "shutting_down"};
+  Error error{ErrorKind::cancelled, "shutdown", Retry::no, 503, kShuttingDownText, kShuttingDown};
   error.retry_after = std::chrono::seconds(1);
   abort_->fire(std::move(error));
 }

@@ -108,6 +108,7 @@ class Session final : public Exchange, private providers::WheelTimer {
   bool paused_ = false;     // read-ahead is full
   bool gone_ = false;       // the client closed, reset or is too slow
   bool timed_out_ = false;
+  bool aborted_ = false;  // the drain's time is over, and the body that was coming is not waited for
   bool busy_ = false;
 
   std::string out_;  // the head of the answer, or a chunk's size line

@@ -244,7 +244,12 @@ TEST(ServerDrain, WhatIsLeftAtTheDeadlineIsAborted) {
   ASSERT_TRUE(waiting.begun.wait());
   auto partial = rig.connect();
   partial.send("GET / HT");
+  auto uploading = rig.connect();
+  uploading.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
+  uploading.read_message();  // its header is there
+  uploading.send("half");
   rig.server().drain(now() + milliseconds(50));
+  EXPECT_TRUE(uploading.read_to_end().starts_with("HTTP/1.1 503 "));
   EXPECT_TRUE(waiting.ended.is_set());
   EXPECT_EQ(waiting.source, "shutdown");
   EXPECT_EQ(rig.server().connections(), 0);
