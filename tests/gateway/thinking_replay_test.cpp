@@ -88,6 +88,22 @@ TEST(ThinkingReplay, ChatStreamsTheSameBlocks) {
       << out;
 }
 
+TEST(ThinkingReplay, EachEntryOfAStreamedListHasItsIndex) {
+  ChatEncoder encoder("chatcmpl-1", 7, "m", false);
+  std::string out;
+  for (const char* where : {"a", "b"}) {
+    ChatEvent redacted{.kind = ChatEvent::Kind::signature};
+    redacted.redacted = where;
+    ChatEvent cited{.kind = ChatEvent::Kind::citation};
+    cited.citation = Json{{"url", where}};
+    encoder.chunk(redacted, out);
+    encoder.chunk(cited, out);
+  }
+  for (const char* entry : {R"("annotations":[{"url":"a","index":0}])", R"("annotations":[{"url":"b","index":1}])",
+                            R"("data":"a","index":0}])", R"("data":"b","index":1}])"})
+    EXPECT_NE(out.find(entry), std::string::npos) << entry << '\n' << out;
+}
+
 /// A client of Gemini's sends the parts of a stream back as they came: the last of a thought holds its signature.
 TEST(ThinkingReplay, GeminiPutsAStreamedThoughtTogether) {
   ChatEvent signature;
