@@ -5,6 +5,8 @@
 namespace weir::gateway {
 namespace {
 
+constexpr std::chrono::minutes kClockApartMax{1};
+
 int64_t unix_seconds(WallTime t) {
   return std::chrono::floor<std::chrono::seconds>(t.time_since_epoch()).count();
 }
@@ -47,19 +49,22 @@ class LockAll {
 
 }  // namespace
 
-void Budget::roll(WallTime now) {
+Budget::Window Budget::window_at(WallTime now) const {
   const int64_t index = index_of(now, period_);
-  if (index <= period_index_) return;  // cores read the clock apart: a period that began does not end again
-  period_index_ = index;
-  spent_ = {};
+  if (index > window_.index) return {index, {}, window_.index, window_.spent};
+  // Cores read the clock apart, and it is set back a little now and then: a period that began does not end for that.
+  if (index == window_.index || start_of(window_.index, period_) - now <= kClockApartMax) return window_;
+  // It had jumped ahead. What was spent since was spent in the period that now is again.
+  const NanoUsd before = index == window_.index_before ? window_.spent_before : NanoUsd{};
+  return {index, window_.spent + before, index, {}};
 }
 
 Budget::View Budget::view(WallTime now) const {
   const std::lock_guard lock(mutex_);
-  const int64_t index = std::max(period_index_, index_of(now, period_));
-  View view{limit_, index > period_index_ ? NanoUsd{} : spent_, held_, {}, {}};
+  const Window window = window_at(now);
+  View view{limit_, window.spent, held_, {}, {}};
   view.remaining = std::max(NanoUsd{}, limit_ - view.spent - held_);
-  if (period_.count() > 0) view.resets = start_of(index + 1, period_);
+  if (period_.count() > 0) view.resets = start_of(window.index + 1, period_);
   return view;
 }
 
@@ -82,7 +87,7 @@ void Hold::settle(NanoUsd charge, WallTime now) {
     const std::lock_guard lock(budget.mutex_);
     budget.roll(now);
     budget.held_ -= amount_;
-    budget.spent_ += charge;
+    budget.window_.spent += charge;
   }
 }
 
@@ -117,7 +122,7 @@ Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, Nano
   for (size_t i = 0; i < count; ++i) {
     Budget& budget = *sorted[i];
     budget.roll(now);
-    const NanoUsd rest = budget.limit_ - budget.spent_ - budget.held_;
+    const NanoUsd rest = budget.limit_ - budget.window_.spent - budget.held_;
     if (smallest == nullptr || rest < left) {
       smallest = &budget;
       left = rest;
@@ -127,15 +132,15 @@ Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, Nano
   // What costs nothing passes even a budget that is overdrawn: there is nothing to refuse it for.
   if (smallest != nullptr && least > std::max(NanoUsd{}, left)) {
     std::string detail = "The budget of " + smallest->name_ + " would be exceeded: of $" +
-                         to_decimal_usd(smallest->limit_) + ", $" + to_decimal_usd(smallest->spent_) +
+                         to_decimal_usd(smallest->limit_) + ", $" + to_decimal_usd(smallest->window_.spent) +
                          " are spent and $" + to_decimal_usd(smallest->held_) +
                          " are held for requests under way; this request needs $" + to_decimal_usd(least) + ".";
     Error error{ErrorKind::quota, "gateway", Retry::no, 429, {}, "insufficient_quota"};
-    if (least <= smallest->limit_ - smallest->spent_) {
+    if (least <= smallest->limit_ - smallest->window_.spent) {
       detail += " It fits once those under way have ended, if they use less than is held.";
       error.retry_after = std::chrono::seconds(1);  // nobody knows when one will end; a second is polite
     } else if (smallest->period_.count() > 0) {
-      const WallTime resets = start_of(smallest->period_index_ + 1, smallest->period_);
+      const WallTime resets = start_of(smallest->window_.index + 1, smallest->period_);
       detail += " It starts anew at " + utc_text(resets) + ".";
       error.retry_after = std::chrono::ceil<std::chrono::milliseconds>(std::max(Duration(0), resets - now));
     }
@@ -171,8 +176,7 @@ void Budgets::configure(const config::Config& config, const SpentSince& spent_si
     const std::lock_guard lock(budget.mutex_);
     budget.limit_ = key.budget->limit;
     budget.period_ = period;
-    budget.period_index_ = index;
-    budget.spent_ = spent;
+    budget.window_ = {index, spent, index, {}};
   }
 }
 

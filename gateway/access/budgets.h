@@ -44,14 +44,21 @@ class Budget {
  private:
   friend class Budgets;
   friend class Hold;
-  void roll(WallTime now);
+  /// What is spent in which period, and what was in the one before.
+  struct Window {
+    int64_t index = 0;  // floor(unix time / period)
+    NanoUsd spent;
+    int64_t index_before = 0;
+    NanoUsd spent_before;
+  };
+  Window window_at(WallTime now) const;
+  void roll(WallTime now) { window_ = window_at(now); }
 
   const std::string name_;
   mutable std::mutex mutex_;
   NanoUsd limit_;
   std::chrono::seconds period_{0};
-  int64_t period_index_ = 0;  // floor(unix time / period)
-  NanoUsd spent_;
+  Window window_;
   NanoUsd held_;
 };
 

@@ -30,8 +30,20 @@ struct Dial final : Closable, WheelTimer {
   bool timed_out = false;
 };
 
+/// Our own want of descriptors or memory says nothing of the upstream; an engine may still answer.
+bool is_our_want(int code) {
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
 Result<std::unique_ptr<Transport>> start_connect(const Pool& pool, TlsClient* tls, const Address& address) {
   const int fd = ::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0 && is_our_want(errno))
+    return Error{ErrorKind::internal,
+                 "gateway",
+                 Retry::other_target,
+                 503,
+                 "the gateway cannot open a connection: " + errno_text(errno),
+                 "overloaded"};
   if (fd < 0) return pool.error(ErrorKind::connection, "cannot make a socket: " + errno_text(errno));
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -87,6 +99,7 @@ Task<Result<std::unique_ptr<Transport>>> Pool::connect(Abort& abort) {
     auto started = start_connect(*this, tls_.get(), address);
     if (!started) {
       last = std::move(started).error();
+      if (last.kind == ErrorKind::internal) break;
       continue;
     }
     dial.transport = std::move(*started);

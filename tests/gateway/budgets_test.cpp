@@ -144,6 +144,17 @@ TEST_F(BudgetsTest, AClockThatStepsBackStartsNoPeriodAgain) {
   EXPECT_FALSE(hold({b}, 1, 1, 62).ok());
 }
 
+TEST_F(BudgetsTest, AClockThatJumpedAheadAndIsSetRightGoesOnWithItsPeriod) {
+  Budget* b = add("k", 100, 60, 60);
+  hold({b}, 30, 30, 61)->settle({30}, at(61));
+  hold({b}, 50, 50, 3661)->settle({50}, at(3661));
+  EXPECT_EQ(b->view(at(62)).spent.nanos, 80) << "all of it was spent in this period";
+  EXPECT_EQ(*b->view(at(62)).resets, at(120));
+  EXPECT_FALSE(hold({b}, 21, 21, 63).ok());
+  EXPECT_TRUE(hold({b}, 20, 20, 63).ok());
+  EXPECT_EQ(b->view(at(120)).spent.nanos, 0);
+}
+
 TEST_F(BudgetsTest, StartsFromTheLedger) {
   std::vector<std::pair<std::string, WallTime>> asked;
   config::Config config;
