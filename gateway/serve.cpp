@@ -234,6 +234,7 @@ void Gateway::reload(const config::LoadOutcome& outcome) {
       old_server.threads != new_server.threads || old_server.workers != new_server.workers ||
       old_server.tls.has_value() != new_server.tls.has_value() ||
       before->config().store.url != outcome.config->store.url ||
+      before->config().store.journal_bytes != outcome.config->store.journal_bytes ||
       before->config().metrics.listen_port != outcome.config->metrics.listen_port ||
       before->config().metrics.listen_host != outcome.config->metrics.listen_host)
     log_.event(Level::warn, "restart_needed",

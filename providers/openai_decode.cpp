@@ -169,6 +169,7 @@ class OpenAiDecoder final : public ReplyDecoder {
   Usage usage() const override { return usage_.usage(); }
 
  private:
+  bool open_with(const SseEvent& event, ReplyBatch& batch);
   void event(const SseEvent& event, ReplyBatch& batch);
   void add_data(std::string_view raw, std::string_view text, ReplyBatch& batch);
   void learn_usage(od::object& object);
@@ -264,39 +265,43 @@ bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
   return true;
 }
 
-void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
-  if (!begun_ && event.data.empty() && event.type.empty()) {
-    // Comments and blank lines may come first; anything else without a field is no event stream at all.
+/// Of what comes before the first word: comments and pings (OpenRouter's say that it is still waiting) and a role alone
+/// are no first token, and another target can be tried; they pass with the word. False: the event is done with.
+bool OpenAiDecoder::open_with(const SseEvent& event, ReplyBatch& batch) {
+  const bool room = preamble_.size() + event.raw.size() <= kPreambleBytesMax;
+  if (event.data.empty() && event.type.empty()) {
     const size_t text = event.raw.find_first_not_of(" \t\r\n");
-    if (text != std::string_view::npos && event.raw[text] != ':' && !event.raw.substr(text).starts_with("id:") &&
-        !event.raw.substr(text).starts_with("retry:")) {
+    if (!begun_ && text != std::string_view::npos && event.raw[text] != ':' &&
+        !event.raw.substr(text).starts_with("id:") && !event.raw.substr(text).starts_with("retry:") &&
+        !event.raw.substr(text).starts_with("data:"))
       batch.error = upstream_fault("the upstream answered a streaming request with something that is no event stream");
-      return;
-    }
-    // OpenRouter's comments say that it is still waiting: they are no first token, and another target can be tried.
-    if (preamble_.size() + event.raw.size() <= kPreambleBytesMax) preamble_ += event.raw;
-    return;
+    else if (room)
+      preamble_ += event.raw;
+    return false;
   }
-  const bool first = !std::exchange(begun_, true);
+  begun_ = true;
+  const bool waits = event.data.empty() || event.type == "ping" || only_opens(event.data);
+  if (waits && room) {
+    preamble_ += event.raw;
+    return false;
+  }
+  if (!waits && event.data != "[DONE]" && !read_json<nlohmann::json>(event.data).is_object()) {
+    batch.error = upstream_fault("the upstream's stream begins with an event that is no JSON object");
+    return false;
+  }
+  opened_ = true;
+  opening_ = std::exchange(preamble_, {});
+  if (!opening_.empty()) pass_data(opening_, batch);
+  return true;
+}
+
+void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
+  if (error_event(event, batch)) return;
+  if (!opened_ && !open_with(event, batch)) return;
   if (event.data == "[DONE]") {
     done_ = true;
     batch.segments.push_back({Segment::Kind::done, event.raw});
     return;
-  }
-  if (error_event(event, batch)) return;
-  if (first && event.type.empty() && read_json<nlohmann::json>(event.data).is_discarded()) {
-    batch.error = upstream_fault("the first event of the upstream's stream is not JSON");
-    return;
-  }
-  // A role alone is no first token either. The translated streams hold it back the same way.
-  if (!opened_ && preamble_.size() + event.raw.size() <= kPreambleBytesMax && only_opens(event.data)) {
-    preamble_ += event.raw;
-    return;
-  }
-  opened_ = true;
-  if (!preamble_.empty()) {
-    opening_ = std::exchange(preamble_, {});
-    pass_data(opening_, batch);
   }
   std::string_view text = string_after(event.data, "\"content\"");
   if (text.empty()) text = string_after(event.data, "\"arguments\"");

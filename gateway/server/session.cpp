@@ -399,8 +399,8 @@ void Session::drain() {
   if (phase_ == Phase::idle && in_.empty()) {
     gone_ = true;
     wake();
-  } else if (phase_ == Phase::header) {
-    enter(Phase::header, std::min(limits_.header_timeout, kTurnedAwayLinger));
+  } else if (phase_ == Phase::header || phase_ == Phase::handshake) {
+    enter(phase_, std::min(limits_.header_timeout, kTurnedAwayLinger));
   } else if (phase_ == Phase::lingering) {
     enter(Phase::lingering, std::min(limits_.linger_timeout, kTurnedAwayLinger));
   }

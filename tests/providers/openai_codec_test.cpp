@@ -119,6 +119,7 @@ TEST(OpenAiCodec, WhatOnlyOpensAnAnswerComesWithItsFirstWord) {
   const std::string role =
       "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},"
       "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n";
+  const std::string waits = ": keep-alive\n\ndata: \n\nevent: ping\ndata: {}\n\n";
   const std::string rest[] = {
       "{\"delta\":{\"content\":\"hi\"}}", "{\"delta\":{\"reasoning\":\"hm\"}}",
       "{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}",
@@ -131,11 +132,12 @@ TEST(OpenAiCodec, WhatOnlyOpensAnAnswerComesWithItsFirstWord) {
     const auto decoder = make_openai_decoder(attempt);
     decoder->feed(filter, batch);
     decoder->feed(role, batch);
+    decoder->feed(waits, batch);
     EXPECT_TRUE(batch.segments.empty()) << "no first token yet: another target may answer";
     decoder->feed(next, batch);
     std::string passed;
     for (const Segment& segment : batch.segments) passed += segment.bytes;
-    EXPECT_EQ(passed, filter + role + next);
+    EXPECT_EQ(passed, filter + role + waits + next);
     batch.clear();
     decoder->feed(role, batch);
     EXPECT_EQ(batch.segments.size(), 1U) << "later ones pass as they come";
@@ -145,8 +147,11 @@ TEST(OpenAiCodec, WhatOnlyOpensAnAnswerComesWithItsFirstWord) {
 }
 
 TEST(OpenAiCodec, AStreamThatBeginsWithGarbageIsNone) {
-  const Decoded garbage = decode({"data: {not json\n\n"});
-  EXPECT_TRUE(garbage.error && garbage.bytes.empty());
+  for (const char* garbage : {"data: {not json\n\n", "event: m\ndata: {not json\n\n", "data: \"x\"\n\n",
+                              "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: nonsense\n\n"}) {
+    const Decoded decoded = decode({garbage});
+    EXPECT_TRUE(decoded.error && decoded.bytes.empty()) << garbage;
+  }
 }
 
 }  // namespace
