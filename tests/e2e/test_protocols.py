@@ -190,7 +190,8 @@ def test_openai_puts_every_stream_together(gateway):
     for provider, kinds in RECORDED.items():
         for kind in kinds:
             with client.chat.completions.stream(model=f"{kind}-{provider}", messages=[{"role": "user", "content": "x"}]) as events:
-                message = events.get_final_completion().choices[0].message
+                events.until_done()
+                message = events.current_completion_snapshot.choices[0].message
             assert message.content or message.tool_calls, (provider, kind)
             assert kind != "thought" or message.thinking_blocks
             assert kind != "cited" or message.annotations
