@@ -58,7 +58,8 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.block_size: must be a power of two"));
   config = config_of();
   config.kv_cache.dtype = "fp4";
-  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.dtype: must be auto, bf16, fp8 or int8 on a GPU, is 'fp4'"));
+  EXPECT_THAT(said(512, config),
+              HasSubstr("engines.test.kv_cache.dtype: must be auto, bf16, fp8 or int8 on a GPU, is 'fp4'"));
   config = config_of();
   config.kv_cache.memory_bytes.reset();
   EXPECT_EQ(said(420, config), "");  // takes what there is

@@ -99,6 +99,12 @@ void read_chat(const Json& value, bool whole, WireTruth& out, Calls& calls) {
       if (!calls.knows(key)) calls.open(key, text_at(call, {"function", "name"}));
       calls.add(key, text_at(call, {"function", "arguments"}));
     }
+    if (const Json function = at(delta, {"function_call"}); function.is_object()) {  // before there were several
+      const std::string key = at(choice, {"index"}).dump();
+      if (!calls.knows(key)) calls.open(key, text_at(function, {"name"}));
+      calls.add(key, text_at(function, {"arguments"}));
+    }
+    if (!text_at(delta, {"refusal"}).empty()) out.stop = "refusal";  // which OpenAI calls "stop"
   }
 }
 
