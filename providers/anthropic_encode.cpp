@@ -81,8 +81,9 @@ void Builder::adaptive_thinking() {
   thinks_ = true;
 }
 
-/// thinking.budget_tokens, at least 1024 and under max_tokens. An effort shrinks to what the client's limit leaves room
-/// for; an explicit budget raises the limit. False: a cap leaves no room.
+/// thinking.budget_tokens, at least 1024 and under max_tokens. It shrinks to what the client's limit leaves room for:
+/// the limit is what the client pays at most, and holds thinking too. Where the client set none, an explicit budget
+/// raises the model's. False: there is no room.
 bool Builder::thinking_budget(int64_t& max_tokens) {
   const ReasoningAsk& ask = request_.reasoning;
   const bool explicit_budget = ask.budget_tokens && *ask.budget_tokens > 0;
@@ -90,7 +91,7 @@ bool Builder::thinking_budget(int64_t& max_tokens) {
   if (ask.budget_tokens && *ask.budget_tokens < 0) budget = budget_of_effort("high");
   budget = std::max(budget, kThinkingBudgetMin);
   if (!explicit_budget) budget = std::max(std::min(budget, max_tokens - max_tokens / 4), kThinkingBudgetMin);
-  if (budget >= max_tokens) max_tokens = budget + std::max(max_tokens, kAnswerRoomMin);
+  if (!request_.output_tokens_max && budget >= max_tokens) max_tokens = budget + std::max(max_tokens, kAnswerRoomMin);
   if (attempt_.output_tokens_cap) max_tokens = std::min(max_tokens, *attempt_.output_tokens_cap);
   budget = std::min(budget, max_tokens - 1);
   if (budget < kThinkingBudgetMin) return false;

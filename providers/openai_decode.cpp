@@ -90,6 +90,9 @@ std::optional<OpenAiUsage> read_usage(od::object& usage) {
   counts.audio_input = members.nested_count("prompt_tokens_details", "audio_tokens");
   counts.reasoning = members.nested_count("completion_tokens_details", "reasoning_tokens");
   counts.audio_output = members.nested_count("completion_tokens_details", "audio_tokens");
+  // xAI's completion_tokens leave out reasoning; its sum tells: https://docs.x.ai/docs/guides/reasoning.
+  if (told.input && told.output && total && *total == counts.input + counts.output + counts.reasoning)
+    counts.output += counts.reasoning;
   if (members.broken() || !plausible(counts)) return {};
   return OpenAiUsage{counts, told};
 }

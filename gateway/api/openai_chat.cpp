@@ -132,11 +132,14 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
       break;
     case ChatEvent::Kind::signature: {
       if (choice.last_tool >= 0) {
-        out["tool_calls"] =
-            Json::array({{{"index", choice.last_tool}, {"extra_content", google_signature(event.signature)}}});
+        out["tool_calls"] = Json::array({{{"index", choice.last_tool},
+                                          {"function", {{"arguments", ""}}},
+                                          {"extra_content", google_signature(event.signature)}}});
         break;
       }
-      out["thinking_blocks"] = Json::array({thinking_block(choice.signed_thinking(), event)});
+      Json block = thinking_block(choice.signed_thinking(), event);
+      block["index"] = choice.blocks_sent++;
+      out["thinking_blocks"] = Json::array({std::move(block)});
       break;
     }
     case ChatEvent::Kind::tool_call: {
@@ -150,9 +153,12 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
       out["tool_calls"] = Json::array({std::move(call)});
       break;
     }
-    case ChatEvent::Kind::citation:
-      out["annotations"] = Json::array({event.citation});
+    case ChatEvent::Kind::citation: {
+      Json citation = event.citation;
+      if (citation.is_object()) citation["index"] = choice.citations_sent++;
+      out["annotations"] = Json::array({std::move(citation)});
       break;
+    }
     case ChatEvent::Kind::finish:
       if (!choice.opened) out["content"] = "";
       break;

@@ -41,10 +41,12 @@ class ChatEncoder final : public AnswerEncoder {
     std::map<int32_t, std::string> call_signatures;
     providers::StopReason stop = providers::StopReason::stop;
     bool opened = false;
-    bool text_last = false;    // what came last was text: a signature now is the text's, not the thinking's
-    std::string delta;         // what every plain chunk begins with
-    int32_t last_tool = -1;    // the call that a signature belongs to; −1: what came last was no call
-    size_t thinking_from = 0;  // where the open thinking block begins in `reasoning`
+    bool text_last = false;      // what came last was text: a signature now is the text's, not the thinking's
+    std::string delta;           // what every plain chunk begins with
+    int32_t last_tool = -1;      // the call that a signature belongs to; −1: what came last was no call
+    int32_t blocks_sent = 0;     // of a stream: the index of the next thinking block,
+    int32_t citations_sent = 0;  // of the next annotation; OpenAI's client puts lists together by it
+    size_t thinking_from = 0;    // where the open thinking block begins in `reasoning`
 
     void note(const providers::ChatEvent& event);
     /// The thinking that a signature closes; empty where it signs a text.

@@ -15,7 +15,8 @@ WIRE = DATA / "wire/best"
 # What each provider answers: a recording for a whole answer and one for a stream, in text and with tool calls.
 RECORDED = {
     "openai": {"text": ("chat-text-1", "chat-stream-text-usage-2"), "tools": ("chat-parallel-tools-1", "chat-stream-parallel-tools-1")},
-    "anthropic": {"text": ("messages-text-1", "stream-text-1"), "tools": ("messages-tool-use-1", "stream-tool-use-1")},
+    "anthropic": {"text": ("messages-text-1", "stream-text-1"), "tools": ("messages-tool-use-1", "stream-tool-use-1"),
+                  "cited": (None, "stream-citations"), "thought": (None, "stream-thinking-1")},
     "gemini": {"text": ("generate-text-1", "stream-text-1"), "tools": ("generate-tools-1", "stream-tools-1")},
     "bedrock": {"text": ("converse-text-1", "converse-stream-text-1"), "tools": ("converse-tools-1", "converse-stream-tools-1")},
     "cohere": {"text": (None, "chat-stream-2"), "tools": (None, "chat-stream-1")},
@@ -181,3 +182,15 @@ def test_tool_calls_reach_every_client_from_every_provider(gateway, stream):
         if provider == "openai":
             calls.pop("responses", None)
         assert all(one == calls["chat"] for one in calls.values()), (provider, calls)
+
+
+def test_openai_puts_every_stream_together(gateway):
+    """Its stream() helper adds up the deltas of every list, known to it or not."""
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key=KEY, max_retries=0)
+    for provider, kinds in RECORDED.items():
+        for kind in kinds:
+            with client.chat.completions.stream(model=f"{kind}-{provider}", messages=[{"role": "user", "content": "x"}]) as events:
+                message = events.get_final_completion().choices[0].message
+            assert message.content or message.tool_calls, (provider, kind)
+            assert kind != "thought" or message.thinking_blocks
+            assert kind != "cited" or len(message.annotations) > 1

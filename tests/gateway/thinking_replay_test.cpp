@@ -82,8 +82,9 @@ TEST(ThinkingReplay, ChatStreamsTheSameBlocks) {
   ChatEncoder encoder("chatcmpl-1", 7, "m", false);
   std::string out;
   for (const ChatEvent& event : thought_then_text(Signer::gemini, true)) encoder.chunk(event, out);
-  EXPECT_NE(out.find(R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":"weir:gemini:sig"}])"),
-            std::string::npos)
+  EXPECT_NE(
+      out.find(R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":"weir:gemini:sig","index":0}])"),
+      std::string::npos)
       << out;
 }
 

@@ -152,10 +152,13 @@ TEST(AnthropicEncode, ReasoningByGeneration) {
             is(R"({"max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":2048}})"));
   EXPECT_EQ(ask("high", {}, 4000, "claude-sonnet-4-5"),
             is(R"({"max_tokens":4000,"thinking":{"type":"enabled","budget_tokens":3000}})"));
-  EXPECT_EQ(ask("high", {}, 500, "claude-sonnet-4-5"),
-            is(R"({"max_tokens":2048,"thinking":{"type":"enabled","budget_tokens":1024}})"));
+  EXPECT_EQ(ask("high", {}, 500, "claude-sonnet-4-5"), "refused: reasoning_effort") << "no more than was asked for";
+  EXPECT_EQ(ask("high", {}, 1025, "claude-sonnet-4-5"),
+            is(R"({"max_tokens":1025,"thinking":{"type":"enabled","budget_tokens":1024}})"));
   EXPECT_EQ(ask("", 5000, 3000, "claude-sonnet-4-5"),
-            is(R"({"max_tokens":8000,"thinking":{"type":"enabled","budget_tokens":5000}})"));
+            is(R"({"max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":2999}})"));
+  EXPECT_EQ(ask("", 40000, {}, "claude-sonnet-4-5"),
+            is(R"({"max_tokens":72000,"thinking":{"type":"enabled","budget_tokens":40000}})"));
   EXPECT_EQ(ask("", 5000, 9000, "claude-sonnet-4-5", 2000),
             is(R"({"max_tokens":2000,"thinking":{"type":"enabled","budget_tokens":1999}})"));
   EXPECT_EQ(ask("", 5000, 9000, "claude-sonnet-4-5", 1000), "refused: reasoning_effort");

@@ -74,6 +74,12 @@ TEST(OpenAiCodec, UsageErrorsAndBrokenStreams) {
                                 "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\ndata: [DONE]\n\n"});
   EXPECT_TRUE(usage.end && usage.done && usage.reported);
   EXPECT_EQ(usage.counts, (config::TokenCounts{9, 4, 3, 0}));
+  const Decoded apart = decode({"data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n",
+                                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":32,\"completion_tokens\":9,"
+                                "\"total_tokens\":135,\"completion_tokens_details\":{\"reasoning_tokens\":94}}}\n\n"
+                                "data: [DONE]\n\n"});
+  EXPECT_EQ(apart.counts.output, 103) << "xAI counts reasoning beside the completion";
+  EXPECT_EQ(apart.counts.reasoning, 94);
   const Decoded broken = decode({"data: {\"choices\":[{\"delta\":{\"content\":\"some text\"}}]}\n\n"});
   EXPECT_TRUE(broken.error && !broken.reported);
   EXPECT_GT(broken.counts.output, 0) << "what came is charged as an estimate";
