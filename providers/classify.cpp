@@ -4,15 +4,15 @@
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <ctime>
 #include <string>
 #include "config/base/json.h"
+
+#include "providers/retry_after.h"
 
 namespace weir::providers {
 namespace {
 
 constexpr size_t kMessageBytesMax = 2048;
-constexpr double kRetryAfterSecondsMax = 1e7;
 
 struct Row {
   std::string_view word;
@@ -30,6 +30,17 @@ constexpr auto kCodes = std::to_array<Row>({
     {"context_length_exceeded", ErrorKind::context_length},
     {"string_above_max_length", ErrorKind::context_length},
     {"content_filter", ErrorKind::content_policy},
+    {"exceed_context_size_error", ErrorKind::context_length},  // llama.cpp
+    {"exceeded_current_quota_error", ErrorKind::quota},        // Moonshot
+    {"engine_overloaded_error", ErrorKind::overloaded},
+    {"capacity_exceeded", ErrorKind::overloaded},  // Groq's flex tier
+    {"arrearage", ErrorKind::quota},               // DashScope
+    {"data_inspection_failed", ErrorKind::content_policy},
+    {"datainspectionfailed", ErrorKind::content_policy},
+    {"1113", ErrorKind::quota},  // Zhipu, which has numbers only
+    {"1261", ErrorKind::context_length},
+    {"1301", ErrorKind::content_policy},
+    {"1305", ErrorKind::overloaded},
     {"content_policy_violation", ErrorKind::content_policy},
     {"responsibleaipolicyviolation", ErrorKind::content_policy},
     {"moderation_blocked", ErrorKind::content_policy},
@@ -86,22 +97,29 @@ bool contains(std::string_view text, std::string_view piece) {
   return text.find(piece) != std::string_view::npos;
 }
 
-/// Some say only in words that a prompt is too long, that money is out, or that a filter took offence.
+bool says_any(std::string_view message, std::initializer_list<std::string_view> pieces) {
+  return std::any_of(pieces.begin(), pieces.end(), [&](std::string_view piece) { return contains(message, piece); });
+}
+
+/// Some say only in words that a prompt is too long, that money is out, or that a filter took offence. Some do so with
+/// 403, which is no word about the account then.
 std::optional<ErrorKind> kind_of_message(int status, const std::string& message) {
-  const bool callers = status == 0 || status == 400 || status == 413 || status == 422;
-  if (callers)
-    for (const char* said : {"maximum context length", "context length", "context window", "prompt is too long",
-                             "input is too long", "input token count", "too many tokens", "input length and"})
-      if (contains(message, said)) return ErrorKind::context_length;
-  for (const char* said : {"credit balance is too low", "exceeded your current quota", "insufficient balance",
-                           "insufficient credits", "purchase credits", "out of credits"})
-    if (contains(message, said)) return ErrorKind::quota;
-  if (callers)
-    for (const char* said : {"content management policy", "content filter", "content policy", "safety system"})
-      if (contains(message, said)) return ErrorKind::content_policy;
-  if (callers)
-    for (const char* said : {"api key not valid", "invalid api key", "incorrect api key", "api key expired"})
-      if (contains(message, said)) return ErrorKind::authentication;
+  const bool callers = status == 0 || status == 400 || status == 403 || status == 413 || status == 422 || status == 498;
+  if (callers && says_any(message, {"maximum context length", "context length", "context window", "context size",
+                                    "maximum prompt length", "prompt is too long", "input is too long",
+                                    "input token count", "too many tokens", "input length and", "range of input length",
+                                    "exceeded model token limit", "reduce the length of the messages"}))
+    return ErrorKind::context_length;
+  if (says_any(message, {"credit balance is too low", "exceeded your current quota", "insufficient balance",
+                         "insufficient credits", "purchase credits", "out of credits", "have any credits",
+                         "reached your specified api usage limits", "account is in good standing"}))
+    return ErrorKind::quota;
+  if (callers && says_any(message, {"content management policy", "content filter", "content policy", "safety system",
+                                    "input was flagged", "prompt was flagged", "usage guidelines", "deny-listed token",
+                                    "may contain inappropriate content"}))
+    return ErrorKind::content_policy;
+  if (callers && says_any(message, {"api key not valid", "invalid api key", "incorrect api key", "api key expired"}))
+    return ErrorKind::authentication;
   return {};
 }
 
@@ -168,6 +186,26 @@ void read_google_details(const nlohmann::json& object, Error& error) {
   }
 }
 
+/// What OpenRouter says beside its message: the answer of the provider behind it, and whether a moderation took
+/// offence.
+std::string words_of_metadata(const nlohmann::json& object) {
+  const auto metadata = object.find("metadata");
+  if (metadata == object.end() || !metadata->is_object()) return {};
+  return " " + text_of(*metadata, "raw") + (metadata->contains("flagged_input") ? " input was flagged" : "");
+}
+
+/// The first of status, code and type that is a word: Google's status and OpenAI's code say more than a number that
+/// repeats the HTTP status. A number of the upstream's own where it has nothing else.
+std::string code_of(const nlohmann::json& object, int status) {
+  const auto is_number = [](const std::string& text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  };
+  for (const char* key : {"status", "code", "type", "__type"})
+    if (std::string text = text_of(object, key); !is_number(text)) return text;
+  std::string code = text_of(object, "code");
+  return code == std::to_string(status) ? std::string{} : code;
+}
+
 /// The object that holds message and code, wherever the provider puts it; null: there is none.
 nlohmann::json error_object(nlohmann::json body) {
   if (body.is_array() && !body.empty()) body = nlohmann::json(body.front());
@@ -179,27 +217,6 @@ nlohmann::json error_object(nlohmann::json body) {
   return object;
 }
 
-std::optional<double> header_number(const HeaderLookup& header, std::string_view name) {
-  const auto text = header(name);
-  double value = 0;
-  if (!text) return {};
-  const char* const end = text->data() + text->size();
-  const auto [read, problem] = std::from_chars(text->data(), end, value);
-  if (read != end || (problem != std::errc() && problem != std::errc::result_out_of_range)) return {};
-  if (problem == std::errc::result_out_of_range) return kRetryAfterSecondsMax;  // no wait is as small as 1e-400
-  if (!(value >= 0)) return {};
-  return std::min<double>(value, kRetryAfterSecondsMax);
-}
-
-std::optional<std::time_t> http_date(const HeaderLookup& header, std::string_view name) {
-  const auto text = header(name);
-  if (!text || text->size() > 64) return {};
-  std::tm parts{};
-  const char* end = ::strptime(std::string(*text).c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  if (end == nullptr) return {};
-  return ::timegm(&parts);
-}
-
 }  // namespace
 
 ErrorKind classify_code(int status, std::string_view code, std::string_view message) {
@@ -207,8 +224,9 @@ ErrorKind classify_code(int status, std::string_view code, std::string_view mess
   if (const size_t at = word.find("exception"); at != std::string::npos) word.resize(at);
   const auto row = std::find_if(kCodes.begin(), kCodes.end(), [&](const Row& r) { return r.word == word; });
   const auto said = kind_of_message(status, lower(message.substr(0, kMessageBytesMax)));
-  // "rate limit" in a code may still mean that the prepaid money is gone; the message tells.
-  if (said && (row == kCodes.end() || *said == ErrorKind::quota)) return *said;
+  // "rate limit" in a code may still mean that the prepaid money is gone; the message tells. But Google says of every
+  // rate limit, of a minute too, that it is "your current quota".
+  if (said && (row == kCodes.end() || (*said == ErrorKind::quota && word != "resource_exhausted"))) return *said;
   return row == kCodes.end() ? kind_of_status(status) : row->kind;
 }
 
@@ -216,17 +234,6 @@ Retry retry_of(ErrorKind kind) {
   const bool callers_fault = kind == ErrorKind::bad_request || kind == ErrorKind::too_large ||
                              kind == ErrorKind::context_length || kind == ErrorKind::content_policy;
   return callers_fault ? Retry::no : Retry::other_target;
-}
-
-std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& header) {
-  if (const auto ms = header_number(header, "retry-after-ms"))
-    return std::chrono::milliseconds(static_cast<int64_t>(*ms));
-  if (const auto s = header_number(header, "retry-after"))
-    return std::chrono::milliseconds(static_cast<int64_t>(*s * 1000));
-  const auto then = http_date(header, "retry-after");
-  const std::time_t said = http_date(header, "date").value_or(std::time(nullptr));
-  if (!then || *then < said) return {};
-  return std::chrono::seconds(std::min<std::time_t>(*then - said, static_cast<std::time_t>(kRetryAfterSecondsMax)));
 }
 
 Error classify_answer(int status, const HeaderLookup& header, std::string_view body) {
@@ -237,10 +244,7 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
   } else if (object.is_object()) {
     error.detail = first_text(object, {"message", "Message", "errorMessage"});
     if (error.detail.empty()) error.detail = detail_text(object);
-    error.code = first_text(object, {"status", "code", "type", "__type"});
-    // Google's status and OpenAI's code say more than a bare number that repeats the HTTP status.
-    if (std::all_of(error.code.begin(), error.code.end(), [](char c) { return c >= '0' && c <= '9'; }))
-      error.code = first_text(object, {"type", "__type"});
+    error.code = code_of(object, status);
     error.param = text_of(object, "param");
   }
   if (const auto type = header("x-amzn-errortype"); type && error.code.empty())
@@ -249,9 +253,15 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
   if (error.detail.empty()) error.detail = "the upstream answered with status " + std::to_string(status);
   if (error.detail.size() > kMessageBytesMax) error.detail.resize(kMessageBytesMax);
   error.retry_after = retry_after_of(header);
-  error.kind = classify_code(status, error.code, error.detail);
+  error.kind =
+      classify_code(status, error.code, object.is_object() ? error.detail + words_of_metadata(object) : error.detail);
+  if (error.kind == ErrorKind::rate_limit && !error.retry_after) error.retry_after = rate_limit_reset_of(header);
   if (object.is_object()) read_google_details(object, error);
   error.retry = retry_of(error.kind);
+  // One request that asks for more than a minute's tokens never fits, however long one waits; another account may have
+  // the room.
+  if (error.kind == ErrorKind::rate_limit && lower(error.detail).starts_with("request too large for"))
+    error.kind = ErrorKind::too_large;
   return error;
 }
 

@@ -2,8 +2,6 @@
 // messages where nothing else tells, become one ErrorKind and a rule for trying again. Pure.
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string_view>
 
 #include "config/base/result.h"
@@ -20,9 +18,6 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
 /// The kind for an upstream's code or type ("rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException", …) with
 /// its status and message. Also for error events inside streams (status 0: none).
 ErrorKind classify_code(int status, std::string_view code, std::string_view message);
-
-/// retry-after-ms, Retry-After in seconds or as an HTTP date (RFC 9110 §10.2.3), read against the answer's own Date.
-std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& header);
 
 /// A request that is wrong is wrong everywhere; everything else may be this account's trouble alone.
 Retry retry_of(ErrorKind kind);

@@ -223,7 +223,7 @@ std::vector<ErrorKind> kinds_of(int status) {
     case 402:
       return {K::quota};
     case 403:
-      return {K::permission, K::authentication, K::quota, K::content_policy};
+      return {K::permission, K::authentication, K::quota, K::content_policy, K::context_length};
     case 404:
       return {K::not_found};
     case 408:
@@ -232,7 +232,7 @@ std::vector<ErrorKind> kinds_of(int status) {
     case 413:
       return {K::too_large, K::context_length};
     case 429:
-      return {K::rate_limit, K::quota, K::overloaded};
+      return {K::rate_limit, K::quota, K::overloaded, K::too_large};
     default:
       if (status >= 500) return {K::upstream, K::overloaded, K::timeout, K::rate_limit};
       return {K::bad_request, K::context_length, K::content_policy, K::too_large,
@@ -252,7 +252,8 @@ TEST_P(RecordedError, IsClassified) {
     EXPECT_EQ(error.kind, *known) << error.detail;
   }
   const bool callers = error.kind == ErrorKind::bad_request || error.kind == ErrorKind::context_length ||
-                       error.kind == ErrorKind::content_policy || error.kind == ErrorKind::too_large;
+                       error.kind == ErrorKind::content_policy ||
+                       (error.kind == ErrorKind::too_large && error.code != "rate_limit_exceeded");
   EXPECT_EQ(error.retry, callers ? Retry::no : Retry::other_target) << "another account may do better, or nobody";
   EXPECT_EQ(error.http_status, status < 500 ? status : 502);
   std::vector<std::string> said;

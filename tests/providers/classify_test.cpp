@@ -1,0 +1,143 @@
+// What providers' errors mean. A kind that speaks of the account cools all of the account's models, so one request's
+// fault must not be taken for it.
+#include <gtest/gtest.h>
+
+#include "providers/classify.h"
+#include "tests/providers/codec_rig.h"
+
+namespace weir::providers {
+namespace {
+
+using Headers = std::map<std::string, std::string, std::less<>>;
+
+Error classified(int status, std::string_view body, const Headers& headers = {}) {
+  return classify_answer(
+      status,
+      [&](std::string_view name) -> std::optional<std::string_view> {
+        const auto found = headers.find(name);
+        return found == headers.end() ? std::nullopt : std::optional<std::string_view>(found->second);
+      },
+      body);
+}
+
+struct Case {
+  int status;
+  std::string_view body;
+  ErrorKind kind;
+};
+
+void expect_all(std::initializer_list<Case> cases) {
+  for (const Case& one : cases) EXPECT_EQ(classified(one.status, one.body).kind, one.kind) << one.body;
+}
+
+TEST(Classify, GooglesQuotaOfAMinuteIsARateLimit) {
+  const Error error = classified(429, R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED",
+      "message":"You exceeded your current quota, please check your plan and billing details.",
+      "details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure",
+                  "violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},
+                 {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34s"}]}})");
+  EXPECT_EQ(error.kind, ErrorKind::rate_limit);
+  EXPECT_EQ(error.retry_after, std::chrono::seconds(34));
+  // The same words are OpenAI's for money that is gone.
+  expect_all({{429, R"({"error":{"message":"You exceeded your current quota","type":"insufficient_quota"}})",
+               ErrorKind::quota},
+              {429, R"({"error":{"message":"You exceeded your current quota","code":"rate_limit_exceeded"}})",
+               ErrorKind::quota}});
+}
+
+TEST(Classify, ARefusalOfOnePromptIsNoRefusalOfTheAccount) {
+  using K = ErrorKind;
+  expect_all({
+      // OpenRouter
+      {403, R"({"error":{"code":403,"message":"m requires moderation and your input was flagged",
+               "metadata":{"reasons":["violence"],"flagged_input":"x"}}})",
+       K::content_policy},
+      {403, R"({"error":{"code":403,"message":"no","metadata":{"flagged_input":"x"}}})", K::content_policy},
+      {400, R"({"error":{"code":400,"message":"Provider returned error",
+               "metadata":{"raw":"{\"error\":\"prompt is too long: 9 tokens\"}"}}})",
+       K::context_length},
+      // Together
+      {403, R"({"error":{"message":"Input token count + max_tokens parameter must be less than the context length",
+               "type":"invalid_request_error","code":null}})",
+       K::context_length},
+      // xAI
+      {403, R"({"code":"The caller does not have permission","error":"Content violates usage guidelines."})",
+       K::content_policy},
+      {403, R"({"code":"x","error":"Your newly created team doesn't have any credits yet."})", K::quota},
+      // Zhipu
+      {400, R"({"error":{"code":"1301","message":"系统检测到输入或生成内容可能包含不安全或敏感内容"}})",
+       K::content_policy},
+      {400, R"({"error":{"code":"1261","message":"Prompt 超长"}})", K::context_length},
+      {429, R"({"error":{"code":"1113","message":"您的账户已欠费，请充值后重试"}})", K::quota},
+      {429, R"({"error":{"code":"1302","message":"并发数过高"}})", K::rate_limit},
+      // DashScope
+      {400, R"({"error":{"code":"data_inspection_failed","message":"Input data may contain inappropriate content."}})",
+       K::content_policy},
+      {400, R"({"error":{"code":"invalid_parameter_error","type":"invalid_request_error",
+               "message":"<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 30720]"}})",
+       K::context_length},
+      {400, R"({"code":"Arrearage","message":"Access denied, please make sure your account is in good standing."})",
+       K::quota},
+      // Moonshot
+      {429, R"({"error":{"message":"suspended","type":"exceeded_current_quota_error"}})", K::quota},
+      {429, R"({"error":{"message":"busy","type":"engine_overloaded_error"}})", K::overloaded},
+      {400, R"({"error":{"message":"Your request exceeded model token limit: 8192","type":"invalid_request_error"}})",
+       K::context_length},
+      // llama.cpp
+      {400, R"({"error":{"code":400,"type":"exceed_context_size_error","message":"too large","n_ctx":4096}})",
+       K::context_length},
+      // Cohere and Groq share a status of their own
+      {498, R"({"message":"This request has been blocked: a deny-listed token was found."})", K::content_policy},
+      {498, R"({"error":{"message":"capacity_exceeded","type":"capacity_exceeded"}})", K::overloaded},
+      // Azure, which repeats the status beside its code
+      {400, R"({"error":{"code":"content_filter","message":"The prompt was filtered.","status":400}})",
+       K::content_policy},
+      {429, R"({"error":{"code":"429","message":"have exceeded token rate limit"}})", K::rate_limit},
+      // Anthropic
+      {400, R"({"type":"error","error":{"type":"invalid_request_error",
+               "message":"You have reached your specified API usage limits."}})",
+       K::quota},
+      // and what does speak of the account
+      {403, R"({"error":{"message":"Permission denied","status":"PERMISSION_DENIED"}})", K::permission},
+      {403, R"({"error":{"message":"Your region is not supported"}})", K::permission},
+  });
+}
+
+TEST(Classify, ARequestOverAMinutesTokensIsTooLargeForTheAccount) {
+  const Error error = classified(413, R"({"error":{"type":"tokens","code":"rate_limit_exceeded",
+      "message":"Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 9000"}})");
+  EXPECT_EQ(error.kind, ErrorKind::too_large);
+  EXPECT_EQ(error.retry, Retry::other_target);
+}
+
+TEST(Classify, RateLimitHeadersStandInForRetryAfter) {
+  const auto wait = [](const Headers& headers, int status = 429) {
+    return classified(status, R"({"error":{"message":"slow"}})", headers).retry_after;
+  };
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  EXPECT_EQ(wait({{"x-ratelimit-reset-requests", "8m38s"}}), seconds(518));
+  EXPECT_EQ(wait({{"x-ratelimit-reset-tokens", "1h2m3.5s"}}), milliseconds(3'723'500));
+  EXPECT_EQ(wait({{"x-ratelimit-reset-tokens", "6ms"}}), milliseconds(6));
+  EXPECT_EQ(wait({{"x-ratelimit-reset-requests-day", "33011.25"}}), milliseconds(33'011'250));
+  // What has nothing left is waited for, and not what has.
+  Headers both = {{"x-ratelimit-reset-requests", "2s"},
+                  {"x-ratelimit-remaining-requests", "9"},
+                  {"x-ratelimit-reset-tokens", "40s"},
+                  {"x-ratelimit-remaining-tokens", "0"}};
+  EXPECT_EQ(wait(both), seconds(40));
+  both["retry-after"] = "5";
+  EXPECT_EQ(wait(both), seconds(5));
+  const std::string date = "Mon, 30 Nov 2026 11:59:30 GMT";
+  const char* reset = "anthropic-ratelimit-input-tokens-reset";
+  EXPECT_EQ(wait({{"date", date}, {reset, "2026-11-30T12:00:00Z"}}), seconds(30));
+  EXPECT_EQ(wait({{"date", date}, {reset, "2026-11-30T13:00:00.5+01:00"}}), seconds(30));
+  EXPECT_EQ(wait({{"date", date}, {"x-ratelimit-reset", "1796039980000"}}), seconds(10));
+  // Nonsense, and an error that no waiting mends.
+  for (const char* odd : {"", "soon", "5x", "-3s", "m", "1e999", "2026-13-45T99:00:00Z"})
+    EXPECT_EQ(wait({{"x-ratelimit-reset-requests", odd}}), std::nullopt) << odd;
+  EXPECT_EQ(wait({{"x-ratelimit-reset-requests", "20s"}}, 401), std::nullopt);
+}
+
+}  // namespace
+}  // namespace weir::providers
