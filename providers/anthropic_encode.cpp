@@ -231,7 +231,10 @@ void Builder::rest() {
   const auto add = [&](const Json& members) {
     if (!members.is_object()) return;
     for (const auto& [name, value] : members.items())
-      if (!body_.contains(name)) body_[name] = value;
+      if (!body_.contains(name))
+        body_[name] = value;
+      else
+        refusals_.leave_out(name);  // said twice: the protocol's own word counts
   };
   if (speaks_anthropic(request_.protocol)) add(request_.unmodelled);
   add(request_.extensions);

@@ -72,6 +72,7 @@ Json Turns::media_block(const Part& part, const std::string& where) {
   }
   if (!image && !media.name.empty()) block["title"] = media.name;
   if (media.detail == "low") refusals_.cannot_say(where + ".image_url.detail");
+  if (media.detail == "high") refusals_.leave_out("image_url.detail");
   return block;
 }
 

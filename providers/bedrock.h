@@ -40,7 +40,7 @@ ConverseMessages converse_messages(const ChatRequest& request, BedrockFamily fam
 Json bedrock_json(std::string_view text);
 
 /// {"cachePoint": …} for a cache_control; null where there is none or the model knows no cache points.
-Json converse_cache_point(const Json& cache, BedrockFamily family);
+Json converse_cache_point(const Json& cache, BedrockFamily family, Refusals& refusals);
 
 /// Converse's answer, whole or as an event stream, as neutral events.
 std::unique_ptr<ReplyDecoder> make_converse_decoder(const Attempt& attempt);

@@ -55,6 +55,50 @@ std::string redacted_of(const Json& reasoning) {
   return decode_base64(text_of(reasoning, "redactedContent"), bytes) ? bytes : std::string{};
 }
 
+/// A citation in Claude's words, which Bedrock's are but for their names: where it points is a member named for its
+/// kind. https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CitationLocation.html
+Json citation_of(const Json& in) {
+  struct Place {
+    const char* theirs;
+    const char* type;
+    const char* document;
+    const char* start;
+    const char* end;
+  };
+  constexpr auto kPlaces = std::to_array<Place>(
+      {{"documentChar", "char_location", "document_index", "start_char_index", "end_char_index"},
+       {"documentPage", "page_location", "document_index", "start_page_number", "end_page_number"},
+       {"documentChunk", "content_block_location", "document_index", "start_block_index", "end_block_index"},
+       {"searchResultLocation", "search_result_location", "search_result_index", "start_block_index",
+        "end_block_index"}});
+  Json out;
+  out["type"] = "web_search_result_location";
+  std::string cited;
+  if (const Json* pieces = array_of(in, "sourceContent"))
+    for (const Json& piece : *pieces) cited += text_of(piece, "text");
+  out["cited_text"] = cited;
+  const std::string title = text_of(in, "title");
+  const Json* location = object_of(in, "location");
+  const Json* web = location == nullptr ? nullptr : object_of(*location, "web");
+  if (web != nullptr) {
+    out["url"] = text_of(*web, "url");
+    out["title"] = title;
+    return out;
+  }
+  for (const Place& place : kPlaces) {
+    const Json* found = location == nullptr ? nullptr : object_of(*location, place.theirs);
+    if (found == nullptr) continue;
+    out["type"] = place.type;
+    const bool search = place.document == std::string_view("search_result_index");
+    out[place.document] = count_of(*found, search ? "searchResultIndex" : "documentIndex");
+    out[place.start] = count_of(*found, "start");
+    out[place.end] = count_of(*found, "end");
+    if (search) out["source"] = text_of(in, "source");
+  }
+  out[out["type"] == "search_result_location" ? "title" : "document_title"] = title;
+  return out;
+}
+
 class ConverseDecoder final : public ReplyDecoder {
  public:
   explicit ConverseDecoder(const Attempt& attempt)
@@ -88,6 +132,7 @@ class ConverseDecoder final : public ReplyDecoder {
   void call(const Json& use, std::string arguments, ReplyBatch& batch);
   void arguments(Block& block, std::string piece, ReplyBatch& batch);
   void thought(const Block& block, ReplyBatch& batch);
+  static void cite(const Json& citation, ReplyBatch& batch);
   void learn_usage(const Json& usage);
 
   Signer signer_;
@@ -140,6 +185,14 @@ void ConverseDecoder::thought(const Block& block, ReplyBatch& batch) {
   event.signer = signer_;
 }
 
+void ConverseDecoder::cite(const Json& citation, ReplyBatch& batch) {
+  if (!citation.is_object()) return;
+  ChatEvent& event = batch.events.emplace_back();
+  event.kind = Kind::citation;
+  event.citation = citation_of(citation);
+  event.citation_of = Protocol::anthropic_messages;
+}
+
 /// Tools that the service runs itself (type server_tool_use, and their results) have no word in the neutral language;
 /// the text that came of them does arrive.
 void ConverseDecoder::block_start(const Json& event, ReplyBatch& batch) {
@@ -165,6 +218,7 @@ void ConverseDecoder::block_delta(const Json& event, ReplyBatch& batch) {
   Block& block = blocks_[index];  // blocks of text begin without a start
   if (block.type == Block::Type::unseen) return;
   text(Kind::text, text_of(*delta, "text"), batch);
+  if (const Json* citation = object_of(*delta, "citation")) cite(*citation, batch);
   if (const Json* use = object_of(*delta, "toolUse"); use != nullptr && block.type == Block::Type::tool)
     arguments(block, text_of(*use, "input"), batch);
   if (const Json* reasoning = object_of(*delta, "reasoningContent")) {
@@ -183,6 +237,10 @@ void ConverseDecoder::block_stop(Block& block, ReplyBatch& batch) {
 void ConverseDecoder::message_stop(const Json& event, ReplyBatch& batch) {
   if (stopped_) return;
   stopped_ = true;
+  if (const std::string reason = text_of(event, "stopReason"); reason.starts_with("malformed_")) {
+    batch.error = upstream_fault("the upstream's answer failed with " + reason);
+    return;
+  }
   for (auto& [index, block] : blocks_) block_stop(block, batch);
   blocks_.clear();
   ChatEvent& finish = batch.events.emplace_back();
@@ -258,6 +316,8 @@ void ConverseDecoder::whole_block(const Json& block, ReplyBatch& batch) {
     if (pieces != cited->end() && pieces->is_array())
       for (const Json& piece : *pieces)
         if (piece.is_object()) text(Kind::text, text_of(piece, "text"), batch);
+    if (const Json* citations = array_of(*cited, "citations"))
+      for (const Json& one : *citations) cite(one, batch);
   }
 }
 
@@ -276,7 +336,7 @@ void ConverseDecoder::whole(std::string_view body, ReplyBatch& batch) {
   if (const Json* usage = object_of(root, "usage")) learn_usage(*usage);
   if (batch.error) return;
   message_stop(root, batch);
-  batch.end = true;
+  batch.end = !batch.error;
 }
 
 }  // namespace

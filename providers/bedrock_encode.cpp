@@ -193,7 +193,8 @@ void Builder::tools(bool used_before) {
       continue;
     }
     list.push_back(tool_spec(tool));
-    if (Json point = converse_cache_point(tool.cache, family_); !point.is_null()) list.push_back(std::move(point));
+    if (Json point = converse_cache_point(tool.cache, family_, refusals_); !point.is_null())
+      list.push_back(std::move(point));
   }
   if (!list.empty())
     body_["toolConfig"]["tools"] = std::move(list);

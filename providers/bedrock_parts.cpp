@@ -124,6 +124,7 @@ class Turns final : public BlockTurns {
   Json reasoning(const Part& part) const;
   Json call(const ToolCall& call, const std::string& where);
   std::string document_name(const Media& media);
+  Json cache_point(const Json& cache);
   void add_cache_point(std::string_view role, const Json& cache);
 
   BedrockFamily family_;
@@ -131,11 +132,12 @@ class Turns final : public BlockTurns {
   std::set<std::string> document_names_;
 };
 
+Json Turns::cache_point(const Json& cache) {
+  return converse_cache_point(cache, family_, refusals_);
+}
+
 void Turns::add_cache_point(std::string_view role, const Json& cache) {
-  if (Json point = converse_cache_point(cache, family_); !point.is_null())
-    add(role, std::move(point));
-  else if (!cache.is_null())
-    refusals_.leave_out("cache_control");
+  if (Json point = cache_point(cache); !point.is_null()) add(role, std::move(point));
 }
 
 Json Turns::image(const Media& media, const std::string& where) {
@@ -151,6 +153,7 @@ Json Turns::image(const Media& media, const std::string& where) {
     return nullptr;
   }
   if (media.detail == "low") refusals_.cannot_say(where + ".image_url.detail");
+  if (media.detail == "high") refusals_.leave_out("image_url.detail");
   return block;
 }
 
@@ -262,10 +265,7 @@ void Turns::system(const Message& message) {
     Json text;
     text["text"] = part.text;
     out_.system.push_back(std::move(text));
-    if (Json point = converse_cache_point(part.cache, family_); !point.is_null())
-      out_.system.push_back(std::move(point));
-    else if (!part.cache.is_null())
-      refusals_.leave_out("cache_control");
+    if (Json point = cache_point(part.cache); !point.is_null()) out_.system.push_back(std::move(point));
   }
 }
 
@@ -304,14 +304,22 @@ ConverseMessages Turns::run() {
 
 }  // namespace
 
-Json converse_cache_point(const Json& cache, BedrockFamily family) {
+Json converse_cache_point(const Json& cache, BedrockFamily family, Refusals& refusals) {
+  if (cache.is_null()) return nullptr;
   // A hint: elsewhere the answer is the same without it, and a cache point would be refused.
   const bool known = family == BedrockFamily::claude || family == BedrockFamily::nova;
-  if (!cache.is_object() || !known) return nullptr;
+  if (!cache.is_object() || !known) {
+    refusals.leave_out("cache_control");
+    return nullptr;
+  }
   Json point;
   point["cachePoint"]["type"] = "default";
   const auto ttl = cache.find("ttl");
-  if (family == BedrockFamily::claude && ttl != cache.end() && *ttl == "1h") point["cachePoint"]["ttl"] = "1h";
+  const bool hour = ttl != cache.end() && *ttl == "1h";
+  if (hour && family == BedrockFamily::claude)
+    point["cachePoint"]["ttl"] = "1h";
+  else if (hour)
+    refusals.leave_out("cache_control.ttl");
   return point;
 }
 

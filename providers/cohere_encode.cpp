@@ -86,6 +86,7 @@ Json ChatCall::message(const Message& from, const std::string& where) {
       out["content"] = kFailedResult + out["content"].get_ref<const std::string&>();
     return out;
   }
+  if (!from.name.empty()) refusals_.cannot_say(where + ".name");
   const char* role = from.role == Role::user ? "user" : from.role == Role::assistant ? "assistant" : "system";
   out = {{"role", role}};
   Json said = content(from, where);
@@ -215,7 +216,10 @@ Json ChatCall::make() {
   unsayable();
   // safety_mode, documents, citation_options, …: whatever the client's protocol does not know either.
   for (const auto& [key, value] : request_.extensions.items())
-    if (!out_.contains(key)) out_[key] = value;
+    if (!out_.contains(key))
+      out_[key] = value;
+    else
+      refusals_.leave_out(key);  // said twice: the protocol's own word counts
   return std::move(out_);
 }
 

@@ -145,6 +145,7 @@ void Contents::add_part(const Part& part, const std::string& where, Json& parts)
 }
 
 Json Contents::parts_of(const Message& message, const std::string& where) {
+  if (!message.name.empty()) refusals_.cannot_say(where + ".name");
   Json parts = Json::array();
   calls_seen_ = false;
   for (size_t i = 0; i < message.parts.size(); ++i)
@@ -171,6 +172,7 @@ void Contents::tool_result(const Message& message, const std::string& where, Jso
   Json beside = Json::array();
   for (size_t i = 0; i < message.parts.size(); ++i) {
     const Part& part = message.parts[i];
+    if (!part.cache.is_null()) refusals_.leave_out("cache_control");
     if (part.kind != Part::Kind::image && part.kind != Part::Kind::audio && part.kind != Part::Kind::file) continue;
     Json media = media_part(part, where + ".content[" + std::to_string(i) + "]");
     // Gemini 3 takes pictures within a result; older ones see them beside it.

@@ -328,9 +328,11 @@ std::optional<Error> GeminiDecoder::broken(bool framed) const {
     if (blocked_) return blocked_;
     return framed ? upstream_fault("the upstream's answer has no candidates") : stream_cut_off();
   }
+  // One that ended does not make another whole.
+  const bool cut = std::any_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.reason.empty(); });
+  if (cut && !framed) return stream_cut_off();
   std::string failure;
   for (const auto& [index, choice] : choices_) {
-    if (choice.reason.empty() && !framed) return stream_cut_off();
     const bool failed = outcome_of(choice.reason) == Outcome::failed && (!choice.content || spoils(choice.reason));
     if (!failed) return {};
     failure = choice.reason.empty() ? "the upstream's answer has neither content nor a finish reason"

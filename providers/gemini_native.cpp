@@ -1,5 +1,8 @@
 // Answers of generateContent on their way to a client of the same protocol: the bytes as they came, in whole pieces, so
 // that an error can still follow; only usage and the end are read.
+#include <algorithm>
+#include <map>
+
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_scan.h"
@@ -23,22 +26,45 @@ class GeminiNativeDecoder final : public ReplyDecoder {
   void piece(const GeminiPiece& piece, ReplyBatch& batch);
   bool read(std::string_view json, ReplyBatch& batch);
   void error_event(const GeminiPiece& piece, ReplyBatch& batch);
+  void ends(dom::object answer);
+  bool finished() const;
 
   GeminiStream stream_;
   GeminiUsage usage_;
   std::string error_;
-  bool finished_ = false;  // a finish or block reason was seen
+  std::map<int64_t, bool> finished_;  // by candidate: its finish reason was seen
+  bool blocked_ = false;              // the prompt was
   bool complete_ = false;
 };
+
+/// The words may stand elsewhere too, in a call's arguments.
+void GeminiNativeDecoder::ends(dom::object answer) {
+  std::string_view blocked;
+  if (answer["promptFeedback"]["blockReason"].get(blocked) == SUCCESS && !blocked.empty()) blocked_ = true;
+  dom::array candidates;
+  if (answer["candidates"].get(candidates) != SUCCESS) return;
+  int64_t position = 0;
+  for (const dom::element element : candidates) {
+    dom::object candidate;
+    if (element.get(candidate) != SUCCESS) continue;
+    int64_t index = position++;
+    if (candidate["index"].get(index) != SUCCESS) index = position - 1;
+    bool& finished = finished_[index];
+    finished = finished || !finish_reason_of(candidate).empty();
+  }
+}
+
+bool GeminiNativeDecoder::finished() const {
+  return blocked_ || (!finished_.empty() && std::all_of(finished_.begin(), finished_.end(),
+                                                        [](const auto& candidate) { return candidate.second; }));
+}
 
 /// False: an error, or no JSON.
 bool GeminiNativeDecoder::read(std::string_view json, ReplyBatch& batch) {
   usage_.saw_text(string_after(json, "\"text\"").size());
-  if (find_key(json, "\"finishReason\"") != std::string_view::npos ||
-      find_key(json, "\"blockReason\"") != std::string_view::npos)
-    finished_ = true;
-  const bool error = find_key(json, "\"error\"") != std::string_view::npos;
-  if (!error && find_key(json, "\"usageMetadata\"") == std::string_view::npos) return true;
+  const auto has = [&](std::string_view key) { return find_key(json, key) != std::string_view::npos; };
+  const bool error = has("\"error\"");
+  if (!error && !has("\"usageMetadata\"") && !has("\"finishReason\"") && !has("\"blockReason\"")) return true;
   dom::element root;
   dom::object object;
   if (gemini_parser().parse(json.data(), json.size()).get(root) != SUCCESS || root.get(object) != SUCCESS) {
@@ -46,6 +72,7 @@ bool GeminiNativeDecoder::read(std::string_view json, ReplyBatch& batch) {
     return false;
   }
   usage_.read(object);
+  ends(object);
   if (error) batch.error = gemini_error(object);  // or the word stands elsewhere, in a call's arguments
   return !batch.error;
 }
@@ -84,7 +111,7 @@ void GeminiNativeDecoder::finish(ReplyBatch& batch) {
   GeminiPiece last;
   if (stream_.flush(last)) piece(last, batch);
   if (batch.error) return;
-  if (!finished_ || stream_.open()) {
+  if (!finished() || stream_.open()) {
     batch.error = stream_cut_off();
     return;
   }

@@ -87,6 +87,9 @@ std::optional<OpenAiUsage> read_usage(od::object& usage) {
   counts.cached_input = members.nested_count("prompt_tokens_details", "cached_tokens");
   if (counts.cached_input == 0)
     counts.cached_input = std::max<int64_t>(members.count("prompt_cache_hit_tokens").value_or(0), 0);
+  if (counts.cached_input == 0)  // Moonshot
+    counts.cached_input = std::max<int64_t>(members.count("cached_tokens").value_or(0), 0);
+  counts.cache_write_5m = members.nested_count("prompt_tokens_details", "cache_write_tokens");  // OpenRouter
   counts.audio_input = members.nested_count("prompt_tokens_details", "audio_tokens");
   counts.reasoning = members.nested_count("completion_tokens_details", "reasoning_tokens");
   counts.audio_output = members.nested_count("completion_tokens_details", "audio_tokens");

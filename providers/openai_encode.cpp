@@ -108,6 +108,7 @@ void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
   Json calls = Json::array();
   for (const Part& one : in.parts) {
     if (one.kind != Part::Kind::tool_call) continue;
+    if (!one.cache.is_null()) refusals_.leave_out("cache_control");
     Json call = {
         {"id", one.call.id},
         {"type", "function"},
@@ -137,6 +138,7 @@ void ChatBodyEncoder::tool_result(const Message& in, const std::string& where) {
   if (in.tool_failed) text = kFailedResult + text;
   for (size_t i = 0; i < in.parts.size(); ++i) {
     const Part& one = in.parts[i];
+    if (!one.cache.is_null()) refusals_.leave_out("cache_control");
     if (one.kind != Part::Kind::image && one.kind != Part::Kind::file && one.kind != Part::Kind::audio) continue;
     tool_media_.push_back(
         {{"type", "text"}, {"text", "The result of tool call " + in.tool_call_id + " includes this:"}});
@@ -205,18 +207,33 @@ void ChatBodyEncoder::limits() {
   if (limit) body_[dialect_.max_completion_tokens ? "max_completion_tokens" : "max_tokens"] = *limit;
 }
 
+/// The least thinking that a model of OpenAI's can be told to do; empty: it does none.
+std::string_view least_effort(std::string_view model) {
+  model = model.substr(model.rfind('/') + 1);
+  if (model.starts_with("gpt-4") || model.starts_with("gpt-3") || model.starts_with("chatgpt")) return "";
+  if (model.starts_with("gpt-oss") || model.starts_with("o1") || model.starts_with("o3") || model.starts_with("o4"))
+    return "low";
+  if (model == "gpt-5" || model.starts_with("gpt-5-")) return "minimal";  // gpt-5.1 and later can be told none
+  return "none";
+}
+
 void ChatBodyEncoder::reasoning() {
   const ReasoningAsk& ask = request_.reasoning;
   if (!ask.given()) return;
+  const bool off = ask.enabled == false || ask.effort == "none" || ask.budget_tokens == int64_t{0};
   std::string effort = ask.effort;
-  if (effort.empty()) effort = ask.enabled == false ? "none" : effort_of_budget(ask.budget_tokens.value_or(8192));
+  if (off)
+    effort = least_effort(attempt_.model);
+  else if (effort.empty())
+    effort = effort_of_budget(ask.budget_tokens.value_or(8192));
+  if (effort == "max") effort = "xhigh";  // Anthropic's and OpenAI's words for the step above high
   switch (dialect_.effort) {
     case OpenAiDialect::Effort::reasoning_effort:
-      body_["reasoning_effort"] = effort;
+      if (!effort.empty()) body_["reasoning_effort"] = effort;
       break;
     case OpenAiDialect::Effort::reasoning_object:
       body_["reasoning"] = Json::object();
-      if (ask.enabled == false)
+      if (off)
         body_["reasoning"]["enabled"] = false;
       else if (ask.budget_tokens && *ask.budget_tokens > 0)
         body_["reasoning"]["max_tokens"] = *ask.budget_tokens;
@@ -294,7 +311,10 @@ void ChatBodyEncoder::rest() {
   else
     refusals_.unmodelled(request_);
   for (const auto& [key, value] : request_.extensions.items())
-    if (!body_.contains(key)) body_[key] = value;
+    if (!body_.contains(key))
+      body_[key] = value;
+    else
+      refusals_.leave_out(key);  // said twice: the protocol's own word counts
 }
 
 Json ChatBodyEncoder::run() {

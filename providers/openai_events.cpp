@@ -43,15 +43,19 @@ std::vector<TokenLogprobs> logprobs_of(const Json& choice) {
 }
 
 StopReason stop_of(const std::string& name) {
-  if (name == "length" || name == "max_tokens") return StopReason::length;
+  // Mistral's and Zhipu's words for a context that is full
+  if (name == "length" || name == "max_tokens" || name == "model_length" || name == "model_context_window_exceeded")
+    return StopReason::length;
   if (name == "tool_calls" || name == "function_call") return StopReason::tool_calls;
-  if (name == "content_filter") return StopReason::content_filter;
+  if (name == "content_filter" || name == "sensitive") return StopReason::content_filter;
   return StopReason::stop;
 }
 
 class OpenAiEvents final : public ReplyDecoder {
  public:
-  explicit OpenAiEvents(const Attempt& attempt) : usage_(attempt.body, attempt.prompt_tokens) {}
+  explicit OpenAiEvents(const Attempt& attempt)
+      : usage_(attempt.body, attempt.prompt_tokens),
+        asked_(static_cast<size_t>(std::max<int64_t>(attempt.body.n, 1))) {}
 
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
@@ -61,8 +65,14 @@ class OpenAiEvents final : public ReplyDecoder {
 
  private:
   struct Choice {
-    std::map<int64_t, int32_t> tools;  // the upstream's index → ours
+    struct Call {
+      int32_t index = 0;  // ours
+      std::string id;     // theirs
+    };
+    std::map<int64_t, Call> tools;  // by the upstream's index
+    int64_t last_tool = 0;          // the upstream's index of what came last
     int32_t tool_count = 0;
+    bool refused = false;
     bool finished = false;
   };
   void event(const SseEvent& event, ReplyBatch& batch);
@@ -71,13 +81,19 @@ class OpenAiEvents final : public ReplyDecoder {
   void read_choice(const Json& choice, const Json& delta, ReplyBatch& batch);
   void content(const Json& value, ChatEvent event, ReplyBatch& batch);
   void pictures(const Json& images, const ChatEvent& event, ReplyBatch& batch);
-  void tool_call(Choice& choice, const Json& in, size_t position, int32_t index, ReplyBatch& batch);
+  void signatures(const Json& details, const ChatEvent& event, ReplyBatch& batch);
+  void note_sources(const Json& root);
+  void tell_sources(const ChatEvent& event, ReplyBatch& batch);
+  static int64_t place_of(const Choice& choice, const Json& in, const std::string& id, bool named);
+  void tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch);
   void push(ChatEvent event, ReplyBatch& batch);
   void finish_choices(ReplyBatch& batch);
 
   SseScanner scanner_;
   UsageMeter usage_;
   std::map<int32_t, Choice> choices_;
+  size_t asked_;  // choices that the client asked for
+  Json sources_;  // Perplexity's, of all the text; they are told at its end
   bool done_ = false;
   AlikeEvents alike_;  // to the last event that was one piece of text of choice 0
 };
@@ -126,11 +142,57 @@ void OpenAiEvents::pictures(const Json& images, const ChatEvent& event, ReplyBat
   }
 }
 
-void OpenAiEvents::tool_call(Choice& choice, const Json& in, size_t position, int32_t index, ReplyBatch& batch) {
-  if (!in.is_object()) return;
+/// OpenRouter's reasoning_details: the text stands in `reasoning` too, signatures and what is encrypted only here.
+void OpenAiEvents::signatures(const Json& details, const ChatEvent& event, ReplyBatch& batch) {
+  for (const Json& detail : details) {
+    const std::string format = text_of(detail, "format");
+    ChatEvent signature = event;
+    signature.kind = ChatEvent::Kind::signature;
+    signature.signature = text_of(detail, "signature");
+    signature.signer = format.starts_with("anthropic") ? Signer::anthropic
+                       : format.starts_with("google")  ? Signer::gemini
+                       : format.starts_with("openai")  ? Signer::openai
+                                                       : Signer::none;
+    if (text_of(detail, "type") == "reasoning.encrypted")
+      (signature.signer == Signer::gemini ? signature.signature : signature.redacted) = text_of(detail, "data");
+    if (signature.signer == Signer::none || (signature.signature.empty() && signature.redacted.empty())) continue;
+    batch.events.push_back(std::move(signature));
+  }
+}
+
+/// Perplexity's sources, which stand beside the choices and are repeated with every chunk: search_results, or the bare
+/// addresses.
+void OpenAiEvents::note_sources(const Json& root) {
+  const Json* list = array_of(root, "search_results");
+  if (list == nullptr || list->empty()) list = array_of(root, "citations");
+  if (list != nullptr && !list->empty()) sources_ = *list;
+}
+
+void OpenAiEvents::tell_sources(const ChatEvent& event, ReplyBatch& batch) {
+  for (const Json& source : sources_) {
+    const std::string url = source.is_string() ? source.get<std::string>() : text_of(source, "url");
+    if (url.empty()) continue;
+    ChatEvent citation = event;
+    citation.kind = ChatEvent::Kind::citation;
+    citation.citation = {{"type", "url_citation"},
+                         {"url_citation", {{"url", url}, {"title", text_of(source, "title")}}}};
+    batch.events.push_back(std::move(citation));
+  }
+}
+
+/// The upstream's index of a call. Where it has none, a name begins a call, and what has neither name nor a known id
+/// goes on with the last.
+int64_t OpenAiEvents::place_of(const Choice& choice, const Json& in, const std::string& id, bool named) {
   const Json* number = member_of(in, "index");
-  const int64_t theirs =
-      number != nullptr && number->is_number_integer() ? number->get<int64_t>() : static_cast<int64_t>(position);
+  if (number != nullptr && number->is_number_integer()) return number->get<int64_t>();
+  const auto known = std::find_if(choice.tools.begin(), choice.tools.end(),
+                                  [&](const auto& tool) { return !id.empty() && tool.second.id == id; });
+  if (known != choice.tools.end()) return known->first;
+  return named ? -1 - int64_t{choice.tool_count} : choice.last_tool;
+}
+
+void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch) {
+  if (!in.is_object()) return;
   ChatEvent event;
   event.kind = ChatEvent::Kind::tool_call;
   event.index = index;
@@ -142,16 +204,19 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, size_t position, in
       event.tool_call.arguments = arguments->is_string() ? arguments->get<std::string>() : json_text(*arguments);
   }
   const std::string id = text_of(in, "id");
-  const auto known = choice.tools.find(theirs);
-  // A new call has a name; some upstreams give every call index 0 and tell them apart by id alone.
-  const bool opens = known == choice.tools.end() || (!event.tool_call.name.empty() && !id.empty());
+  const bool named = !event.tool_call.name.empty();
+  choice.last_tool = place_of(choice, in, id, named);
+  const auto known = choice.tools.find(choice.last_tool);
+  // A new call has a name; some upstreams give every call index 0 and tell them apart by id alone, and some repeat id
+  // and name in every piece.
+  const bool opens = known == choice.tools.end() || (named && !id.empty() && id != known->second.id);
   if (opens) {
-    choice.tools[theirs] = choice.tool_count++;
+    choice.tools[choice.last_tool] = {choice.tool_count++, id};
     event.tool_call.id = id.empty() ? "call_" + std::to_string(index) + "_" + std::to_string(choice.tool_count) : id;
   } else {
     event.tool_call.name.clear();
   }
-  event.tool_index = choice.tools[theirs];
+  event.tool_index = choice.tools[choice.last_tool].index;
   if (opens || !event.tool_call.arguments.empty()) push(std::move(event), batch);
   const Json* extra = member_of(in, "extra_content");
   const Json* google = extra != nullptr && extra->is_object() ? member_of(*extra, "google") : nullptr;
@@ -178,6 +243,7 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
     push(std::move(thought), batch);
     break;
   }
+  if (const Json* details = array_of(delta, "reasoning_details")) signatures(*details, event, batch);
   if (const Json* value = member_of(delta, "content")) {
     ChatEvent text = event;
     text.logprobs = logprobs_of(in);
@@ -189,6 +255,7 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
     said.kind = ChatEvent::Kind::refusal;
     said.text = std::move(refusal);
     push(std::move(said), batch);
+    choice.refused = true;
   }
   if (const Json* notes = member_of(delta, "annotations"); notes != nullptr && notes->is_array())
     for (const Json& note : *notes) {
@@ -198,10 +265,17 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
       batch.events.push_back(std::move(citation));
     }
   if (const Json* calls = member_of(delta, "tool_calls"); calls != nullptr && calls->is_array())
-    for (size_t i = 0; i < calls->size(); ++i) tool_call(choice, (*calls)[i], i, event.index, batch);
+    for (const Json& call : *calls) tool_call(choice, call, event.index, batch);
+  if (const Json* function = object_of(delta, "function_call"))  // as calls were before there were several
+    tool_call(choice, {{"index", 0}, {"function", *function}}, event.index, batch);
+  if (object_of(delta, "audio") != nullptr) {
+    batch.error = unsayable_answer("audio");
+    return;
+  }
   const std::string reason = text_of(in, "finish_reason");
   if (reason.empty() || choice.finished) return;
-  if (reason == "insufficient_system_resource" || reason == "error") {  // DeepSeek, OpenRouter
+  // DeepSeek, OpenRouter, Zhipu
+  if (reason == "insufficient_system_resource" || reason == "error" || reason == "network_error") {
     batch.error = Error{ErrorKind::overloaded,
                         "upstream",
                         Retry::other_target,
@@ -210,9 +284,11 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
                         "upstream_error"};
     return;
   }
+  tell_sources(event, batch);
   choice.finished = true;
   event.kind = ChatEvent::Kind::finish;
   event.stop = stop_of(reason);
+  if (event.stop == StopReason::stop && choice.refused) event.stop = StopReason::refusal;
   if (event.stop == StopReason::stop && choice.tool_count > 0) event.stop = StopReason::tool_calls;
   batch.events.push_back(std::move(event));
 }
@@ -226,6 +302,7 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
     batch.error->code = "upstream_error";
     return false;
   }
+  note_sources(root);
   const Json* usage = member_of(root, "usage");
   if (usage == nullptr)  // Groq puts a stream's usage here
     if (const Json* groq = member_of(root, "x_groq"); groq != nullptr && groq->is_object())
@@ -297,7 +374,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
   if (scanner_.flush(last)) event(last, batch);
   if (batch.error) return;
   const bool finished = std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.finished; });
-  if (!done_ && (choices_.empty() || !finished)) {
+  if (!done_ && (choices_.size() < asked_ || !finished)) {
     batch.error = stream_cut_off();
     return;
   }

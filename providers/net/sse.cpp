@@ -89,7 +89,9 @@ bool SseScanner::next_like(std::string_view head, std::string_view tail, std::st
 void SseScanner::parse(std::string_view raw, SseEvent& event) {
   event = SseEvent{.raw = raw, .data = {}, .type = {}};
   int data_lines = 0;
-  for (size_t at = 0; at < raw.size();) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  const bool marked = std::exchange(first_, false) && raw.starts_with(kByteOrderMark);
+  for (size_t at = marked ? kByteOrderMark.size() : 0; at < raw.size();) {
     size_t end = raw.find('\n', at);
     if (end == std::string_view::npos) end = raw.size();
     std::string_view line = raw.substr(at, end - at);

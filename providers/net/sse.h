@@ -47,6 +47,7 @@ class SseScanner {
   size_t position_ = 0;
   size_t scanned_ = 0;  // no event ends before this offset of input_
   bool too_large_ = false;
+  bool first_ = true;  // a byte order mark may stand before the first event
 };
 
 }  // namespace weir::providers

@@ -66,6 +66,50 @@ TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
   EXPECT_EQ(claude.json()["system"][0]["cache_control"], text.cache);
 }
 
+TEST(LeftOut, CacheMarksOfToolResultsAreNamedToo) {
+  CodecRig rig;
+  Message result = said(Role::tool, Part::of_text("r"));
+  result.tool_call_id = "c1";
+  result.parts[0].cache = {{"type", "ephemeral"}, {"ttl", "1h"}};
+  rig.request.messages = {said(Role::user, Part::of_text("hi")),
+                          said(Role::assistant, Part::of_call({"c1", "f", "{}"})), result};
+  EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "cache_control");
+  const auto bedrock = make_bedrock_codec(account("bedrock"), "");
+  EXPECT_EQ(encode(*bedrock, rig, "amazon.nova-pro-v1:0").dropped, "cache_control.ttl");
+  EXPECT_EQ(encode(*bedrock, rig, "meta.llama3-70b-instruct-v1:0").dropped, "cache_control");
+  rig.body.protocol = Protocol::anthropic_messages;
+  EXPECT_EQ(encode(*openai(), rig, "gpt-5").dropped, "cache_control");
+}
+
+TEST(LeftOut, NamesOfSpeakersAreRefused) {
+  CodecRig rig;
+  Message named = said(Role::user, Part::of_text("hi"));
+  named.name = "Bob";
+  rig.request.messages = {named};
+  for (const auto& codec : {cohere(), gemini(), anthropic()}) {
+    const Encoded out = encode(*codec, rig, "m");
+    ASSERT_TRUE(out.error);
+    EXPECT_EQ(out.error->param, "messages[0].name");
+  }
+}
+
+TEST(LeftOut, ThinkingIsTurnedDownInTheWordsThatTheModelKnows) {
+  CodecRig rig(Protocol::anthropic_messages);
+  rig.request.protocol = Protocol::anthropic_messages;
+  rig.request.messages = {said(Role::user, Part::of_text("hi"))};
+  const auto effort = [&](std::string_view model) {
+    return encode(*openai(), rig, model).json().value("reasoning_effort", Json());
+  };
+  rig.request.reasoning.enabled = false;
+  EXPECT_EQ(effort("gpt-4o"), Json());
+  EXPECT_EQ(effort("o3-mini"), "low");
+  EXPECT_EQ(effort("gpt-5-mini"), "minimal");
+  EXPECT_EQ(effort("gpt-5.1"), "none");
+  rig.request.reasoning = {};
+  rig.request.reasoning.effort = "max";
+  EXPECT_EQ(effort("gpt-5.1"), "xhigh");
+}
+
 TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
   CodecRig rig;
   Message turn = said(Role::assistant, thought("first this", "sig", Signer::gemini));

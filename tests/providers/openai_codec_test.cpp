@@ -1,5 +1,6 @@
 // The openai codec: requests whose bytes change nowhere but where they must, usage, errors and broken streams. Recorded
 // traffic of every compatible provider is in wire_corpus_test.cpp.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "providers/openai.h"
@@ -147,6 +148,119 @@ TEST(OpenAiCodec, WhatOnlyOpensAnAnswerComesWithItsFirstWord) {
 TEST(OpenAiCodec, AStreamThatBeginsWithGarbageIsNone) {
   const Decoded garbage = decode({"data: {not json\n\n"});
   EXPECT_TRUE(garbage.error && garbage.bytes.empty());
+}
+
+/// As events, for a client of another protocol; `n` choices were asked for.
+Decoded events_of(std::initializer_list<std::string_view> stream, int64_t n = 1) {
+  CodecRig rig(Protocol::gemini_generate, "", true);
+  rig.body.n = n;
+  return decode_every_way([&] { return make_openai_event_decoder(rig.attempt("m")); }, sse(stream));
+}
+
+std::string calls_chunk(const std::string& calls) {
+  return R"({"choices":[{"index":0,"delta":{"tool_calls":[)" + calls + "]}}]}";
+}
+
+TEST(OpenAiEvents, ToolCallsAreToldApartHoweverTheyAreNumbered) {
+  const std::string end = R"({"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})";
+  const auto calls = [&](std::initializer_list<std::string> chunks) {
+    std::string text;
+    for (const std::string& one : chunks) text += sse({calls_chunk(one)});
+    CodecRig rig(Protocol::gemini_generate, "", true);
+    return decode_every_way([&] { return make_openai_event_decoder(rig.attempt("m")); }, text + sse({end})).calls();
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(calls({R"({"function":{"name":"f","arguments":"{}"}})", R"({"function":{"name":"g","arguments":"{}"}})"}),
+              ElementsAre("call_0_1 f {}", "call_0_2 g {}"))
+      << "neither index nor id";
+  EXPECT_THAT(
+      calls({R"({"id":"a","function":{"name":"f","arguments":""}})", R"({"function":{"arguments":"{\"x\":"}})",
+             R"({"id":"a","function":{"arguments":"1}"}},{"id":"b","function":{"name":"g","arguments":"{}"}})"}),
+      ElementsAre(R"(a f {"x":1})", "b g {}"));
+  EXPECT_THAT(calls({R"({"index":0,"id":"a","function":{"name":"f","arguments":"{"}})",
+                     R"({"index":0,"id":"a","function":{"name":"f","arguments":"}"}})"}),
+              ElementsAre("a f {}"))
+      << "id and name in every piece";
+  EXPECT_THAT(calls({R"({"index":0,"id":"a","function":{"name":"f","arguments":"{}"}})",
+                     R"({"index":0,"id":"b","function":{"name":"f","arguments":"{}"}})"}),
+              ElementsAre("a f {}", "b f {}"))
+      << "every call index 0";
+}
+
+TEST(OpenAiEvents, TheOldFormOfACallIsOne) {
+  const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"function_call":{"name":"f","arguments":""}}}]})",
+                                 R"({"choices":[{"index":0,"delta":{"function_call":{"arguments":"{\"a\":1}"}}}]})",
+                                 R"({"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]})"});
+  EXPECT_THAT(out.calls(), testing::ElementsAre(R"(call_0_1 f {"a":1})"));
+  EXPECT_EQ(out.stop(), StopReason::tool_calls);
+}
+
+TEST(OpenAiEvents, EveryChoiceThatWasAskedForMustHaveFinished) {
+  const std::string_view first = R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})";
+  const std::string_view second = R"({"choices":[{"index":1,"delta":{"content":"b"},"finish_reason":"stop"}]})";
+  EXPECT_TRUE(events_of({first}).end);
+  EXPECT_TRUE(events_of({first}, 2).error) << "the second never came";
+  EXPECT_TRUE(events_of({first, second}, 2).end);
+  EXPECT_TRUE(events_of({first, "[DONE]"}, 2).end) << "the upstream says that this is all";
+}
+
+TEST(OpenAiEvents, StopReasonsOfTheCompatibles) {
+  const auto ended = [](const std::string& reason) {
+    return events_of({R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":")" + reason + "\"}]}"});
+  };
+  EXPECT_EQ(ended("model_length").stop(), StopReason::length);
+  EXPECT_EQ(ended("model_context_window_exceeded").stop(), StopReason::length);
+  EXPECT_EQ(ended("sensitive").stop(), StopReason::content_filter);
+  EXPECT_TRUE(ended("network_error").error);
+}
+
+TEST(OpenAiEvents, AByteOrderMarkIsNoPartOfTheFirstEvent) {
+  CodecRig rig(Protocol::gemini_generate, "", true);
+  const std::string text =
+      "\xEF\xBB\xBF" + sse({R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})"});
+  EXPECT_EQ(decode_every_way([&] { return make_openai_event_decoder(rig.attempt("m")); }, text).text(), "a");
+}
+
+TEST(OpenAiEvents, SourcesBesideTheChoicesAreCitationsOnce) {
+  const std::string_view piece = R"({"search_results":[{"title":"T","url":"https://a"}],"citations":["https://a"],
+      "choices":[{"index":0,"delta":{"content":"x"}}]})";
+  const Decoded out = events_of({piece, piece, R"({"citations":["https://a","https://b"],
+      "choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"});
+  std::vector<std::string> urls;
+  for (const ChatEvent& event : out.events)
+    if (event.kind == ChatEvent::Kind::citation) urls.push_back(event.citation["url_citation"]["url"]);
+  EXPECT_THAT(urls, testing::ElementsAre("https://a", "https://b"));
+}
+
+TEST(OpenAiEvents, SignaturesOfOpenRoutersModels) {
+  const Decoded out = events_of(
+      {R"({"choices":[{"index":0,"delta":{"reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm",
+           "format":"anthropic-claude-v1"}]}}]})",
+       R"({"choices":[{"index":0,"delta":{"reasoning_details":[{"type":"reasoning.text","signature":"SIG",
+           "format":"anthropic-claude-v1"}]}}]})",
+       R"({"choices":[{"index":0,"delta":{"reasoning_details":[{"type":"reasoning.encrypted","data":"ENC",
+           "format":"openai-responses-v1"}]}}]})",
+       R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})"});
+  std::string seen;
+  for (const ChatEvent& event : out.events)
+    if (event.kind == ChatEvent::Kind::signature)
+      seen += event.signature + "/" + event.redacted + "/" + std::to_string(static_cast<int>(event.signer)) + " ";
+  EXPECT_EQ(seen, "SIG//1 /ENC/3 ");
+  EXPECT_EQ(out.all(ChatEvent::Kind::reasoning), "hm");
+}
+
+TEST(OpenAiEvents, ARefusalIsNoEndOfTurn) {
+  const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"refusal":"no"}}]})",
+                                 R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"});
+  EXPECT_EQ(out.stop(), StopReason::refusal);
+}
+
+TEST(OpenAiEvents, UsageInTheCompatiblesOwnPlaces) {
+  const auto counts = [](const std::string& usage) { return openai_usage_counts(usage)->counts; };
+  EXPECT_EQ(counts(R"({"prompt_tokens":10,"completion_tokens":1,"cached_tokens":4})").cached_input, 4);  // Moonshot
+  EXPECT_EQ(counts(R"({"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cache_write_tokens":6}})")
+                .cache_write_5m,
+            6);  // OpenRouter
 }
 
 }  // namespace
