@@ -92,6 +92,9 @@ struct KvCacheConfig {
   uint32_t block_tokens = 16;            // `block_size`
   std::string dtype = "auto";            // or bf16, fp8, int8: on a GPU; auto is its bf16, and the CPU's float32
   bool prefix_reuse = true;              // `prefix`
+  std::string policy = "lru";            // or "cost": which prefixes go when the blocks are used up
+
+  bool operator==(const KvCacheConfig&) const = default;
 };
 
 struct EngineConfig {
@@ -107,6 +110,8 @@ struct EngineConfig {
   std::optional<uint32_t> context_tokens;  // `context`: instead of the model's own maximum
   uint32_t threads = 0;                    // kernel threads; 0 = auto
   milliseconds step_timeout{120'000};      // a step that takes longer has stalled: the engine is down until it ends
+
+  bool operator==(const EngineConfig&) const = default;
 };
 
 struct TargetConfig {

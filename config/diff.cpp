@@ -131,6 +131,7 @@ Fields lay_out(const EngineConfig& engine) {
   out.number("kv_cache.block_size", engine.kv_cache.block_tokens);
   out.add("kv_cache.dtype", engine.kv_cache.dtype);
   out.add("kv_cache.prefix", text(engine.kv_cache.prefix_reuse));
+  out.add("kv_cache.policy", engine.kv_cache.policy);
   out.number("max_sequences", engine.max_sequences);
   out.number("queue", engine.queue_max);
   out.number("step_tokens", engine.step_tokens_max);

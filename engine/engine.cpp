@@ -68,25 +68,29 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
   if (config.step_tokens_max < 1) return wrong("step_tokens must be at least 1");
   if (config.step_timeout.count() < 1) return wrong("step_timeout must be at least 1ms");
   const auto bounded = [](uint32_t n) { return static_cast<int32_t>(std::min<uint32_t>(n, INT32_MAX)); };
+  if (config.kv_cache.policy != "lru" && config.kv_cache.policy != "cost")
+    return wrong("kv_cache.policy must be lru or cost, is '" + config.kv_cache.policy + "'");
   int64_t context = std::min<int64_t>(info.context_tokens, slots);
   if (config.context_tokens) context = std::min<int64_t>(context, *config.context_tokens);
   if (context < 2) return wrong("its context is " + std::to_string(context) + " tokens; at least 2 are needed");
 
-  EngineParts parts{.name = config.name,
-                    .scheduler = {.blocks = info.blocks,
-                                  .block_tokens = info.block_tokens,
-                                  .context_tokens = static_cast<int32_t>(context),
-                                  .vocab_size = info.vocab_size,
-                                  .max_sequences = bounded(std::min(config.max_sequences, config.step_tokens_max)),
-                                  .step_tokens_max = bounded(config.step_tokens_max),
-                                  .prefix_reuse = config.kv_cache.prefix_reuse,
-                                  .hash_seed = std::random_device{}()},
-                    .queue_max = bounded(config.queue_max),
-                    .step_max = config.step_timeout,
-                    .backend = std::move(backend),
-                    .tokenizer = std::move(tokenizer),
-                    .chat_template = std::move(chat_template),
-                    .eos_ids = std::move(eos_ids)};
+  EngineParts parts{
+      .name = config.name,
+      .scheduler = {.blocks = info.blocks,
+                    .block_tokens = info.block_tokens,
+                    .context_tokens = static_cast<int32_t>(context),
+                    .vocab_size = info.vocab_size,
+                    .max_sequences = bounded(std::min(config.max_sequences, config.step_tokens_max)),
+                    .step_tokens_max = bounded(config.step_tokens_max),
+                    .prefix_reuse = config.kv_cache.prefix_reuse,
+                    .hash_seed = std::random_device{}(),
+                    .eviction = config.kv_cache.policy == "cost" ? EvictionPolicy::cost : EvictionPolicy::lru},
+      .queue_max = bounded(config.queue_max),
+      .step_max = config.step_timeout,
+      .backend = std::move(backend),
+      .tokenizer = std::move(tokenizer),
+      .chat_template = std::move(chat_template),
+      .eos_ids = std::move(eos_ids)};
   auto engine = std::make_unique<EngineThread>(std::move(parts));
   if (auto started = engine->start(); !started) return std::move(started).error();
   return std::unique_ptr<Engine>(std::move(engine));

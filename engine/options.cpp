@@ -18,11 +18,25 @@ std::optional<std::string> parse_options(const std::vector<std::string>& args, c
       *option->flag = true;
       continue;
     }
-    if (equals == std::string::npos && i + 1 == args.size()) return name + " needs " + std::string(option->wants);
+    if (equals == std::string::npos && i + 1 == args.size()) return name + " needs " + option->wants;
     const std::string value = equals == std::string::npos ? args[++i] : args[i].substr(equals + 1);
-    if (!option->take(value)) return name + " must be " + std::string(option->wants) + ", is '" + value + "'";
+    if (!option->take(value))
+      return std::string(name).append(" must be ").append(option->wants) + ", is '" + value + "'";
   }
   return std::nullopt;
+}
+
+TakeValue take_integers(std::vector<int32_t>& field, int32_t max) {
+  return [&field, max](const std::string& value) {
+    field.clear();
+    for (size_t begin = 0; begin <= value.size();) {
+      const size_t comma = std::min(value.find(',', begin), value.size());
+      int32_t& number = field.emplace_back();
+      if (!parse_number(value.substr(begin, comma - begin), number) || number < 1 || number > max) return false;
+      begin = comma + 1;
+    }
+    return true;
+  };
 }
 
 std::function<void(uint64_t, uint64_t)> progress_to(std::ostream& out, std::string what) {

@@ -1,6 +1,5 @@
-// The options of a subcommand as a table: "--name value", "--name=value", or a flag. What `weir generate`, `quantize`
-// and `eval` parse their arguments with; all of the engine's subcommands run by run_command(). Plain values, one
-// thread.
+// The options of a subcommand as a table: "--name value", "--name=value", or a flag. What `weir generate`, `quantize`,
+// `eval` and `bench` of an engine parse their arguments with; they run by run_command(). Plain values, one thread.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +27,7 @@ struct Option {
   std::string_view name;
   bool* flag = nullptr;  // an option without a value
   TakeValue take;
-  std::string_view wants;
+  std::string wants;
 };
 
 /// What is wrong with the arguments, as one sentence; nullopt if nothing.
@@ -53,9 +52,15 @@ TakeValue take_text(Text& field) {
 inline TakeValue take_number(double& field, double min, double max) {
   return [&field, min, max](const std::string& v) { return parse_number(v, field) && field >= min && field <= max; };
 }
-inline TakeValue take_integer(int64_t& field, int64_t min) {
-  return [&field, min](const std::string& v) { return parse_number(v, field) && field >= min && field <= INT32_MAX; };
+template <class Integer>
+TakeValue take_integer(Integer& field, int32_t min, int32_t max = INT32_MAX) {
+  return [&field, min, max](const std::string& v) { return parse_number(v, field) && field >= min && field <= max; };
 }
+inline std::string between(int32_t min, int32_t max) {
+  return "an integer between " + std::to_string(min) + " and " + std::to_string(max);
+}
+/// Integers of [1, max] with commas between them.
+TakeValue take_integers(std::vector<int32_t>& field, int32_t max);
 inline TakeValue take_one_of(std::string& field, std::vector<std::string> names) {
   return [&field, names = std::move(names)](const std::string& value) {
     field = value;

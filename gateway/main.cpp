@@ -21,7 +21,7 @@ constexpr std::string_view kUsage =
     "  quantize --model DIR --to int8|fp8 --out DIR   a model's folder in 8 bits\n"
     "  eval --model DIR --data FILE                   how good a local model is: perplexity, exact answers\n"
     "  price MODEL --input N --output N           what a call costs\n"
-    "  bench http|gateway|engine                  load a server, or measure this one, or a model on this machine\n"
+    "  bench http|gateway|engine|cache            load a server, or measure this one, or a model on this machine\n"
     "  --version, --help; COMMAND --help\n";
 
 int check(const std::vector<std::string>& args) {

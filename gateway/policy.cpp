@@ -41,25 +41,13 @@ const config::Price& Policy::price_max(const Route& route) const {
   return price_max_[static_cast<size_t>(&route - routes_.all().data())];
 }
 
-namespace {
-
-bool same_engine(const config::EngineConfig& a, const config::EngineConfig& b) {
-  return a.model == b.model && a.device == b.device && a.quantization == b.quantization &&
-         a.kv_cache.memory_bytes == b.kv_cache.memory_bytes && a.kv_cache.block_tokens == b.kv_cache.block_tokens &&
-         a.kv_cache.prefix_reuse == b.kv_cache.prefix_reuse && a.max_sequences == b.max_sequences &&
-         a.queue_max == b.queue_max && a.step_tokens_max == b.step_tokens_max && a.context_tokens == b.context_tokens &&
-         a.threads == b.threads && a.step_timeout == b.step_timeout;
-}
-
-}  // namespace
-
 Result<Engines> start_engines(const config::Config& config, const config::Config* running_config,
                               const Engines& running, const Services& services) {
   Engines engines;
   for (const config::EngineConfig& wanted : config.engines) {
     const config::EngineConfig* before = running_config == nullptr ? nullptr : running_config->find_engine(wanted.name);
     const auto kept = running.find(wanted.name);
-    if (before != nullptr && kept != running.end() && same_engine(*before, wanted) && kept->second->healthy()) {
+    if (before != nullptr && kept != running.end() && *before == wanted && kept->second->healthy()) {
       engines[wanted.name] = kept->second;
       continue;
     }

@@ -173,6 +173,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
     cache_map.integer("block_size", engine.kv_cache.block_tokens, 1, 1024);
     read_choice(cache_map, "dtype", {"auto", "bf16", "fp8", "int8"}, engine.kv_cache.dtype);
     cache_map.boolean("prefix", engine.kv_cache.prefix_reuse);
+    read_choice(cache_map, "policy", {"lru", "cost"}, engine.kv_cache.policy);
     cache_map.finish();
   }
   map.integer("max_sequences", engine.max_sequences, 1, 65'536);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/bench/bench_cli.h"
+#include "engine/bench/cache_replay.h"
 #include "engine/cli.h"
 #include "engine/eval/eval_cli.h"
 #include "engine/quantize_cli.h"
@@ -17,6 +18,7 @@ constexpr std::string_view kUsage =
     "  quantize --model DIR --to int8|fp8 --out DIR   a model's folder in 8 bits\n"
     "  eval --model DIR --data FILE                   how good a local model is: perplexity, exact answers\n"
     "  bench engine --model DIR | --shape NAME        a local model, beside what the machine allows\n"
+    "  bench cache --trace FILE | --synthetic N       the prefix cache over a trace of requests\n"
     "COMMAND --help\n";
 
 }  // namespace
@@ -25,10 +27,12 @@ int main(int argc, char** argv) {
   std::vector<std::string> args(argv + 1, argv + argc);
   std::string command = args.empty() ? "" : args.front();
   if (!args.empty()) args.erase(args.begin());
-  if (command == "bench" && !args.empty() && args.front() == "engine") {
+  if (command == "bench" && !args.empty()) {
+    command += " " + args.front();
     args.erase(args.begin());
-    return weir::engine::bench_command(args, std::cout, std::cerr);
   }
+  if (command == "bench engine") return weir::engine::bench_command(args, std::cout, std::cerr);
+  if (command == "bench cache") return weir::engine::bench::cache_command(args, std::cout, std::cerr);
   if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
   if (command == "quantize") return weir::engine::quantize_command(args, std::cout, std::cerr);
   if (command == "eval") return weir::engine::eval_command(args, std::cout, std::cerr);

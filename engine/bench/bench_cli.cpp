@@ -1,7 +1,6 @@
 #include "engine/bench/bench_cli.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <ostream>
 
@@ -44,81 +43,36 @@ struct Options {
   bool help = false;
 };
 
-bool parse_integer(std::string_view text, int32_t min, int32_t max, int32_t& value) {
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && rest == text.data() + text.size() && value >= min && value <= max;
-}
-
-bool parse_list(std::string_view text, std::vector<int32_t>& values) {
-  values.clear();
-  while (true) {
-    const size_t comma = text.find(',');
-    if (!parse_integer(text.substr(0, comma), 1, kClientsMax, values.emplace_back())) return false;
-    if (comma == std::string_view::npos) return true;
-    text.remove_prefix(comma + 1);
-  }
-}
-
-/// Takes one option's value. nullopt: there is no such option; else what it wants, empty if it got it.
-std::optional<std::string> take(Options& o, const std::string& name, const std::string& value) {
+std::vector<Option> table_of(Options& o) {
   bench::Plan& p = o.plan;
-  const auto integer = [&](int32_t min, int32_t max, int32_t& field) -> std::string {
-    if (parse_integer(value, min, max, field)) return {};
-    return "an integer between " + std::to_string(min) + " and " + std::to_string(max);
-  };
-  if (name == "--model") return o.model = value, value.empty() ? "a folder" : "";
-  if (name == "--shape") {
-    o.shape = value;
-    const auto names = bench::shape_names();
-    std::string list;
-    for (const auto known : names) list += (list.empty() ? "" : ", ") + std::string(known);
-    return std::find(names.begin(), names.end(), value) != names.end() ? "" : "one of " + list;
+  std::vector<std::string> shapes;
+  std::string one_of;
+  for (const std::string_view shape : bench::shape_names()) {
+    one_of += (shapes.empty() ? "one of " : ", ") + std::string(shape);
+    shapes.emplace_back(shape);
   }
-  if (name == "--quantization") {
-    p.quantization = value;
-    return quantization_of(value) ? "" : "none, int8 or fp8";
-  }
-  if (name == "--device") {
-    p.device = value;
-    return value == "cpu" || value == "cuda" || value == "auto" ? "" : "cpu, cuda or auto";
-  }
-  if (name == "--kv-dtype") {
-    p.kv_dtype = value;
-    return value == "auto" || value == "bf16" || value == "fp8" || value == "int8" ? "" : "auto, bf16, fp8 or int8";
-  }
-  if (name == "--context") return integer(1, kTokensMax, p.decode_prompt);
-  if (name == "--threads") return integer(0, kKernelThreadsMax, p.threads);
-  if (name == "--rounds") return integer(1, kRoundsMax, p.rounds);
-  if (name == "--prompt") return integer(1, kTokensMax, p.prompt_tokens);
-  if (name == "--output") return integer(4, kTokensMax, p.output_tokens);
-  if (name == "--prefix") return integer(0, kTokensMax, p.prefix_tokens);
-  if (name == "--batch") {
-    return parse_list(value, p.batches) ? ""
-                                        : "integers between 1 and " + std::to_string(kClientsMax) + ", with commas";
-  }
-  return std::nullopt;
+  return {{"--model", nullptr, take_text(o.model), "a folder"},
+          {"--shape", nullptr, take_one_of(o.shape, shapes), one_of},
+          {"--quantization", nullptr, take_one_of(p.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          {"--device", nullptr, take_one_of(p.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
+          {"--kv-dtype", nullptr, take_one_of(p.kv_dtype, {"auto", "bf16", "fp8", "int8"}), "auto, bf16, fp8 or int8"},
+          {"--threads", nullptr, take_integer(p.threads, 0, kKernelThreadsMax), between(0, kKernelThreadsMax)},
+          {"--rounds", nullptr, take_integer(p.rounds, 1, kRoundsMax), between(1, kRoundsMax)},
+          {"--prompt", nullptr, take_integer(p.prompt_tokens, 1, kTokensMax), between(1, kTokensMax)},
+          {"--output", nullptr, take_integer(p.output_tokens, 4, kTokensMax), between(4, kTokensMax)},
+          {"--context", nullptr, take_integer(p.decode_prompt, 1, kTokensMax), between(1, kTokensMax)},
+          {"--prefix", nullptr, take_integer(p.prefix_tokens, 0, kTokensMax), between(0, kTokensMax)},
+          {"--batch", nullptr, take_integers(p.batches, kClientsMax),
+           "integers between 1 and " + std::to_string(kClientsMax) + ", with commas"},
+          {"--json", &o.json, {}, {}},
+          {"--help", &o.help, {}, {}},
+          {"-h", &o.help, {}, {}}};
 }
 
 /// What is wrong with the arguments; nullopt if nothing.
 std::optional<std::string> parse(const std::vector<std::string>& args, Options& options) {
-  for (size_t i = 0; i < args.size(); ++i) {
-    const size_t equals = args[i].rfind("--", 0) == 0 ? args[i].find('=') : std::string::npos;
-    const std::string name = args[i].substr(0, equals);
-    if (name == "--json" || name == "--help" || name == "-h") {
-      if (equals != std::string::npos) return name + " takes no value";
-      (name == "--json" ? options.json : options.help) = true;
-      continue;
-    }
-    Options probe;
-    if (!take(probe, name, "")) return "unknown argument '" + name + "'";
-    if (equals == std::string::npos && i + 1 == args.size()) return name + " needs a value";
-    const std::string value = equals == std::string::npos ? args[++i] : args[i].substr(equals + 1);
-    if (const auto wants = take(options, name, value); !wants->empty()) {
-      return name + " must be " + *wants + ", is '" + value + "'";
-    }
-  }
-  if (options.help) return std::nullopt;
-  if (options.model.empty() == options.shape.empty()) return "give one of --model and --shape";
+  if (auto problem = parse_options(args, table_of(options))) return problem;
+  if (!options.help && options.model.empty() == options.shape.empty()) return "give one of --model and --shape";
   return std::nullopt;
 }
 

@@ -16,15 +16,18 @@ uint64_t mix(uint64_t x) {
 
 }  // namespace
 
-RadixCache::RadixCache(BlockPool& pool, int32_t block_tokens, uint64_t hash_seed, uint64_t hash_mask)
+RadixCache::RadixCache(BlockPool& pool, const RadixCacheOptions& options)
     : pool_(pool),
-      block_tokens_(static_cast<size_t>(block_tokens)),
-      hash_seed_(hash_seed),
-      hash_mask_(hash_mask),
+      block_tokens_(static_cast<size_t>(options.block_tokens)),
+      hash_seed_(options.hash_seed),
+      hash_mask_(options.hash_mask),
       nodes_(static_cast<size_t>(pool.total())),
       tokens_(static_cast<size_t>(pool.total()) * block_tokens_),
       buckets_(std::bit_ceil(static_cast<size_t>(pool.total()) + 1), kNoBlock) {
-  assert(block_tokens > 0);
+  assert(options.block_tokens > 0);
+  if (options.policy == EvictionPolicy::cost) {
+    cost_.emplace(pool.total(), std::max(1, options.cost_context_tokens / options.block_tokens));
+  }
 }
 
 std::span<const TokenId> RadixCache::tokens_of(BlockId block) const {
@@ -66,6 +69,10 @@ void RadixCache::hold(std::span<const BlockId> blocks) {
   for (const BlockId block : blocks) {
     if (node(block).listed) list_remove(block);
     pool_.hold(block);
+    if (cost_) {
+      cost_->remove(block);
+      cost_->use(block);
+    }
   }
 }
 
@@ -84,17 +91,23 @@ BlockId RadixCache::insert(BlockId parent, uint64_t salt, std::span<const TokenI
   node(block) = Node{.hash = hash, .salt = salt, .parent = parent, .bucket_next = head};
   head = block;
   if (parent != kNoBlock) ++node(parent).children;
+  if (cost_) cost_->enter(block, hash, parent == kNoBlock ? 0 : cost_->depth(parent) + 1);
   return block;
 }
 
 BlockId RadixCache::allocate() {
-  if (pool_.free() == 0 && oldest_ != kNoBlock) evict(oldest_);
+  if (pool_.free() == 0 && pool_.cached() > 0) evict(cost_ ? cost_->give_up() : oldest_);
   return pool_.allocate();
 }
 
 void RadixCache::release(std::span<const BlockId> blocks) {
+  if (cost_) cost_->tick();
   for (size_t i = blocks.size(); i-- > 0;) {
-    if (pool_.drop(blocks[i]) == 0 && pool_.marked(blocks[i])) list_append(blocks[i]);
+    if (pool_.drop(blocks[i]) > 0 || !pool_.marked(blocks[i])) continue;
+    list_append(blocks[i]);
+    if (!cost_) continue;
+    cost_->rest(blocks[i]);
+    if (node(blocks[i]).children == 0) cost_->add(blocks[i]);
   }
 }
 
@@ -127,7 +140,8 @@ void RadixCache::evict(BlockId block) {
   BlockId* link = &bucket(n.hash & hash_mask_);
   while (*link != block) link = &node(*link).bucket_next;
   *link = n.bucket_next;
-  if (n.parent != kNoBlock) --node(n.parent).children;
+  if (cost_) cost_->leave(block, n.hash);
+  if (n.parent != kNoBlock && --node(n.parent).children == 0 && cost_ && node(n.parent).listed) cost_->add(n.parent);
   pool_.evict(block);
 }
 
@@ -145,6 +159,7 @@ std::string RadixCache::check() const {
     if (!pool_.marked(block)) continue;
     const Node& n = node(block);
     if (n.listed != (pool_.holders(block) == 0)) return who + ": list and holders disagree";
+    if (cost_ && cost_->contains(block) != (n.listed && n.children == 0)) return who + ": is not where its worth says";
     if (n.parent == kNoBlock) continue;
     if (!pool_.marked(n.parent)) return who + ": its parent was evicted";
     if (pool_.holders(n.parent) < pool_.holders(block)) return who + ": has more holders than its parent";
@@ -165,6 +180,10 @@ std::string RadixCache::check() const {
     ++listed;
   }
   if (listed != pool_.cached()) return "the list of idle blocks has lost some";
+  if (cost_) {
+    if (std::string wrong = cost_->check(); !wrong.empty()) return wrong;
+    if ((cost_->size() == 0) != (pool_.cached() == 0)) return "there are idle blocks and none to evict";
+  }
   return pool_.check();
 }
 

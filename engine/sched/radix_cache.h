@@ -2,26 +2,44 @@
 // tokens of its block; children are found by hash and then verified token by token, so a collision costs time and never
 // a wrong prefix. A node lives in the entry of its block, so nothing is allocated after construction.
 //
-// Eviction takes the least recently used leaf in O(1). Nodes that no sequence holds form one list. A sequence lets go
-// of its blocks deepest first, hence invariant: in the list every node comes after all of its descendants, and the head
-// is always a leaf. The engine thread owns it.
+// Eviction takes the least recently used leaf in O(1), or the one that is worth least (cost_order.h) in O(log n). Nodes
+// that no sequence holds form one list. A sequence lets go of its blocks deepest first, hence invariant: in the list
+// every node comes after all of its descendants, and the head is always a leaf. Only under `cost` may a node leave from
+// the middle of the list, and then it is a leaf too. The engine thread owns it.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "engine/core/types.h"
 #include "engine/sched/block_pool.h"
+#include "engine/sched/cost_order.h"
 
 namespace weir::engine {
 
+/// What is evicted when no block is free.
+enum class EvictionPolicy {
+  lru,   // the leaf used least recently
+  cost,  // the leaf worth least: likelihood of reuse times cost of computing it again
+};
+
+struct RadixCacheOptions {
+  int32_t block_tokens = 16;  // ≥ 1
+  uint64_t hash_seed = 0;     // keeps a caller from making prompts collide on purpose
+  EvictionPolicy policy = EvictionPolicy::lru;
+  /// Of `cost`: at so many tokens of context attention costs as much as the products; of a model of 8 billion
+  /// parameters.
+  int32_t cost_context_tokens = 32'768;
+  uint64_t hash_mask = ~uint64_t{0};  // keeps only some bits of each hash: 0 makes every key collide, for tests
+};
+
 class RadixCache {
  public:
-  /// `pool` must outlive the cache. `hash_seed` keeps a caller from making prompts collide on purpose; `hash_mask`
-  /// keeps only some bits of each hash (0 makes every key collide, for tests).
-  RadixCache(BlockPool& pool, int32_t block_tokens, uint64_t hash_seed, uint64_t hash_mask = ~uint64_t{0});
+  /// `pool` must outlive the cache.
+  RadixCache(BlockPool& pool, const RadixCacheOptions& options);
   RadixCache(const RadixCache&) = delete;
   RadixCache& operator=(const RadixCache&) = delete;
 
@@ -37,7 +55,7 @@ class RadixCache {
   /// names `block`; tokens.size() == block_tokens.
   BlockId insert(BlockId parent, uint64_t salt, std::span<const TokenId> tokens, BlockId block);
 
-  /// A block for the caller alone: a free one, or the least recently used leaf, evicted. kNoBlock: all are held.
+  /// A block for the caller alone: a free one, or the leaf that the policy gives up, evicted. kNoBlock: all are held.
   BlockId allocate();
 
   /// Lets go of a sequence's blocks, given in sequence order.
@@ -84,6 +102,7 @@ class RadixCache {
   std::vector<BlockId> buckets_;  // a power of two
   BlockId oldest_ = kNoBlock;
   BlockId newest_ = kNoBlock;
+  std::optional<CostOrder> cost_;  // under EvictionPolicy::cost
 };
 
 }  // namespace weir::engine

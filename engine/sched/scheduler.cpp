@@ -46,7 +46,12 @@ Error broken_result(std::string what) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerConfig& config)
-    : config_(config), pool_(config.blocks), cache_(pool_, config.block_tokens, config.hash_seed) {
+    : config_(config),
+      pool_(config.blocks),
+      cache_(pool_, {.block_tokens = config.block_tokens,
+                     .hash_seed = config.hash_seed,
+                     .policy = config.eviction,
+                     .cost_context_tokens = config.cost_context_tokens}) {
   assert(config.blocks >= 1 && config.block_tokens >= 1 && config.context_tokens >= 2 && config.step_tokens_max >= 1);
   config_.max_sequences = std::clamp(config.max_sequences, 1, config.step_tokens_max);
 }

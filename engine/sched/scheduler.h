@@ -34,7 +34,9 @@ struct SchedulerConfig {
   int32_t max_sequences = 64;     // running at once; lowered to step_tokens_max, so that prefill cannot starve
   int32_t step_tokens_max = 512;  // ≥ 1, input tokens of one step
   bool prefix_reuse = true;
-  uint64_t hash_seed = 0;  // of the prefix cache
+  uint64_t hash_seed = 0;                         // of the prefix cache
+  EvictionPolicy eviction = EvictionPolicy::lru;  // of the prefix cache
+  int32_t cost_context_tokens = RadixCacheOptions().cost_context_tokens;
 };
 
 /// What happened to one sequence: a token, its end, or both.

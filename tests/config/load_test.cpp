@@ -29,8 +29,9 @@ accounts:
   echo:      {provider: echo, delay: 1s, chunk_delay: 1m}
 engines:
   tiny: {model: builtin:weir-tiny}
-  qwen: {model: /models/Qwen, device: cpu, quantization: int8, kv_cache: {memory: 40GiB, block_size: 32, prefix: false},
-         max_sequences: 256, queue: 9, step_tokens: 128, context: 4096, threads: 2, step_timeout: 5s}
+  qwen: {model: /models/Qwen, device: cpu, quantization: int8,
+         kv_cache: {memory: 40GiB, block_size: 32, prefix: false, policy: cost}, max_sequences: 256, queue: 9, step_tokens: 128,
+         context: 4096, threads: 2, step_timeout: 5s}
 models:
   gpt-4o:
     strategy: least_busy
@@ -114,6 +115,7 @@ TEST(Load, AccountsAndEngines) {
   EXPECT_EQ(qwen.kv_cache.memory_bytes, 40ULL << 30);
   EXPECT_EQ(qwen.kv_cache.block_tokens, 32u);
   EXPECT_FALSE(qwen.kv_cache.prefix_reuse);
+  EXPECT_EQ(qwen.kv_cache.policy, "cost");
   EXPECT_EQ(qwen.max_sequences, 256u);
   EXPECT_EQ(qwen.queue_max, 9u);
   EXPECT_EQ(qwen.step_tokens_max, 128u);

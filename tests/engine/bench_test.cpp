@@ -62,7 +62,7 @@ TEST(BenchEngine, ACommandNeedsAModelAndGoodNumbers) {
       {{}, "give one of --model and --shape"},
       {{"--model", "x", "--shape", "qwen2.5-7b"}, "give one of --model and --shape"},
       {{"--shape", "gpt-5"}, "--shape must be one of qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b, is 'gpt-5'"},
-      {{"--shape"}, "--shape needs a value"},
+      {{"--shape"}, "--shape needs one of qwen2.5-0.5b, llama-3.2-1b"},
       {{"--frobnicate", "1"}, "unknown argument '--frobnicate'"},
       {{"--model", "x", "--rounds", "0"}, "--rounds must be an integer between 1 and 1000, is '0'"},
       {{"--model", "x", "--batch", "1,2,"}, "--batch must be integers between 1 and 256"},

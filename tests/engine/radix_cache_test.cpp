@@ -15,7 +15,7 @@ constexpr int32_t kBlock = 2;
 class RadixCacheTest : public ::testing::Test {
  protected:
   BlockPool pool{6};
-  RadixCache cache{pool, kBlock, 1};
+  RadixCache cache{pool, {.block_tokens = kBlock, .hash_seed = 1}};
 
   /// Computes `tokens` as a sequence would: reuse, allocate, index; the blocks are held.
   std::vector<BlockId> compute(const std::vector<TokenId>& tokens, uint64_t salt = 0) {
@@ -107,7 +107,7 @@ TEST_F(RadixCacheTest, ClearForgetsWhatNobodyHolds) {
 
 TEST(RadixCache, CollidingHashesCostTimeNotTruth) {
   BlockPool pool(64);
-  RadixCache cache(pool, 1, 0, /*hash_mask=*/0);
+  RadixCache cache(pool, {.block_tokens = 1, .hash_mask = 0});
   std::vector<BlockId> blocks;
   for (TokenId t = 0; t < 64; ++t)
     blocks.push_back(cache.insert(kNoBlock, t % 2, std::vector<TokenId>{t}, cache.allocate()));
@@ -124,10 +124,12 @@ TEST(RadixCache, CollidingHashesCostTimeNotTruth) {
 
 /// Against a model: a prefix that is found has exactly the content that was stored under it.
 TEST(RadixCache, RandomUseKeepsTheInvariants) {
-  for (const uint64_t mask : {~uint64_t{0}, uint64_t{3}}) {
+  for (const auto& [mask, policy] : {std::pair{~uint64_t{0}, EvictionPolicy::lru},
+                                     {uint64_t{3}, EvictionPolicy::lru},
+                                     {~uint64_t{0}, EvictionPolicy::cost}}) {
     Rng rng(11);
     BlockPool pool(12);
-    RadixCache cache(pool, 2, 5, mask);
+    RadixCache cache(pool, {.block_tokens = 2, .hash_seed = 5, .policy = policy, .hash_mask = mask});
     std::map<BlockId, std::vector<TokenId>> content;  // salt, then every token from the root
     std::deque<std::vector<BlockId>> held;
     for (int i = 0; i < 20'000; ++i) {

@@ -70,6 +70,7 @@ class Schedule {
     c.step_tokens_max = between(1, rng_.below(2) == 0 ? 6 : 48);
     c.prefix_reuse = rng_.below(10) != 0;
     c.hash_seed = rng_.next();
+    c.eviction = rng_.below(2) == 0 ? EvictionPolicy::cost : EvictionPolicy::lru;
     return c;
   }
 
