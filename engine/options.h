@@ -1,5 +1,5 @@
-// The options of a subcommand as a table: "--name value", "--name=value", or a flag. What `weir generate`, `quantize`,
-// `eval` and `bench` of an engine parse their arguments with; they run by run_command(). Plain values, one thread.
+// The options of a subcommand as a table: "--name value", "--name=value", or a flag. What the engine's subcommands and
+// every `weir bench` parse their arguments with; they run by run_command(). Plain values, one thread.
 #pragma once
 
 #include <algorithm>

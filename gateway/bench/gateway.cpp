@@ -13,8 +13,8 @@
 #include "config/base/json.h"
 
 #include "config/load.h"
+#include "engine/options.h"
 #include "gateway/bench/http.h"
-#include "gateway/bench/options.h"
 #include "gateway/core_context.h"
 #include "gateway/routes.h"
 #include "gateway/serve.h"
@@ -289,48 +289,66 @@ void print(const Kind& passed, const Kind& translated, std::ostream& out) {
   out << text;
 }
 
-}  // namespace
+struct Options {
+  int32_t events = 64;
+  int32_t burst = 8;
+  int32_t connections = 16;
+  int32_t seconds = 2;
+  int32_t rounds = 3;
+  bool json = false;
+  bool help = false;
+};
 
-int gateway_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  if (args.size() == 1 && args[0] == "--help") {
-    out << kUsage;
-    return 0;
-  }
-  Options options(args, {"--events", "--burst", "--connections", "--seconds", "--rounds"}, {"--json"});
-  const uint64_t events = options.number("--events", 100'000, 64);
-  const uint64_t burst = options.number("--burst", 100'000, 8);
-  LoadPlan plan;
-  plan.stream = true;
-  plan.connections = static_cast<uint32_t>(options.number("--connections", 1'000, 16));
-  plan.duration = std::chrono::seconds(options.number("--seconds", 3'600, 2));
-  const uint64_t rounds = options.number("--rounds", 1'000, 3);
-  if (!options.mistake().empty()) {
-    err << "weir bench gateway: " << options.mistake() << "\nweir bench gateway --help lists what there is\n";
-    return 2;
-  }
+std::optional<std::string> parse(const std::vector<std::string>& args, Options& o) {
+  using engine::between, engine::take_integer;
+  return engine::parse_options(args,
+                               {{"--events", nullptr, take_integer(o.events, 1, 100'000), between(1, 100'000)},
+                                {"--burst", nullptr, take_integer(o.burst, 1, 100'000), between(1, 100'000)},
+                                {"--connections", nullptr, take_integer(o.connections, 1, 1000), between(1, 1000)},
+                                {"--seconds", nullptr, take_integer(o.seconds, 1, 3600), between(1, 3600)},
+                                {"--rounds", nullptr, take_integer(o.rounds, 1, 1000), between(1, 1000)},
+                                {"--json", &o.json, {}, {}},
+                                {"--help", &o.help, {}, {}},
+                                {"-h", &o.help, {}, {}}});
+}
+
+int run(const Options& options, std::ostream& out, std::ostream& err) {
   std::signal(SIGPIPE, SIG_IGN);
   Folder folder;
-  Upstream upstream(events, burst);
+  Upstream upstream(static_cast<uint64_t>(options.events), static_cast<uint64_t>(options.burst));
   const auto port = upstream.start();
   auto gateway = port ? MeasuredGateway::start(*port, folder) : Result<std::unique_ptr<MeasuredGateway>>(port.error());
   if (!gateway) {
     err << "weir bench gateway: " << gateway.error().detail << "\n";
     return 1;
   }
+  LoadPlan plan;
+  plan.stream = true;
+  plan.connections = static_cast<uint32_t>(options.connections);
+  plan.duration = std::chrono::seconds(options.seconds);
   plan.url = {false, "127.0.0.1", (*gateway)->port(), ""};
   plan.target = "/v1/chat/completions";
   plan.headers = "Content-Type: application/json\r\nAuthorization: Bearer " + std::string(kKey) + "\r\n";
   Kind passed{.model = "passed"};
   Kind translated{.model = "translated"};
-  for (uint64_t round = 0; round < rounds; ++round)
+  for (int32_t round = 0; round < options.rounds; ++round)
     for (Kind* kind : {&passed, &translated}) measure(*kind, **gateway, plan);
-  if (options.has("--json"))
-    out << Json{{"events", events}, {"burst", burst}, {"passed", passed.json()}, {"translated", translated.json()}}
+  if (options.json)
+    out << Json{{"events", options.events},
+                {"burst", options.burst},
+                {"passed", passed.json()},
+                {"translated", translated.json()}}
                .dump()
         << "\n";
   else
     print(passed, translated, out);
   return passed.total.requests > 0 && translated.total.requests > 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int gateway_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  return engine::run_command<Options>("weir bench gateway", kUsage, args, out, err, parse, run);
 }
 
 }  // namespace weir::gateway::bench

@@ -5,16 +5,20 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include "config/base/json.h"
 
+#include "engine/options.h"
 #include "gateway/bench/load.h"
-#include "gateway/bench/options.h"
 #include "providers/json_text.h"
 
 namespace weir::gateway::bench {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr int32_t kSecondsMax = 86'400;
+constexpr int32_t kTokensMax = 1'000'000;
 
 constexpr std::string_view kUsage =
     "usage: weir bench http --url URL --model NAME [options]\n"
@@ -65,44 +69,83 @@ std::string call_body(const std::string& protocol, const std::string& model, uin
   return body.dump();
 }
 
-/// Empty: the plan is made. Else what is wrong.
-std::string make_plan(Options& options, LoadPlan& plan) {
-  const std::string protocol = options.text("--protocol", "chat");
-  const auto path =
-      std::find_if(std::begin(kPaths), std::end(kPaths), [&](const Path& one) { return one.protocol == protocol; });
-  if (path == std::end(kPaths))
-    return "--protocol takes chat, completions, responses or messages, not \"" + protocol + "\"";
-  if (!options.has("--url")) return "--url is missing";
-  auto url = providers::parse_url(options.text("--url", ""));
+struct Options {
+  std::string url;
+  std::string model;
+  std::string key;
+  std::string protocol = "chat";
+  std::string body;
+  int32_t connections = 8;
+  int32_t seconds = 0;   // 0: not said
+  int32_t requests = 0;  // 0: not said
+  int32_t prompt_tokens = 32;
+  int32_t max_tokens = 64;
+  bool stream = false;
+  bool json = false;
+  bool allow_remote = false;
+  bool help = false;
+};
+
+std::vector<engine::Option> table_of(Options& o) {
+  using engine::between, engine::take_integer, engine::take_text;
+  return {{"--url", nullptr, take_text(o.url), "a URL"},
+          {"--model", nullptr, take_text(o.model), "a model's name"},
+          {"--key", nullptr, take_text(o.key), "a key"},
+          {"--protocol", nullptr, engine::take_one_of(o.protocol, {"chat", "completions", "responses", "messages"}),
+           "chat, completions, responses or messages"},
+          {"--body", nullptr, take_text(o.body), "a file"},
+          {"--connections", nullptr, take_integer(o.connections, 1, 10'000), between(1, 10'000)},
+          {"--seconds", nullptr, take_integer(o.seconds, 1, kSecondsMax), between(1, kSecondsMax)},
+          {"--requests", nullptr, take_integer(o.requests, 1), between(1, INT32_MAX)},
+          {"--prompt-tokens", nullptr, take_integer(o.prompt_tokens, 1, kTokensMax), between(1, kTokensMax)},
+          {"--max-tokens", nullptr, take_integer(o.max_tokens, 1, kTokensMax), between(1, kTokensMax)},
+          {"--stream", &o.stream, {}, {}},
+          {"--json", &o.json, {}, {}},
+          {"--allow-remote", &o.allow_remote, {}, {}},
+          {"--help", &o.help, {}, {}},
+          {"-h", &o.help, {}, {}}};
+}
+
+/// What is sent. What is wrong; nullopt if nothing.
+std::optional<std::string> set_body(const Options& options, LoadPlan& plan) {
+  plan.stream = options.stream;
+  if (options.body.empty()) {
+    if (options.model.empty()) return "--model is missing (or --body)";
+    plan.body = call_body(options.protocol, options.model, static_cast<uint64_t>(options.prompt_tokens),
+                          static_cast<uint64_t>(options.max_tokens), options.stream);
+    return std::nullopt;
+  }
+  std::ifstream in(options.body, std::ios::binary);
+  if (!in) return options.body + ": cannot be read";
+  plan.body.assign(std::istreambuf_iterator<char>(in), {});
+  const Json body = read_json<Json>(plan.body);
+  if (!body.is_object()) return options.body + ": is not a JSON object";
+  plan.stream = body.value("stream", Json(false)) == Json(true);
+  return std::nullopt;
+}
+
+/// nullopt: the plan is made. Else what is wrong.
+std::optional<std::string> make_plan(const Options& options, LoadPlan& plan) {
+  const auto path = std::find_if(std::begin(kPaths), std::end(kPaths),
+                                 [&](const Path& one) { return one.protocol == options.protocol; });
+  if (options.url.empty()) return "--url is missing";
+  auto url = providers::parse_url(options.url);
   if (!url) return url.error().detail;
-  if (!loopback(url->host) && !options.has("--allow-remote"))
+  if (!loopback(url->host) && !options.allow_remote)
     return url->host +
            " is not this machine: a load test by mistake is an attack, so that --allow-remote must be given";
   const bool whole_path = url->base_path.ends_with(path->path);
   plan.target = (url->base_path.empty() ? "/v1" : url->base_path) + (whole_path ? "" : std::string(path->path));
   plan.url = std::move(*url);
-  plan.stream = options.has("--stream");
-  plan.connections = static_cast<uint32_t>(options.number("--connections", 10'000, 8));
-  plan.duration = std::chrono::seconds(options.number("--seconds", 86'400, options.has("--requests") ? 86'400 : 10));
-  plan.requests_max = options.number("--requests", UINT32_MAX, UINT32_MAX);
+  plan.connections = static_cast<uint32_t>(options.connections);
+  const int32_t seconds = options.requests > 0 ? kSecondsMax : 10;
+  plan.duration = std::chrono::seconds(options.seconds > 0 ? options.seconds : seconds);
+  if (options.requests > 0) plan.requests_max = static_cast<uint64_t>(options.requests);
   plan.headers = "Content-Type: application/json\r\n";
-  if (protocol == "messages") plan.headers += "anthropic-version: 2023-06-01\r\n";
-  const std::string key = options.text("--key", "");
-  if (key.find_first_of("\r\n") != std::string::npos) return "--key holds the end of a line";
-  if (!key.empty()) plan.headers += "Authorization: Bearer " + key + "\r\n";
-  if (const std::string file = options.text("--body", ""); !file.empty()) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) return file + ": cannot be read";
-    plan.body.assign(std::istreambuf_iterator<char>(in), {});
-    const Json body = read_json<Json>(plan.body);
-    if (!body.is_object()) return file + ": is not a JSON object";
-    plan.stream = body.value("stream", Json(false)) == Json(true);
-    return options.mistake();
-  }
-  if (!options.has("--model")) return "--model is missing (or --body)";
-  plan.body = call_body(protocol, options.text("--model", ""), options.number("--prompt-tokens", 1'000'000, 32),
-                        options.number("--max-tokens", 1'000'000, 64), plan.stream);
-  return options.mistake();
+  if (options.protocol == "messages") plan.headers += "anthropic-version: 2023-06-01\r\n";
+  if (options.key.find_first_of("\r\n") != std::string::npos) return "--key holds the end of a line";
+  if (!options.key.empty()) plan.headers += "Authorization: Bearer " + options.key + "\r\n";
+  return set_body(options, plan);
 }
 
 Json percentiles(const Histogram& times) {
@@ -138,26 +181,13 @@ nlohmann::ordered_json report_json(const LoadReport& report, bool stream) {
   return out;
 }
 
-int http_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  if (args.size() == 1 && args[0] == "--help") {
-    out << kUsage;
-    return 0;
-  }
-  Options options(args,
-                  {"--url", "--model", "--key", "--protocol", "--connections", "--seconds", "--requests",
-                   "--prompt-tokens", "--max-tokens", "--body"},
-                  {"--stream", "--json", "--allow-remote"});
-  LoadPlan plan;
-  std::string mistake = options.mistake();
-  if (mistake.empty()) mistake = make_plan(options, plan);
-  if (!mistake.empty()) {
-    err << "weir bench http: " << mistake << "\nweir bench http --help lists what there is\n";
-    return 2;
-  }
+namespace {
+
+int run(const LoadPlan& plan, bool json, std::ostream& out) {
   std::signal(SIGPIPE, SIG_IGN);
   providers::Core core(0);
   const LoadReport report = run_load(core, plan);
-  if (options.has("--json")) {
+  if (json) {
     out << providers::json_text(report_json(report, plan.stream)) << "\n";
   } else {
     char head[160];
@@ -171,6 +201,19 @@ int http_command(const std::vector<std::string>& args, std::ostream& out, std::o
     if (!report.first_error.empty()) out << "the first said: " << report.first_error << "\n";
   }
   return report.requests > 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int http_command(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  LoadPlan plan;
+  const auto parse = [&](const std::vector<std::string>& given, Options& options) -> std::optional<std::string> {
+    if (auto problem = engine::parse_options(given, table_of(options))) return problem;
+    return options.help ? std::nullopt : make_plan(options, plan);
+  };
+  return engine::run_command<Options>(
+      "weir bench http", kUsage, args, out, err, parse,
+      [&](const Options& options, std::ostream& to, std::ostream&) { return run(plan, options.json, to); });
 }
 
 }  // namespace weir::gateway::bench
