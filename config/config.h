@@ -90,7 +90,7 @@ struct AccountConfig {
 struct KvCacheConfig {
   std::optional<uint64_t> memory_bytes;  // `memory`; unset: what max_sequences × context needs, at most 1 GiB
   uint32_t block_tokens = 16;            // `block_size`
-  std::string dtype = "auto";            // or bf16, fp8, int8: on a GPU; auto is its bf16, and the CPU's float32
+  std::string dtype = "auto";            // or f32, bf16, f16, fp8, int8: of keys and values; auto: f32, on a GPU bf16
   bool prefix_reuse = true;              // `prefix`
   std::string policy = "lru";            // or "cost": which prefixes go when the blocks are used up
 

@@ -29,6 +29,7 @@ constexpr std::string_view kHelp =
     "  --seed N             makes the draw repeatable (default: a new one each time)\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
     "  --quantization Q     none, int8 (8-bit weights and activations) or fp8 (8-bit weights); default none\n"
+    "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --json               one JSON object at the end instead of text as it comes\n";
 
@@ -38,6 +39,7 @@ struct Options {
   std::string system;
   std::string device = "auto";
   std::string quantization = "none";
+  std::string kv_dtype = "auto";
   int64_t max_tokens = 256;
   double temperature = 1.0;
   double top_p = 1.0;
@@ -65,6 +67,7 @@ std::vector<Option> table_of(Options& o) {
           {"--threads", nullptr, take_integer(o.threads, 0), "an integer of at least 0"},
           {"--device", nullptr, take_one_of(o.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
           {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          kv_dtype_option(o.kv_dtype),
           {"--raw", &o.raw, {}, {}},
           {"--json", &o.json, {}, {}},
           {"--help", &o.help, {}, {}},
@@ -89,6 +92,7 @@ config::EngineConfig engine_config(const Options& options) {
   config.model = options.model;
   config.device = options.device;
   config.quantization = options.quantization;
+  config.kv_cache.dtype = options.kv_dtype;
   config.max_sequences = 1;
   config.queue_max = 1;
   config.threads = static_cast<uint32_t>(options.threads);

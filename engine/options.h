@@ -68,6 +68,12 @@ inline TakeValue take_one_of(std::string& field, std::vector<std::string> names)
   };
 }
 
+/// Of --kv-dtype, as kv_cache.dtype.
+inline Option kv_dtype_option(std::string& field) {
+  return {"--kv-dtype", nullptr, take_one_of(field, {"auto", "f32", "bf16", "f16", "fp8", "int8"}),
+          "auto, f32, bf16, f16, fp8 or int8"};
+}
+
 /// A whole subcommand: arguments to Options (with a field `help`), then run(). Exit status; what is wrong with the
 /// arguments goes to `err`.
 template <class Options, class Parse, class Run>

@@ -171,7 +171,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
     cache_map.size("memory", memory, kMiB, 16 * kTiB);
     if (memory > 0) engine.kv_cache.memory_bytes = memory;
     cache_map.integer("block_size", engine.kv_cache.block_tokens, 1, 1024);
-    read_choice(cache_map, "dtype", {"auto", "bf16", "fp8", "int8"}, engine.kv_cache.dtype);
+    read_choice(cache_map, "dtype", {"auto", "f32", "bf16", "f16", "fp8", "int8"}, engine.kv_cache.dtype);
     cache_map.boolean("prefix", engine.kv_cache.prefix_reuse);
     read_choice(cache_map, "policy", {"lru", "cost"}, engine.kv_cache.policy);
     cache_map.finish();

@@ -25,7 +25,7 @@ constexpr std::string_view kHelp =
     "                       qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b\n"
     "  --quantization Q     none, int8 or fp8 (default none)\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
-    "  --kv-dtype T          of keys and values, on a GPU: auto (bf16), bf16, fp8 or int8\n"
+    "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --rounds N           rounds whose median is shown (default 5)\n"
     "  --prompt N           tokens of the prefill measured (default 512)\n"
@@ -55,7 +55,7 @@ std::vector<Option> table_of(Options& o) {
           {"--shape", nullptr, take_one_of(o.shape, shapes), one_of},
           {"--quantization", nullptr, take_one_of(p.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
           {"--device", nullptr, take_one_of(p.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
-          {"--kv-dtype", nullptr, take_one_of(p.kv_dtype, {"auto", "bf16", "fp8", "int8"}), "auto, bf16, fp8 or int8"},
+          kv_dtype_option(p.kv_dtype),
           {"--threads", nullptr, take_integer(p.threads, 0, kKernelThreadsMax), between(0, kKernelThreadsMax)},
           {"--rounds", nullptr, take_integer(p.rounds, 1, kRoundsMax), between(1, kRoundsMax)},
           {"--prompt", nullptr, take_integer(p.prompt_tokens, 1, kTokensMax), between(1, kTokensMax)},

@@ -22,6 +22,7 @@ constexpr std::string_view kHelp =
     "                       or {\"prompt\": \"...\", \"expected\": \"...\"}; of an expected answer, that alone is "
     "judged\n"
     "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --samples N          at most N of the texts (default: all)\n"
     "  --max-tokens N       of an answer; 0: answer nothing (default 128)\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
@@ -31,6 +32,7 @@ struct Options {
   std::string model;
   std::string data;
   std::string quantization = "none";
+  std::string kv_dtype = "auto";
   int64_t samples = 0;
   int64_t max_tokens = 128;
   int64_t threads = 0;
@@ -42,6 +44,7 @@ std::vector<Option> table_of(Options& o) {
   return {{"--model", nullptr, take_text(o.model), "a folder"},
           {"--data", nullptr, take_text(o.data), "a file"},
           {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          kv_dtype_option(o.kv_dtype),
           {"--samples", nullptr, take_integer(o.samples, 1), "an integer of at least 1"},
           {"--max-tokens", nullptr, take_integer(o.max_tokens, 0), "an integer of at least 0"},
           {"--threads", nullptr, take_integer(o.threads, 0), "an integer of at least 0"},
@@ -83,6 +86,7 @@ void show_json(const Options& options, const EvalReport& report, std::ostream& o
   nlohmann::ordered_json object = {{"model", options.model},
                                    {"data", options.data},
                                    {"quantization", options.quantization},
+                                   {"kv_dtype", options.kv_dtype},
                                    {"samples", report.samples},
                                    {"tokens", report.tokens},
                                    {"loss", report.loss},
@@ -100,6 +104,7 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
   config.name = "eval";
   config.model = options.model;
   config.quantization = options.quantization;
+  config.kv_cache.dtype = options.kv_dtype;
   config.threads = static_cast<uint32_t>(options.threads);
   const auto model =
       load_model(options.model, *quantization_of(options.quantization), progress_to(err, "weir eval: quantizing"));

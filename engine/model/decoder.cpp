@@ -108,7 +108,7 @@ void attention_block(const DecoderLayer& layer, DecoderPass& pass, int64_t index
   DecoderScratch& s = pass.scratch;
   const ModelSpec& spec = pass.spec;
   const int64_t tokens = pass.tokens;
-  float* kv = pass.kv + index * pass.layer_floats;
+  std::byte* kv = pass.kv + index * pass.layer_bytes;
   const Input x = norm(pass, s.hidden, layer.input_norm, s.normed, tokens, layer.q);
   project(
       pass, x, tokens,

@@ -4,6 +4,7 @@
 // Weights are immutable and shared; a pass belongs to the backend's one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -84,9 +85,9 @@ struct DecoderPass {
   const int32_t* block_table_begin = nullptr;  // [rows + 1]
   int64_t samples = 0;
   const int32_t* sample_tokens = nullptr;  // [samples] tokens of this step whose logits are wanted
-  float* kv = nullptr;                     // [layers] of what ops/attention.h describes
+  std::byte* kv = nullptr;                 // [layers] of what ops/kv_cache.h describes
   KvLayout layout;
-  int64_t layer_floats = 0;  // from one layer's KV to the next's
+  int64_t layer_bytes = 0;  // from one layer's KV to the next's
   const RopeFrequencies& rope;
   Communicator* together = nullptr;  // with the ranks of the other parts; null: the model is whole
   std::optional<Error> error = {};   // what became of that

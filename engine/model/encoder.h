@@ -55,7 +55,7 @@ struct EncoderScratch {
   std::vector<float> hidden;          // [tokens, hidden] the residual stream
   std::vector<float> q, k, v, added;  // [tokens, hidden]
   std::vector<float> inner;           // [tokens, intermediate]
-  std::vector<float> kv;              // the layer's keys and values in blocks, see ops/attention.h
+  std::vector<std::byte> kv;          // the layer's keys and values in blocks, see ops/kv_cache.h
   std::vector<int32_t> ids, positions, types, slots, row_of_token, attends, blocks, blocks_begin;
 };
 

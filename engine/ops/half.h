@@ -1,6 +1,8 @@
-// The two 16-bit float formats, one number at a time: what conversions at load and tests are written with. Pure.
+// The two 16-bit float formats, one number at a time: what conversions at load, the KV store and tests are written
+// with. Pure.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -36,6 +38,21 @@ inline float widen_f16(uint16_t half) {
   }
   if (exponent == 31) return float_from_bits(sign | 0x7f800000U | fraction << 13);
   return float_from_bits(sign | (exponent + 112U) << 23 | fraction << 13);
+}
+
+/// The nearest, halves to even; what is larger than 65504 becomes 65504, and NaN stays NaN.
+inline uint16_t narrow_f16(float value) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000U;
+  const uint32_t magnitude = bits & 0x7fffffffU;
+  if (magnitude > 0x7f800000U) return static_cast<uint16_t>(sign | 0x7e00U);
+  if (magnitude >= 0x477fe000U) return static_cast<uint16_t>(sign | 0x7bffU);
+  if (magnitude < 0x38800000U) {  // whole steps of 2^-24; 1024 of them are the smallest normal number, bits and all
+    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(std::fabs(value) * 0x1.0p24F)));
+  }
+  const uint32_t rebased = magnitude - (112U << 23);
+  return static_cast<uint16_t>(sign | (rebased + 0xfffU + (rebased >> 13 & 1U)) >> 13);
 }
 
 }  // namespace weir::engine

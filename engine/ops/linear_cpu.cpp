@@ -2,7 +2,7 @@
 
 #include "engine/ops/linear.h"
 #include "engine/ops/linear_fp8.h"
-#include "engine/ops/simd.h"
+#include "engine/ops/simd_widen.h"
 
 namespace weir::engine {
 namespace {

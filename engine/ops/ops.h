@@ -8,6 +8,7 @@
 #include "engine/ops/activation.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/gather_rows.h"
+#include "engine/ops/kv_cache.h"
 #include "engine/ops/layer_norm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/linear_int8.h"

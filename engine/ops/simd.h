@@ -1,6 +1,7 @@
-// The few vector words the CPU kernels are written in: L float lanes, loads that widen bfloat16, a dot-product tile and
-// exp. Everything is always inlined, so that one body compiles for each instruction set under a target attribute; only
-// .cpp files of engine/ops include this. Lambdas must not be used inside a body: they would not inherit the target.
+// The few vector words the CPU kernels are written in: L float lanes, loads that widen (more in simd_widen.h), a
+// dot-product tile and exp. Everything is always inlined, so that one body compiles for each instruction set under a
+// target attribute; only .cpp files of engine/ops include this. Lambdas must not be used inside a body: they would not
+// inherit the target.
 //
 // Every sum here has an order that depends on the length of the sum alone, never on how many rows or outputs are
 // computed beside it: a row's result is the same bits alone, in a batch or in a chunk.
@@ -23,7 +24,10 @@ template <int L>
 struct Lanes {
   typedef float F __attribute__((vector_size(L * 4)));
   typedef uint32_t U __attribute__((vector_size(L * 4)));
+  typedef int32_t I __attribute__((vector_size(L * 4)));
   typedef uint16_t H __attribute__((vector_size(L * 2)));
+  typedef uint8_t B __attribute__((vector_size(L)));
+  typedef int8_t S __attribute__((vector_size(L)));
 };
 
 template <int L>
@@ -40,32 +44,12 @@ WEIR_INLINE void load(typename Lanes<L>::F& v, const uint16_t* p) {
   std::memcpy(&v, &wide, sizeof v);
 }
 
-/// IEEE 754 binary16, as it lies in memory.
-struct Half {
-  uint16_t bits;
-};
-
-/// Exact, infinities, NaN and subnormals too, without the machine's own conversion: the exponent is moved from bias 15
-/// to 127; a subnormal gets the hidden bit it has not, which a subtraction takes away again.
 template <int L>
-WEIR_INLINE void load(typename Lanes<L>::F& v, const Half* p) {
-  using F = typename Lanes<L>::F;
-  using U = typename Lanes<L>::U;
-  typename Lanes<L>::H half;
-  std::memcpy(&half, p, sizeof half);
-  const U wide = __builtin_convertvector(half, U);
-  const U magnitude = (wide & 0x7fffU) << 13;
-  const U exponent = magnitude & 0x0f800000U;
-  const U normal = magnitude + 0x38000000U;
-  const U hidden = magnitude + 0x38800000U;
-  F small;
-  std::memcpy(&small, &hidden, sizeof small);
-  small = small - 6.103515625e-5F;  // 2^-14
-  U subnormal;
-  std::memcpy(&subnormal, &small, sizeof subnormal);
-  const U finite = exponent == 0U ? subnormal : normal;
-  const U bits = (exponent == 0x0f800000U ? normal + 0x38000000U : finite) | (wide & 0x8000U) << 16;
-  std::memcpy(&v, &bits, sizeof v);
+WEIR_INLINE void load(typename Lanes<L>::F& v, const int8_t* p) {
+  typename Lanes<L>::S bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const typename Lanes<L>::I wide = __builtin_convertvector(bytes, typename Lanes<L>::I);
+  v = __builtin_convertvector(wide, typename Lanes<L>::F);
 }
 
 /// The first `count` < L elements, zeros behind them: zeros add nothing to a dot product.

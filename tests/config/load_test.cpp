@@ -30,8 +30,8 @@ accounts:
 engines:
   tiny: {model: builtin:weir-tiny}
   qwen: {model: /models/Qwen, device: cpu, quantization: int8,
-         kv_cache: {memory: 40GiB, block_size: 32, prefix: false, policy: cost}, max_sequences: 256, queue: 9, step_tokens: 128,
-         context: 4096, threads: 2, step_timeout: 5s}
+         kv_cache: {memory: 40GiB, dtype: fp8, block_size: 32, prefix: false, policy: cost}, max_sequences: 256, queue: 9,
+         step_tokens: 128, context: 4096, threads: 2, step_timeout: 5s}
 models:
   gpt-4o:
     strategy: least_busy
@@ -113,6 +113,7 @@ TEST(Load, AccountsAndEngines) {
   EXPECT_EQ(qwen.device, "cpu");
   EXPECT_EQ(qwen.quantization, "int8");
   EXPECT_EQ(qwen.kv_cache.memory_bytes, 40ULL << 30);
+  EXPECT_EQ(qwen.kv_cache.dtype, "fp8");
   EXPECT_EQ(qwen.kv_cache.block_tokens, 32u);
   EXPECT_FALSE(qwen.kv_cache.prefix_reuse);
   EXPECT_EQ(qwen.kv_cache.policy, "cost");

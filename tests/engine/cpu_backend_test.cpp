@@ -192,14 +192,19 @@ TEST(CpuBackendMemory, FollowsTheConfig) {
   EXPECT_EQ(size_kv(spec, config)->blocks, INT32_MAX / 16);
   config.kv_cache.memory_bytes.reset();
 
+  const uint64_t scales = 2ULL * 2 * 2 * 16 * 4;
+  for (const auto& [dtype, bytes] : {std::pair{"auto", block}, {"f16", block / 2}, {"fp8", block / 4 + scales}}) {
+    config.kv_cache.dtype = dtype;
+    EXPECT_EQ(size_kv(spec, config)->bytes, 64 * 16 * bytes) << dtype;
+  }
+  config.kv_cache.dtype = "int4";
+  EXPECT_THAT(size_kv(spec, config).error().detail, HasSubstr("kv_cache.dtype: must be auto, f32, bf16, f16, fp8 or"));
+  config.kv_cache.dtype = "auto";
+
   config.kv_cache.block_tokens = 0;
   EXPECT_FALSE(size_kv(spec, config).ok());
   config.kv_cache.block_tokens = 4096;
   EXPECT_FALSE(size_kv(spec, config).ok());
-
-  config = config_of();
-  config.kv_cache.dtype = "fp8";
-  EXPECT_THAT(size_kv(spec, config).error().detail, HasSubstr("kv_cache.dtype: must be auto on the CPU"));
 
   config = config_of();
   config.max_sequences = UINT32_MAX;

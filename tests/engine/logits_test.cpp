@@ -75,10 +75,36 @@ TEST_P(Logits, GreedyDecodingGivesTheSameTokens) {
   EXPECT_EQ(greedy, reference_["greedy"].get<std::vector<TokenId>>());
 }
 
-TEST_P(Logits, AreTheSameBitsAloneInABatchInChunksAndOverACachedPrefix) {
+/// What keys and values in fewer bits cost: the error against float32, squares over all logits, as a share of them.
+/// These models are random, so that nothing dampens an error: three to five times what attention_test finds in one
+/// layer.
+TEST_P(Logits, ComeNearWithKeysAndValuesInFewerBits) {
   const auto prompt = reference_["prompt"].get<std::vector<TokenId>>();
+  const auto exact = ModelHarness(model_, 32, kBlockTokens, 2, context()).run({{prompt, 0, blocks_from(3, 20)}});
+  for (const auto& [type, name, most] : {std::tuple{KvType::bf16, "bf16", 2e-2},
+                                         {KvType::f16, "f16", 4e-3},
+                                         {KvType::int8, "int8", 4e-2},
+                                         {KvType::fp8, "fp8", 2e-1}}) {
+    ModelHarness harness(model_, 32, kBlockTokens, 2, context(), type);
+    const auto logits = harness.run({{prompt, 0, blocks_from(3, 20)}});
+    double error = 0.0;
+    double squares = 0.0;
+    for (size_t t = 0; t < exact.size(); ++t) {
+      for (size_t v = 0; v < exact[t].size(); ++v) {
+        error += std::pow(static_cast<double>(logits[t][v]) - static_cast<double>(exact[t][v]), 2);
+        squares += std::pow(static_cast<double>(exact[t][v]), 2);
+      }
+    }
+    const double share = std::sqrt(error / squares);
+    std::printf("%s, keys and values in %s: %.3g\n", GetParam(), name, share);
+    EXPECT_LE(share, most) << name;
+  }
+}
+
+/// One sequence alone, in a batch, in chunks and over a cached prefix, keys and values as `type`.
+void expect_same_bits(const std::shared_ptr<const Model>& model, const std::vector<TokenId>& prompt, KvType type) {
   const auto length = static_cast<int32_t>(prompt.size());
-  ModelHarness alone(model_, 16, kBlockTokens, 1);
+  ModelHarness alone(model, 16, kBlockTokens, 1, 0, type);
   const auto expected = alone.run({{prompt, 0, blocks_from(0, 12)}});
 
   // Among fifteen rows of other lengths, blocks scattered.
@@ -96,13 +122,13 @@ TEST_P(Logits, AreTheSameBitsAloneInABatchInChunksAndOverACachedPrefix) {
   rows[9].tokens = prompt;
   size_t before = 0;
   for (int r = 0; r < 9; ++r) before += rows[static_cast<size_t>(r)].tokens.size();
-  ModelHarness batch(model_, 16 * 12, kBlockTokens, 3);
+  ModelHarness batch(model, 16 * 12, kBlockTokens, 3, 0, type);
   const auto batched = batch.run(rows);
   for (size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(batched[before + i], expected[i]) << "token " << i;
 
   // In chunks of every size, beside a decoding row; the second chunk onwards is what a cached prefix is.
   for (const int32_t chunk : {1, 3, 7, 16}) {
-    ModelHarness chunked(model_, 32, kBlockTokens, 2);
+    ModelHarness chunked(model, 32, kBlockTokens, 2, 0, type);
     for (int32_t at = 0; at < length; at += chunk) {
       const int32_t end = std::min(length, at + chunk);
       const std::vector<TokenId> piece(prompt.begin() + at, prompt.begin() + end);
@@ -111,6 +137,13 @@ TEST_P(Logits, AreTheSameBitsAloneInABatchInChunksAndOverACachedPrefix) {
         ASSERT_EQ(got[static_cast<size_t>(i - at) + 1], expected[static_cast<size_t>(i)]) << chunk << " " << i;
       }
     }
+  }
+}
+
+TEST_P(Logits, AreTheSameBitsAloneInABatchInChunksAndOverACachedPrefix) {
+  const auto prompt = reference_["prompt"].get<std::vector<TokenId>>();
+  for (const KvType type : {KvType::f32, KvType::bf16, KvType::f16, KvType::int8, KvType::fp8}) {
+    ASSERT_NO_FATAL_FAILURE(expect_same_bits(model_, prompt, type)) << static_cast<int>(type);
   }
 }
 

@@ -56,13 +56,13 @@ class ModelHarness {
  public:
   /// context_tokens: of the engine it stands for; 0: the model's.
   ModelHarness(std::shared_ptr<const Model> model, int32_t blocks, int32_t block_tokens, int threads,
-               int64_t context_tokens = 0)
+               int64_t context_tokens = 0, KvType type = KvType::f32)
       : model_(std::move(model)),
         pool_(threads),
-        layout_{block_tokens, model_->spec.kv_heads, model_->spec.head_dim},
+        layout_{block_tokens, model_->spec.kv_heads, model_->spec.head_dim, type},
         rope_(rope_frequencies(model_->spec.rope, context_tokens > 0 ? context_tokens : model_->spec.context_tokens)) {
-    layer_floats_ = blocks * layout_.block_floats();
-    kv_.assign(static_cast<size_t>(model_->spec.layers * layer_floats_), 0.0F);
+    layer_bytes_ = blocks * layout_.block_bytes();
+    kv_.assign(static_cast<size_t>(model_->spec.layers * layer_bytes_), std::byte{0});
   }
 
   /// The model is a part: it computes with those that have joined the same meeting, each on its own thread.
@@ -91,7 +91,7 @@ class ModelHarness {
                      count,         tokens.data(),  positions.data(), slots.data(),
                      row_of.data(), attends.data(), table.data(),     table_begin.data(),
                      count,         samples.data(), kv_.data(),       layout_,
-                     layer_floats_, rope_,          together_};
+                     layer_bytes_,  rope_,          together_};
     model_->spec.family->forward(model_->weights, pass);
     const auto vocab = model_->spec.vocab;
     std::vector<std::vector<float>> logits;
@@ -108,9 +108,9 @@ class ModelHarness {
   std::shared_ptr<const Model> model_;
   ThreadPool pool_;
   KvLayout layout_;
-  int64_t layer_floats_ = 0;
+  int64_t layer_bytes_ = 0;
   RopeFrequencies rope_;
-  std::vector<float> kv_;
+  std::vector<std::byte> kv_;
   Communicator* together_ = nullptr;
   DecoderScratch scratch_;
 };

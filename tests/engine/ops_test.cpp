@@ -1,5 +1,5 @@
-// Every CPU op against a naive reference in double precision, over odd shapes, within the tolerance its header states;
-// and that a row's result is the same bits however many rows and threads work beside it.
+// Every CPU op but attention against a naive reference in double precision, over odd shapes, within the tolerance its
+// header states; and that a row's result is the same bits however many rows and threads work beside it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -236,110 +236,6 @@ TEST(SiluMul, EqualsTheDoubleReference) {
       EXPECT_EQ(gate, y);
     }
 }
-
-struct AttentionCase {
-  int64_t heads, kv_heads, head_dim, block_tokens, window;
-};
-
-class Attention : public testing::TestWithParam<std::tuple<AttentionCase, Isa>> {};
-
-TEST_P(Attention, OverPagedRowsEqualsTheDoubleReference) {
-  const auto [c, isa] = GetParam();
-  const KvLayout layout{c.block_tokens, c.kv_heads, c.head_dim};
-  Rng rng(17);
-  // A whole prefill, a chunk behind a cached prefix, one decoding token, a chunk far behind its beginning.
-  const std::vector<std::pair<int32_t, int32_t>> spans = {{0, 21}, {13, 40}, {66, 67}, {170, 200}};  // [first, end)
-  const auto rows = static_cast<int32_t>(spans.size());
-  const auto blocks_a_row = static_cast<int32_t>(200 / c.block_tokens + 1);
-  std::vector<int32_t> table, begin{0}, row_of, attends, slots;
-  for (int32_t r = 0; r < rows; ++r) {
-    for (int32_t b = 0; b < blocks_a_row; ++b) table.push_back((b * rows + r) * 7 % (rows * blocks_a_row));
-    begin.push_back(static_cast<int32_t>(table.size()));
-  }
-  if (blocks_a_row % 7 == 0) {  // 7 must be coprime to the number of blocks to scatter without collision
-    for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
-  }
-  std::vector<float> kv(static_cast<size_t>(rows * blocks_a_row * layout.block_floats()),
-                        NAN);  // unwritten KV must not matter
-  ThreadPool pool(3);
-  std::vector<std::vector<float>> keys(spans.size()), values(spans.size());
-  int64_t tokens = 0;
-  for (int32_t r = 0; r < rows; ++r) {
-    const auto [first, end] = spans[static_cast<size_t>(r)];
-    keys[static_cast<size_t>(r)] = random_floats(rng, end * layout.token_floats(), 2.0);
-    values[static_cast<size_t>(r)] = random_floats(rng, end * layout.token_floats());
-    slots.clear();
-    for (int32_t p = 0; p < end; ++p) {
-      const auto block = table[static_cast<size_t>(r * blocks_a_row) + static_cast<size_t>(p / c.block_tokens)];
-      slots.push_back(static_cast<int32_t>(block * c.block_tokens + p % c.block_tokens));
-      if (p >= first) {
-        row_of.push_back(r);
-        attends.push_back(p + 1);
-        ++tokens;
-      }
-    }
-    store_kv_cpu(pool, {keys[static_cast<size_t>(r)].data(), values[static_cast<size_t>(r)].data(), slots.data(),
-                        kv.data(), layout, end});
-  }
-  const auto q = random_floats(rng, tokens * c.heads * c.head_dim, 2.0);
-  std::vector<float> out(q.size());
-  const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
-  const AttentionArgs args{q.data(),     kv.data(), out.data(), row_of.data(), attends.data(), table.data(),
-                           begin.data(), layout,    tokens,     c.heads,       scale,          c.window};
-  attention_cpu(pool, args, isa);
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int64_t h = 0; h < c.heads; ++h) {
-      const int64_t kv_head = h / (c.heads / c.kv_heads);
-      const auto row = static_cast<size_t>(row_of[static_cast<size_t>(t)]);
-      std::vector<double> weights;
-      double sum = 0;
-      const int64_t context = attends[static_cast<size_t>(t)];
-      const int64_t seen = c.window > 0 ? std::max<int64_t>(0, context - c.window) : 0;
-      for (int64_t j = seen; j < context; ++j) {
-        double dot = 0;
-        for (int64_t d = 0; d < c.head_dim; ++d) {
-          dot +=
-              static_cast<double>(q[static_cast<size_t>((t * c.heads + h) * c.head_dim + d)]) *
-              static_cast<double>(keys[row][static_cast<size_t>(j * layout.token_floats() + kv_head * c.head_dim + d)]);
-        }
-        weights.push_back(std::exp(dot * static_cast<double>(scale)));
-        sum += weights.back();
-      }
-      for (int64_t d = 0; d < c.head_dim; ++d) {
-        double expected = 0;
-        for (size_t j = 0; j < weights.size(); ++j) {
-          const auto at = (seen + static_cast<int64_t>(j)) * layout.token_floats() + kv_head * c.head_dim + d;
-          expected += weights[j] / sum * static_cast<double>(values[row][static_cast<size_t>(at)]);
-        }
-        ASSERT_NEAR(out[static_cast<size_t>((t * c.heads + h) * c.head_dim + d)], expected, 2e-6) << t << " " << h;
-      }
-    }
-  }
-  // A token's result is the same bits alone as among the others.
-  for (int64_t t = 0; t < tokens; t += 5) {
-    std::vector<float> alone(static_cast<size_t>(c.heads * c.head_dim));
-    AttentionArgs one = args;
-    one.q += t * c.heads * c.head_dim;
-    one.row_of_token += t;
-    one.attends += t;
-    one.tokens = 1;
-    one.out = alone.data();
-    ThreadPool single(1);
-    attention_cpu(single, one, isa);
-    ASSERT_EQ(std::memcmp(alone.data(), out.data() + t * c.heads * c.head_dim, alone.size() * sizeof(float)), 0);
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, Attention,
-    testing::Combine(testing::Values(AttentionCase{1, 1, 2, 1, 0}, AttentionCase{8, 4, 8, 16, 0},
-                                     AttentionCase{6, 2, 16, 4, 0}, AttentionCase{3, 3, 22, 5, 0},
-                                     AttentionCase{4, 1, 64, 16, 0}, AttentionCase{2, 2, 128, 32, 0},
-                                     AttentionCase{14, 2, 40, 100, 0}, AttentionCase{1, 1, 2, 1, 1},
-                                     AttentionCase{4, 1, 64, 16, 3}, AttentionCase{6, 2, 16, 4, 17},
-                                     AttentionCase{3, 3, 22, 5, 64}, AttentionCase{14, 2, 40, 100, 20},
-                                     AttentionCase{2, 1, 8, 80, 90}, AttentionCase{2, 1, 8, 16, 1000}),
-                     testing::ValuesIn(machine_isas())));
 
 }  // namespace
 }  // namespace weir::engine

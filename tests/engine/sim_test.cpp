@@ -1,6 +1,7 @@
 // The law of the engine, tried on random schedules: whatever arrives, is aborted, evicted or preempted, in whatever
 // pool, every sequence gets the tokens of an uncached run of its own, and no block is lost or held twice at any step.
-// WEIR_SIM_SEED=n runs the schedule of one seed; WEIR_SIM_SCHEDULES=n runs that many.
+// WEIR_SIM_SEED=n runs the schedule of one seed; WEIR_SIM_SCHEDULES=n runs that many, WEIR_SIM_STEPS=n as many as make
+// n steps.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 #include "config/base/rng.h"
 #include "engine/backend/sim/sim_backend.h"
 #include "engine/sched/scheduler.h"
+#include "tests/engine/resident.h"
 
 namespace weir::engine {
 namespace {
@@ -52,6 +54,7 @@ class Schedule {
     finish();
   }
 
+  uint64_t steps() const { return scheduler_.stats().steps; }
   uint64_t preemptions() const { return scheduler_.stats().preemptions; }
   uint64_t hits() const { return scheduler_.stats().prefix_hit_tokens; }
 
@@ -220,29 +223,44 @@ class Schedule {
   int64_t step_ = 0;
 };
 
-uint64_t from_environment(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
-TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {
-  const uint64_t first = from_environment("WEIR_SIM_SEED", 0);
-  const uint64_t count = std::getenv("WEIR_SIM_SEED") != nullptr ? 1 : from_environment("WEIR_SIM_SCHEDULES", 10'000);
+/// What all schedules together did.
+struct Totals {
+  uint64_t schedules = 0;
+  uint64_t steps = 0;
   uint64_t preemptions = 0;
   uint64_t hits = 0;
-  for (uint64_t seed = first; seed < first + count; ++seed) {
+};
+
+TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {
+  using testing::from_environment;
+  const uint64_t first = from_environment("WEIR_SIM_SEED", 0);
+  const uint64_t steps = from_environment("WEIR_SIM_STEPS", 0);
+  const uint64_t count = std::getenv("WEIR_SIM_SEED") != nullptr ? 1 : from_environment("WEIR_SIM_SCHEDULES", 10'000);
+  Totals total;
+  int64_t settled = 0;  // memory after a tenth of the steps
+  while (steps > 0 ? total.steps < steps : total.schedules < count) {
+    const uint64_t seed = first + total.schedules++;
     SCOPED_TRACE("repeat with WEIR_SIM_SEED=" + std::to_string(seed));
     Schedule schedule(seed);
     schedule.run();
     if (HasFatalFailure()) return;
-    preemptions += schedule.preemptions();
-    hits += schedule.hits();
+    total.steps += schedule.steps();
+    total.preemptions += schedule.preemptions();
+    total.hits += schedule.hits();
+    if (settled == 0 && total.steps >= steps / 10) settled = testing::resident_bytes();
   }
-  if (count < 1000) return;
-  EXPECT_GT(preemptions, count / 10) << "the schedules no longer exercise preemption";
-  EXPECT_GT(hits, count) << "the schedules no longer exercise prefix reuse";
-  RecordProperty("preemptions", std::to_string(preemptions));
-  RecordProperty("prefix_hit_tokens", std::to_string(hits));
+  const int64_t grown = testing::resident_bytes() - settled;
+  std::printf(
+      "%llu schedules, %llu steps, %llu preemptions, %llu tokens reused; resident %.1f MB, %+.2f MB of it new\n",
+      static_cast<unsigned long long>(total.schedules), static_cast<unsigned long long>(total.steps),
+      static_cast<unsigned long long>(total.preemptions), static_cast<unsigned long long>(total.hits),
+      static_cast<double>(settled + grown) / 1e6, static_cast<double>(grown) / 1e6);
+  if (testing::kResidentMeans && steps > 0) {
+    EXPECT_LT(grown, 8 << 20);
+  }
+  if (total.schedules < 1000) return;
+  EXPECT_GT(total.preemptions, total.schedules / 10) << "the schedules no longer exercise preemption";
+  EXPECT_GT(total.hits, total.schedules) << "the schedules no longer exercise prefix reuse";
 }
 
 // The checker itself must bite, or the test above proves nothing.

@@ -18,13 +18,25 @@
 namespace weir::engine {
 namespace {
 
-struct Free {
-  void operator()(float* memory) const { std::free(memory); }
-};
-using KvMemory = std::unique_ptr<float[], Free>;
+constexpr size_t kAlignment = 64;  // of the first block: a cache line
 
-uint64_t block_bytes(const ModelSpec& spec, uint64_t block_tokens) {
-  return static_cast<uint64_t>(spec.layers) * 2 * block_tokens * static_cast<uint64_t>(spec.kv_width()) * sizeof(float);
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+/// Zeros, which cost nothing until they are touched.
+struct KvMemory {
+  explicit KvMemory(size_t bytes) : whole(std::calloc(bytes + kAlignment, 1)) {
+    size_t room = bytes + kAlignment;
+    void* at = whole.get();
+    if (at != nullptr) first = static_cast<std::byte*>(std::align(kAlignment, bytes, at, room));
+  }
+  std::unique_ptr<void, Free> whole;
+  std::byte* first = nullptr;
+};
+
+KvLayout layout_of(const ModelSpec& spec, int64_t block_tokens, KvType type) {
+  return {block_tokens, spec.kv_heads, spec.head_dim, type};
 }
 
 /// The threads that the config gives to all ranks, or the machine has, divided.
@@ -70,8 +82,8 @@ class CpuRank {
       : model_(std::move(model)),
         ops_(ops),
         kv_(std::move(kv)),
-        layout_{sizes.block_tokens, model_->spec.kv_heads, model_->spec.head_dim},
-        layer_floats_(sizes.blocks * layout_.block_floats()),
+        layout_(layout_of(model_->spec, sizes.block_tokens, sizes.type)),
+        layer_bytes_(sizes.blocks * layout_.block_bytes()),
         rope_(rope_frequencies(model_->spec.rope, sizes.context_tokens)),
         together_(std::move(together)),
         pool_(threads) {}
@@ -91,9 +103,9 @@ class CpuRank {
                      .block_table_begin = plan.block_table_begin.data(),
                      .samples = static_cast<int64_t>(flat.sample_tokens.size()),
                      .sample_tokens = flat.sample_tokens.data(),
-                     .kv = kv_.get(),
+                     .kv = kv_.first,
                      .layout = layout_,
-                     .layer_floats = layer_floats_,
+                     .layer_bytes = layer_bytes_,
                      .rope = rope_,
                      .together = together_.get()};
     model_->spec.family->forward(model_->weights, pass);
@@ -109,7 +121,7 @@ class CpuRank {
   const Ops& ops_;
   KvMemory kv_;
   KvLayout layout_;
-  int64_t layer_floats_;
+  int64_t layer_bytes_;
   RopeFrequencies rope_;
   std::unique_ptr<Communicator> together_;  // null: the model is whole
   DecoderScratch scratch_;
@@ -190,14 +202,16 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   if (block_tokens < 1 || block_tokens > kBlockTokensMax) {
     return config_error(config, "kv_cache.block_size", "must be between 1 and " + std::to_string(kBlockTokensMax));
   }
-  if (config.kv_cache.dtype != "auto") {
+  const std::optional<KvType> type = kv_type_of(config.kv_cache.dtype);
+  if (!type && config.kv_cache.dtype != "auto") {
     return config_error(config, "kv_cache.dtype",
-                        "must be auto on the CPU, which keeps float32; is '" + config.kv_cache.dtype + "'");
+                        "must be auto, f32, bf16, f16, fp8 or int8, is '" + config.kv_cache.dtype + "'");
   }
   const auto asked = context_of(spec, config);
   if (!asked.ok()) return asked.error();
   uint64_t context = *asked;
-  const uint64_t one = parts * block_bytes(spec, block_tokens);
+  const KvLayout layout = layout_of(spec, block_tokens, type.value_or(KvType::f32));
+  const uint64_t one = parts * static_cast<uint64_t>(spec.layers) * static_cast<uint64_t>(layout.block_bytes());
   const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
   const uint64_t sequences = std::max<uint64_t>(1, config.max_sequences);
   uint64_t blocks = std::min(sequences * blocks_of_context, kKvBytesDefaultMax / one);
@@ -212,6 +226,7 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   return KvSizes{.blocks = static_cast<int32_t>(blocks),
                  .block_tokens = static_cast<int32_t>(block_tokens),
                  .context_tokens = static_cast<int32_t>(context),
+                 .type = layout.type,
                  .bytes = blocks * one};
 }
 
@@ -239,8 +254,8 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::vector<std::shared_ptr<co
   const int threads = threads_of_rank(config.threads, parts.size());
   std::vector<std::unique_ptr<CpuRank>> ranks;
   for (size_t r = 0; r < parts.size(); ++r) {
-    KvMemory kv(static_cast<float*>(std::calloc(sizes->bytes / parts.size() / sizeof(float), sizeof(float))));
-    if (kv == nullptr) {
+    KvMemory kv(sizes->bytes / parts.size());
+    if (kv.first == nullptr) {
       return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
     }
     info.weight_bytes += parts[r]->weights.bytes;

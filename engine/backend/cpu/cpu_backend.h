@@ -1,5 +1,5 @@
-// The backend that every machine has: the model's own walk over the CPU ops, with paged KV in ordinary memory, float32,
-// [layers] of the blocks of ops/attention.h. Weights are as the model was loaded: 32 or 16 bits, or INT8. The engine
+// The backend that every machine has: the model's own walk over the CPU ops, with paged KV in ordinary memory, [layers]
+// of the blocks of ops/kv_cache.h. Weights are as the model was loaded: 32 or 16 bits, or INT8. The engine
 // thread is the only caller; kernels share a small thread pool. A row's result is the same bits alone, in a batch, in
 // chunks, or over a reused prefix. A model in parts (model/shard.h) has a thread, a pool and a share of the keys and
 // values for each.
@@ -25,11 +25,12 @@ struct KvSizes {
   int32_t blocks = 0;
   int32_t block_tokens = 0;
   int32_t context_tokens = 0;  // the model's, lowered by config.context and by what the blocks hold
-  uint64_t bytes = 0;          // of all parts together
+  KvType type = KvType::f32;
+  uint64_t bytes = 0;  // of all parts together
 };
 
-/// Of `parts` that each have this spec. Errors (config): context above the model's, a block size out of range, memory
-/// that holds not even two tokens.
+/// Of `parts` that each have this spec. Errors (config): context above the model's, a block size out of range, an
+/// unknown type, memory that holds not even two tokens.
 Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& config, size_t parts = 1);
 
 /// Memory is reserved at once and touched as blocks are first used. `reason`: for info(). `ops`, which live on, are

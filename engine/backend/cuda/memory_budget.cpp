@@ -34,7 +34,7 @@ Result<KvFormat> kv_format(const config::EngineConfig& config) {
   if (type == "auto" || type == "bf16") return KvFormat::bf16;
   if (type == "fp8") return KvFormat::fp8;
   if (type == "int8") return KvFormat::int8;
-  return config_error(config, "kv_cache.dtype", "must be auto, bf16, fp8 or int8, is '" + type + "'");
+  return config_error(config, "kv_cache.dtype", "must be auto, bf16, fp8 or int8 on a GPU, is '" + type + "'");
 }
 
 }  // namespace

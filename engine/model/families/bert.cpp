@@ -44,7 +44,7 @@ int64_t lay_out(const EncoderSpec& spec, std::span<const std::vector<TokenId>> t
   s.types.assign(s.ids.size(), 0);
   for (auto* buffer : {&s.hidden, &s.q, &s.k, &s.v, &s.added}) grow(*buffer, tokens * spec.hidden);
   grow(s.inner, tokens * spec.intermediate);
-  grow(s.kv, block * layout_of(spec).block_floats());
+  grow(s.kv, block * layout_of(spec).block_bytes());
   return tokens;
 }
 

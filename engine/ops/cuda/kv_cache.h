@@ -1,7 +1,7 @@
 // How keys and values lie in the GPU's memory, one layer of them: [blocks][kv_heads][keys,
 // values][block_tokens][head_dim], so that what a block of threads reads of one head lies together, sixteen bytes a
 // thread. fp8 and int8 have one scale for each token of each head, in an array of its own: [blocks][kv_heads][keys,
-// values][block_tokens] f32. Slot s is token s % block_tokens of block s / block_tokens, as in ops/attention.h.
+// values][block_tokens] f32. Slot s is token s % block_tokens of block s / block_tokens, as in ops/kv_cache.h.
 #pragma once
 
 #include <cuda_runtime.h>
