@@ -133,6 +133,7 @@ int64_t ChatRun::prompt_most(const Route& route) const {
 Result<void> ChatRun::take_funds(const Route& route) {
   if (funded_ == &route) return {};
   funding_ = {};  // what another model's price needed goes back first
+  funded_ = nullptr;
   Budget* budgets[] = {key_->budget};
   auto funding = fund(key_->budget == nullptr ? std::span<Budget* const>{} : std::span<Budget* const>{budgets},
                       Ask{.price = policy_->policy().price_max(route),

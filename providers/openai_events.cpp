@@ -165,7 +165,7 @@ void OpenAiEvents::signatures(const Json& details, const ChatEvent& event, Reply
 void OpenAiEvents::note_sources(const Json& root) {
   const Json* list = array_of(root, "search_results");
   if (list == nullptr || list->empty()) list = array_of(root, "citations");
-  if (list != nullptr && !list->empty()) sources_ = *list;
+  if (list != nullptr && list->size() > sources_.size()) sources_ = *list;
 }
 
 void OpenAiEvents::tell_sources(const ChatEvent& event, ReplyBatch& batch) {

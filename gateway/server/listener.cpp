@@ -56,7 +56,7 @@ Task<void> Listener::accept_loop() {
     co_await acceptor_->wait(providers::Direction::read);
     for (int i = 0; i < kAcceptBatch && !draining_; ++i) {
       if (accept_one()) continue;
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      if (providers::is_our_want(errno)) {
         co_await core_.sleep_until(now() + kAcceptPause, stop_);
       }
       break;

@@ -15,7 +15,6 @@ using providers::IoStatus;
 
 namespace {
 
-constexpr size_t kReadSpaceMin = 4096;
 // A connection beyond the limit, or one that a drain waits for, may not stay long.
 constexpr std::chrono::milliseconds kTurnedAwayLinger{1'000};
 
@@ -105,7 +104,7 @@ void Session::take(const IoResult& result) {
 void Session::pump() {
   if (!busy_) {
     if (phase_ == Phase::idle && in_.empty()) request_.accepted = now();
-    const IoResult result = transport_->read(in_.prepare(kReadSpaceMin));
+    const IoResult result = transport_->read(in_.prepare(providers::Buffer::kReadSpaceMin));
     if (result.status == IoStatus::ok)
       in_.commit(result.bytes);
     else
@@ -118,7 +117,7 @@ void Session::pump() {
       if (!std::exchange(paused_, true)) transport_->socket().watch_hangup({&Session::hung_up, this});
       return;
     }
-    const IoResult result = transport_->read(ahead_.prepare(kReadSpaceMin));
+    const IoResult result = transport_->read(ahead_.prepare(providers::Buffer::kReadSpaceMin));
     if (result.status == IoStatus::ok) ahead_.commit(result.bytes);
     take(result);
   } while (!drained_ && !gone_);

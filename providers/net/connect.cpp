@@ -30,14 +30,9 @@ struct Dial final : Closable, WheelTimer {
   bool timed_out = false;
 };
 
-/// Our own want of descriptors or memory says nothing of the upstream; an engine may still answer.
-bool is_our_want(int code) {
-  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
-}
-
 Result<std::unique_ptr<Transport>> start_connect(const Pool& pool, TlsClient* tls, const Address& address) {
   const int fd = ::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 && is_our_want(errno))
+  if (fd < 0 && is_our_want(errno))  // no fault of the upstream; an engine may still answer
     return Error{ErrorKind::internal,
                  "gateway",
                  Retry::other_target,

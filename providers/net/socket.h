@@ -5,6 +5,7 @@
 
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,11 @@ struct IoResult {
   int error = 0;         // errno, where failed
   bool drained = false;  // a read that left nothing behind: waiting comes next
 };
+
+/// Is this errno our own want of descriptors or memory, which says nothing of the other side?
+inline bool is_our_want(int code) {
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
 
 /// What to call when a direction is ready. No ownership.
 struct Wakeup {
