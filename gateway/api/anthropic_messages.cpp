@@ -3,6 +3,7 @@
 #include <array>
 #include "config/base/json.h"
 
+#include "gateway/api/citations.h"
 #include "gateway/api/errors.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
@@ -53,28 +54,27 @@ Json usage_json(const providers::Usage& usage) {
   return out;
 }
 
-/// Another family's citation in Anthropic's words: OpenAI's and Gemini's are addresses on the web.
-Json citation_json(const ChatEvent& event) {
-  if (event.citation_of == Protocol::anthropic_messages) return event.citation;
-  const Json& in = event.citation;
-  const auto nested = in.is_object() ? in.find("url_citation") : in.end();
-  const Json& from = in.is_object() && nested != in.end() && nested->is_object() ? *nested : in;
-  if (!from.is_object()) return in;
-  const auto text = [&](std::initializer_list<const char*> keys) -> std::string {
-    for (const char* key : keys)
-      if (const auto found = from.find(key); found != from.end() && found->is_string())
-        return found->get<std::string>();
-    return {};
-  };
-  const std::string url = text({"url", "uri"});
-  if (url.empty()) return in;
-  Json out;
-  out["type"] = "web_search_result_location";
-  out["cited_text"] = text({"cited_text", "text"});
-  out["url"] = url;
-  out["title"] = text({"title"});
-  out["encrypted_index"] = "";
-  return out;
+/// Another family's citations in Anthropic's words: an address on the web, or a piece of what was searched.
+std::vector<Json> citation_blocks(const ChatEvent& event) {
+  if (event.citation_of == Protocol::anthropic_messages) return {event.citation};
+  std::vector<Json> blocks;
+  for (const Citation& one : citations_of(event)) {
+    Json& out = blocks.emplace_back();
+    out["type"] = one.url.empty() ? "search_result_location" : "web_search_result_location";
+    out["cited_text"] = one.quote;
+    if (!one.url.empty()) {
+      out["url"] = one.url;
+      out["title"] = one.title;
+      out["encrypted_index"] = "";
+      continue;
+    }
+    out["source"] = one.file;
+    out["title"] = one.title;
+    out["search_result_index"] = one.document;
+    out["start_block_index"] = 0;
+    out["end_block_index"] = 0;
+  }
+  return blocks;
 }
 
 }  // namespace
@@ -100,7 +100,6 @@ void MessagesEncoder::close(std::string& out) {
   out.append("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":");
   out.append(std::to_string(index_)).append("}\n\n");
   open_ = Open::nothing;
-  open_tool_ = -1;
 }
 
 void MessagesEncoder::open(Open kind, std::string_view content_block, std::string& out) {
@@ -128,7 +127,6 @@ void MessagesEncoder::tool_call(const ChatEvent& event, std::string& out) {
     block["input"] = Json::object();
     open(Open::tool, json_text(block), out);
     known = tool_block_.emplace(event.tool_index, index_).first;
-    open_tool_ = event.tool_index;
   }
   if (!event.tool_call.arguments.empty())
     delta(known->second, R"({"type":"input_json_delta","partial_json":)", event.tool_call.arguments, out);
@@ -149,14 +147,20 @@ void MessagesEncoder::signature(const ChatEvent& event, std::string& out) {
 }
 
 void MessagesEncoder::citation(const ChatEvent& event, std::string& out) {
-  if (open_ != Open::text) open(Open::text, R"({"type":"text","text":""})", out);
-  out.append("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":");
-  out.append(std::to_string(index_)).append(R"(,"delta":{"type":"citations_delta","citation":)");
-  out.append(json_text(citation_json(event))).append("}}\n\n");
+  for (const Json& citation : citation_blocks(event)) {
+    if (open_ != Open::text) open(Open::text, R"({"type":"text","text":""})", out);
+    out.append("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":");
+    out.append(std::to_string(index_)).append(R"(,"delta":{"type":"citations_delta","citation":)");
+    out.append(json_text(citation)).append("}}\n\n");
+  }
 }
 
 void MessagesEncoder::chunk(const ChatEvent& event, std::string& out) {
   if (event.index != 0) return;  // the protocol has one choice, and its clients cannot ask for more
+  calls_.pass(event, [&](const ChatEvent& next) { tell(next, out); });
+}
+
+void MessagesEncoder::tell(const ChatEvent& event, std::string& out) {
   switch (event.kind) {
     case ChatEvent::Kind::text:
     case ChatEvent::Kind::refusal:
@@ -249,12 +253,13 @@ void MessagesEncoder::add(ChatEvent event) {
       return add_signature(event);
     case ChatEvent::Kind::tool_call:
       return add_tool_call(event);
-    case ChatEvent::Kind::citation: {
-      Json& text = block("text");
-      if (!text.contains("text")) text["text"] = "";
-      text["citations"].push_back(citation_json(event));
+    case ChatEvent::Kind::citation:
+      for (Json& citation : citation_blocks(event)) {
+        Json& text = block("text");
+        if (!text.contains("text")) text["text"] = "";
+        text["citations"].push_back(std::move(citation));
+      }
       return;
-    }
     case ChatEvent::Kind::finish:
       stop_ = event.stop;
       stop_sequence_ = event.stop_sequence;

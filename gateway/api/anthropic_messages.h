@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/api/calls_in_order.h"
 #include "gateway/api/client_api.h"
 
 namespace weir::gateway {
@@ -33,6 +34,7 @@ class MessagesEncoder final : public AnswerEncoder {
 
  private:
   enum class Open { nothing, text, thinking, tool };
+  void tell(const providers::ChatEvent& event, std::string& out);
   void open(Open kind, std::string_view content_block, std::string& out);
   void close(std::string& out);
   void delta(int32_t index, std::string_view head, std::string_view text, std::string& out);
@@ -48,8 +50,8 @@ class MessagesEncoder final : public AnswerEncoder {
   std::string model_;
   int32_t index_ = -1;  // of the block that is open or was last
   Open open_ = Open::nothing;
-  int32_t open_tool_ = -1;                 // tool_index of an open tool_use block
   std::map<int32_t, int32_t> tool_block_;  // tool_index to block index
+  CallsInOrder calls_;                     // of a stream: a block is over before the next begins
   providers::StopReason stop_ = providers::StopReason::stop;
   std::string stop_sequence_;
   providers::Json content_ = providers::Json::array();  // whole answers; tool_use has its input as text until the end

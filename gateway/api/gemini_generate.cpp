@@ -3,6 +3,7 @@
 #include <map>
 
 #include "gateway/api/calls_in_order.h"
+#include "gateway/api/citations.h"
 #include "gateway/api/errors.h"
 #include "providers/json_text.h"
 #include "providers/net/percent.h"
@@ -71,8 +72,9 @@ Json call_part(const ToolCall& call) {
   return out;
 }
 
-/// A citation of Gemini's own is where it was; another protocol's becomes a source with what it says.
-void add_citation(const ChatEvent& event, Json& candidate) {
+/// A citation of Gemini's own is where it was; another protocol's becomes a source with what it says, about the bytes
+/// of text that were written since the last.
+void add_citation(const ChatEvent& event, CitedStretch& cited, Json& candidate) {
   const Json& citation = event.citation;
   if (!citation.is_object()) return;
   for (const char* whole : {"groundingMetadata", "urlContextMetadata"})
@@ -84,17 +86,14 @@ void add_citation(const ChatEvent& event, Json& candidate) {
     candidate["citationMetadata"]["citationSources"].push_back(citation);
     return;
   }
-  const Json& inner = citation.contains("url_citation") ? citation["url_citation"] : citation;
-  Json source = Json::object();
-  const auto copy = [&](const char* from, const char* to) {
-    if (inner.is_object() && inner.contains(from) && !inner[from].is_null()) source[to] = inner[from];
-  };
-  copy("start_index", "startIndex");
-  copy("end_index", "endIndex");
-  copy("url", "uri");
-  copy("title", "title");
-  copy("document_title", "title");
-  if (!source.empty()) candidate["citationMetadata"]["citationSources"].push_back(std::move(source));
+  std::vector<Citation> citations = citations_of(event);
+  cited.take(citations);
+  for (const Citation& one : citations) {
+    Json source = {{"startIndex", *one.begin}, {"endIndex", *one.end}};
+    if (!one.url.empty()) source["uri"] = one.url;
+    if (!one.title.empty() || !one.file.empty()) source["title"] = one.title.empty() ? one.file : one.title;
+    candidate["citationMetadata"]["citationSources"].push_back(std::move(source));
+  }
 }
 
 /// google.rpc.Code for an HTTP status: https://cloud.google.com/apis/design/errors#handling_errors.
@@ -166,6 +165,7 @@ class GeminiEncoder final : public AnswerEncoder {
     Json beside = Json::object();  // citations and log-probabilities, likewise
     std::optional<ToolCall> call;  // its arguments are still coming: Gemini has calls whole
     CallsInOrder calls;
+    CitedStretch cited;
     int32_t tool_index = 0;
     std::optional<StopReason> stop;
   };
@@ -194,6 +194,7 @@ void GeminiEncoder::close_call(Choice& choice) {
 void GeminiEncoder::text(const ChatEvent& event, Choice& choice, bool merge) {
   if (event.text.empty()) return;
   const bool thought = event.kind == Kind::reasoning;
+  if (!thought) choice.cited.wrote(static_cast<int64_t>(event.text.size()));
   if (merge && !choice.parts.empty()) {
     Json& last = choice.parts.back();
     if (last.contains("text") && last.contains("thought") == thought && !last.contains("thoughtSignature")) {
@@ -256,7 +257,7 @@ void GeminiEncoder::collect_next(const ChatEvent& event, Choice& choice, bool me
       choice.call->arguments += event.tool_call.arguments;
       break;
     case Kind::citation:
-      add_citation(event, choice.beside);
+      add_citation(event, choice.cited, choice.beside);
       break;
     case Kind::finish:
       choice.stop = event.stop;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "gateway/api/errors.h"
 #include "gateway/api/gemini_fields.h"
@@ -108,6 +109,8 @@ void Decoder::result(const Json& in, const std::string& where) {
     message.tool_call_id = match->first;
     open_calls_.erase(match);
   }
+  for (const char* beside : {"willContinue", "scheduling"})
+    if (const Json* value = find_field(in, beside)) out_.unmodelled[where + "." + beside] = *value;
   const Json* response = find_field(in, "response");
   if (response != nullptr && !response->is_object()) return fail(where + ".response", "an object");
   std::string words = "{}";
@@ -157,8 +160,12 @@ void Decoder::part(const Json& in, const std::string& where, Message& message) {
   } else if (const Json* output = find_field(in, "codeExecutionResult")) {
     message.parts.push_back(Part::of_text("```output\n" + text(*output, "output", where) + "\n```\n"));
   }
-  for (const char* beside : {"videoMetadata", "mediaResolution"})
-    if (const Json* value = find_field(in, beside)) out_.unmodelled[where + "." + beside] = *value;
+  constexpr auto kKnown =
+      std::to_array<std::string_view>({"text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall",
+                                       "executableCode", "codeExecutionResult", "functionResponse"});
+  for (const auto& [key, value] : in.items())
+    if (!value.is_null() && std::find(kKnown.begin(), kKnown.end(), camel(key)) == kKnown.end())
+      out_.unmodelled[where + "." + camel(key)] = value;
 }
 
 void Decoder::content(const Json& in, const std::string& where) {
@@ -179,12 +186,9 @@ void Decoder::content(const Json& in, const std::string& where) {
       part(one, at, message);
       continue;
     }
-    if (!message.parts.empty()) {
-      out_.messages.push_back(message);
-      message.parts.clear();
-    }
     result(*response, at + ".functionResponse");
   }
+  // Behind the results, wherever it stood between them: elsewhere nothing may come between a call and its result.
   if (!message.parts.empty()) out_.messages.push_back(std::move(message));
 }
 

@@ -21,6 +21,7 @@ using providers::StopReason;
 std::string_view stop_name(StopReason stop) {
   switch (stop) {
     case StopReason::length:
+    case StopReason::pause_turn:  // no word for it: what says at least that the answer is not at its end
       return "length";
     case StopReason::tool_calls:
       return "tool_calls";
@@ -29,7 +30,6 @@ std::string_view stop_name(StopReason stop) {
       return "content_filter";
     case StopReason::stop:
     case StopReason::stop_sequence:
-    case StopReason::pause_turn:
       return "stop";
   }
   return "stop";
@@ -71,6 +71,15 @@ Json thinking_block(std::string_view thinking, const ChatEvent& event) {
           {"signature", providers::wrap_signature(event.signature, event.signer, Signer::anthropic)}};
 }
 
+/// What a list has that was not told yet, each with its index.
+void add_new(const Json& list, size_t& told, const char* key, Json& out) {
+  for (; told < list.size(); ++told) {
+    Json one = list[told];
+    one["index"] = told;
+    out[key].push_back(std::move(one));
+  }
+}
+
 }  // namespace
 
 Json openai_logprobs(const std::vector<providers::TokenLogprobs>& tokens) {
@@ -104,6 +113,22 @@ void ChatEncoder::Choice::note(const ChatEvent& event) {
   if (event.kind == ChatEvent::Kind::signature || event.kind == ChatEvent::Kind::citation) return;
   last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
   text_last = event.kind == ChatEvent::Kind::text;
+  if (text_last) cited.wrote(code_points(event.text));
+}
+
+/// The protocol has a form for pages of the web alone; what else was cited goes beside it, as it came.
+void ChatEncoder::Choice::cite(const ChatEvent& event) {
+  std::vector<Citation> found = citations_of(event);
+  cited.take(found);
+  bool all_said = !found.empty();
+  for (const Citation& one : found) {
+    all_said = all_said && !one.url.empty();
+    if (one.url.empty()) continue;
+    Json page = {{"start_index", *one.begin}, {"end_index", *one.end}, {"url", one.url}, {"title", one.title}};
+    if (!one.quote.empty()) page["cited_text"] = one.quote;
+    annotations.push_back({{"type", "url_citation"}, {"url_citation", std::move(page)}});
+  }
+  if (!all_said) citations.push_back(event.citation);
 }
 
 std::string_view ChatEncoder::Choice::signed_thinking() {
@@ -132,6 +157,7 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
       break;
     case ChatEvent::Kind::signature: {
       if (choice.last_tool >= 0) {
+        // With a function, if one that says nothing more: OpenAI's clients look for it in every piece of a call.
         out["tool_calls"] = Json::array({{{"index", choice.last_tool},
                                           {"function", {{"arguments", ""}}},
                                           {"extra_content", google_signature(event.signature)}}});
@@ -150,15 +176,15 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
         call["function"]["name"] = event.tool_call.name;
       }
       call["function"]["arguments"] = event.tool_call.arguments;
+      choice.calls_told[event.tool_index] |= !event.tool_call.arguments.empty();
       out["tool_calls"] = Json::array({std::move(call)});
       break;
     }
-    case ChatEvent::Kind::citation: {
-      Json citation = event.citation;
-      if (citation.is_object()) citation["index"] = choice.citations_sent++;
-      out["annotations"] = Json::array({std::move(citation)});
+    case ChatEvent::Kind::citation:
+      choice.cite(event);
+      add_new(choice.annotations, choice.annotations_sent, "annotations", out);
+      add_new(choice.citations, choice.citations_sent, "citations", out);
       break;
-    }
     case ChatEvent::Kind::finish:
       if (!choice.opened) out["content"] = "";
       break;
@@ -170,6 +196,14 @@ void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
   Choice& choice = choices_[event.index];
   // Nearly all of a stream is plain text and its end: these bytes are put together without building a tree.
   const bool finish = event.kind == ChatEvent::Kind::finish;
+  // A call without arguments means {}: what a client parses must be JSON.
+  if (finish)
+    for (const auto& [at, begun] : std::exchange(choice.calls_told, {})) {
+      if (begun) continue;
+      ChatEvent empty = {.kind = ChatEvent::Kind::tool_call, .index = event.index, .tool_index = at};
+      empty.tool_call.arguments = "{}";
+      chunk(empty, out);
+    }
   if ((event.kind == ChatEvent::Kind::text || (finish && choice.opened)) && event.logprobs.empty()) {
     constexpr std::string_view kTextEnd = "},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
     constexpr std::string_view kFinish = R"(},"logprobs":null,"finish_reason":")";
@@ -241,7 +275,7 @@ void ChatEncoder::add(ChatEvent event) {
       break;
     }
     case ChatEvent::Kind::citation:
-      choice.annotations.push_back(std::move(event.citation));
+      choice.cite(event);
       break;
     case ChatEvent::Kind::finish:
       choice.stop = event.stop;
@@ -261,9 +295,11 @@ std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {
     if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
     if (!choice.thinking_blocks.empty()) message["thinking_blocks"] = choice.thinking_blocks;
     if (!choice.annotations.empty()) message["annotations"] = choice.annotations;
+    if (!choice.citations.empty()) message["citations"] = choice.citations;
     for (const auto& [at, call] : choice.tool_calls) {
-      Json entry = {
-          {"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+      Json entry = {{"id", call.id},
+                    {"type", "function"},
+                    {"function", {{"name", call.name}, {"arguments", call.arguments.empty() ? "{}" : call.arguments}}}};
       if (const auto signed_call = choice.call_signatures.find(at); signed_call != choice.call_signatures.end())
         entry["extra_content"] = google_signature(signed_call->second);
       message["tool_calls"].push_back(std::move(entry));

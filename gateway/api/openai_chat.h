@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/api/citations.h"
 #include "gateway/api/client_api.h"
 
 namespace weir::gateway {
@@ -36,19 +37,25 @@ class ChatEncoder final : public AnswerEncoder {
     std::string reasoning;
     providers::Json thinking_blocks = providers::Json::array();
     providers::Json annotations = providers::Json::array();
+    providers::Json citations = providers::Json::array();  // of sources that are no page on the web, as they came
+    CitedStretch cited;
     std::vector<providers::TokenLogprobs> logprobs;
     std::map<int32_t, providers::ToolCall> tool_calls;
     std::map<int32_t, std::string> call_signatures;
+    std::map<int32_t, bool> calls_told;  // of a stream: whether the call's arguments have begun
     providers::StopReason stop = providers::StopReason::stop;
     bool opened = false;
-    bool text_last = false;      // what came last was text: a signature now is the text's, not the thinking's
-    std::string delta;           // what every plain chunk begins with
-    int32_t last_tool = -1;      // the call that a signature belongs to; −1: what came last was no call
-    int32_t blocks_sent = 0;     // of a stream: the index of the next thinking block,
-    int32_t citations_sent = 0;  // of the next annotation; OpenAI's client puts lists together by it
-    size_t thinking_from = 0;    // where the open thinking block begins in `reasoning`
+    bool text_last = false;       // what came last was text: a signature now is the text's, not the thinking's
+    std::string delta;            // what every plain chunk begins with
+    int32_t last_tool = -1;       // the call that a signature belongs to; −1: what came last was no call
+    int32_t blocks_sent = 0;      // of a stream: the index of the next thinking block,
+    size_t annotations_sent = 0;  // of the next annotation,
+    size_t citations_sent = 0;    // of the next citation; OpenAI's client puts lists together by it
+    size_t thinking_from = 0;     // where the open thinking block begins in `reasoning`
 
     void note(const providers::ChatEvent& event);
+    /// Adds what an event cites to `annotations` and `citations`.
+    void cite(const providers::ChatEvent& event);
     /// The thinking that a signature closes; empty where it signs a text.
     std::string_view signed_thinking();
   };

@@ -74,6 +74,7 @@ class Decoder {
   void content(const Json& in, const std::string& where, Message& out);
   void tool_calls(const Json& in, const std::string& where, Message& out);
   void thinking(const Json& message, const std::string& where, Message& out, std::string& of_text);
+  void said_beside(const Json& in, const std::string& where, Message& out);
   Part media_part(const Json& in, const std::string& type, const std::string& at);
   void tools();
   void tool_choice();
@@ -84,6 +85,7 @@ class Decoder {
   const Json& body_;
   FieldReader reader_;
   ChatRequest out_;
+  std::string function_call_;  // id given to the last function_call, which a message of the role function answers
 };
 
 /// image_url {url, detail}, input_audio {data, format}, file {file_data, file_id, filename}.
@@ -190,6 +192,20 @@ void Decoder::tool_calls(const Json& in, const std::string& where, Message& out)
   }
 }
 
+/// What an assistant said in other members than its content: a refusal, a call in the form that was before tool_calls,
+/// and audio, which only its own provider can look up.
+void Decoder::said_beside(const Json& in, const std::string& where, Message& out) {
+  if (std::string refusal = text(in, "refusal", where); !refusal.empty())
+    out.parts.push_back({.kind = Part::Kind::refusal, .text = std::move(refusal)});
+  if (const Json* call = find(in, "function_call")) {
+    if (!call->is_object()) return fail(where + ".function_call", "an object");
+    function_call_ = "call_" + std::to_string(out_.messages.size());
+    out.parts.push_back(Part::of_call({function_call_, text(*call, "name", where + ".function_call"),
+                                       text(*call, "arguments", where + ".function_call")}));
+  }
+  if (const Json* audio = find(in, "audio")) out_.unmodelled[where + ".audio"] = *audio;
+}
+
 void Decoder::message(const Json& in, const std::string& where) {
   if (!in.is_object()) return fail(where, "an object");
   Message out;
@@ -218,6 +234,8 @@ void Decoder::message(const Json& in, const std::string& where) {
   }
   out.name = text(in, "name", where);
   out.tool_call_id = text(in, "tool_call_id", where);
+  if (role == "function" && out.tool_call_id.empty()) out.tool_call_id = function_call_;
+  if (out.role == Role::assistant) said_beside(in, where, out);
   if (const Json* cache = find(in, "cache_control"); cache != nullptr && !out.parts.empty())
     out.parts.back().cache = *cache;
   if (const Json* value = find(in, "tool_calls")) tool_calls(*value, where + ".tool_calls", out);

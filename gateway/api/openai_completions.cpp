@@ -91,8 +91,8 @@ void read_counts(FieldReader& in, ChatRequest& out) {
 // --- encoding -------------------------------------------------------------------------------------------------------
 
 Json finish_reason(StopReason stop) {
-  if (stop == StopReason::length) return "length";
-  return stop == StopReason::content_filter ? "content_filter" : "stop";
+  if (stop == StopReason::length || stop == StopReason::pause_turn) return "length";
+  return stop == StopReason::content_filter || stop == StopReason::refusal ? "content_filter" : "stop";
 }
 
 /// {"tokens","token_logprobs","top_logprobs","text_offset"}; `offset` in code points counts on over an answer's pieces.

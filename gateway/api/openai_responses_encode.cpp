@@ -263,14 +263,15 @@ void ResponsesEncoder::arguments(std::string_view piece) {
 
 void ResponsesEncoder::citation(const ChatEvent& event_in) {
   ResponseContent& to = content(false);
-  Json annotation = annotation_json(event_in, to);
-  to.annotations.push_back(annotation);
-  if (!told()) return;
-  event("response.output_text.annotation.added");
-  place(true);
-  out_->append(",\"annotation_index\":").append(std::to_string(to.annotations.size() - 1));
-  member("annotation", annotation);
-  done_event();
+  for (const Json& annotation : annotations_json(event_in, to)) {
+    to.annotations.push_back(annotation);
+    if (!told()) continue;
+    event("response.output_text.annotation.added");
+    place(true);
+    out_->append(",\"annotation_index\":").append(std::to_string(to.annotations.size() - 1));
+    member("annotation", annotation);
+    done_event();
+  }
 }
 
 /// Responses have one choice; events of others cannot come, since a request cannot ask for them.
@@ -321,7 +322,8 @@ Json ResponsesEncoder::output(std::string_view last_status) const {
 
 std::string ResponsesEncoder::response(const providers::Usage& usage, NanoUsd cost) const {
   Json details = nullptr;
-  if (stop_ == StopReason::length) details = {{"reason", "max_output_tokens"}};
+  // A pause has no word of its own; without any a client would take the answer for one that broke.
+  if (stop_ == StopReason::length || stop_ == StopReason::pause_turn) details = {{"reason", "max_output_tokens"}};
   if (stop_ == StopReason::content_filter) details = {{"reason", "content_filter"}};
   return object_.text(status(), output(status()), with_cost(json_text(response_usage(usage)), cost), details, nullptr);
 }

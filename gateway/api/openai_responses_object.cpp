@@ -92,37 +92,6 @@ void append_member(std::string& out, const char* key, const Json& value) {
   out.append(",\"").append(key).append("\":").append(json_text(value));
 }
 
-std::string text_of(const Json& object, std::initializer_list<const char*> keys) {
-  if (!object.is_object()) return {};
-  for (const char* key : keys)
-    if (const auto found = object.find(key); found != object.end() && found->is_string())
-      return found->get<std::string>();
-  return {};
-}
-
-/// Where the source stands: Anthropic and Cohere write it at the top or in a first source, Gemini under "web", OpenAI's
-/// chat under "url_citation".
-const Json& source_of(const Json& citation) {
-  for (const char* key : {"url_citation", "web", "document"})
-    if (const auto found = citation.find(key); found != citation.end() && found->is_object()) return *found;
-  if (const auto list = citation.find("sources"); list != citation.end() && list->is_array() && !list->empty()) {
-    const Json& first = list->front();
-    if (first.is_object())
-      if (const auto document = first.find("document"); document != first.end() && document->is_object())
-        return *document;
-    return first;
-  }
-  return citation;
-}
-
-int64_t whole_number(const Json& object, std::initializer_list<const char*> keys, int64_t otherwise) {
-  if (!object.is_object()) return otherwise;
-  for (const char* key : keys)
-    if (const auto found = object.find(key); found != object.end() && found->is_number_integer())
-      return found->get<int64_t>();
-  return otherwise;
-}
-
 }  // namespace
 
 Json content_json(const ResponseContent& content) {
@@ -176,30 +145,30 @@ Json response_logprobs(const std::vector<providers::TokenLogprobs>& tokens) {
   return out;
 }
 
-Json annotation_json(const providers::ChatEvent& event, ResponseContent& content) {
-  const Json& citation = event.citation;
-  const int64_t end = code_points(content.text);
-  const int64_t begin = code_points(std::string_view(content.text).substr(0, content.cited));
-  content.cited = content.text.size();
-  const std::string type = text_of(citation, {"type"});
-  if (event.citation_of == Protocol::openai_responses && !type.empty()) return citation;
-  const Json& source = citation.is_object() ? source_of(citation) : citation;
-  const std::string url = text_of(source, {"url", "uri"});
-  const std::string title = text_of(source, {"title", "document_title", "name"});
-  if (!url.empty()) {
-    const Json& span = event.citation_of == Protocol::openai_chat ? source : citation;
-    return {{"type", "url_citation"},
-            {"start_index", whole_number(span, {"start_index", "start"}, begin)},
-            {"end_index", whole_number(span, {"end_index", "end"}, end)},
-            {"url", url},
-            {"title", title}};
+Json annotations_json(const providers::ChatEvent& event, ResponseContent& content) {
+  std::vector<Citation> citations = citations_of(event);
+  content.cited.wrote(code_points(std::string_view(content.text).substr(content.counted)));
+  content.counted = content.text.size();
+  content.cited.take(citations);
+  if (event.citation_of == Protocol::openai_responses && event.citation.contains("type"))
+    return Json::array({event.citation});
+  Json out = Json::array();
+  for (const Citation& one : citations) {
+    if (!one.url.empty()) {
+      out.push_back({{"type", "url_citation"},
+                     {"start_index", *one.begin},
+                     {"end_index", *one.end},
+                     {"url", one.url},
+                     {"title", one.title}});
+      continue;
+    }
+    const std::string file = one.file.empty() ? "document_" + std::to_string(one.document) : one.file;
+    out.push_back({{"type", "file_citation"},
+                   {"file_id", file},
+                   {"index", one.document},
+                   {"filename", one.title.empty() ? file : one.title},
+                   {"citation", event.citation}});
   }
-  const int64_t document = whole_number(citation, {"document_index", "search_result_index"}, 0);
-  std::string file = text_of(source, {"file_id", "id", "source"});
-  if (file.empty()) file = "document_" + std::to_string(document);
-  Json out = {{"type", "file_citation"}, {"file_id", file}, {"index", document}};
-  out["filename"] = title.empty() ? file : title;
-  out["citation"] = citation;
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/api/citations.h"
 #include "gateway/api/client_api.h"
 
 namespace weir::gateway {
@@ -18,7 +19,8 @@ struct ResponseContent {
   std::string text;
   providers::Json annotations = providers::Json::array();
   providers::Json logprobs = providers::Json::array();
-  size_t cited = 0;  // bytes of `text` before the stretch that the next citation is about
+  CitedStretch cited;
+  size_t counted = 0;  // bytes of `text` whose characters `cited` knows
 };
 
 struct ResponseItem {
@@ -38,9 +40,9 @@ providers::Json content_json(const ResponseContent& content);
 providers::Json item_json(const ResponseItem& item, std::string_view status);
 /// Responses' form of log-probabilities.
 providers::Json response_logprobs(const std::vector<providers::TokenLogprobs>& tokens);
-/// A citation of any protocol as an annotation of `content`: one that names a URL becomes a url_citation, any other a
+/// A citation of any protocol as annotations of `content`: a source with a URL becomes a url_citation, any other a
 /// file_citation that keeps the original under "citation".
-providers::Json annotation_json(const providers::ChatEvent& event, ResponseContent& content);
+providers::Json annotations_json(const providers::ChatEvent& event, ResponseContent& content);
 providers::Json response_usage(const providers::Usage& usage);
 
 class ResponseObject {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <iterator>
+#include <map>
 #include <random>
 #include "config/base/json.h"
 
@@ -252,6 +253,58 @@ TEST(MessagesEncode, StreamHasTheProtocolsEventsInOrder) {
   }
   EXPECT_THAT(started,
               testing::ElementsAre("thinking", "redacted_thinking", "text", "tool_use", "tool_use", "thinking"));
+}
+
+TEST(MessagesEncode, CitationsOfOthersAreInAnthropicsWords) {
+  ChatEvent text;
+  text.text = "so";
+  const auto cited = [](const char* json, Protocol of) {
+    ChatEvent event;
+    event.kind = Kind::citation;
+    event.citation = read_json<Json>(json);
+    event.citation_of = of;
+    return event;
+  };
+  MessagesEncoder encoder("msg_abc", "public");
+  for (const ChatEvent& event :
+       {text,
+        cited(R"({"groundingMetadata":{"groundingChunks":[{"web":{"uri":"http://b","title":"B"}}]}})",
+              Protocol::gemini_generate),
+        cited(R"({"start":0,"end":2,"text":"so","sources":[{"type":"document","id":"doc:0",
+                 "document":{"title":"T","snippet":"s"}}]})",
+              Protocol::rerank),
+        cited(R"({"groundingMetadata":{"webSearchQueries":["q"]}})", Protocol::gemini_generate)})
+    encoder.add(event);
+  const Json block = read_json<Json>(encoder.whole({}, {}))["content"][0];
+  EXPECT_EQ(block["citations"], read_json<Json>(R"([{"type":"web_search_result_location","cited_text":"",
+      "url":"http://b","title":"B","encrypted_index":""},{"type":"search_result_location","cited_text":"s",
+      "source":"doc:0","title":"T","search_result_index":0,"start_block_index":0,"end_block_index":0}])"));
+}
+
+TEST(MessagesEncode, CallsThatComeInTurnsAreToldOneAfterTheOther) {
+  const auto call = [](int32_t at, std::string name, std::string arguments) {
+    ChatEvent event;
+    event.kind = Kind::tool_call;
+    event.tool_index = at;
+    event.tool_call = {name.empty() ? "" : "id" + name, name, std::move(arguments)};
+    return event;
+  };
+  ChatEvent finish;
+  finish.kind = Kind::finish;
+  finish.stop = StopReason::tool_calls;
+  const auto events = events_of(stream_of({call(0, "f", ""), call(1, "g", ""), call(0, "", "{\"x\":"),
+                                           call(1, "", "{\"y\":"), call(0, "", "1}"), call(1, "", "2}"), finish}));
+  std::map<int, std::string> arguments;
+  int open = -1;
+  for (const Json& one : events) {
+    if (one["type"] == "content_block_start") open = one["index"];
+    if (one["type"] == "content_block_stop") open = -1;
+    if (one["type"] != "content_block_delta") continue;
+    EXPECT_EQ(one["index"], open) << "no piece of a block that is over";
+    arguments[one["index"]] += one["delta"]["partial_json"].get<std::string>();
+  }
+  EXPECT_EQ(arguments[0], R"({"x":1})");
+  EXPECT_EQ(arguments[1], R"({"y":2})");
 }
 
 /// What the upstream codec reads out of our stream is what went in.

@@ -92,6 +92,119 @@ TEST(OpenAiChat, StreamsWithRoleOnceAndCostInTheUsageChunk) {
   EXPECT_NE(out.find(R"("cost_usd":0.0000015})"), std::string::npos);
 }
 
+TEST(OpenAiChat, APauseIsNotTheEnd) {
+  ChatEncoder encoder("id", 7, "m", false);
+  ChatEvent finish;
+  finish.kind = ChatEvent::Kind::finish;
+  finish.stop = providers::StopReason::pause_turn;
+  encoder.add(finish);
+  EXPECT_EQ(read_json<Json>(encoder.whole({}, {}))["choices"][0]["finish_reason"], "length");
+}
+
+/// OpenAI's clients join the entries of a list by their `index`, and look for a function in every piece of a call.
+TEST(OpenAiChat, WhatIsBesideTheTextCanBeJoinedByOpenAisClients) {
+  ChatEncoder encoder("id", 7, "m", false);
+  std::string out;
+  ChatEvent thought;
+  thought.kind = ChatEvent::Kind::reasoning;
+  thought.text = "hm";
+  ChatEvent signature;
+  signature.kind = ChatEvent::Kind::signature;
+  signature.signature = "s";
+  signature.signer = providers::Signer::gemini;
+  ChatEvent call;
+  call.kind = ChatEvent::Kind::tool_call;
+  call.tool_call = {"c", "f", "{}"};
+  for (const ChatEvent& event : {thought, signature, thought, signature, call, signature}) encoder.chunk(event, out);
+  const auto events = events_of(out);
+  ASSERT_EQ(events.size(), 6U);
+  const auto delta = [&](size_t at) { return events[at]["choices"][0]["delta"]; };
+  EXPECT_EQ(delta(1)["thinking_blocks"][0]["index"], 0);
+  EXPECT_EQ(delta(3)["thinking_blocks"][0]["index"], 1);
+  EXPECT_EQ(delta(5)["tool_calls"][0]["index"], 0);
+  EXPECT_EQ(delta(5)["tool_calls"][0]["function"]["arguments"], "");
+  EXPECT_EQ(delta(5)["tool_calls"][0]["extra_content"]["google"]["thought_signature"], "s");
+}
+
+ChatEvent cited(const char* json, providers::Protocol of) {
+  ChatEvent event;
+  event.kind = ChatEvent::Kind::citation;
+  event.citation = read_json<Json>(json);
+  event.citation_of = of;
+  return event;
+}
+
+TEST(OpenAiChat, CitationsAreOpenAisAndOthersStandBesideThem) {
+  using providers::Protocol;
+  ChatEvent text;
+  text.text = "h\xc3\xa9llo";
+  const std::vector<ChatEvent> events = {
+      text,
+      cited(R"({"type":"web_search_result_location","url":"http://a","title":"A","cited_text":"q"})",
+            Protocol::anthropic_messages),
+      cited(R"({"groundingMetadata":{"groundingChunks":[{"web":{"uri":"http://b","title":"B"}},
+               {"web":{"uri":"http://c","title":"C"}}]}})",
+            Protocol::gemini_generate),
+      cited(R"({"type":"char_location","cited_text":"d","document_index":1,"document_title":"D"})",
+            Protocol::anthropic_messages)};
+  ChatEncoder whole("id", 7, "m", false);
+  ChatEncoder streamed("id", 7, "m", false);
+  std::string out;
+  for (const ChatEvent& event : events) {
+    whole.add(event);
+    streamed.chunk(event, out);
+  }
+  const Json message = read_json<Json>(whole.whole({}, {}))["choices"][0]["message"];
+  ASSERT_EQ(message["annotations"].size(), 3U);
+  EXPECT_EQ(message["annotations"][0], read_json<Json>(R"({"type":"url_citation","url_citation":{"start_index":0,
+      "end_index":5,"url":"http://a","title":"A","cited_text":"q"}})"));
+  EXPECT_EQ(message["annotations"][2]["url_citation"]["url"], "http://c");
+  EXPECT_EQ(message["citations"], Json::array({events[3].citation}));
+  const auto chunks = events_of(out);
+  EXPECT_EQ(chunks[1]["choices"][0]["delta"]["annotations"][0]["index"], 0);
+  EXPECT_EQ(chunks[2]["choices"][0]["delta"]["annotations"][1]["index"], 2);
+  EXPECT_EQ(chunks[3]["choices"][0]["delta"]["citations"][0]["document_title"], "D");
+}
+
+TEST(OpenAiChat, ACallWithoutArgumentsHasAnEmptyObject) {
+  ChatEvent call;
+  call.kind = ChatEvent::Kind::tool_call;
+  call.tool_call = {"c", "f", ""};
+  ChatEvent finish;
+  finish.kind = ChatEvent::Kind::finish;
+  finish.stop = providers::StopReason::tool_calls;
+  ChatEncoder streamed("id", 7, "m", false);
+  ChatEncoder whole("id", 7, "m", false);
+  std::string out;
+  std::string arguments;
+  for (const ChatEvent& event : {call, finish}) {
+    streamed.chunk(event, out);
+    whole.add(event);
+  }
+  for (const Json& chunk : events_of(out))
+    if (const Json& delta = chunk["choices"][0]["delta"]; delta.contains("tool_calls"))
+      arguments += delta["tool_calls"][0]["function"]["arguments"].get<std::string>();
+  EXPECT_EQ(arguments, "{}");
+  const Json answer = read_json<Json>(whole.whole({}, {}));
+  EXPECT_EQ(answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], "{}");
+}
+
+TEST(OpenAiChat, WhatAnAssistantSaidBesideItsContentIsDecoded) {
+  const auto request = decode_chat(R"({"model":"m","messages":[{"role":"user","content":"q"},
+      {"role":"assistant","content":null,"refusal":"no"},
+      {"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},
+      {"role":"function","name":"f","content":"r"},
+      {"role":"assistant","audio":{"id":"audio_1"}}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  EXPECT_EQ(request->messages[1].text(), "no");
+  const auto calls = request->messages[2].tool_calls();
+  ASSERT_EQ(calls.size(), 1U);
+  EXPECT_EQ(calls[0].name, "f");
+  EXPECT_FALSE(calls[0].id.empty());
+  EXPECT_EQ(request->messages[3].tool_call_id, calls[0].id);
+  EXPECT_EQ(request->unmodelled.dump(), R"({"messages[4].audio":{"id":"audio_1"}})");
+}
+
 TEST(OpenAiChat, WholeAnswersKeepInvalidUtf8Sendable) {
   ChatEncoder encoder("id", 7, "m", false);
   ChatEvent text;

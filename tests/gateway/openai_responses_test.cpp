@@ -283,6 +283,9 @@ TEST(OpenAiResponses, StopsAreToldApart) {
   EXPECT_EQ(cut.whole["incomplete_details"]["reason"], "max_output_tokens");
   EXPECT_EQ(cut.whole["output"][0]["status"], "incomplete");
   EXPECT_EQ(cut.types().back(), "incomplete");
+  const Answer paused({text("a"), finish(StopReason::pause_turn)});
+  EXPECT_EQ(paused.whole["status"], "incomplete");
+  EXPECT_EQ(paused.whole["incomplete_details"]["reason"], "max_output_tokens") << "one of OpenAI's two words";
   const Answer filtered({finish(StopReason::content_filter)});
   EXPECT_EQ(filtered.whole["incomplete_details"]["reason"], "content_filter");
   EXPECT_EQ(filtered.whole["output"], Json::array());
@@ -333,6 +336,16 @@ TEST(OpenAiResponses, CitationsBecomeAnnotations) {
   EXPECT_EQ(notes[1]["type"], "file_citation");
   EXPECT_EQ(notes[1]["filename"], "D");
   EXPECT_EQ(notes[1]["citation"], page.citation);
+  ChatEvent ground = web;
+  ground.citation = read_json<Json>(
+      R"({"groundingMetadata":{"groundingChunks":[{"web":{"uri":"http://b"}},{"web":{"uri":"http://c"}}]}})");
+  ground.citation_of = providers::Protocol::gemini_generate;
+  const Answer grounded({text("hi"), ground, finish(StopReason::stop)});
+  const Json& pages = grounded.whole["output"][0]["content"][0]["annotations"];
+  ASSERT_EQ(pages.size(), 2U);
+  EXPECT_EQ(pages[1]["type"], "url_citation");
+  EXPECT_EQ(pages[1]["url"], "http://c");
+  EXPECT_EQ(pages[1]["end_index"], 2) << "both are about the same text";
   EXPECT_THAT(answer.types(), testing::Contains("output_text.annotation.added"));
 }
 
