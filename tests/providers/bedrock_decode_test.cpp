@@ -87,6 +87,23 @@ TEST(BedrockDecode, EveryKindOfBlock) {
   EXPECT_EQ(out.counts, (config::TokenCounts{45, 5, 50, 0, 10, 20}));
 }
 
+TEST(BedrockDecode, CitationsAreInClaudesWords) {
+  const Decoded out = decode({frame("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"text":"so"}})") +
+                              frame("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"citation":{"title":"T",
+           "sourceContent":[{"text":"quote"}],"location":{"documentPage":{"documentIndex":1,"start":2,"end":3}}}}})") +
+                              frame("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"citation":{"title":"W",
+           "location":{"web":{"url":"http://a"}}}}})") +
+                              frame("messageStop", R"({"stopReason":"end_turn"})")});
+  std::vector<Json> seen;
+  for (const ChatEvent& event : out.events)
+    if (event.kind == Kind::citation) seen.push_back(event.citation);
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen[0], read_json<Json>(R"({"type":"page_location","cited_text":"quote","document_index":1,
+      "start_page_number":2,"end_page_number":3,"document_title":"T"})"));
+  EXPECT_EQ(seen[1], read_json<Json>(R"({"type":"web_search_result_location","cited_text":"","url":"http://a",
+      "title":"W"})"));
+}
+
 TEST(BedrockDecode, StopReasonsAndSequences) {
   const auto stop = [](const std::string& json) { return decode({frame("messageStop", json)}).lines(); };
   EXPECT_THAT(stop(R"({"stopReason":"end_turn"})"), testing::ElementsAre(finish_line(StopReason::stop)));
@@ -98,6 +115,10 @@ TEST(BedrockDecode, StopReasonsAndSequences) {
   EXPECT_THAT(stop(R"({"stopReason":"content_filtered"})"),
               testing::ElementsAre(finish_line(StopReason::content_filter)));
   EXPECT_THAT(stop(R"({"stopReason":"something_new"})"), testing::ElementsAre(finish_line(StopReason::stop)));
+  for (const char* spoiled : {"malformed_model_output", "malformed_tool_use"}) {
+    const std::string said = std::string(R"({"stopReason":")") + spoiled + "\"}";
+    EXPECT_THAT(decode({frame("messageStop", said)}).error_line(), testing::HasSubstr(spoiled)) << "no good answer";
+  }
   EXPECT_THAT(stop(R"({"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}})"),
               testing::ElementsAre(finish_line(StopReason::stop_sequence) + " at END"));
 }

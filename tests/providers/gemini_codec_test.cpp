@@ -326,6 +326,26 @@ TEST(GeminiCodec, BrokenAnswers) {
   const Decoded cut = stream("data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"some words\"}]}}]}\n\n");
   EXPECT_THAT(cut.error_line(), HasSubstr("ended before"));
   EXPECT_GT(cut.counts.output, 0);
+  const Decoded half = stream(
+      "data: {\"candidates\":[{\"index\":0,\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"},"
+      "{\"index\":1,\"content\":{\"parts\":[{\"text\":\"b\"}]}}]}\n\n");
+  EXPECT_THAT(half.error_line(), HasSubstr("ended before")) << "one that ended does not make another whole";
+  EXPECT_EQ(half.count(ChatEvent::Kind::finish), 0U);
+}
+
+TEST(GeminiCodec, WhatPassesThroughIsCompleteOnlyWithItsOwnEnd) {
+  CodecRig rig(Protocol::gemini_generate, "", true);
+  rig.body.sse = true;
+  const auto gemini = codec();
+  const auto ends = [&](std::string_view json) {
+    return decode_pieces(*gemini, rig, "m", {"data: " + std::string(json) + "\n\n"}).end;
+  };
+  EXPECT_FALSE(ends(R"({"candidates":[{"content":{"parts":[{"functionCall":{"name":"f",
+      "args":{"finishReason":"STOP"}}}]}}]})"))
+      << "the word of a call's arguments";
+  EXPECT_TRUE(ends(R"({"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]})"));
+  EXPECT_FALSE(ends(R"({"candidates":[{"index":0,"finishReason":"STOP"},{"index":1,"content":{"parts":[]}}]})"));
+  EXPECT_TRUE(ends(R"({"promptFeedback":{"blockReason":"SAFETY"}})"));
 }
 
 TEST(GeminiCodec, NativeErrorsInsideStreams) {

@@ -46,6 +46,12 @@ TEST(Unsayable, APartOfAChatCompletion) {
                "\"hologram\"");
 }
 
+TEST(Unsayable, AudioOfAChatCompletion) {
+  expect_named(decode("openai", R"({"choices":[{"index":0,"message":{"content":null,"audio":{"id":"a","data":"AAAA",
+"transcript":"hello"}},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":5}})"),
+               "audio");
+}
+
 TEST(Unsayable, APartOfGeminis) {
   expect_named(decode("gemini", R"({"candidates":[{"content":{"parts":[{"hologram":{"x":1}}]},"finishReason":"STOP"}],
 "usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":5}})"),
