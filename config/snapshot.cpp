@@ -23,6 +23,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kQuiet{50};    // a change is read when nothing has happened for so long
 constexpr int kSettleRoundsMax = 40;  // then it is read anyway: a file that is written without pause must not starve
+constexpr milliseconds kUnreadable{
+    1'000};  // what cannot be read now (no descriptors, no right) is tried again so often
 constexpr int kArmRoundsMax = 4;
 constexpr int kLinksMax = 40;  // as the kernel allows in one path
 constexpr uint32_t kEvents =
@@ -186,10 +188,12 @@ struct Watcher::Impl {
   }
 
   /// A digest of all that a reload would read; unreadable is a value of its own.
-  Sha256 contents() const {
+  Sha256 contents() {
     std::string digests;
+    unreadable = false;
     const auto add = [&](const std::string& path) {
       const auto text = read_config_file(path);
+      unreadable = unreadable || !text;
       const Sha256 digest = sha256(text ? "+" + *text : "-");
       digests.append(digest.begin(), digest.end());
     };
@@ -206,7 +210,8 @@ struct Watcher::Impl {
       if (first && outdated)
         seen.changed = seen.forced = true;
       else
-        seen = wait(-1);
+        seen = wait(unreadable ? static_cast<int>(kUnreadable.count()) : -1);
+      seen.changed = seen.changed || unreadable;  // its becoming readable is no event
       if (!seen.stop && seen.changed && !seen.asked) settle(seen);
       if (seen.stop) return;
       if (seen.asked || seen.changed) reload(seen.asked || seen.forced);
@@ -249,6 +254,7 @@ struct Watcher::Impl {
   std::map<int, std::set<std::string>> watches;  // by watch descriptor: the names that matter in that folder
   std::vector<std::string> tls_files;
   Sha256 last_contents{};
+  bool unreadable = false;  // at the last look
   bool outdated = false;
   std::thread thread;
 };

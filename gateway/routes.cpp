@@ -7,6 +7,7 @@
 #include "gateway/api/client_api.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
+#include "providers/net/socket.h"
 #include "providers/net/workers.h"
 
 namespace weir::gateway {
@@ -330,6 +331,12 @@ ServerHooks make_hooks(std::vector<CoreContext*> contexts) {
     if (entry == nullptr || head.method != "POST" || !allows(entry->methods, head.method)) return false;
     CoreContext& context = *contexts[static_cast<size_t>(core.index())];
     return context.policy()->policy().keys().authenticate(presented_key(head), wall_now()).ok();
+  };
+  hooks.cannot_accept = [contexts](Core& core, int error) {
+    contexts[static_cast<size_t>(core.index())]->services().log.event(
+        metrics::Level::error, "cannot_accept",
+        {{"detail", providers::errno_text(error) + "; raise the limit of open files (ulimit -n, LimitNOFILE) or lower "
+                                                   "server.limits.connections"}});
   };
   hooks.refusal_fields = [contexts = std::move(contexts)](Core& core) {
     ResponseHead head;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <thread>
@@ -27,7 +28,8 @@ constexpr std::string_view kUsage =
     "usage: weir serve --config FILE [--listen HOST:PORT]\n"
     "  --config FILE        the YAML configuration (see config/example.yaml)\n"
     "  --listen HOST:PORT   instead of server.listen\n"
-    "SIGTERM drains and ends; SIGHUP reads the configuration again (a changed file is noticed by itself).\n";
+    "SIGTERM drains and ends (a second one does not wait for what is in flight); SIGHUP reads the configuration again "
+    "(a changed file is noticed by itself).\n";
 
 struct ServeOptions {
   std::string config_file;
@@ -209,6 +211,26 @@ void Gateway::refuse_reload(std::string_view reason) {
   log_.event(Level::error, "config_refused", {{"file", options_.config_file}, {"detail", reason}});
 }
 
+/// The changed settings that a running gateway cannot take over, named; empty if there is none.
+std::string needs_restart(const Config& before, const Config& after) {
+  std::string names;
+  const auto note = [&](bool changed, std::string_view name) {
+    if (changed) names.append(names.empty() ? "" : ", ").append(name);
+  };
+  const auto& old_server = before.server;
+  const auto& server = after.server;
+  note(old_server.listen_host != server.listen_host || old_server.listen_port != server.listen_port, "server.listen");
+  note(old_server.threads != server.threads, "server.threads");
+  note(old_server.workers != server.workers, "server.workers");
+  note(old_server.tls.has_value() != server.tls.has_value(), "server.tls on or off");
+  note(before.store.url != after.store.url, "store.url");
+  note(before.store.journal_bytes != after.store.journal_bytes, "store.journal");
+  note(before.metrics.listen_host != after.metrics.listen_host ||
+           before.metrics.listen_port != after.metrics.listen_port,
+       "metrics.listen");
+  return names;
+}
+
 /// On the watcher's thread.
 void Gateway::reload(const config::LoadOutcome& outcome) {
   if (!outcome.config) {
@@ -217,7 +239,6 @@ void Gateway::reload(const config::LoadOutcome& outcome) {
     return refuse_reload("the configuration has mistakes; the one before stays in force");
   }
   const auto before = policies_.get();
-  const auto& old_server = before->config().server;
   const auto& new_server = outcome.config->server;
   const auto changes = config::diff(before->config(), *outcome.config);
   if (auto applied = apply(outcome.config); !applied) return refuse_reload(applied.error().detail);
@@ -230,17 +251,8 @@ void Gateway::reload(const config::LoadOutcome& outcome) {
   registry_.config_reload(true);
   log_.event(Level::info, "config_reloaded", {{"file", options_.config_file}, {"changes", changes.size()}});
   for (const std::string& change : changes) log_.event(Level::info, "config_change", {{"change", change}});
-  if (old_server.listen_host != new_server.listen_host || old_server.listen_port != new_server.listen_port ||
-      old_server.threads != new_server.threads || old_server.workers != new_server.workers ||
-      old_server.tls.has_value() != new_server.tls.has_value() ||
-      before->config().store.url != outcome.config->store.url ||
-      before->config().store.journal_bytes != outcome.config->store.journal_bytes ||
-      before->config().metrics.listen_port != outcome.config->metrics.listen_port ||
-      before->config().metrics.listen_host != outcome.config->metrics.listen_host)
-    log_.event(Level::warn, "restart_needed",
-               {{"detail",
-                 "server.listen, server.threads, server.workers, server.tls on or off, store and metrics.listen take "
-                 "effect at the next start"}});
+  if (const std::string names = needs_restart(before->config(), *outcome.config); !names.empty())
+    log_.event(Level::warn, "restart_needed", {{"detail", names + " will be taken at the next start"}});
 }
 
 void Gateway::fill(metrics::Samples& samples) const {
@@ -276,10 +288,32 @@ void Gateway::fill(metrics::Samples& samples) const {
   samples.log_lines_dropped = log_.dropped();
 }
 
-void Gateway::wait_for_signal() {
+sigset_t handled_signals() {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+/// Calls `hurry` when SIGTERM or SIGINT comes again, for as long as it lives.
+class Impatience {
+ public:
+  explicit Impatience(std::function<void()> hurry)
+      : thread_([hurry = std::move(hurry)](const std::stop_token& stop) {
+          const sigset_t signals = handled_signals();
+          constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};
+          while (!stop.stop_requested()) {
+            const int signal = sigtimedwait(&signals, nullptr, &kLook);
+            if (signal == SIGTERM || signal == SIGINT) return hurry();
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
+void Gateway::wait_for_signal() {
+  const sigset_t signals = handled_signals();
   while (true) {
     int signal = 0;
     if (sigwait(&signals, &signal) != 0) continue;
@@ -294,7 +328,13 @@ void Gateway::drain() {
   state_.draining = true;
   log_.event(Level::info, "draining", {{"in_flight", registry_.in_flight()}, {"timeout_ms", timeout.count()}});
   watcher_.reset();
-  server_->drain(now() + timeout);
+  {
+    const Impatience impatience([this] {
+      log_.event(Level::info, "draining_no_longer", {{"in_flight", registry_.in_flight()}});
+      server_->hurry();
+    });
+    server_->drain(now() + timeout);
+  }
   if (metrics_server_) metrics_server_->drain(now() + std::chrono::seconds(1));
   server_.reset();
   metrics_server_.reset();
@@ -305,9 +345,7 @@ void Gateway::drain() {
 }
 
 void block_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  const sigset_t signals = handled_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 }

@@ -80,6 +80,8 @@ struct ServerHooks {
   std::function<bool(const Request& head, Core& core)> wants_body;
   /// Header lines of an answer that the server itself gives, to a request that it refuses.
   std::function<std::string(Core& core)> refusal_fields;
+  /// No connection can be accepted for want of descriptors or memory: said once until one is accepted again.
+  std::function<void(Core& core, int error)> cannot_accept;
 };
 
 }  // namespace weir::gateway

@@ -56,7 +56,8 @@ Task<void> Listener::accept_loop() {
     co_await acceptor_->wait(providers::Direction::read);
     for (int i = 0; i < kAcceptBatch && !draining_; ++i) {
       if (accept_one()) continue;
-      if (providers::is_our_want(errno)) {
+      if (const int error = errno; providers::is_our_want(error)) {
+        if (!std::exchange(in_want_, true) && hooks().cannot_accept) hooks().cannot_accept(core_, error);
         co_await core_.sleep_until(now() + kAcceptPause, stop_);
       }
       break;
@@ -73,6 +74,7 @@ bool Listener::accept_one() {
     if (errno == EAGAIN || errno == EWOULDBLOCK) acceptor_->exhausted(providers::Direction::read);
     return errno == ECONNABORTED || errno == EINTR;
   }
+  in_want_ = false;
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   spawn(gate_, serve(fd, address_text(address)));

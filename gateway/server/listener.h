@@ -28,6 +28,7 @@ struct ServerShared {
   mutable std::mutex mutex;
   std::condition_variable changed;
   size_t listeners_open = 0;  // guarded by mutex
+  bool hurry = false;         // guarded by mutex: a drain waits no longer
 };
 
 class Listener : public std::enable_shared_from_this<Listener> {
@@ -68,6 +69,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   Session* sessions_ = nullptr;
   Abort stop_;
   bool draining_ = false;
+  bool in_want_ = false;  // the last accept failed for want of descriptors or memory
   int64_t date_second_ = -1;
   std::string date_;
   providers::Gate gate_;  // the accept loop and the sessions

@@ -110,7 +110,8 @@ class CoreServer final : public Server {
     each([](Listener& listener) { listener.drain(); });
     std::unique_lock lock(shared_->mutex);
     const auto done = [this] { return shared_->listeners_open == 0; };
-    if (shared_->changed.wait_until(lock, deadline, done)) return;
+    shared_->changed.wait_until(lock, deadline, [&] { return done() || shared_->hurry; });
+    if (done()) return;
     lock.unlock();
     each([](Listener& listener) { listener.abort_all(); });
     lock.lock();
@@ -119,6 +120,11 @@ class CoreServer final : public Server {
     each([](Listener& listener) { listener.close_all(); });
     lock.lock();
     shared_->changed.wait(lock, done);
+  }
+  void hurry() override {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->hurry = true;
+    shared_->changed.notify_all();
   }
   uint16_t port() const override { return port_; }
   int64_t connections() const override { return shared_->connections.load(); }

@@ -30,6 +30,8 @@ class Server {
   /// what is left is aborted, and has kShutdownGrace to say so to its client. Blocks until every session ended. Main
   /// thread; the cores must still run, and ~Server() drains at once where nobody did.
   virtual void drain(TimePoint deadline) = 0;
+  /// The deadline of a drain is now. Any thread.
+  virtual void hurry() = 0;
   virtual uint16_t port() const = 0;  // the one bound, useful where 0 was asked for
   virtual int64_t connections() const = 0;
 };

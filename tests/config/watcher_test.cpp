@@ -1,4 +1,6 @@
 // The watcher on real files. Every wait is for a condition; the long limit only ends a test that has failed.
+#include <sys/resource.h>
+
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -107,6 +109,21 @@ TEST_F(WatcherTest, AVanishedFileIsAMistakeUntilItIsBack) {
   EXPECT_TRUE(comes_mistake("cannot be read"));
   write(file_, with_threads(1));  // the same text as before it went
   EXPECT_TRUE(comes_with_threads(1));
+}
+
+TEST_F(WatcherTest, WhatCannotBeReadForAWhileIsReadLater) {
+  const auto watcher = watch(file_);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  std::ofstream open_already(file_, std::ios::trunc);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  open_already << with_threads(7);
+  open_already.close();
+  const auto refused = comes_mistake("cannot be read");
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(refused);
+  EXPECT_TRUE(comes_with_threads(7));  // nothing about the file has changed since
 }
 
 TEST_F(WatcherTest, AVanishedFolderIsFollowedToo) {

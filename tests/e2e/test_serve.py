@@ -1,10 +1,13 @@
 """The process around the requests: reload, drain, TLS and its certificate, a bad configuration, several cores."""
 import http.client
 import json
+import os
+import resource
 import socket
 import ssl
 import subprocess
 import threading
+import time
 
 from conftest import ADMIN, KEY, until
 from loadgen import one, run
@@ -71,6 +74,37 @@ def test_sigterm_drains(weir, standard):
         thread.join()
     assert [a[0] for a in answers] == [200] * 4 and all(a[2].endswith(b"data: [DONE]\n\n") for a in answers)
     assert len(gateway.rows()) == 4 and not list(gateway.folder.glob("*.journal*"))
+
+
+def test_a_second_sigterm_waits_no_longer(weir, standard, upstream):
+    gateway = weir('server: {listen: "127.0.0.1:PORT", threads: 2, drain_timeout: 50s}\n'
+                   + standard.replace("first_token: 2s, total: 20s", "first_token: 60s, total: 60s"))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(gateway.chat("m-hang")))
+    thread.start()
+    until(lambda: gateway.metric("weir_in_flight_requests") == 1, "it waits")
+    gateway.process.send_signal(15)
+    until(lambda: gateway.events("draining"), "the drain has begun")
+    begun = time.monotonic()
+    assert gateway.stop() == 0 and time.monotonic() - begun < 20
+    thread.join()
+    assert answers[0][0] == 503 and b"shutting_down" in answers[0][2]
+    assert len(gateway.rows()) == 1
+
+
+def test_want_of_descriptors_is_said_and_passes(weir, standard):
+    gateway = weir(standard)
+    assert gateway.chat("echo")[0] == 200
+    process = gateway.process.pid
+    before = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{process}/fd")) + 2, before[1]))
+    waiting = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(8)]
+    events = until(lambda: gateway.events("cannot_accept"), "the want is logged")
+    assert "open files" in events[0]["detail"] and len(events) <= 4
+    resource.prlimit(process, resource.RLIMIT_NOFILE, before)
+    assert gateway.chat("echo")[0] == 200
+    for connection in waiting:
+        connection.close()
 
 
 def certificate(folder, name):
