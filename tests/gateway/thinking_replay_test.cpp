@@ -99,7 +99,7 @@ TEST(ThinkingReplay, EachEntryOfAStreamedListHasItsIndex) {
     encoder.chunk(redacted, out);
     encoder.chunk(cited, out);
   }
-  for (const char* entry : {R"("annotations":[{"url":"a","index":0}])", R"("annotations":[{"url":"b","index":1}])",
+  for (const char* entry : {R"("url":"a","title":""},"index":0}])", R"("url":"b","title":""},"index":1}])",
                             R"("data":"a","index":0}])", R"("data":"b","index":1}])"})
     EXPECT_NE(out.find(entry), std::string::npos) << entry << '\n' << out;
 }
