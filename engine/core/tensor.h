@@ -7,13 +7,13 @@
 namespace weir::engine {
 
 /// Element types that kernels read. Sums and what passes between kernels are float32, but for the rows that an i8
-/// product is given (ops/quantized.h). i8_rows is a checkpoint's own INT8, on its way into the panels of i8: no kernel
-/// multiplies by it.
-enum class DType { f32, bf16, f16, i8, f8e4m3, i8_rows };
+/// product is given (ops/quantized.h). f32_panels is float32 in the layout of ops/linear_panels.h. i8_rows is a
+/// checkpoint's own INT8, on its way into the panels of i8: no kernel multiplies by it.
+enum class DType { f32, bf16, f16, i8, f8e4m3, i8_rows, f32_panels };
 
 /// Bytes of an element.
 inline int64_t element_bytes(DType dtype) {
-  return dtype == DType::f32 ? 4 : dtype == DType::bf16 || dtype == DType::f16 ? 2 : 1;
+  return dtype == DType::f32 || dtype == DType::f32_panels ? 4 : dtype == DType::bf16 || dtype == DType::f16 ? 2 : 1;
 }
 
 /// A matrix [rows, cols], row-major but for i8, which lies in the panels of ops/quantized.h; a vector has rows == 1.

@@ -13,6 +13,7 @@
 #include "engine/model/encoder_spec.h"
 #include "engine/model/weight_store.h"
 #include "engine/ops/ops.h"
+#include "engine/ops/quantized.h"
 
 namespace weir::engine {
 
@@ -22,7 +23,7 @@ struct LayerNormWeights {
 };
 
 struct EncoderLayer {
-  Tensor q, k, v, o;              // [hidden, hidden]
+  Tensor q, k, v, o;              // [hidden, hidden], as up and down in the panels of ops/linear_panels.h
   const float* q_bias = nullptr;  // [hidden], as the next three
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
@@ -38,7 +39,8 @@ struct EncoderWeights {
   Tensor words, positions, types;  // [vocab | positions | types, hidden]
   LayerNormWeights embedding_norm;
   std::vector<EncoderLayer> layers;
-  std::shared_ptr<WeightMemory> memory;  // what the tensors point into
+  std::shared_ptr<WeightMemory> memory;  // what the tables and vectors point into
+  std::vector<PackedWeight> packed;      // what the layers' matrices point into
   uint64_t bytes = 0;                    // of all tensors
 };
 

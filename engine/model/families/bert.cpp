@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/model/encoder.h"
+#include "engine/ops/linear_panels.h"
 
 namespace weir::engine {
 namespace {
@@ -134,6 +135,24 @@ Result<EncoderWeights> bind(const EncoderSpec& spec, WeightStore& store) {
   return weights;
 }
 
+/// Every pass sees many rows, so the matrices are laid into panels; the pages that they were read from are the kernel's
+/// to take back.
+Result<void> lay_into_panels(EncoderWeights& weights) {
+  for (EncoderLayer& layer : weights.layers) {
+    for (Tensor* matrix : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.up, &layer.down}) {
+      auto packed = pack_float_panels(*matrix);
+      if (!packed) {
+        return Error{.kind = ErrorKind::config,
+                     .source = "engine",
+                     .detail = "no memory for the encoder's " + std::to_string(weights.bytes) + " bytes of weights"};
+      }
+      *matrix = packed->tensor;
+      weights.packed.push_back(*std::move(packed));
+    }
+  }
+  return {};
+}
+
 std::vector<float> pooled(const EncoderSpec& spec, const float* hidden, int64_t tokens) {
   std::vector<float> vector(hidden, hidden + spec.hidden);  // that of [CLS]
   for (int64_t d = 0; d < spec.hidden && spec.pooling == Pooling::mean; ++d) {
@@ -158,6 +177,7 @@ Result<std::shared_ptr<const EncoderModel>> load_encoder(const ModelFiles& files
   if (!store.ok()) return store.error();
   Result<EncoderWeights> weights = bind(*spec, *store);
   if (!weights.ok()) return weights.error();
+  if (auto laid = lay_into_panels(*weights); !laid.ok()) return laid.error();
   return std::shared_ptr<const EncoderModel>(
       std::make_shared<EncoderModel>(EncoderModel{*std::move(spec), *std::move(weights)}));
 }
