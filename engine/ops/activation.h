@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "engine/ops/isa.h"
 #include "engine/ops/thread_pool.h"
 
 namespace weir::engine {
@@ -19,5 +20,6 @@ struct ActivationArgs {
 
 /// Absolute error of an element: ≤ 2e-7 · (1 + |x|).
 void activation_cpu(ThreadPool& pool, const ActivationArgs& args);
+void activation_cpu(ThreadPool& pool, const ActivationArgs& args, Isa isa);  // REQUIRES: the machine has it
 
 }  // namespace weir::engine

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "config/base/rng.h"
@@ -50,20 +51,28 @@ TEST(Activation, EqualsTheDoubleReference) {
   ThreadPool pool(2);
   Rng rng(4);
   for (const auto function : {Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
-    auto x = random_floats(rng, 10'000, 12.0);
+    auto x = random_floats(rng, 100'003, 12.0);
     x[0] = 0.0F;
     x[1] = -100.0F;
     x[2] = 100.0F;
-    auto y = x;
-    activation_cpu(pool, {y.data(), static_cast<int64_t>(y.size()), function});
-    for (size_t i = 0; i < x.size(); ++i) {
-      const auto v = static_cast<double>(x[i]);
-      double expected = std::max(v, 0.0);
-      if (function == Activation::gelu) expected = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
-      if (function == Activation::gelu_tanh) {
-        expected = 0.5 * v * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (v + 0.044715 * v * v * v)));
+    x[3] = std::numeric_limits<float>::infinity();
+    for (const Isa isa : machine_isas()) {
+      auto y = x;
+      activation_cpu(pool, {y.data(), static_cast<int64_t>(y.size()), function}, isa);
+      EXPECT_EQ(y[3], x[3]);
+      for (size_t i = 0; i < x.size(); ++i) {
+        if (i == 3) continue;
+        const auto v = static_cast<double>(x[i]);
+        double expected = std::max(v, 0.0);
+        if (function == Activation::gelu) expected = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+        if (function == Activation::gelu_tanh) {
+          expected = 0.5 * v * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (v + 0.044715 * v * v * v)));
+        }
+        ASSERT_NEAR(y[i], expected, 2e-7 * (1.0 + std::fabs(v))) << v << " " << isa_name(isa);
       }
-      ASSERT_NEAR(y[i], expected, 2e-7 * (1.0 + std::fabs(v))) << v;
+      float nothing = std::nanf("");
+      activation_cpu(pool, {&nothing, 1, function}, isa);
+      EXPECT_TRUE(std::isnan(nothing));
     }
   }
 }
