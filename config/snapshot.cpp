@@ -24,7 +24,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kQuiet{50};    // a change is read when nothing has happened for so long
 constexpr int kSettleRoundsMax = 40;  // then it is read anyway: a file that is written without pause must not starve
 constexpr milliseconds kUnreadable{
-    1'000};  // what cannot be read now (no descriptors, no right) is tried again so often
+    1'000};                              // what cannot be read now (no descriptors, no right) is tried again so often
+constexpr milliseconds kRefused{5'000};  // and what the owner could not take
 constexpr int kArmRoundsMax = 4;
 constexpr int kLinksMax = 40;  // as the kernel allows in one path
 constexpr uint32_t kEvents =
@@ -210,8 +211,11 @@ struct Watcher::Impl {
       if (first && outdated)
         seen.changed = seen.forced = true;
       else
-        seen = wait(unreadable ? static_cast<int>(kUnreadable.count()) : -1);
-      seen.changed = seen.changed || unreadable;  // its becoming readable is no event
+        seen = wait(refused      ? static_cast<int>(kRefused.count())
+                    : unreadable ? static_cast<int>(kUnreadable.count())
+                                 : -1);
+      seen.changed = seen.changed || unreadable || refused;  // its becoming readable is no event
+      seen.forced = seen.forced || refused;
       if (!seen.stop && seen.changed && !seen.asked) settle(seen);
       if (seen.stop) return;
       if (seen.asked || seen.changed) reload(seen.asked || seen.forced);
@@ -241,7 +245,7 @@ struct Watcher::Impl {
     note_tls_files(outcome);
     if (tls_files != tls_files_before) arm();
     last_contents = tls_files == tls_files_before ? now : contents();
-    on_reload(std::move(outcome));
+    refused = !on_reload(std::move(outcome));
   }
 
   const std::string file;
@@ -255,6 +259,7 @@ struct Watcher::Impl {
   std::vector<std::string> tls_files;
   Sha256 last_contents{};
   bool unreadable = false;  // at the last look
+  bool refused = false;     // by on_reload, for now
   bool outdated = false;
   std::thread thread;
 };

@@ -42,12 +42,13 @@ class Snapshot {
 /// Watches the config file (and the TLS files it names) on its own thread; a change or `request_reload()` (SIGHUP)
 /// loads and validates it and calls `on_reload` on that thread: with config set if it is good, null and mistakes if
 /// not. Bursts of writes are folded (a change is read 50 ms after the last event, and again until it reads the same
-/// twice); a file that was only touched is passed over, and one that is gone is a mistake, until it is back. What
+/// twice); a file that was only touched is passed over, and one that is gone is a mistake, until it is back. Where
+/// `on_reload` returns false (it could not take what is good, for now) the same comes again after some seconds. What
 /// changes after the constructor has returned is seen; given the config that is `in_force`, also what changed since it
 /// was loaded.
 class Watcher {
  public:
-  using OnReload = std::function<void(LoadOutcome outcome)>;
+  using OnReload = std::function<bool(LoadOutcome outcome)>;
   Watcher(std::string file, KnownNames known, OnReload on_reload,
           const std::shared_ptr<const Config>& in_force = nullptr);
   ~Watcher();  // joins, at once unless on_reload is running; not to be called from on_reload

@@ -122,7 +122,7 @@ class Gateway {
 
  private:
   Result<void> apply(std::shared_ptr<const Config> config);
-  void reload(const config::LoadOutcome& outcome);
+  bool reload(const config::LoadOutcome& outcome);
   void refuse_reload(std::string_view reason);
   void fill(metrics::Samples& samples) const;
   Result<void> start_servers(const Config& config);
@@ -143,7 +143,8 @@ class Gateway {
   std::unique_ptr<config::Watcher> watcher_;
 };
 
-/// Engines first (slow, may fail), then what cannot fail: a refused config has changed nothing.
+/// Engines first (slow, may fail), then the budgets (the ledger may fail), then what cannot: a refused config has
+/// changed nothing.
 Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   const auto before = policies_.get();
   auto engines =
@@ -151,11 +152,14 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   if (!engines) return std::move(engines).error();
   const auto spent = [this](std::string_view key, WallTime since) {
     auto sum = ledger_->spent_since(key, since);
-    if (sum) return *sum;
-    log_.event(Level::error, "ledger_unreadable", {{"key", key}, {"detail", sum.error().detail}});
-    return NanoUsd{INT64_MAX};  // what was spent is unknown: spend no more
+    if (!sum) {
+      Error& error = sum.error();
+      error.kind = ErrorKind::overloaded;  // for now: it may be read later
+      error.detail = "what the key " + std::string(key) + " has spent cannot be read: " + error.detail;
+    }
+    return sum;
   };
-  services_.budgets.configure(*config, spent, wall_now());
+  if (auto counted = services_.budgets.configure(*config, spent, wall_now()); !counted) return counted;
   registry_.set_series_max(config->metrics.series_max);
   log_.set_level(config->log.level);
   policies_.publish(std::make_shared<const Policy>(std::move(config), services_, std::move(*engines)));
@@ -201,7 +205,7 @@ Result<void> Gateway::start() {
   for (auto& core : cores_) core->start();
   if (auto started = start_servers(*first_config_); !started) return started;
   watcher_ = std::make_unique<config::Watcher>(
-      options_.config_file, known_names(), [this](const config::LoadOutcome& outcome) { reload(outcome); },
+      options_.config_file, known_names(), [this](const config::LoadOutcome& outcome) { return reload(outcome); },
       first_config_);
   return {};
 }
@@ -231,17 +235,21 @@ std::string needs_restart(const Config& before, const Config& after) {
   return names;
 }
 
-/// On the watcher's thread.
-void Gateway::reload(const config::LoadOutcome& outcome) {
+/// On the watcher's thread. False: try again in a while.
+bool Gateway::reload(const config::LoadOutcome& outcome) {
   if (!outcome.config) {
     for (const config::Mistake& mistake : outcome.mistakes)
       log_.event(Level::error, "config_mistake", {{"detail", mistake.text()}});
-    return refuse_reload("the configuration has mistakes; the one before stays in force");
+    refuse_reload("the configuration has mistakes; the one before stays in force");
+    return true;
   }
   const auto before = policies_.get();
   const auto& new_server = outcome.config->server;
   const auto changes = config::diff(before->config(), *outcome.config);
-  if (auto applied = apply(outcome.config); !applied) return refuse_reload(applied.error().detail);
+  if (auto applied = apply(outcome.config); !applied) {
+    refuse_reload(applied.error().detail + "; the configuration before stays in force");
+    return applied.error().kind != ErrorKind::overloaded;
+  }
   if (new_server.tls && server_) {
     if (auto reloaded = server_->reload_tls(*new_server.tls); !reloaded)
       log_.event(Level::error, "certificate_refused", {{"detail", reloaded.error().detail}});
@@ -253,6 +261,7 @@ void Gateway::reload(const config::LoadOutcome& outcome) {
   for (const std::string& change : changes) log_.event(Level::info, "config_change", {{"change", change}});
   if (const std::string names = needs_restart(before->config(), *outcome.config); !names.empty())
     log_.event(Level::warn, "restart_needed", {{"detail", names + " will be taken at the next start"}});
+  return true;
 }
 
 void Gateway::fill(metrics::Samples& samples) const {

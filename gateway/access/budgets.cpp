@@ -1,6 +1,8 @@
 #include "gateway/access/budgets.h"
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
 namespace weir::gateway {
 namespace {
@@ -156,32 +158,53 @@ Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, Nano
   return hold;
 }
 
-void Budgets::configure(const config::Config& config, const SpentSince& spent_since, WallTime now) {
-  for (const auto& key : config.keys) {
-    if (!key.budget) continue;
-    const auto period = std::max(std::chrono::seconds(0), key.budget->period);
-    const int64_t index = index_of(now, period);
-    Budget* known = this->key(key.name);
-    if (known != nullptr) {
-      const std::lock_guard lock(known->mutex_);
-      if (known->period_ == period) {
-        known->limit_ = key.budget->limit;
-        continue;
-      }
-    }
-    // Asked without a lock held: the ledger may take its time, and settlements go on meanwhile.
-    const WallTime since = period.count() > 0 ? start_of(index, period) : WallTime{};
-    const NanoUsd spent = spent_since ? spent_since(key.name, since) : NanoUsd{};
-    Budget& budget = known != nullptr ? *known : make(key.name);
-    const std::lock_guard lock(budget.mutex_);
-    budget.limit_ = key.budget->limit;
-    budget.period_ = period;
-    budget.window_ = {index, spent, index, {}};
-  }
+/// Whether a budget has booked all that its key spent in the period that now is.
+bool Budgets::counts(const std::string& name, std::chrono::seconds period) const {
+  const Budget* const known = key(name);
+  if (known == nullptr) return false;
+  const std::lock_guard lock(known->mutex_);
+  return known->in_force_ && known->period_ == period;
 }
 
+Result<void> Budgets::configure(const config::Config& config, const SpentSince& spent_since, WallTime now) {
+  struct Wanted {
+    const config::KeyConfig& key;
+    std::chrono::seconds period;
+    std::optional<Budget::Window> window;  // to begin with
+  };
+  std::vector<Wanted> wanted;
+  // Asked without a lock held: the ledger may take its time, and settlements go on meanwhile.
+  for (const auto& key : config.keys) {
+    if (!key.budget) continue;
+    Wanted& one = wanted.emplace_back(Wanted{key, std::max(std::chrono::seconds(0), key.budget->period), {}});
+    if (counts(key.name, one.period)) continue;
+    const int64_t index = index_of(now, one.period);
+    NanoUsd spent;
+    if (spent_since) {
+      const auto sum = spent_since(key.name, one.period.count() > 0 ? start_of(index, one.period) : WallTime{});
+      if (!sum) return sum.error();
+      spent = *sum;
+    }
+    one.window = {index, spent, index, {}};
+  }
+  const std::lock_guard all(mutex_);
+  for (const auto& [name, budget] : by_key_) {
+    const std::lock_guard lock(budget->mutex_);
+    budget->in_force_ = false;
+  }
+  for (const Wanted& one : wanted) {
+    Budget& budget = make(one.key.name);
+    const std::lock_guard lock(budget.mutex_);
+    budget.in_force_ = true;
+    budget.limit_ = one.key.budget->limit;
+    budget.period_ = one.period;
+    if (one.window) budget.window_ = *one.window;
+  }
+  return {};
+}
+
+/// REQUIRES: mutex_ is held.
 Budget& Budgets::make(const std::string& name) {
-  const std::lock_guard lock(mutex_);
   auto& budget = by_key_[name];
   if (!budget) budget = std::make_unique<Budget>("key " + name);
   return *budget;

@@ -60,6 +60,7 @@ class Budget {
   std::chrono::seconds period_{0};
   Window window_;
   NanoUsd held_;
+  bool in_force_ = false;  // the newest config has it
 };
 
 /// Money set aside. Movable, one owner. The destructor of an unsettled hold gives it all back.
@@ -84,12 +85,13 @@ class Hold {
 
 class Budgets {
  public:
-  /// What a key has spent since a moment, from the ledger: asked for when a budget is first seen or its period changes.
-  using SpentSince = std::function<NanoUsd(std::string_view key, WallTime since)>;
+  /// What a key has spent since a moment, from the ledger: asked for when a budget is first seen, its period changes,
+  /// or it comes back after a config without it (what its key spent meanwhile was not booked on it).
+  using SpentSince = std::function<Result<NanoUsd>(std::string_view key, WallTime since)>;
 
   /// Makes or changes the budgets of a config's keys; existing ones keep spent and held. Not on a core: it may read the
-  /// ledger. Call before the KeyTable of the same config is made.
-  void configure(const config::Config& config, const SpentSince& spent_since, WallTime now);
+  /// ledger. Call before the KeyTable of the same config is made. Error: spent_since's; then nothing was changed.
+  Result<void> configure(const config::Config& config, const SpentSince& spent_since, WallTime now);
 
   /// nullptr: there is none of this name.
   Budget* key(std::string_view name) const;
@@ -102,6 +104,7 @@ class Budgets {
 
  private:
   Budget& make(const std::string& name);
+  bool counts(const std::string& name, std::chrono::seconds period) const;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<Budget>> by_key_;
 };

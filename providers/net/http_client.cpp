@@ -45,7 +45,11 @@ std::unique_ptr<Connection> Pool::take_idle() {
   return connection;
 }
 
-void Pool::park(std::unique_ptr<Connection> connection) {
+void Pool::park(std::unique_ptr<Connection> connection, bool drained) {
+  // Bytes behind the answer that the TLS layer has read already would be taken for the next one, and raise no event.
+  char byte = 0;
+  if (!drained && connection->transport().read({&byte, 1}).status != IoStatus::wants_read)
+    return discard(std::move(connection));
   if (shut_ || connection->socket().closed() || options.idle_connections_max == 0)
     return discard(std::move(connection));
   if (idle.size() >= options.idle_connections_max) drop_idle(*idle.front());
@@ -212,7 +216,7 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
       }
     }
     if (state == HeadState::done) {
-      co_return make_response(pool, std::move(lent.connection), abort, call.method == "HEAD", rest.empty());
+      co_return make_response(pool, std::move(lent.connection), abort, call.method == "HEAD", rest.empty(), wait);
     }
     if (state == HeadState::bad) {
       const char* const failure = connection.parser.failure().message;

@@ -8,16 +8,17 @@ namespace {
 class PooledResponse final : public HttpResponse {
  public:
   PooledResponse(std::shared_ptr<Pool> pool, std::unique_ptr<Connection> connection, Abort& abort, Framing framing,
-                 uint64_t left, bool reusable)
+                 uint64_t left, bool reusable, bool drained)
       : pool_(std::move(pool)),
         connection_(std::move(connection)),
         abort_(abort),
         framing_(framing),
         left_(left),
-        reusable_(reusable) {}
+        reusable_(reusable),
+        waiting_(drained) {}
   ~PooledResponse() override {
     if (complete_ && reusable_ && connection_->in.empty())
-      pool_->park(std::move(connection_));
+      pool_->park(std::move(connection_), waiting_);
     else
       pool_->discard(std::move(connection_));
   }
@@ -59,8 +60,8 @@ class PooledResponse final : public HttpResponse {
   bool reusable_;
   bool complete_ = false;
   bool failed_ = false;
-  bool ended_ = false;   // the server closed
-  bool waiting_ = true;  // the last read left nothing behind
+  bool ended_ = false;  // the server closed
+  bool waiting_;        // the last read left nothing behind
 };
 
 PooledResponse::Step PooledResponse::next(std::string_view& data) {
@@ -242,7 +243,7 @@ Task<Result<std::string_view>> PooledResponse::read_all_waiting(uint64_t bytes_m
 }  // namespace
 
 std::unique_ptr<HttpResponse> make_response(std::shared_ptr<Pool> pool, std::unique_ptr<Connection> connection,
-                                            Abort& abort, bool head_request, bool sent_whole) {
+                                            Abort& abort, bool head_request, bool sent_whole, bool drained) {
   const MessageHead& head = connection->parser.head();
   Framing framing = Framing::close;
   uint64_t left = 0;
@@ -262,7 +263,8 @@ std::unique_ptr<HttpResponse> make_response(std::shared_ptr<Pool> pool, std::uni
     connection->parser.rebase(in.data());
   }
   in.pin(head.bytes);
-  return std::make_unique<PooledResponse>(std::move(pool), std::move(connection), abort, framing, left, reusable);
+  return std::make_unique<PooledResponse>(std::move(pool), std::move(connection), abort, framing, left, reusable,
+                                          drained);
 }
 
 }  // namespace weir::providers

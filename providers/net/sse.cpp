@@ -45,8 +45,12 @@ size_t SseScanner::find_end() {
 bool SseScanner::next(SseEvent& event) {
   const size_t end = position_ < input_.size() ? find_end() : std::string_view::npos;
   if (end == std::string_view::npos) {
-    std::string left(input_.substr(std::min(position_, input_.size())));
-    carry_ = std::move(left);
+    if (position_ == 0 && !input_.empty() && input_.data() == current_.data()) {
+      carry_ = std::move(current_);  // nothing of it was given out: it grows where it is
+    } else {
+      std::string left(input_.substr(std::min(position_, input_.size())));
+      carry_ = std::move(left);
+    }
     too_large_ = too_large_ || carry_.size() > event_bytes_max_;
     input_ = {};
     position_ = 0;
@@ -67,6 +71,8 @@ bool SseScanner::flush(SseEvent& event) {
 
 bool SseScanner::next_like(std::string_view head, std::string_view tail, std::string_view& raw,
                            std::string_view& inside) {
+  // An event that came in pieces would be looked through again with each of them.
+  if (scanned_ > position_) return false;
   const std::string_view rest = input_.substr(position_);
   if (!rest.starts_with(head)) return false;
   size_t end = rest.find('"', head.size());
@@ -91,9 +97,13 @@ void SseScanner::parse(std::string_view raw, SseEvent& event) {
   int data_lines = 0;
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   const bool marked = std::exchange(first_, false) && raw.starts_with(kByteOrderMark);
+  size_t end = 0;  // of the line by its LF: looked for again only when it has been passed
+  bool searched = false;
   for (size_t at = marked ? kByteOrderMark.size() : 0; at < raw.size();) {
-    size_t end = raw.find('\n', at);
-    if (end == std::string_view::npos) end = raw.size();
+    if (!searched || end < at) {
+      end = std::min(raw.find('\n', at), raw.size());
+      searched = true;
+    }
     std::string_view line = raw.substr(at, end - at);
     at = end + 1;
     if (const size_t cr = line.find('\r'); cr != std::string_view::npos) {

@@ -52,8 +52,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   std::unique_ptr<Connection> take_idle();
   Task<Result<std::unique_ptr<Connection>>> open(Abort& abort);
-  /// Keeps it for the next call, or closes it where there are enough or the client is gone.
-  void park(std::unique_ptr<Connection> connection);
+  /// Keeps it for the next call, or closes it where there are enough, the client is gone, or something came unasked.
+  /// `drained`: as make_response() is told.
+  void park(std::unique_ptr<Connection> connection, bool drained);
   void discard(std::unique_ptr<Connection> connection);
   void drop_idle(Connection& connection);
   void shut();
@@ -76,7 +77,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 /// How a response's body ends.
 enum class Framing : uint8_t { none, length, chunked, close };
 
+/// `drained`: nothing is left to read without waiting, neither in the socket nor in the TLS layer.
 std::unique_ptr<HttpResponse> make_response(std::shared_ptr<Pool> pool, std::unique_ptr<Connection> connection,
-                                            Abort& abort, bool head_request, bool sent_whole);
+                                            Abort& abort, bool head_request, bool sent_whole, bool drained);
 
 }  // namespace weir::providers

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <utility>
 
 #include "config/snapshot.h"
 #include "tests/config/support.h"
@@ -49,6 +50,7 @@ class WatcherTest : public ::testing::Test {
           const std::lock_guard lock(mutex_);
           outcomes_.push_back(std::move(outcome));
           arrived_.notify_all();
+          return !std::exchange(refuse_next_, false);
         },
         std::move(in_force));
   }
@@ -82,6 +84,7 @@ class WatcherTest : public ::testing::Test {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<LoadOutcome> outcomes_;
+  bool refuse_next_ = false;
   LoadOutcome last_;
 };
 
@@ -124,6 +127,17 @@ TEST_F(WatcherTest, WhatCannotBeReadForAWhileIsReadLater) {
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_TRUE(refused);
   EXPECT_TRUE(comes_with_threads(7));  // nothing about the file has changed since
+}
+
+TEST_F(WatcherTest, WhatWasNotTakenComesAgain) {
+  const auto watcher = watch(file_);
+  {
+    const std::lock_guard lock(mutex_);
+    refuse_next_ = true;
+  }
+  write(file_, with_threads(3));
+  EXPECT_TRUE(comes_with_threads(3));
+  EXPECT_TRUE(comes_with_threads(3));
 }
 
 TEST_F(WatcherTest, AVanishedFolderIsFollowedToo) {

@@ -31,8 +31,8 @@ class BudgetsTest : public testing::Test {
   Budget* add(std::string name, int64_t limit, int64_t period_s = 0, int64_t now_s = 0, int64_t spent = 0) {
     config::Config config;
     config.keys = {key(name, limit, period_s)};
-    budgets_.configure(
-        config, [&](std::string_view, WallTime) { return NanoUsd{spent}; }, at(now_s));
+    const auto known = [&](std::string_view, WallTime) { return Result<NanoUsd>(NanoUsd{spent}); };
+    EXPECT_TRUE(budgets_.configure(config, known, at(now_s)).ok());
     return budgets_.key(name);
   }
   static Result<Hold> hold(std::vector<Budget*> list, int64_t least, int64_t most, int64_t now_s = 0) {
@@ -159,13 +159,11 @@ TEST_F(BudgetsTest, StartsFromTheLedger) {
   std::vector<std::pair<std::string, WallTime>> asked;
   config::Config config;
   config.keys = {key("day", 100, 86400), key("ever", 100)};
-  budgets_.configure(
-      config,
-      [&](std::string_view name, WallTime since) {
-        asked.emplace_back(name, since);
-        return NanoUsd{40};
-      },
-      at(86400 + 5));
+  const auto known = [&](std::string_view name, WallTime since) {
+    asked.emplace_back(name, since);
+    return Result<NanoUsd>(NanoUsd{40});
+  };
+  ASSERT_TRUE(budgets_.configure(config, known, at(86400 + 5)).ok());
   EXPECT_THAT(asked, testing::ElementsAre(std::pair("day", at(86400)), std::pair("ever", at(0))));
   EXPECT_EQ(budgets_.key("day")->view(at(86405)).remaining.nanos, 60);
   EXPECT_EQ(budgets_.key("ever")->view(at(86405)).remaining.nanos, 60);
@@ -181,6 +179,31 @@ TEST_F(BudgetsTest, ReloadKeepsWhatIsSpentAndHeld) {
   add("k", 60, 3600, 1, 7);  // another period: the ledger knows what lies in it
   EXPECT_EQ(b->view(at(1)).spent.nanos, 7);
   EXPECT_EQ(b->view(at(1)).held.nanos, 20);
+}
+
+TEST_F(BudgetsTest, AConfigWithoutItForgetsNothing) {
+  Budget* b = add("k", 100, 60, 0, 10);
+  hold({b}, 30, 30)->settle({30}, at(0));
+  config::Config config;
+  ASSERT_TRUE(budgets_.configure(config, nullptr, at(1)).ok());
+  EXPECT_EQ(add("k", 100, 60, 2, 75), b);  // it spent 35 more without a budget: the ledger knows
+  EXPECT_EQ(b->view(at(2)).spent.nanos, 75);
+  EXPECT_EQ(add("k", 100, 60, 3, 999), b);
+  EXPECT_EQ(b->view(at(3)).spent.nanos, 75);
+}
+
+TEST_F(BudgetsTest, AnUnreadableLedgerChangesNothing) {
+  Budget* b = add("old", 100);
+  config::Config config;
+  config.keys = {key("old", 50), key("new", 100)};
+  const auto unreadable = [](std::string_view, WallTime) {
+    return Result<NanoUsd>(Error{ErrorKind::internal, "ledger", Retry::no, 500, "the disk is full"});
+  };
+  const auto refused = budgets_.configure(config, unreadable, at(0));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().detail, HasSubstr("the disk is full"));
+  EXPECT_EQ(b->view(at(0)).limit.nanos, 100);
+  EXPECT_EQ(budgets_.key("new"), nullptr);
 }
 
 TEST_F(BudgetsTest, NeverOversoldAtAnyConcurrency) {

@@ -2,8 +2,11 @@
 #include "providers/net/tls.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 
 #include <fstream>
+#include <string_view>
+#include <vector>
 
 #include "tests/gateway/server_rig.h"
 #include "tests/providers/client_rig.h"
@@ -140,6 +143,60 @@ TEST_F(Tls, ResumesSessions) {
     }(*core, server.server().port(), certificates.ca_file());
   });
   EXPECT_EQ(resumed, 3);
+}
+
+/// Takes one request and answers with a record a piece, all in one segment, so that the client's TLS layer reads them
+/// all at once and the socket never tells of the later ones.
+Task<void> answer_at_once(Core& core, int fd, const TlsServer& tls, std::vector<std::string_view> pieces, bool close) {
+  ::fcntl(fd, F_SETFL, O_NONBLOCK);
+  auto transport = tls.accept(core, fd);
+  while (transport->handshake().status == IoStatus::wants_read) co_await transport->socket().wait(Direction::read);
+  char request[4096];
+  while (transport->read(request).status == IoStatus::wants_read) co_await transport->socket().wait(Direction::read);
+  int cork = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
+  for (const std::string_view text : pieces) {
+    const iovec one = piece(text);
+    EXPECT_EQ(transport->write({&one, 1}).status, IoStatus::ok);
+  }
+  if (close) transport->finish_writing();
+  cork = 0;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
+  while (transport->read(request).status == IoStatus::wants_read) co_await transport->socket().wait(Direction::read);
+}
+
+TEST_F(Tls, RecordsOfOneSegmentAreAllRead) {
+  struct Case {
+    std::vector<std::string_view> pieces;
+    bool close;
+    size_t idle;
+  };
+  const Case cases[] = {
+      {{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hello"}, false, 1},
+      {{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hel", "lo"}, false, 1},
+      {{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n", "0\r\n\r\n"}, false, 1},
+      {{"HTTP/1.1 200 OK\r\n\r\n", "hello"}, true, 0},
+      {{"HTTP/1.1 200 OK\r\n\r\nhello"}, true, 0},
+      // What nobody asked for must not become the answer to the next request.
+      {{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\n"}, false, 0},
+      {{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hello", "HTTP/1.1 200 OK\r\n"}, false, 0},
+  };
+  const auto tls = TlsServer::load(certificates.certificate("server"), certificates.key("server"));
+  ASSERT_TRUE(tls.ok());
+  for (const Case& c : cases) {
+    for (const bool by_pieces : {false, true}) {
+      testing::RawListener listener;
+      testing::RunningCore core;
+      ClientRig rig(listener.port(), trusting(), true, "localhost");
+      auto outcome = rig.get(by_pieces);
+      const int fd = ::dup(listener.accept().fd());
+      core->post([&, fd] { spawn(core->gate(), answer_at_once(*core, fd, **tls, c.pieces, c.close)); });
+      const Outcome answer = wait(std::move(outcome));
+      ASSERT_FALSE(answer.error) << answer.error->detail;
+      EXPECT_EQ(answer.body, "hello") << c.pieces.back();
+      EXPECT_EQ(rig.idle(), c.idle) << c.pieces.back();
+    }
+  }
 }
 
 TEST_F(Tls, ReloadsTheCertificateForNewConnections) {

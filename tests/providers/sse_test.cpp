@@ -46,6 +46,32 @@ TEST(Sse, SplitAtEveryByteGivesTheSameEvents) {
   EXPECT_EQ(scan(bytes), whole);
 }
 
+/// Each would take hours if what came before were copied, or looked through, again with every byte or line.
+TEST(Sse, LongEventsInSmallPiecesTakeTimeForTheirBytesAlone) {
+  const std::string head = "data: {\"text\":\"";
+  const std::string tail = "\"}\n\n";
+  for (const bool alike : {false, true}) {
+    SseScanner scanner;
+    SseEvent event;
+    const std::string text = head + std::string(2'000'000, '"') + tail;
+    size_t events = 0;
+    for (const char& c : text) {
+      scanner.feed({&c, 1});
+      std::string_view raw;
+      std::string_view inside;
+      if (alike && scanner.next_like(head, tail, raw, inside)) ++events;
+      while (scanner.next(event)) ++events;
+    }
+    EXPECT_EQ(events, 1U);
+    EXPECT_EQ(event.raw, text);
+  }
+  std::string lines;
+  for (int i = 0; i < 2'000'000; ++i) lines += ":\r";
+  const auto seen = scan({lines + "data: a\r\r"});
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].data, "a");
+}
+
 TEST(Sse, LinesMayEndWithCarriageReturnsAlone) {
   const std::string text = "data: one\r\rdata: two\rdata: lines\r\r: c\revent: x\rdata: three\r\r";
   const auto whole = scan({text});
