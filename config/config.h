@@ -85,6 +85,12 @@ struct AccountConfig {
   bool drop_params = false;  // leave out what the upstream cannot be told, instead of refusing the request
   std::map<std::string, std::string> options;  // the keys that only this provider has; durations as "250ms"
   std::map<std::string, Secret> secrets;       // those of them that nobody may see: secret_access_key, credentials
+
+  /// The same place, called with the same credential: what is known of its health still holds.
+  bool same_upstream(const AccountConfig& other) const {
+    return provider == other.provider && base_url == other.base_url && api_key == other.api_key &&
+           options == other.options && secrets == other.secrets;
+  }
 };
 
 struct KvCacheConfig {

@@ -54,7 +54,7 @@ void read_document(const Node& root, Reading& reading) {
   MapReader map(top);
   if (root.kind != Node::Kind::map || refuse_later_features(map)) return;
   read_admin_key(map, reading);
-  if (const auto cursor = map.section("prices")) read_prices(*cursor, reading.config.prices);
+  if (const auto cursor = map.section("prices")) read_prices(*cursor, true, reading.config.prices);
   for (const auto& [name, read] : kSections)
     if (const auto cursor = map.section(name)) read(*cursor, reading);
   map.finish();

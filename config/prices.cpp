@@ -113,4 +113,11 @@ const Price* PriceTable::find(std::string_view model) const {
   }
 }
 
+const Price* PriceTable::find(std::string_view upstream_model, std::string_view public_model) const {
+  const Price* const upstream = find(upstream_model);
+  if (upstream != nullptr && upstream->own) return upstream;
+  const Price* const named = find(public_model);
+  return named != nullptr && (named->own || upstream == nullptr) ? named : upstream;
+}
+
 }  // namespace weir::config

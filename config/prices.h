@@ -23,6 +23,7 @@ struct Price {
   std::optional<PicoUsdPerToken> cache_write_1h;  // unset: as cache_write
   std::optional<PicoUsdPerToken> audio_input;     // unset: the input price
   std::optional<PicoUsdPerToken> audio_output;    // unset: the output price
+  bool own = false;                               // of the config's prices:, not of the list that is built in
   friend bool operator==(const Price&, const Price&) = default;
 
   PicoUsdPerToken of_cached_input() const { return cached_input.value_or(input); }
@@ -69,6 +70,9 @@ class PriceTable {
   /// ("gpt-4o-2024-08-06" finds "gpt-4o"), else without what stands before a '/' ("openai/gpt-4o") or without Bedrock's
   /// region ("eu.anthropic.…"). nullptr: unknown, which costs 0 and is said once at start.
   const Price* find(std::string_view model) const;
+  /// Of a call: by the upstream's name of the model, else by the public one; but what the config says of either goes
+  /// before what is built in.
+  const Price* find(std::string_view upstream_model, std::string_view public_model) const;
   void set(std::string model, Price price) { by_model_[std::move(model)] = price; }
   const std::map<std::string, Price, std::less<>>& all() const { return by_model_; }
 

@@ -259,7 +259,7 @@ struct Watcher::Impl {
   std::vector<std::string> tls_files;
   Sha256 last_contents{};
   bool unreadable = false;  // at the last look
-  bool refused = false;     // by on_reload, for now
+  bool refused = false;     // by on_reload, this time
   bool outdated = false;
   std::thread thread;
 };

@@ -43,7 +43,7 @@ class Snapshot {
 /// loads and validates it and calls `on_reload` on that thread: with config set if it is good, null and mistakes if
 /// not. Bursts of writes are folded (a change is read 50 ms after the last event, and again until it reads the same
 /// twice); a file that was only touched is passed over, and one that is gone is a mistake, until it is back. Where
-/// `on_reload` returns false (it could not take what is good, for now) the same comes again after some seconds. What
+/// `on_reload` returns false (it could not take it this time) the same comes again after some seconds. What
 /// changes after the constructor has returned is seen; given the config that is `in_force`, also what changed since it
 /// was loaded.
 class Watcher {

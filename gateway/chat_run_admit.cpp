@@ -81,6 +81,14 @@ Result<void> ChatRun::authenticate() {
 /// Of a large body a worker's part: pure but for what is the request's own, and the store of responses, which any
 /// thread may ask.
 Result<void> ChatRun::mark() {
+  if (const auto coding = request_.header("content-encoding");
+      !coding.empty() && !providers::iequals(coding, "identity"))
+    return Error{ErrorKind::bad_request,
+                 "gateway",
+                 Retry::no,
+                 415,
+                 "the request body is in Content-Encoding: " + std::string(coding.substr(0, 64)) + "; send it as it is",
+                 "unsupported_media_type"};
   Request call = request_;
   call.body = providers::without_byte_order_mark(call.body);
   auto marked = api_.mark(call, rest_);

@@ -109,6 +109,16 @@ void Health::abandon_probe() {
   probing_.store(false, std::memory_order_release);
 }
 
+void Health::forget() {
+  const std::lock_guard lock(mutex_);
+  failures_ = 0;
+  coolings_ = 0;
+  reason_ = Outcome::neutral;
+  until_ns_.store(0, std::memory_order_release);
+  probing_.store(false, std::memory_order_release);
+  spotless_.store(true, std::memory_order_release);
+}
+
 bool Health::report(Outcome outcome, std::optional<std::chrono::milliseconds> retry_after, bool probe, TimePoint now,
                     const config::HealthConfig& settings) {
   if (outcome == Outcome::success && !probe && spotless_.load(std::memory_order_acquire)) return false;

@@ -44,6 +44,8 @@ class Health {
   /// Would permit() refuse? Takes nothing. For choosing among several.
   bool usable(TimePoint now) const;
   void abandon_probe();
+  /// What was learnt is of another address or another credential: up again.
+  void forget();
 
   /// Books an outcome. True if the target began to cool just now (an ejection).
   bool report(Outcome outcome, std::optional<std::chrono::milliseconds> retry_after, bool probe, TimePoint now,

@@ -32,9 +32,8 @@ Policy::Policy(std::shared_ptr<const config::Config> config, Services& services,
 }
 
 config::Price Policy::price(const RouteTarget& target, const std::string& public_model) const {
-  if (const config::Price* found = config_->prices.find(target.upstream_model)) return *found;
-  if (const config::Price* found = config_->prices.find(public_model)) return *found;
-  return {};
+  const config::Price* const found = config_->prices.find(target.upstream_model, public_model);
+  return found != nullptr ? *found : config::Price{};
 }
 
 const config::Price& Policy::price_max(const Route& route) const {

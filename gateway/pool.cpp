@@ -28,6 +28,13 @@ AccountState& Pool::account(const std::string& name) {
   return *state;
 }
 
+void Pool::forget(const std::string& account) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = accounts_.find(account); found != accounts_.end()) found->second->credential.forget();
+  for (const auto& [label, state] : targets_)
+    if (label.starts_with(account + "/")) state->health.forget();
+}
+
 bool RouteTarget::engine_up() const {
   return engine == nullptr || engine->healthy();
 }

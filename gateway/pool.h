@@ -48,6 +48,8 @@ class Pool {
   explicit Pool(Limits& limits) : limits_(limits) {}
   TargetState& target(const std::string& label);
   AccountState& account(const std::string& name);
+  /// Takes an account and its targets for healthy again: it has another address or another credential.
+  void forget(const std::string& account);
 
  private:
   Limits& limits_;

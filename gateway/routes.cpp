@@ -7,6 +7,7 @@
 #include "gateway/api/client_api.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
+#include "providers/net/percent.h"
 #include "providers/net/socket.h"
 #include "providers/net/workers.h"
 
@@ -97,9 +98,10 @@ Task<void> model(Call call) {
   const auto bound = call.context.policy();
   auto key = key_of(call);
   if (!key) co_return co_await respond_error(call, std::move(key).error());
-  const Route* route = bound->policy().routes().find(call.rest);
+  const std::string name = providers::percent_decoded(call.rest);
+  const Route* route = bound->policy().routes().find(name);
   if (route == nullptr || !(*key)->may_use(route->model->name)) {
-    Error error = not_found("the model \"" + std::string(call.rest.substr(0, 128)) + "\" does not exist");
+    Error error = not_found("the model \"" + name.substr(0, 128) + "\" does not exist");
     error.code = "model_not_found";
     error.param = "model";
     co_return co_await respond_error(call, std::move(error));

@@ -154,7 +154,7 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
     auto sum = ledger_->spent_since(key, since);
     if (!sum) {
       Error& error = sum.error();
-      error.kind = ErrorKind::overloaded;  // for now: it may be read later
+      error.kind = ErrorKind::overloaded;  // it may be readable later
       error.detail = "what the key " + std::string(key) + " has spent cannot be read: " + error.detail;
     }
     return sum;
@@ -162,6 +162,10 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   if (auto counted = services_.budgets.configure(*config, spent, wall_now()); !counted) return counted;
   registry_.set_series_max(config->metrics.series_max);
   log_.set_level(config->log.level);
+  for (const auto& account : config->accounts) {
+    const auto* known = before ? before->config().find_account(account.name) : nullptr;
+    if (known != nullptr && !known->same_upstream(account)) services_.pool.forget(account.name);
+  }
   policies_.publish(std::make_shared<const Policy>(std::move(config), services_, std::move(*engines)));
   return {};
 }
@@ -348,7 +352,8 @@ void Gateway::drain() {
   server_.reset();
   metrics_server_.reset();
   for (auto& core : cores_) core->stop();
-  if (auto flushed = ledger_->flush(std::chrono::seconds(30)); !flushed)
+  // What a failing store does not take stays in the journals for the next start.
+  if (auto flushed = ledger_->flush(std::chrono::seconds(ledger_->healthy() ? 30 : 2)); !flushed)
     log_.event(Level::error, "ledger_not_flushed", {{"detail", flushed.error().detail}});
   log_.event(Level::info, "drained");
 }

@@ -64,7 +64,6 @@ bool all_weights_zero(const ModelConfig& model) {
   return std::all_of(model.targets.begin(), model.targets.end(), [](const auto& target) { return target.weight == 0; });
 }
 
-/// A target's price goes by the upstream's name of the model, else by the public one.
 void warn_without_price(const ModelConfig& model, const PriceTable& prices, Report& report) {
   if (prices.find(model.name) != nullptr) return;
   for (size_t i = 0; i < model.targets.size(); ++i) {

@@ -19,10 +19,11 @@ std::optional<PicoUsdPerToken> read_rate(const Cursor& cursor) {
 
 }  // namespace
 
-void read_prices(const Cursor& cursor, PriceTable& prices) {
+void read_prices(const Cursor& cursor, bool own, PriceTable& prices) {
   cursor.named([&](const std::string& name, const Cursor& entry) {
     if (const auto bad = bad_name(name, "")) return entry.report().mistake(entry.owner(), entry.path(), *bad);
     Price price;
+    price.own = own;
     MapReader map(entry);
     if (const auto input = map.require("input", "dollars a million input tokens"))
       price.input = read_rate(*input).value_or(PicoUsdPerToken{});
@@ -48,7 +49,7 @@ const PriceTable& builtin_prices() {
     PriceTable prices;
     Report report("config/prices.yaml");
     const auto document = parse_document(builtin_prices_yaml(), report);
-    if (document) read_prices(Cursor(*document, "", document->mark, report), prices);
+    if (document) read_prices(Cursor(*document, "", document->mark, report), false, prices);
     assert(report.clean() && "config/prices.yaml, compiled in, is wrong");
     return prices;
   }();
@@ -65,7 +66,7 @@ PricesOutcome load_prices_text(std::string_view yaml, const std::string& file, c
       if (document->keys[i].text != "prices") document->values[i] = Node{};  // their variables need not be set
     expand_references(*document, environment, report);
     MapReader map(Cursor(*document, "", document->mark, report));
-    if (const auto cursor = map.section("prices")) read_prices(*cursor, outcome.prices);
+    if (const auto cursor = map.section("prices")) read_prices(*cursor, true, outcome.prices);
   }
   outcome.mistakes = report.take_mistakes();
   return outcome;

@@ -34,7 +34,7 @@ void read_models(const Cursor& cursor, Reading& reading);
 void read_keys(const Cursor& cursor, Reading& reading);
 
 /// `prices:` of a config, or the whole of a prices file. Later names win over those already in the table.
-void read_prices(const Cursor& cursor, PriceTable& prices);
+void read_prices(const Cursor& cursor, bool own, PriceTable& prices);
 
 /// `threads: auto` (0) or a number.
 void read_threads(MapReader& map, uint32_t& out);

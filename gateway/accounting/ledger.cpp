@@ -29,6 +29,7 @@ constexpr milliseconds kRetryFirst{100};  // after a failed transaction; doubles
 constexpr milliseconds kRetryMax{5'000};
 constexpr std::chrono::seconds kRepeatComplaint{30};  // a failure that lasts is logged so often
 constexpr milliseconds kQueryFlush{10'000};           // spent_since() and totals() wait so long for the journals
+constexpr milliseconds kFailingFlush{2'000};          // or so long where the store fails already
 
 /// One Weir a ledger: the lock dies with the process, however it dies.
 Result<int> lock_file(const std::string& path) {
@@ -301,13 +302,13 @@ Result<void> Ledger::flush(milliseconds timeout) {
 }
 
 Result<NanoUsd> Ledger::spent_since(std::string_view key, WallTime since) {
-  if (auto ok = impl_->flush(kQueryFlush); !ok) return ok.error();
+  if (auto ok = impl_->flush(healthy() ? kQueryFlush : kFailingFlush); !ok) return ok.error();
   const std::lock_guard lock(impl_->reader_mutex);
   return impl_->reader->spent_since(key, since);
 }
 
 Result<LedgerTotals> Ledger::totals() {
-  if (auto ok = impl_->flush(kQueryFlush); !ok) return ok.error();
+  if (auto ok = impl_->flush(healthy() ? kQueryFlush : kFailingFlush); !ok) return ok.error();
   const std::lock_guard lock(impl_->reader_mutex);
   return impl_->reader->totals();
 }

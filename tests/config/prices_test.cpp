@@ -163,5 +163,24 @@ TEST(LoadPrices, ReadsNothingButThePrices) {
   EXPECT_EQ(bad.mistakes.size(), 2u);
 }
 
+TEST(PriceTable, WhatTheConfigSaysOfEitherNameGoesFirst) {
+  PriceTable table;
+  const auto set = [&](const char* name, int64_t picos, bool own) {
+    Price price;
+    price.input = {picos};
+    price.own = own;
+    table.set(name, price);
+  };
+  set("gpt-4o", 1, false);
+  set("builtin", 2, false);
+  EXPECT_EQ(table.find("gpt-4o", "cheap")->input.picos, 1);
+  EXPECT_EQ(table.find("unknown", "builtin")->input.picos, 2);
+  EXPECT_EQ(table.find("unknown", "cheap"), nullptr);
+  set("cheap", 3, true);
+  EXPECT_EQ(table.find("gpt-4o", "cheap")->input.picos, 3);
+  set("gpt-4o", 4, true);
+  EXPECT_EQ(table.find("gpt-4o-2024-08-06", "cheap")->input.picos, 4);
+}
+
 }  // namespace
 }  // namespace weir::config

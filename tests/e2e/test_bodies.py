@@ -1,4 +1,5 @@
 """Bodies of unusual size or beginning: read by the workers, left halfway, refused before they were whole."""
+import gzip
 import json
 import socket
 
@@ -50,6 +51,13 @@ def test_a_byte_order_mark_and_lone_surrogates_are_read(gateway, upstream, path)
         status, _, answer = post(gateway, path, b"\xef\xbb\xbf" + body.encode())
         assert status == 200, answer[:500]
         assert not upstream.requests[-1][2].startswith(b"\xef\xbb\xbf")
+
+
+def test_a_body_in_a_coding_is_refused(gateway):
+    call = {"model": "echo", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    status, _, body = post(gateway, "/v1/chat/completions", gzip.compress(json.dumps(call).encode()), **{"content-encoding": "gzip"})
+    assert status == 415 and "Content-Encoding: gzip" in json.loads(body)["error"]["message"]
+    assert post(gateway, "/v1/messages", json.dumps(call), **{"content-encoding": "identity"})[0] == 200
 
 
 def test_clients_that_leave_while_a_worker_works(gateway):

@@ -38,6 +38,11 @@ def test_chat_stream_and_models(weir, standard):
     assert client.models.retrieve("tiny").id == "tiny"
 
 
+def test_a_model_may_have_any_name(weir, standard):
+    gateway = weir(standard.replace("  echo: {targets", '  "org/Mod\u00e8le:1": {targets: [{account: parrot}]}\n  echo: {targets'))
+    assert client_of(gateway).models.retrieve("org/Mod\u00e8le:1").id == "org/Mod\u00e8le:1"
+
+
 def test_sampling_parameters_reach_the_engine(weir, standard):
     client = client_of(weir(standard))
     def text(**fields):

@@ -49,6 +49,15 @@ def test_a_stream_keeps_the_snapshot_it_began_with(weir, standard):
     assert status == 200 and body.endswith(b"data: [DONE]\n\n")
 
 
+def test_another_credential_is_tried_at_once(weir, standard, upstream):
+    gateway = weir(standard)
+    assert gateway.chat("m-status401")[0] == 401
+    assert gateway.chat("m-status401")[0] == 503, "the account cools"
+    gateway.write(standard.replace(upstream.url("status401"), upstream.url("ok")))
+    until(lambda: gateway.events("config_reloaded"), "the reload is done")
+    assert gateway.chat("m-status401")[0] == 200
+
+
 def test_a_bad_file_is_refused_and_the_old_one_stays(weir, standard):
     gateway = weir(standard)
     gateway.write(standard.replace("targets: [{account: parrot}]", "targets: [{acount: parrot}]"))

@@ -131,6 +131,16 @@ TEST_F(PoolTest, ARefusedCredentialTakesTheWholeAccountOut) {
   EXPECT_TRUE(take("m", 60'002, {1}).ok());
 }
 
+TEST_F(PoolTest, AnotherCredentialIsTriedAtOnce) {
+  fail(*take("m", 0, {1}), Outcome::credential, 0);
+  for (int i = 0; i < 3; ++i) fail(*take("m", 1, {0}), Outcome::timeout, 1);
+  EXPECT_FALSE(take("m", 2).ok());
+  pool_.forget("a");
+  EXPECT_EQ(take("m", 2)->target().state->label, "a/up");
+  pool_.forget("b");
+  EXPECT_TRUE(take("m", 2, {0}).ok());
+}
+
 TEST_F(PoolTest, AFullAccountIsPassedOver) {
   config_.accounts[0].limits.concurrency = 1;
   std::vector<Lease> leases;
