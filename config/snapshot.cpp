@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -103,7 +105,12 @@ struct Watcher::Impl {
       const auto text = read_config_file(file);
       outdated = !text || sha256(*text) != in_force->text_sha256;
     }
-    thread = std::thread([this] { run(); });
+    thread = std::thread([this] {
+      run();
+      const std::lock_guard lock(ended_mutex);
+      ended = true;
+      ended_changed.notify_all();
+    });
   }
 
   ~Impl() {
@@ -261,6 +268,9 @@ struct Watcher::Impl {
   bool unreadable = false;  // at the last look
   bool refused = false;     // by on_reload, this time
   bool outdated = false;
+  std::mutex ended_mutex;
+  std::condition_variable ended_changed;
+  bool ended = false;  // guarded by ended_mutex
   std::thread thread;
 };
 
@@ -268,6 +278,13 @@ Watcher::Watcher(std::string file, KnownNames known, OnReload on_reload, const s
     : impl_(std::make_unique<Impl>(std::move(file), std::move(known), std::move(on_reload), in_force.get())) {}
 
 Watcher::~Watcher() = default;
+
+bool Watcher::stop(milliseconds timeout) {
+  impl_->stopping.store(true);
+  impl_->signal();
+  std::unique_lock lock(impl_->ended_mutex);
+  return impl_->ended_changed.wait_for(lock, timeout, [this] { return impl_->ended; });
+}
 
 void Watcher::request_reload() {
   impl_->asked.store(true);

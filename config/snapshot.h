@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -54,6 +55,9 @@ class Watcher {
   ~Watcher();  // joins, at once unless on_reload is running; not to be called from on_reload
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
+  /// Reads and tells no more; waits for an on_reload that is running, but no longer than this. False: it still runs,
+  /// and the destructor would wait for it.
+  bool stop(std::chrono::milliseconds timeout);
   /// Reads now, whether anything changed or not. Any thread, and a signal handler.
   void request_reload();
 

@@ -37,6 +37,7 @@ Result<void> validate_prompt(const GenerateRequest& request, int32_t vocab_size,
   if (request.prompt.size() + 1 > static_cast<size_t>(context_tokens)) {
     return Error{.kind = ErrorKind::context_length,
                  .source = "engine",
+                 .retry = Retry::other_target,
                  .http_status = 400,
                  .detail = "this model's maximum context length is " + std::to_string(context_tokens) +
                            " tokens, and the prompt has " + std::to_string(request.prompt.size()) +

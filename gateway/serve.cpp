@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <ostream>
@@ -23,6 +24,8 @@ namespace {
 
 using config::Config;
 using metrics::Level;
+
+constexpr std::chrono::milliseconds kReloadGrace{1'000};  // for a reload that is under way when all is drained
 
 constexpr std::string_view kUsage =
     "usage: weir serve --config FILE [--listen HOST:PORT]\n"
@@ -118,7 +121,7 @@ class Gateway {
 
   Result<void> start();
   void wait_for_signal();
-  void drain();
+  bool drain();
 
  private:
   Result<void> apply(std::shared_ptr<const Config> config);
@@ -189,10 +192,10 @@ Result<void> Gateway::start_servers(const Config& config) {
   if (!server) return std::move(server).error();
   server_ = std::move(*server);
   if (config.metrics.listen_host) {
-    auto metrics_server =
-        start_server(cores, *config.metrics.listen_host, config.metrics.listen_port, false, settings,
-                     make_metrics_handler(contexts, state_),
-                     {.wants_body = [](const Request&, Core&) { return false; }, .refusal_fields = {}});
+    auto metrics_server = start_server(
+        cores, *config.metrics.listen_host, config.metrics.listen_port, false, settings,
+        make_metrics_handler(contexts, state_),
+        {.wants_body = [](const Request&, Core&) { return false; }, .refusal_fields = {}, .cannot_accept = {}});
     if (!metrics_server) return std::move(metrics_server).error();
     metrics_server_ = std::move(*metrics_server);
     log_.event(Level::info, "metrics_listening",
@@ -241,6 +244,7 @@ std::string needs_restart(const Config& before, const Config& after) {
 
 /// On the watcher's thread. False: try again in a while.
 bool Gateway::reload(const config::LoadOutcome& outcome) {
+  if (state_.draining) return true;
   if (!outcome.config) {
     for (const config::Mistake& mistake : outcome.mistakes)
       log_.event(Level::error, "config_mistake", {{"detail", mistake.text()}});
@@ -336,11 +340,12 @@ void Gateway::wait_for_signal() {
   }
 }
 
-void Gateway::drain() {
+/// Every request was answered and settled when it returns, whatever a reload is doing meanwhile. False: one is still
+/// under way (a model is being loaded), and nothing waits for it.
+bool Gateway::drain() {
   const auto timeout = policies_.get()->config().server.drain_timeout;
   state_.draining = true;
   log_.event(Level::info, "draining", {{"in_flight", registry_.in_flight()}, {"timeout_ms", timeout.count()}});
-  watcher_.reset();
   {
     const Impatience impatience([this] {
       log_.event(Level::info, "draining_no_longer", {{"in_flight", registry_.in_flight()}});
@@ -349,13 +354,16 @@ void Gateway::drain() {
     server_->drain(now() + timeout);
   }
   if (metrics_server_) metrics_server_->drain(now() + std::chrono::seconds(1));
-  server_.reset();
-  metrics_server_.reset();
-  for (auto& core : cores_) core->stop();
   // What a failing store does not take stays in the journals for the next start.
   if (auto flushed = ledger_->flush(std::chrono::seconds(ledger_->healthy() ? 30 : 2)); !flushed)
     log_.event(Level::error, "ledger_not_flushed", {{"detail", flushed.error().detail}});
+  const bool idle = watcher_->stop(kReloadGrace);
   log_.event(Level::info, "drained");
+  if (!idle) return false;
+  server_.reset();
+  metrics_server_.reset();
+  for (auto& core : cores_) core->stop();
+  return true;
 }
 
 void block_signals() {
@@ -413,8 +421,10 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
     return 1;
   }
   gateway.wait_for_signal();
-  gateway.drain();
-  return 0;
+  if (gateway.drain()) return 0;
+  log.event(Level::warn, "reload_left_unfinished");
+  log.flush();
+  std::_Exit(0);  // what is settled is on the disk; a thread that loads a model cannot be told to stop
 }
 
 }  // namespace weir::gateway

@@ -230,9 +230,10 @@ ErrorKind classify_code(int status, std::string_view code, std::string_view mess
   return row == kCodes.end() ? kind_of_status(status) : row->kind;
 }
 
+/// A prompt too long for one model may fit another: a fallback.
 Retry retry_of(ErrorKind kind) {
-  const bool callers_fault = kind == ErrorKind::bad_request || kind == ErrorKind::too_large ||
-                             kind == ErrorKind::context_length || kind == ErrorKind::content_policy;
+  const bool callers_fault =
+      kind == ErrorKind::bad_request || kind == ErrorKind::too_large || kind == ErrorKind::content_policy;
   return callers_fault ? Retry::no : Retry::other_target;
 }
 

@@ -1,5 +1,6 @@
 // Passing an OpenAI answer through: usage, errors and the end are found in it, and nothing is changed.
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include "config/base/json.h"
@@ -25,9 +26,13 @@ class Members {
 
   std::optional<int64_t> count(std::string_view key) {
     od::value value;
-    int64_t number = 0;
-    if (!find(key, value) || value.get_int64().get(number) != SUCCESS) return {};
-    return number;
+    od::number number;
+    if (!find(key, value) || value.get_number().get(number) != SUCCESS) return {};
+    if (number.is_int64()) return number.get_int64();
+    // "10.0", as servers write whose numbers have no type.
+    const double real = number.is_double() ? number.get_double() : -1.0;
+    if (real < 0 || real > static_cast<double>(kPlausibleTokensMax) || real != std::floor(real)) return {};
+    return static_cast<int64_t>(real);
   }
   std::string_view text(std::string_view key) {
     od::value value;
@@ -112,7 +117,7 @@ int64_t count_finishes(std::string_view event) {
   return count;
 }
 
-/// null, "", [] or {}.
+/// null, false, "", [] or {}.
 bool says_nothing(od::value& value) {
   od::json_type type{};
   std::string_view text;
@@ -121,6 +126,8 @@ bool says_nothing(od::value& value) {
   bool empty = false;
   if (value.type().get(type) != SUCCESS) return false;
   if (type == od::json_type::null) return true;
+  bool flag = true;
+  if (type == od::json_type::boolean) return value.get_bool().get(flag) == SUCCESS && !flag;
   if (type == od::json_type::string) return value.get_string().get(text) == SUCCESS && text.empty();
   if (type == od::json_type::array)
     return value.get_array().get(list) == SUCCESS && list.is_empty().get(empty) == SUCCESS && empty;
@@ -236,20 +243,22 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
   return true;
 }
 
-/// The outermost "error" that is not null: of an event, or of a whole body.
+/// The outermost "error" that says something: of an event, or of a whole body.
 std::optional<Error> error_in(std::string_view text) {
   if (find_key(text, "\"error\"") == std::string_view::npos) return {};
   PaddedJson& json = padded_json();
   od::object root;
   if (!json.parse(text) || json.document.get_object().get(root) != SUCCESS) return {};
   od::value value;
-  bool is_null = true;
-  if (root.find_field_unordered("error").get(value) != SUCCESS || value.is_null().get(is_null) != SUCCESS || is_null)
-    return {};
+  if (root.find_field_unordered("error").get(value) != SUCCESS) return {};
   od::object object;
   std::string message;
   std::string code;
-  if (value.get_object().get(object) == SUCCESS) {
+  if (value.get_object().get(object) != SUCCESS) {
+    if (says_nothing(value)) return {};
+  } else {
+    bool empty = false;
+    if (object.is_empty().get(empty) == SUCCESS && empty) return {};
     Members members(object);
     message = members.text("message");
     code = members.text("code");

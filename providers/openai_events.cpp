@@ -295,7 +295,9 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
 
 /// Usage and errors. False: the answer is broken.
 bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
-  if (const Json* error = member_of(root, "error")) {
+  const Json* const error = member_of(root, "error");
+  // Some servers send the member always: "", {} or false where there is none.
+  if (error != nullptr && *error != false && *error != "" && !(error->is_structured() && error->empty())) {
     std::string code = text_of(*error, "code");
     if (code.empty()) code = text_of(*error, "type");
     batch.error = stream_error(std::move(code), text_of(*error, "message"));

@@ -176,6 +176,15 @@ def test_retry_on_another_target_then_fallback(weir, standard, upstream):
     assert gateway.metric("weir_retries_total") >= 1 and gateway.metric("weir_fallbacks_total") >= 1
 
 
+def test_a_prompt_too_long_for_one_fallback_goes_to_the_next(weir, standard):
+    gateway = weir(standard.replace("  m-status500: {targets: [{account: status500, model: mock-1}],",
+                                    "  m-status500: {fallbacks: [tiny, m-ok], targets: [{account: status500, model: mock-1}],"))
+    status, headers, body = gateway.chat("m-status500", "word " * 4000)
+    assert status == 200 and headers["x-weir-target"] == "ok/mock-1", body[:300]
+    status, _, body = gateway.chat("tiny", "word " * 4000)
+    assert status == 400 and json.loads(body)["error"]["code"] == "context_length_exceeded"
+
+
 def test_a_fallback_that_costs_too_much_is_passed_over_and_said(weir, standard, upstream):
     config = standard.replace("models:\n  tiny:", """models:
   dear: {targets: [{account: ok, model: dear}]}

@@ -3,13 +3,14 @@ import http.client
 import json
 import os
 import resource
+import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
 
-from conftest import ADMIN, KEY, until
+from conftest import ADMIN, DATA, KEY, until
 from loadgen import one, run
 
 
@@ -99,6 +100,18 @@ def test_a_second_sigterm_waits_no_longer(weir, standard, upstream):
     thread.join()
     assert answers[0][0] == 503 and b"shutting_down" in answers[0][2]
     assert len(gateway.rows()) == 1
+
+
+def test_a_reload_under_way_holds_up_no_drain(weir, standard):
+    gateway = weir(standard)
+    folder = gateway.folder / "stuck"
+    shutil.copytree(DATA / "weights" / "stories260K-hf", folder)
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")  # nobody ever writes it
+    gateway.write(standard.replace("engines:\n", f'engines:\n  stuck: {{model: "{folder}"}}\n'))
+    time.sleep(1)
+    begun = time.monotonic()
+    assert gateway.stop() == 0 and time.monotonic() - begun < 20
 
 
 def test_want_of_descriptors_is_said_and_passes(weir, standard):
