@@ -162,6 +162,18 @@ Decoded events_of(std::initializer_list<std::string_view> stream, int64_t n = 1)
   return decode_every_way([&] { return make_openai_event_decoder(rig.attempt("m")); }, sse(stream));
 }
 
+TEST(OpenAiCodec, AnErrorThatSaysNothingIsNone) {
+  for (const std::string nothing : {"null", "false", R"("")", "{}", "[]"}) {
+    const std::string event =
+        R"(data: {"error":)" + nothing + R"(,"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]})" + "\n\n";
+    const Decoded out = decode({event, "data: [DONE]\n\n"});
+    EXPECT_TRUE(!out.error && out.done) << nothing;
+    EXPECT_FALSE(events_of({event.substr(6, event.size() - 8)}).error) << nothing;
+  }
+  EXPECT_TRUE(decode({"data: {\"error\":\"boom\"}\n\n"}).error);
+  EXPECT_TRUE(decode({"data: {\"error\":{\"code\":500}}\n\n"}).error);
+}
+
 std::string calls_chunk(const std::string& calls) {
   return R"({"choices":[{"index":0,"delta":{"tool_calls":[)" + calls + "]}}]}";
 }
@@ -266,6 +278,8 @@ TEST(OpenAiEvents, UsageInTheCompatiblesOwnPlaces) {
   EXPECT_EQ(counts(R"({"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cache_write_tokens":6}})")
                 .cache_write_5m,
             6);  // OpenRouter
+  EXPECT_EQ(counts(R"({"prompt_tokens":10.0,"completion_tokens":1e1})"), (config::TokenCounts{10, 0, 10, 0}));
+  EXPECT_FALSE(openai_usage_counts(R"({"prompt_tokens":10.5,"completion_tokens":"1"})"));
 }
 
 }  // namespace
