@@ -149,7 +149,9 @@ TEST(BuiltinPrices, ConfigComesFirst) {
       good("prices: {gpt-4o: {input: 1, output: 2}, mine: {input: 0.15, output: 0.60, cached_input: 0.075}}");
   EXPECT_EQ(config->prices.find("gpt-4o")->input.picos, 1'000'000);
   EXPECT_FALSE(config->prices.find("gpt-4o")->cached_input.has_value());
-  EXPECT_EQ(*config->prices.find("mine"), kPrice);
+  Price mine = kPrice;
+  mine.own = true;
+  EXPECT_EQ(*config->prices.find("mine"), mine);
   EXPECT_EQ(config->prices.find("gpt-4o-mini")->input.picos, 150'000);
 }
 

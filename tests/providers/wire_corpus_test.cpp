@@ -251,10 +251,9 @@ TEST_P(RecordedError, IsClassified) {
   if (const auto known = known_kind(recording())) {
     EXPECT_EQ(error.kind, *known) << error.detail;
   }
-  const bool callers = error.kind == ErrorKind::bad_request || error.kind == ErrorKind::context_length ||
-                       error.kind == ErrorKind::content_policy ||
+  const bool callers = error.kind == ErrorKind::bad_request || error.kind == ErrorKind::content_policy ||
                        (error.kind == ErrorKind::too_large && error.code != "rate_limit_exceeded");
-  EXPECT_EQ(error.retry, callers ? Retry::no : Retry::other_target) << "another account may do better, or nobody";
+  EXPECT_EQ(error.retry, callers ? Retry::no : Retry::other_target) << "another model may do better, or nobody";
   EXPECT_EQ(error.http_status, status < 500 ? status : 502);
   std::vector<std::string> said;
   for (const Json& value : values_of(recording())) strings_of(value, said);
