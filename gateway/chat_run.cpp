@@ -238,7 +238,7 @@ void ChatRun::keep_answer(std::string_view answer) {
   ResponseStore* store = context_.services().responses;
   if (store == nullptr || api_.protocol() != providers::Protocol::openai_responses) return;
   const std::string_view previous = continued_ ? std::string_view(continued_->previous_id) : std::string_view{};
-  const bool upstreams = reply_->native() && target_->account != nullptr;
+  const bool upstreams = reply_->native() && reply_->kept_upstream() && target_->account != nullptr;
   const std::string_view account = upstreams ? std::string_view(target_->account->name) : std::string_view{};
   if (auto turn = stored_turn(key_->config->name, continued_ ? continued_->call : body_, previous, account, answer))
     store->put(std::move(*turn), wall_now());

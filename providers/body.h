@@ -39,8 +39,9 @@ struct CallBody {
   ByteRange previous_response_value;  // Responses: previous_response_id
   std::string previous_response_id;   // empty: none
   bool store = true;                  // Responses: whether the answer may be gone on from
-  uint32_t message_count = 0;         // of the protocols that have messages
-  uint64_t units = 0;                 // speech: characters to be spoken; rerank: documents
+  ByteRange store_value;
+  uint32_t message_count = 0;  // of the protocols that have messages
+  uint64_t units = 0;          // speech: characters to be spoken; rerank: documents
 };
 
 /// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on,

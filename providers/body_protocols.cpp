@@ -191,7 +191,10 @@ bool BodyMarker::spoken(Value value) {
 /// What an upstream would keep or do behind our back, where neither keys nor budgets reach, is refused.
 bool BodyMarker::responses_field(std::string_view key, Value value) {
   if (key == "max_output_tokens") return output_limit(key, value, body_.max_tokens_value);
-  if (key == "store") return boolean(key, value, body_.store);
+  if (key == "store") {
+    body_.store_value = scalar_range(value);
+    return boolean(key, value, body_.store);
+  }
   if (key == "background") {
     bool background = false;
     if (!boolean(key, value, background)) return false;

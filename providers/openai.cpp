@@ -71,7 +71,7 @@ class Edits {
     ByteRange where;
     std::string_view text;
   };
-  std::array<Edit, 5> edits_;  // model, stream_options, two maxima, one insertion
+  std::array<Edit, 5> edits_;  // model, stream_options or store, two maxima, one insertion
   size_t count_ = 0;
 };
 
@@ -184,6 +184,8 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
       edits.add(range, out.keep(with_usage(body.json.substr(range.begin, range.end - range.begin))));
     }
   }
+  // What keeps no answers refuses to be asked for it: ours are in the gateway's store.
+  if (body.store && !body.store_value.empty() && !dialect_.keeps_responses) edits.add(body.store_value, "false");
   if (attempt.output_tokens_cap) {
     const std::string_view cap = out.keep(std::to_string(*attempt.output_tokens_cap));
     if (!body.max_tokens_value.empty()) edits.add(body.max_tokens_value, cap);
@@ -201,6 +203,7 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
 
 /// Reasoning that another family signed is no use to this one, which would refuse the call for it.
 Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& out) const {
+  out.kept_upstream = dialect_.keeps_responses;
   auto cleaned = without_foreign_reasoning(attempt.body.json);
   if (!cleaned) {
     pass(attempt.body, attempt, out);

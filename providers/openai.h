@@ -26,6 +26,7 @@ struct OpenAiDialect {
   bool sampling_extras = false;        // top_k, min_p, repetition_penalty
   bool replays_reasoning = false;      // takes reasoning_content of earlier turns
   bool responses = false;              // has /responses
+  bool keeps_responses = false;        // and keeps its answers there for previous_response_id
   bool completions = true;             // has /completions
   enum class Effort : uint8_t { reasoning_effort, reasoning_object, none } effort = Effort::reasoning_effort;
 };

@@ -15,13 +15,14 @@ constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
 class RemoteReply final : public Reply {
  public:
   RemoteReply(const Attempt& attempt, std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder,
-              std::shared_ptr<const SecretMask> mask, std::string token, bool streamed, std::string dropped)
+              std::shared_ptr<const SecretMask> mask, std::string token, bool streamed, EncodedCall call)
       : attempt_(attempt),
         response_(std::move(response)),
         decoder_(std::move(decoder)),
         mask_(std::move(mask)),
         token_(std::move(token)),
-        dropped_(std::move(dropped)),
+        dropped_(std::move(call.dropped)),
+        kept_upstream_(call.kept_upstream),
         streamed_(streamed) {}
 
   bool native() const override { return decoder_->native(); }
@@ -29,6 +30,7 @@ class RemoteReply final : public Reply {
     return response_->header("content-type").value_or("application/json");
   }
   std::string_view dropped() const override { return dropped_; }
+  bool kept_upstream() const override { return kept_upstream_; }
   Usage usage() const override { return decoder_->usage(); }
   Task<void> pull(ReplyBatch& batch) override;
 
@@ -43,6 +45,7 @@ class RemoteReply final : public Reply {
   std::string token_;
   std::string masked_;  // an error event without the credential that was in it
   std::string dropped_;
+  bool kept_upstream_;
   bool streamed_;
 };
 
@@ -144,7 +147,7 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
     co_return error;
   }
   co_return std::make_unique<RemoteReply>(attempt, std::move(*response), codec_->decoder(attempt), mask_, token,
-                                          streamed, std::move(call.dropped));
+                                          streamed, std::move(call));
 }
 
 class BrokenProvider final : public Provider {

@@ -1,8 +1,9 @@
 // `previous_response_id` and `store` of /v1/responses, between a call and the store. An answer that we encoded is ours:
 // the conversation behind its id is written out into the call's `input` before anything else looks at it, so that
-// pass-through, translation, estimates and limits see an ordinary call. An answer that passed through belongs to the
-// upstream account that made it: its id stays in the body, and the call goes to that account and no other. Either way a
-// key can go on only from its own answers. Pure but for the store; the request's core.
+// pass-through, translation, estimates and limits see an ordinary call. So is one that passed through from an upstream
+// that keeps none; any other belongs to the account that made it: its id stays in the body, and the call goes to that
+// account and no other. Either way a key can go on only from its own answers. Pure but for the store; the request's
+// core.
 #pragma once
 
 #include <optional>
@@ -28,7 +29,7 @@ Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::st
                                                    const providers::CallBody& call, WallTime now);
 
 /// What put() takes once an answer is complete: `answer` is the whole body, or the last events of a stream. `call` is
-/// the client's own, `account` the upstream's whose answer passed through, empty where we encoded it. Nothing where the
+/// the client's own, `account` the upstream's that keeps the answer, empty where we hold it. Nothing where the
 /// client said store: false, or the answer has no id or did not come to its end.
 std::optional<StoredResponse> stored_turn(std::string_view key, const providers::CallBody& call,
                                           std::string_view previous_id, std::string_view account,

@@ -108,3 +108,30 @@ def test_what_could_not_be_charged_or_kept_apart_is_refused(gateway, upstream, f
     status, _, body = ask(gateway, **fields)
     assert status == 400 and error_of(body)["param"] == next(iter(fields)) and error_of(body)["code"] == "invalid_request_error"
     assert not upstream.requests and not gateway.rows()
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_an_upstream_does_not_keep_we_do(weir, upstream, streams):
+    def say(identity):
+        whole = (200, "application/json", json.dumps(answer(identity)).encode())
+        upstream.replay["g"] = (200, "text/event-stream", stream(identity)) if streams else whole
+
+    say("resp_g")
+    gateway = weir(f"""accounts:
+  g: {{provider: groq, base_url: "{upstream.url("g")}", api_key: gsk}}
+  parrot: {{provider: echo}}
+models:
+  g: {{targets: [{{account: g, model: mock-1}}]}}
+  echo: {{targets: [{{account: parrot}}]}}
+keys:
+  - {{name: test, key: {KEY}, models: ["*"]}}
+""")
+    assert ask(gateway, "g", stream=streams, store=True)[0] == 200
+    assert json.loads(upstream.requests[-1][2])["store"] is False
+    say("resp_h")
+    assert ask(gateway, "g", stream=streams, previous_response_id="resp_g", input="more")[0] == 200
+    sent = json.loads(upstream.requests[-1][2])
+    assert sent["previous_response_id"] is None
+    assert [item["role"] for item in sent["input"]] == ["user", "assistant", "user"]
+    assert sent["input"][1]["content"][0]["text"] == "hello" and sent["input"][2]["content"] == "more"
+    assert ask(gateway, "echo", previous_response_id="resp_h", input="anywhere")[0] == 200
