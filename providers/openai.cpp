@@ -46,6 +46,9 @@ std::string_view path_of(Protocol protocol) {
   }
 }
 
+/// The first of Azure's dated versions with /responses.
+constexpr std::string_view kAzureResponsesSince = "2025-03-01";
+
 /// The few places of a body that change, kept in the order of the body.
 class Edits {
  public:
@@ -113,14 +116,23 @@ OpenAiCodec::OpenAiCodec(const config::AccountConfig& account, const std::string
     return found == account.options.end() ? std::string{} : found->second;
   };
   const bool azure = dialect_.name == "azure";
-  // Azure's newer API (…/openai/v1) has OpenAI's own paths; the older one names the deployment in the path.
-  if (azure && !base_path_.ends_with("/openai/v1")) {
-    azure_version_ = option("api_version");
-    if (azure_version_.empty()) azure_version_ = "2024-10-21";
-    if (!base_path_.ends_with("/openai")) base_path_ += "/openai";
+  std::string query;
+  if (azure) {
+    // Azure's newer API (…/openai/v1) has OpenAI's own paths, and words for versions (v1, preview, latest); the older
+    // one has dates for them, and names the deployment in the path.
+    const std::string version = option("api_version");
+    const bool dated = version.empty() || version.front() == '2';
+    if (!dated) query = "?api-version=" + version;
+    if (!base_path_.ends_with("/openai/v1")) {
+      if (!base_path_.ends_with("/openai")) base_path_ += "/openai";
+      if (dated)
+        azure_version_ = version.empty() ? "2024-10-21" : version;
+      else
+        base_path_ += "/v1";
+    }
   }
   for (size_t i = 0; i < targets_.size(); ++i)
-    targets_[i] = base_path_ + std::string(path_of(static_cast<Protocol>(i)));
+    targets_[i] = base_path_ + std::string(path_of(static_cast<Protocol>(i))) + query;
   if (!account.api_key.empty())
     common_ = (azure ? "api-key: " : "Authorization: Bearer ") + account.api_key.reveal() + "\r\n";
   if (const auto value = option("organization"); !value.empty()) common_ += "OpenAI-Organization: " + value + "\r\n";
@@ -138,7 +150,7 @@ bool OpenAiCodec::passes(const CallBody& body) const {
     case Protocol::gemini_generate:
       return false;
     case Protocol::openai_responses:
-      return dialect_.responses;
+      return dialect_.responses && (azure_version_.empty() || azure_version_ >= kAzureResponsesSince);
     case Protocol::openai_completions:
       return dialect_.completions;
     default:

@@ -1,4 +1,4 @@
-// What APIs compatible with OpenAI's do otherwise: who keeps answers of /responses.
+// What APIs compatible with OpenAI's do otherwise: who keeps answers of /responses, Azure's paths by version.
 #include <gtest/gtest.h>
 
 #include "providers/openai.h"
@@ -35,6 +35,42 @@ TEST(OpenAiDialects, WhatKeepsNoAnswersIsNotAskedTo) {
   EXPECT_EQ(encode(*codec_of("groq", "/v1"), unsaid, "m").json()["store"], false);
   CodecRig silent(Protocol::openai_responses, R"({"model":"m","input":"hi"})");
   EXPECT_EQ(encode(*codec_of("groq", "/v1"), silent, "m").body, silent.json);
+}
+
+TEST(OpenAiDialects, AzuresVersionsDecideThePath) {
+  const auto target = [](const std::string& base, const std::string& version, Protocol protocol) {
+    CodecRig rig(protocol);
+    rig.request.protocol = protocol;
+    rig.say(Role::user, "hi");
+    return encode(*codec_of("azure", base, version), rig, "d").target;
+  };
+  const auto chat = [&](const std::string& base, const std::string& version) {
+    return target(base, version, Protocol::openai_chat);
+  };
+  const auto responses = [&](const std::string& base, const std::string& version) {
+    return target(base, version, Protocol::openai_responses);
+  };
+  const std::string old_chat = "/openai/deployments/d/chat/completions?api-version=";
+  EXPECT_EQ(chat("", ""), old_chat + "2024-10-21");
+  EXPECT_EQ(chat("/openai", "2025-04-01-preview"), old_chat + "2025-04-01-preview");
+  EXPECT_EQ(chat("", "preview"), "/openai/v1/chat/completions?api-version=preview");
+  EXPECT_EQ(chat("", "v1"), "/openai/v1/chat/completions?api-version=v1");
+  EXPECT_EQ(chat("/openai/v1", "preview"), "/openai/v1/chat/completions?api-version=preview");
+  EXPECT_EQ(chat("/openai/v1", "2024-10-21"), "/openai/v1/chat/completions");
+  EXPECT_EQ(chat("/openai/v1", ""), "/openai/v1/chat/completions");
+  EXPECT_EQ(responses("", "2025-03-01-preview"), "/openai/responses?api-version=2025-03-01-preview");
+  EXPECT_EQ(responses("", "preview"), "/openai/v1/responses?api-version=preview");
+  EXPECT_EQ(responses("/openai/v1", ""), "/openai/v1/responses");
+  // Before there were responses they are asked as chat completions.
+  EXPECT_EQ(responses("", ""), old_chat + "2024-10-21");
+  EXPECT_EQ(responses("", "2025-02-01-preview"), old_chat + "2025-02-01-preview");
+}
+
+TEST(OpenAiDialects, AnswersOfAnOlderAzureAreTranslated) {
+  CodecRig rig(Protocol::openai_responses);
+  const Decoded out = decode_whole(*codec_of("azure", "", "2024-10-21"), rig, "d",
+                                   R"({"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]})");
+  EXPECT_EQ(out.text(), "hi");
 }
 
 }  // namespace
