@@ -98,6 +98,7 @@ class OpenAiCodec final : public Codec {
   std::string_view headers(const Attempt& attempt, EncodedCall& out) const;
   void pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_responses(const Attempt& attempt, EncodedCall& out) const;
+  Result<void> pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const;
 
   config::AccountConfig account_;
   const OpenAiDialect& dialect_;
@@ -221,10 +222,15 @@ Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& ou
     pass(attempt.body, attempt, out);
     return {};
   }
-  auto body = mark_call(Protocol::openai_responses, out.keep(std::move(*cleaned)));
+  out.dropped = kReasoningOfOthers;
+  return pass_anew(std::move(*cleaned), attempt, out);
+}
+
+/// The client's body with other words for something that stands deep in it.
+Result<void> OpenAiCodec::pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const {
+  auto body = mark_call(attempt.body.protocol, out.keep(std::move(json)));
   if (!body) return std::move(body).error();
   pass(*body, attempt, out);
-  out.dropped = kReasoningOfOthers;
   return {};
 }
 
@@ -241,6 +247,8 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   if (passes(body)) {
     out.target = target(attempt, body.protocol, out);
     if (body.protocol == Protocol::openai_responses) return pass_responses(attempt, out);
+    if (body.protocol == Protocol::openai_chat && dialect_.mistrals_words)
+      if (auto reworded = in_mistrals_words(body.json)) return pass_anew(std::move(*reworded), attempt, out);
     pass(body, attempt, out);
     return {};
   }

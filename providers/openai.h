@@ -28,6 +28,7 @@ struct OpenAiDialect {
   bool responses = false;              // has /responses
   bool keeps_responses = false;        // and keeps its answers there for previous_response_id
   bool completions = true;             // has /completions
+  bool mistrals_words = false;         // in_mistrals_words()
   enum class Effort : uint8_t { reasoning_effort, reasoning_object, none } effort = Effort::reasoning_effort;
 };
 
@@ -43,6 +44,11 @@ std::unique_ptr<ReplyDecoder> make_openai_event_decoder(const Attempt& attempt);
 /// The body of a chat completion that asks what `request` asks. Errors: what OpenAI's API has no word for.
 Result<std::string> openai_chat_body(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect,
                                      Refusals& refusals);
+
+/// A chat completion's body as Mistral words it; nothing: it can go as it is.
+std::optional<std::string> in_mistrals_words(std::string_view json);
+/// Nine letters and digits that always stand for the same id, so that a call and its result still name each other.
+std::string mistral_call_id(std::string_view id);
 
 struct OpenAiUsage {
   config::TokenCounts counts;

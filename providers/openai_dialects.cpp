@@ -32,7 +32,11 @@ std::vector<OpenAiDialect> make_dialects() {
       {.name = "ollama", .base_url = "http://127.0.0.1:11434/v1", .sampling_extras = false},
       // Hosted models.
       {.name = "deepseek", .base_url = "https://api.deepseek.com", .replays_reasoning = true, .effort = Effort::none},
-      {.name = "mistral", .base_url = "https://api.mistral.ai/v1", .stream_usage = false, .completions = false},
+      {.name = "mistral",
+       .base_url = "https://api.mistral.ai/v1",
+       .stream_usage = false,
+       .completions = false,
+       .mistrals_words = true},
       {.name = "groq",
        .base_url = "https://api.groq.com/openai/v1",
        .max_completion_tokens = true,

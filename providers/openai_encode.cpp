@@ -30,6 +30,7 @@ class ChatBodyEncoder {
   void tools();
   void response_format();
   void rest();
+  std::string call_id(const std::string& id) const { return dialect_.mistrals_words ? mistral_call_id(id) : id; }
 
   const ChatRequest& request_;
   const Attempt& attempt_;
@@ -110,7 +111,7 @@ void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
     if (one.kind != Part::Kind::tool_call) continue;
     if (!one.cache.is_null()) refusals_.leave_out("cache_control");
     Json call = {
-        {"id", one.call.id},
+        {"id", call_id(one.call.id)},
         {"type", "function"},
         {"function", {{"name", one.call.name}, {"arguments", one.call.arguments.empty() ? "{}" : one.call.arguments}}}};
     if (one.signer == Signer::gemini && !one.signature.empty())
@@ -141,10 +142,11 @@ void ChatBodyEncoder::tool_result(const Message& in, const std::string& where) {
     if (!one.cache.is_null()) refusals_.leave_out("cache_control");
     if (one.kind != Part::Kind::image && one.kind != Part::Kind::file && one.kind != Part::Kind::audio) continue;
     tool_media_.push_back(
-        {{"type", "text"}, {"text", "The result of tool call " + in.tool_call_id + " includes this:"}});
+        {{"type", "text"}, {"text", "The result of tool call " + call_id(in.tool_call_id) + " includes this:"}});
     tool_media_.push_back(part(one, where + "[" + std::to_string(i) + "]"));
   }
-  body_["messages"].push_back({{"role", "tool"}, {"tool_call_id", in.tool_call_id}, {"content", std::move(text)}});
+  body_["messages"].push_back(
+      {{"role", "tool"}, {"tool_call_id", call_id(in.tool_call_id)}, {"content", std::move(text)}});
 }
 
 void ChatBodyEncoder::flush_tool_media() {
@@ -183,7 +185,7 @@ void ChatBodyEncoder::sampling() {
   set("top_p", request_.top_p);
   set("presence_penalty", request_.presence_penalty);
   set("frequency_penalty", request_.frequency_penalty);
-  set("seed", request_.seed);
+  set(dialect_.mistrals_words ? "random_seed" : "seed", request_.seed);
   const auto extra = [&](const char* key, const auto& value) {
     if (!value) return;
     if (dialect_.sampling_extras)

@@ -1,5 +1,9 @@
-// What APIs compatible with OpenAI's do otherwise: who keeps answers of /responses, Azure's paths by version.
+// What APIs compatible with OpenAI's do otherwise: who keeps answers of /responses, Azure's paths by version, Mistral's
+// words.
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
 
 #include "providers/openai.h"
 #include "tests/providers/codec_rig.h"
@@ -71,6 +75,51 @@ TEST(OpenAiDialects, AnswersOfAnOlderAzureAreTranslated) {
   const Decoded out = decode_whole(*codec_of("azure", "", "2024-10-21"), rig, "d",
                                    R"({"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]})");
   EXPECT_EQ(out.text(), "hi");
+}
+
+bool is_call_id(const std::string& id) {
+  return id.size() == 9 && std::all_of(id.begin(), id.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
+TEST(OpenAiDialects, MistralHasWordsOfItsOwn) {
+  const auto mistral = codec_of("mistral", "/v1");
+  CodecRig plain(Protocol::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"x"}], "max_tokens":5})");
+  EXPECT_EQ(encode(*mistral, plain, "m").body, plain.json);
+  CodecRig rig(Protocol::openai_chat, R"({"model":"a","seed":7,"max_completion_tokens":5,"messages":[
+      {"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[
+      {"id":"call_PTLP8xhu3uwZk4l3nlnrrJha","type":"function","function":{"name":"f","arguments":"{}"}},
+      {"id":"aB3xK9mP2","type":"function","function":{"name":"g","arguments":"{}"}}]},
+      {"role":"tool","tool_call_id":"aB3xK9mP2","content":"1"},
+      {"role":"tool","tool_call_id":"call_PTLP8xhu3uwZk4l3nlnrrJha","content":"2"}]})");
+  rig.cap = 3;
+  const Json sent = encode(*mistral, rig, "b").json();
+  EXPECT_EQ(sent["model"], "b");
+  EXPECT_EQ(sent["random_seed"], 7);
+  EXPECT_EQ(sent["max_tokens"], 3);
+  EXPECT_FALSE(sent.contains("seed") || sent.contains("max_completion_tokens"));
+  const std::string made = sent["messages"][1]["tool_calls"][0]["id"];
+  EXPECT_TRUE(is_call_id(made)) << made;
+  EXPECT_EQ(sent["messages"][3]["tool_call_id"], made);
+  EXPECT_EQ(sent["messages"][1]["tool_calls"][1]["id"], "aB3xK9mP2");
+  EXPECT_EQ(sent["messages"][2]["tool_call_id"], "aB3xK9mP2");
+}
+
+TEST(OpenAiDialects, MistralIsToldOfOthersCallsInItsWords) {
+  CodecRig rig(Protocol::anthropic_messages);
+  rig.request.protocol = Protocol::anthropic_messages;
+  rig.request.seed = 7;
+  rig.say(Role::user, "hi");
+  rig.say(Role::assistant, {Part::of_call({"toolu_01A", "f", "{}"}), Part::of_call({"toolu_01B", "f", "{}"})});
+  rig.answer("toolu_01B", "b");
+  rig.answer("toolu_01A", "a");
+  const Json sent = encode(*codec_of("mistral", "/v1"), rig, "m").json();
+  EXPECT_EQ(sent["random_seed"], 7);
+  const Json& messages = sent["messages"];
+  const std::string first = messages[1]["tool_calls"][0]["id"];
+  const std::string second = messages[1]["tool_calls"][1]["id"];
+  EXPECT_TRUE(is_call_id(first) && is_call_id(second) && first != second);
+  EXPECT_EQ(messages[2]["tool_call_id"], second);
+  EXPECT_EQ(messages[3]["tool_call_id"], first);
 }
 
 }  // namespace
