@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 
 #include "gateway/api/errors.h"
 #include "gateway/api/gemini_fields.h"
@@ -29,6 +28,7 @@ class Decoder : GeminiFields {
   void result(const Json& in, const std::string& where);
   void system(const Json& in);
   void field(const std::string& name, const std::string& key, const Json& value);
+  void keep_others(const Json& in, const std::string& where, std::initializer_list<std::string_view> known);
 
   ChatRequest out_;
   std::vector<std::pair<std::string, std::string>> open_calls_;  // id, function: not yet answered
@@ -85,6 +85,7 @@ void Decoder::call(const Json& in, const Json& whole, const std::string& where, 
   call.id = text(in, "id", where);
   if (call.id.empty()) call.id = "call_" + std::to_string(calls_);
   ++calls_;
+  keep_others(in, where, {"name", "id", "args"});
   const Json* arguments = find_field(in, "args");
   if (arguments != nullptr && !arguments->is_object()) fail(where + ".args", "an object");
   call.arguments = arguments == nullptr ? "{}" : json_text(*arguments);
@@ -109,8 +110,7 @@ void Decoder::result(const Json& in, const std::string& where) {
     message.tool_call_id = match->first;
     open_calls_.erase(match);
   }
-  for (const char* beside : {"willContinue", "scheduling"})
-    if (const Json* value = find_field(in, beside)) out_.unmodelled[where + "." + beside] = *value;
+  keep_others(in, where, {"name", "id", "response", "parts"});
   const Json* response = find_field(in, "response");
   if (response != nullptr && !response->is_object()) return fail(where + ".response", "an object");
   std::string words = "{}";
@@ -125,8 +125,10 @@ void Decoder::result(const Json& in, const std::string& where) {
   message.parts.push_back(Part::of_text(std::move(words)));
   if (const Json* parts = find_field(in, "parts"))
     for (const Json& one : as_list(*parts)) {
+      if (!one.is_object()) return fail(where + ".parts", "a list of objects");
       if (const Json* blob = find_field(one, "inlineData")) media(*blob, true, where + ".parts.inlineData", message);
       if (const Json* blob = find_field(one, "fileData")) media(*blob, false, where + ".parts.fileData", message);
+      keep_others(one, where + ".parts", {"inlineData", "fileData"});
     }
   out_.messages.push_back(std::move(message));
 }
@@ -160,11 +162,16 @@ void Decoder::part(const Json& in, const std::string& where, Message& message) {
   } else if (const Json* output = find_field(in, "codeExecutionResult")) {
     message.parts.push_back(Part::of_text("```output\n" + text(*output, "output", where) + "\n```\n"));
   }
-  constexpr auto kKnown =
-      std::to_array<std::string_view>({"text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall",
-                                       "executableCode", "codeExecutionResult", "functionResponse"});
+  keep_others(in, where,
+              {"text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "executableCode",
+               "codeExecutionResult", "functionResponse"});
+}
+
+/// What an object has beside the members that are `known` here.
+void Decoder::keep_others(const Json& in, const std::string& where, std::initializer_list<std::string_view> known) {
+  if (!in.is_object()) return;
   for (const auto& [key, value] : in.items())
-    if (!value.is_null() && std::find(kKnown.begin(), kKnown.end(), camel(key)) == kKnown.end())
+    if (!value.is_null() && std::find(known.begin(), known.end(), camel(key)) == known.end())
       out_.unmodelled[where + "." + camel(key)] = value;
 }
 
@@ -176,6 +183,7 @@ void Decoder::content(const Json& in, const std::string& where) {
   if (!role.empty() && role != "user" && role != "model" && role != "function" && role != "tool" && role != "system")
     return fail(where + ".role", "user or model");
   if (role == "system") message.role = Role::system;
+  keep_others(in, where, {"role", "parts"});
   const Json* parts = find_field(in, "parts");
   if (parts == nullptr) return;
   size_t index = 0;
@@ -187,6 +195,7 @@ void Decoder::content(const Json& in, const std::string& where) {
       continue;
     }
     result(*response, at + ".functionResponse");
+    keep_others(one, at, {"functionResponse", "thought", "thoughtSignature"});
   }
   // Behind the results, wherever it stood between them: elsewhere nothing may come between a call and its result.
   if (!message.parts.empty()) out_.messages.push_back(std::move(message));

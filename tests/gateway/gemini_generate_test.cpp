@@ -82,6 +82,38 @@ TEST(GeminiGenerate, DecodesAConversation) {
   EXPECT_TRUE(messages[4].tool_failed);
 }
 
+TEST(GeminiGenerate, TextBesideResultsComesBehindThem) {
+  const auto request = decode_gemini(R"({"contents":[{"role":"user","parts":[{"text":"go"}]},
+    {"role":"model","parts":[{"functionCall":{"name":"f"}},{"functionCall":{"name":"g"}}]},
+    {"role":"user","parts":[{"text":"before"},{"functionResponse":{"name":"f","response":{"result":"1"}}},
+      {"text":"between"},{"functionResponse":{"name":"g","response":{"result":"2"}}}]}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  const auto& messages = request->messages;
+  ASSERT_EQ(messages.size(), 5u);
+  EXPECT_EQ(messages[2].role, Role::tool);
+  EXPECT_EQ(messages[3].role, Role::tool);
+  EXPECT_EQ(messages[4].role, Role::user);
+  EXPECT_EQ(messages[4].text(), "beforebetween");
+}
+
+TEST(GeminiGenerate, WhatItDoesNotKnowIsKeptByName) {
+  const auto request = decode_gemini(R"({"contents":[{"role":"user","parts":[{"text":"go"},{"hologram":{"x":1}},
+      {"inlineData":{"mimeType":"video/mp4","data":"AA=="},"video_metadata":{"fps":2}}]},
+    {"role":"model","parts":[{"toolCall":{"id":"t"}},{"functionCall":{"name":"f","partialArgs":[]}}]},
+    {"role":"user","aside":1,"parts":[{"functionResponse":{"name":"f","willContinue":true,"scheduling":"SILENT",
+      "parts":[{"inlineData":{"mimeType":"image/png","data":"AA=="}},{"hologram":2}]},"mediaResolution":{}}]}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  std::vector<std::string> names;
+  for (const auto& [name, value] : request->unmodelled.items()) names.push_back(name);
+  EXPECT_THAT(names,
+              testing::ElementsAre("contents[0].parts[1].hologram", "contents[0].parts[2].videoMetadata",
+                                   "contents[1].parts[0].toolCall", "contents[1].parts[1].functionCall.partialArgs",
+                                   "contents[2].aside", "contents[2].parts[0].functionResponse.willContinue",
+                                   "contents[2].parts[0].functionResponse.scheduling",
+                                   "contents[2].parts[0].functionResponse.parts.hologram",
+                                   "contents[2].parts[0].mediaResolution"));
+}
+
 TEST(GeminiGenerate, DecodesToolsAndConfiguration) {
   auto request = decode_gemini(R"({"contents":[{"parts":[{"text":"hi"}]}],
     "tools":[{"functionDeclarations":[{"name":"f","parameters":{"type":"OBJECT","properties":{"a":{"type":"STRING",
