@@ -46,9 +46,7 @@ Json usage_json(const providers::Usage& usage) {
   out["input_tokens"] = std::max<int64_t>(counts.input - counts.cached_input - written, 0);
   out["cache_creation_input_tokens"] = written;
   out["cache_read_input_tokens"] = counts.cached_input;
-  if (written > 0)
-    out["cache_creation"] = {{"ephemeral_5m_input_tokens", counts.cache_write_5m},
-                             {"ephemeral_1h_input_tokens", counts.cache_write_1h}};
+  if (written > 0) out["cache_creation"] = cache_writes(counts);
   out["output_tokens"] = counts.output;
   if (counts.reasoning > 0) out["output_tokens_details"] = {{"thinking_tokens", counts.reasoning}};
   return out;

@@ -43,6 +43,10 @@ const ClientApi& client_api(providers::Protocol protocol) {
   return openai_chat_api();
 }
 
+providers::Json cache_writes(const config::TokenCounts& counts) {
+  return {{"ephemeral_5m_input_tokens", counts.cache_write_5m}, {"ephemeral_1h_input_tokens", counts.cache_write_1h}};
+}
+
 void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,
                             std::string& out) {
   out.append(event.substr(0, usage_object)).append(R"("cost_usd":)").append(to_decimal_usd(cost));

@@ -63,6 +63,9 @@ class ClientApi {
 /// One object a protocol, for the life of the process. REQUIRES: a protocol that this version serves.
 const ClientApi& client_api(providers::Protocol protocol);
 
+/// Writes to a prompt cache by how long they live, in Anthropic's words: no other protocol has any.
+providers::Json cache_writes(const config::TokenCounts& counts);
+
 /// `usage` with what it cost, spliced behind the brace that opens the upstream's own usage object.
 void append_usage_with_cost(std::string_view event, uint32_t usage_object, bool usage_empty, NanoUsd cost,
                             std::string& out);

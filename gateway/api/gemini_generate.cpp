@@ -52,6 +52,12 @@ Json usage_json(const Usage& usage) {
   Json out = {{"promptTokenCount", counts.input}, {"candidatesTokenCount", text}};
   out["totalTokenCount"] = counts.input + counts.output;
   if (counts.cached_input > 0) out["cachedContentTokenCount"] = counts.cached_input;
+  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0) {
+    // Gemini counts none of its own: Anthropic's words, in the manner of this protocol.
+    out["cacheCreationTokenCount"] = written;
+    out["cacheCreation"] = {{"ephemeral5mTokenCount", counts.cache_write_5m},
+                            {"ephemeral1hTokenCount", counts.cache_write_1h}};
+  }
   if (counts.reasoning > 0) out["thoughtsTokenCount"] = counts.reasoning;
   out["promptTokensDetails"] = details(counts.input, counts.audio_input);
   if (counts.audio_output > 0) out["candidatesTokensDetails"] = details(text, counts.audio_output);

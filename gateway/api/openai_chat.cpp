@@ -48,8 +48,12 @@ void append_usage(const providers::Usage& usage, std::string& out) {
   field(R"(,"total_tokens":)", counts.input + counts.output);
   field(R"(,"prompt_tokens_details":{"cached_tokens":)", counts.cached_input);
   field(R"(,"audio_tokens":)", counts.audio_input);
-  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0)
+  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0) {
     field(R"(,"cache_creation_tokens":)", written);
+    field(R"(,"cache_creation_token_details":{"ephemeral_5m_input_tokens":)", counts.cache_write_5m);
+    field(R"(,"ephemeral_1h_input_tokens":)", counts.cache_write_1h);
+    out.append("}");
+  }
   field(R"(},"completion_tokens_details":{"reasoning_tokens":)", counts.reasoning);
   field(R"(,"audio_tokens":)", counts.audio_output);
   out.append("}}");
@@ -104,8 +108,10 @@ Json openai_usage(const providers::Usage& usage) {
       {"total_tokens", counts.input + counts.output},
       {"prompt_tokens_details", {{"cached_tokens", counts.cached_input}, {"audio_tokens", counts.audio_input}}},
       {"completion_tokens_details", {{"reasoning_tokens", counts.reasoning}, {"audio_tokens", counts.audio_output}}}};
-  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0)
+  if (const int64_t written = counts.cache_write_5m + counts.cache_write_1h; written > 0) {
     out["prompt_tokens_details"]["cache_creation_tokens"] = written;
+    out["prompt_tokens_details"]["cache_creation_token_details"] = cache_writes(counts);
+  }
   return out;
 }
 

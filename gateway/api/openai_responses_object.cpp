@@ -176,6 +176,8 @@ Json response_usage(const providers::Usage& usage) {
   const auto& counts = usage.counts;
   Json in_details = {{"cached_tokens", counts.cached_input},
                      {"cache_write_tokens", counts.cache_write_5m + counts.cache_write_1h}};
+  if (counts.cache_write_5m + counts.cache_write_1h > 0)
+    in_details["cache_creation_token_details"] = cache_writes(counts);
   Json out_details = {{"reasoning_tokens", counts.reasoning}};
   return {{"input_tokens", counts.input},
           {"input_tokens_details", std::move(in_details)},

@@ -130,6 +130,7 @@ ASKED = [
     ("cache mark", {**PLAIN, "system": "MARK-SYSTEM", "cache": True}, cache),
     ("a field of the provider's own", {**PLAIN, "own": OWN}, own),
 ]
+WRITES = (4, 6)  # for 5 minutes, for an hour
 THOUGHT, SIGNATURE = "MARK-THOUGHT first this.", base64.b64encode(b"MARK-SIGNATURE").decode()
 THINKS = {"think": THOUGHT, "signature": SIGNATURE}
 # What a provider may answer: (name, its answer, what its API lacks by provider, check of what the client got).
@@ -141,6 +142,7 @@ ANSWERED = [
     ("cut off at the limit", {"stop": "length"}, (), lambda got: got["stop"] == "length"),
     ("tokens: input, output", {}, (), lambda got: got["usage"][0::2] == (INPUT, OUTPUT)),
     ("tokens read from the cache", {}, (), lambda got: got["usage"][1] == CACHED),
+    ("tokens written to the cache", {"writes": WRITES}, ("openai", "gemini", "cohere"), lambda got: got["writes"] == WRITES),
     ("tokens of reasoning", {}, ("bedrock-claude", "bedrock-nova", "cohere"), lambda got: got["usage"][3] == REASONING),
 ]
 UNSIGNED = ("openai/chat", "cohere")  # whose answers carry no signature of their thinking
@@ -319,6 +321,11 @@ tests/e2e/test_translation.py` writes this page again; the test fails where it i
 - **left out, named**: a hint that the other side has no use for; the answer's `x-weir-dropped-params` names it.
 - **none there**: the provider's API has no such thing to translate.
 - **·**: the client's protocol has no word for it.
+
+Fields of ours in answers, where a protocol has no place of its own: `reasoning_content`, `thinking_blocks` and `citations` of a chat
+message; the lives of what was written to the cache, 5 minutes and an hour, as `cache_creation_token_details` beside the cached tokens of
+chat and Responses, and as `cacheCreationTokenCount` and `cacheCreation` in Gemini's `usageMetadata`. Of tools that a provider ran itself
+only what the model said of them is told to clients of another protocol, with its citations: their calls and results are left out.
 
 Models asked: MODELS; the engine runs its built-in model.
 """

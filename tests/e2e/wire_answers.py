@@ -1,7 +1,7 @@
 """One answer in the words of each provider's real wire format, whole and as a stream: what a mock upstream sends.
 
-An answer is a dict: text, calls [(id, name, arguments)], think, signature, stop (stop, length, tool_calls), and the
-usage below. The forms follow the providers' references; test_translation.py checks them with the providers' own
+An answer is a dict: text, calls [(id, name, arguments)], think, signature, stop (stop, length, tool_calls), writes (of
+the input, what went into the cache for 5 minutes and for an hour), and the usage below. The forms follow the providers' references; test_translation.py checks them with the providers' own
 client libraries, so that a mistake here is not taken for one of the gateway."""
 import base64
 import binascii
@@ -94,7 +94,9 @@ def anthropic(answer, stream, events_only=False):
         blocks.append({"type": "text", "text": answer["text"]})
     blocks += [{"type": "tool_use", "id": i, "name": n, "input": a} for i, n, a in answer["calls"]]
     stop = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}[answer["stop"]]
-    usage = {"input_tokens": INPUT - CACHED, "cache_read_input_tokens": CACHED, "cache_creation_input_tokens": 0,
+    short, hour = answer["writes"]
+    usage = {"input_tokens": INPUT - CACHED - short - hour, "cache_read_input_tokens": CACHED, "cache_creation_input_tokens": short + hour,
+             "cache_creation": {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour},
              "output_tokens": OUTPUT, "output_tokens_details": {"thinking_tokens": REASONING}}
     whole = {"id": "msg_mock", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": blocks,
              "stop_reason": stop, "stop_sequence": None, "usage": usage}
@@ -164,8 +166,11 @@ def converse(answer, stream):
         blocks.append({"text": answer["text"]})
     blocks += [{"toolUse": {"toolUseId": i, "name": n, "input": a}} for i, n, a in answer["calls"]]
     stop = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}[answer["stop"]]
-    usage = {"inputTokens": INPUT - CACHED, "outputTokens": OUTPUT, "totalTokens": INPUT + OUTPUT, "cacheReadInputTokens": CACHED,
-             "cacheWriteInputTokens": 0}
+    writes = sum(answer["writes"])
+    usage = {"inputTokens": INPUT - CACHED - writes, "outputTokens": OUTPUT, "totalTokens": INPUT + OUTPUT, "cacheReadInputTokens": CACHED,
+             "cacheWriteInputTokens": writes}
+    if writes:
+        usage["cacheDetails"] = [{"ttl": ttl, "inputTokens": count} for ttl, count in zip(("5m", "1h"), answer["writes"])]
     if not stream:
         return dump({"metrics": {"latencyMs": 5}, "output": {"message": {"content": blocks, "role": "assistant"}},
                      "stopReason": stop, "usage": usage}).encode()

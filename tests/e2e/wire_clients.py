@@ -44,6 +44,11 @@ def copy(ask, out, **names):
     out.update({name: ask[field] for field, name in names.items() if ask.get(field) is not None})
 
 
+def openai_writes(details):
+    split = details.get("cache_creation_token_details") or {}
+    return split.get("ephemeral_5m_input_tokens", 0), split.get("ephemeral_1h_input_tokens", 0)
+
+
 class Chat:
     name, path = "chat", "/v1/chat/completions"
 
@@ -126,7 +131,7 @@ class Chat:
                 "signature": [one for one in signatures if one], "stop": finish,
                 "usage": (usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"], usage["completion_tokens"],
                           usage["completion_tokens_details"]["reasoning_tokens"]),
-                "replay": [message]}
+                "writes": openai_writes(usage["prompt_tokens_details"]), "replay": [message]}
 
 
 class Responses:
@@ -184,7 +189,7 @@ class Responses:
                 "signature": [item["encrypted_content"] for item in thoughts if item.get("encrypted_content")],
                 "usage": (usage["input_tokens"], usage["input_tokens_details"]["cached_tokens"], usage["output_tokens"],
                           usage["output_tokens_details"]["reasoning_tokens"]),
-                "replay": answer["output"]}
+                "writes": openai_writes(usage["input_tokens_details"]), "replay": answer["output"]}
 
     def stream(self, data):
         events = sse_events(data)
@@ -280,6 +285,7 @@ class Messages:
     def facts(self, content, stop, usage):
         details = usage.get("output_tokens_details") or {}
         cached = usage["cache_read_input_tokens"]
+        split = usage.get("cache_creation") or {}
         return {"text": "".join(block["text"] for block in content if block["type"] == "text"),
                 "think": "".join(block["thinking"] for block in content if block["type"] == "thinking"),
                 "calls": [(block["id"], block["name"], block["input"]) for block in content if block["type"] == "tool_use"],
@@ -287,6 +293,7 @@ class Messages:
                 "stop": {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls"}.get(stop, stop),
                 "usage": (usage["input_tokens"] + cached + usage["cache_creation_input_tokens"], cached, usage["output_tokens"],
                           details.get("thinking_tokens", 0)),
+                "writes": (split.get("ephemeral_5m_input_tokens", 0), split.get("ephemeral_1h_input_tokens", 0)),
                 "replay": [{"role": "assistant", "content": content}]}
 
 
@@ -352,10 +359,13 @@ class Gemini:
         return self.answers(sse_events(data))
 
     def answers(self, answers):
-        parts, stop, usage = [], None, {}
+        parts, stop, usage, split = [], None, {}, {}
         for answer in answers:
+            counts = answer.get("usageMetadata") or {}
+            counts.pop("cacheCreationTokenCount", None)  # the library leaves out what it does not know: ours are these two
+            split = counts.pop("cacheCreation", split)
             types.GenerateContentResponse.model_validate(answer)
-            usage.update(answer.get("usageMetadata") or {})
+            usage.update(counts)
             for candidate in answer.get("candidates", []):
                 parts += candidate.get("content", {}).get("parts", [])
                 stop = candidate.get("finishReason") or stop
@@ -367,6 +377,7 @@ class Gemini:
                 "signature": [part["thoughtSignature"] for part in parts if part.get("thoughtSignature")], "stop": stop,
                 "usage": (usage.get("promptTokenCount", 0), usage.get("cachedContentTokenCount", 0),
                           usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0), usage.get("thoughtsTokenCount", 0)),
+                "writes": (split.get("ephemeral5mTokenCount", 0), split.get("ephemeral1hTokenCount", 0)),
                 "replay": [{"role": "model", "parts": parts}]}
 
 

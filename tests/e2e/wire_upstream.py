@@ -9,7 +9,7 @@ import urllib.parse
 import wire_answers
 import wire_oracles
 
-SAY = {"text": "The answer is MARK-ANSWER.", "calls": [], "think": "", "signature": "", "stop": "stop"}
+SAY = {"text": "The answer is MARK-ANSWER.", "calls": [], "think": "", "signature": "", "stop": "stop", "writes": (0, 0)}
 
 
 def route(path, body):

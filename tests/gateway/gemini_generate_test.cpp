@@ -198,6 +198,17 @@ TEST(GeminiGenerate, WholeAnswer) {
           kTail);
 }
 
+TEST(GeminiGenerate, WritesToACacheAreTold) {
+  CallBody body;
+  const auto encoder = gemini_generate_api().encoder({.request_id = "req-7", .model = "m", .body = body});
+  Usage usage = some_usage();
+  usage.counts.cache_write_5m = 2;
+  usage.counts.cache_write_1h = 3;
+  const Json told = read_json<Json>(encoder->whole(usage, {}))["usageMetadata"];
+  EXPECT_EQ(told["cacheCreationTokenCount"], 5);
+  EXPECT_EQ(told["cacheCreation"].dump(), R"({"ephemeral5mTokenCount":2,"ephemeral1hTokenCount":3})");
+}
+
 std::string streamed(bool sse) {
   CallBody body;
   body.stream = true;

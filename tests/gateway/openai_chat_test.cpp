@@ -92,6 +92,24 @@ TEST(OpenAiChat, StreamsWithRoleOnceAndCostInTheUsageChunk) {
   EXPECT_NE(out.find(R"("cost_usd":0.0000015})"), std::string::npos);
 }
 
+TEST(OpenAiChat, WritesToACacheAreToldByTheirLife) {
+  providers::Usage usage;
+  usage.counts = {.input = 10, .output = 2};
+  usage.counts.cache_write_5m = 3;
+  usage.counts.cache_write_1h = 4;
+  ChatEncoder streaming("c", 7, "m", true);
+  std::string out;
+  streaming.final(usage, {}, out);
+  ChatEncoder whole("c", 7, "m", false);
+  const Json answer = read_json<Json>(whole.whole(usage, {}));
+  for (const Json& told : {events_of(out).at(0)["usage"], answer["usage"]}) {
+    const Json& details = told["prompt_tokens_details"];
+    EXPECT_EQ(details["cache_creation_tokens"], 7);
+    EXPECT_EQ(details["cache_creation_token_details"],
+              (Json{{"ephemeral_5m_input_tokens", 3}, {"ephemeral_1h_input_tokens", 4}}));
+  }
+}
+
 TEST(OpenAiChat, APauseIsNotTheEnd) {
   ChatEncoder encoder("id", 7, "m", false);
   ChatEvent finish;
