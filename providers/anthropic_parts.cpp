@@ -7,6 +7,7 @@
 #include "providers/anthropic.h"
 #include "providers/base64.h"
 #include "providers/block_turns.h"
+#include "providers/media.h"
 
 namespace weir::providers {
 namespace {
@@ -46,6 +47,8 @@ Json Turns::media_block(const Part& part, const std::string& where) {
   block["type"] = image ? "image" : "document";
   Json& source = block["source"];
   if (!media.file_id.empty()) {
+    if (const Signer owner = owner_of_file(media.file_id); owner != Signer::anthropic && owner != Signer::none)
+      refusals_.must_say(where, kFileOfOthers);
     source["type"] = "file";
     source["file_id"] = media.file_id;
     out_.uses_files = true;
@@ -181,8 +184,12 @@ void Turns::tool(const Message& message) {
   add("user", std::move(result));
 }
 
+/// At least one message is required: instructions alone are what the user says.
 AnthropicMessages Turns::run() {
   walk();
+  if (turns_.empty() && out_.system.is_array())
+    for (Json& text : std::exchange(out_.system, nullptr)) add("user", std::move(text));
+  require_turn();
   out_.messages = std::move(turns_);
   return std::move(out_);
 }

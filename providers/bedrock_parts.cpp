@@ -296,8 +296,12 @@ void Turns::tool(const Message& message) {
   add_cache_point("user", cache);
 }
 
+/// As Anthropic's Messages: instructions alone are what the user says.
 ConverseMessages Turns::run() {
   walk();
+  if (turns_.empty())
+    for (Json& text : std::exchange(out_.system, Json::array())) add("user", std::move(text));
+  require_turn();
   out_.messages = std::move(turns_);
   return std::move(out_);
 }

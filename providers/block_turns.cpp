@@ -44,6 +44,11 @@ Json BlockTurns::arguments_of(const ToolCall& call, const std::string& where) {
   return nullptr;
 }
 
+void BlockTurns::require_turn() {
+  if (turns_.empty() && !request_.messages.empty())
+    refusals_.must_say("messages", std::string(upstream_) + " takes no messages that are all empty");
+}
+
 void BlockTurns::refuse_name(const Message& message) {
   if (!message.name.empty()) refusals_.cannot_say("messages[" + std::to_string(at_) + "].name");
 }

@@ -31,6 +31,8 @@ class BlockTurns {
   std::string where(size_t part) const {
     return "messages[" + std::to_string(at_) + "].content[" + std::to_string(part) + "]";
   }
+  /// Refuses messages of which nothing was left to say.
+  void require_turn();
   /// A name of the speaker has no place in these APIs.
   void refuse_name(const Message& message);
 

@@ -52,10 +52,11 @@ Result<void> CohereCodec::encode(const Attempt& attempt, EncodedCall& out) const
   }
   if (body.protocol == Protocol::openai_embeddings) {
     out.target = embed_;
-    auto text = encode_cohere_embed(body.json, attempt.model);
+    Refusals refusals(account_);
+    auto text = encode_cohere_embed(body.json, attempt.model, refusals);
     if (!text) return std::move(text).error();
     out.body = {out.keep(std::move(*text))};
-    return {};
+    return refusals.finish("Cohere", out);
   }
   if (!generates_chat(body.protocol))
     return Error{ErrorKind::bad_request,
@@ -136,7 +137,7 @@ void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
 
 }  // namespace
 
-Result<std::string> encode_cohere_embed(std::string_view body, std::string_view model) {
+Result<std::string> encode_cohere_embed(std::string_view body, std::string_view model, Refusals& refusals) {
   const auto bad = [](const char* param, std::string detail) {
     Error error{ErrorKind::bad_request, "gateway", Retry::other_target, 400, std::move(detail),
                 "unsupported_parameter"};
@@ -160,8 +161,14 @@ Result<std::string> encode_cohere_embed(std::string_view body, std::string_view 
   out["embedding_types"] = Json::array({base64 ? "base64" : "float"});
   if (call.contains("dimensions") && call["dimensions"].is_number_integer())
     out["output_dimension"] = call["dimensions"];
-  for (const auto& [key, value] : call.items())
-    if (key == "truncate" || key == "max_tokens" || key == "priority") out[key] = value;
+  for (const auto& [key, value] : call.items()) {
+    const bool ours = key == "model" || key == "input" || key == "input_type" || key == "encoding_format" ||
+                      key == "dimensions" || value.is_null();
+    if (key == "truncate" || key == "max_tokens" || key == "priority")
+      out[key] = value;
+    else if (!ours)
+      refusals.cannot_say(key);
+  }
   return json_text(out);
 }
 

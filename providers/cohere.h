@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "providers/codec.h"
+#include "providers/refusals.h"
 
 namespace weir::providers {
 
@@ -19,8 +20,8 @@ std::unique_ptr<Codec> make_cohere_codec(const config::AccountConfig& account, c
 Result<std::string> encode_cohere_chat(const config::AccountConfig& account, const Attempt& attempt,
                                        const ChatRequest& request, EncodedCall& out);
 /// OpenAI's embeddings call as an embed call. `input_type` is Cohere's own field; without it texts are taken as
-/// documents.
-Result<std::string> encode_cohere_embed(std::string_view body, std::string_view model);
+/// documents. What embed has no word for goes to `refusals`.
+Result<std::string> encode_cohere_embed(std::string_view body, std::string_view model, Refusals& refusals);
 
 /// Answers of chat, whole or streamed, as neutral events.
 std::unique_ptr<ReplyDecoder> make_cohere_chat_decoder(const CallBody& call, int64_t prompt_tokens = 0);

@@ -1,5 +1,6 @@
 #include "providers/gemini_contents.h"
 #include "providers/json_text.h"
+#include "providers/media.h"
 
 #include <array>
 #include <map>
@@ -47,11 +48,6 @@ std::string mime_of(const Part& part) {
   }
 }
 
-/// A file of Google's own: by URI, in a bucket, or by its name in the Gemini API's store.
-bool googles_file(std::string_view id) {
-  return id.starts_with("https://") || id.starts_with("gs://") || id.starts_with("files/");
-}
-
 class Contents {
  public:
   Contents(const ChatRequest& request, const GeminiModel& model, Refusals& refusals)
@@ -86,8 +82,7 @@ Json Contents::media_part(const Part& part, const std::string& where) {
   std::string uri = media.url;
   if (uri.empty()) {
     uri = media.file_id;
-    if (!googles_file(uri))
-      refusals_.must_say(where, "a file id means something only at the provider that holds the file");
+    if (owner_of_file(uri) != Signer::gemini) refusals_.must_say(where, kFileOfOthers);
     if (uri.starts_with("files/")) uri = std::string(kGeminiUrl) + "/v1beta/" + uri;
   }
   if (!mime.empty()) out["fileData"]["mimeType"] = mime;

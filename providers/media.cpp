@@ -74,6 +74,13 @@ std::string mime_of_audio_format(std::string_view format) {
   return "audio/" + std::string(format);
 }
 
+Signer owner_of_file(std::string_view file_id) {
+  const auto begins = [&](std::string_view beginning) { return file_id.starts_with(beginning); };
+  if (begins("gs://") || begins("https://") || begins("files/")) return Signer::gemini;
+  if (begins("file_")) return Signer::anthropic;
+  return begins("file-") ? Signer::openai : Signer::none;
+}
+
 std::string wrap_signature(std::string_view signature, Signer signer, Signer own) {
   if (signature.empty() || signer == own || signer == Signer::none) return std::string(signature);
   return std::string(kWrap).append(signer_name(signer)).append(signature);

@@ -16,6 +16,9 @@ std::string url_of_media(const Media& media);
 std::string_view audio_format_of_mime(std::string_view mime);
 std::string mime_of_audio_format(std::string_view format);
 
+/// Whose files API gave a file its id, as far as its form tells; none: any that has one.
+Signer owner_of_file(std::string_view file_id);
+
 /// An identifier's signature in a protocol that is not its signer's: "weir:gemini:…". `own` is left as it is.
 std::string wrap_signature(std::string_view signature, Signer signer, Signer own);
 /// The opposite; `own` is assumed where nothing else is said.

@@ -62,7 +62,9 @@ Json ChatBodyEncoder::part(const Part& in, const std::string& where) {
       break;
     case Part::Kind::file:
       out = {{"type", "file"}, {"file", Json::object()}};
-      if (!media.file_id.empty())
+      if (const Signer owner = owner_of_file(media.file_id); owner == Signer::anthropic || owner == Signer::gemini)
+        refusals_.must_say(where, kFileOfOthers);
+      else if (!media.file_id.empty())
         out["file"]["file_id"] = media.file_id;
       else if (!media.data.empty())
         out["file"] = {{"filename", media.name.empty() ? "document" : media.name}, {"file_data", url_of_media(media)}};
@@ -105,6 +107,11 @@ Json ChatBodyEncoder::parts(const std::vector<Part>& in, const std::string& wher
 
 void ChatBodyEncoder::assistant(const Message& in, const std::string& where) {
   Json out = {{"role", "assistant"}};
+  for (size_t i = 0; i < in.parts.size(); ++i) {
+    const Part::Kind kind = in.parts[i].kind;
+    if (kind == Part::Kind::image || kind == Part::Kind::audio || kind == Part::Kind::file)
+      refusals_.must_say(where + "[" + std::to_string(i) + "]", "images, audio and files only from the user");
+  }
   const Json content = parts(in.parts, where);
   Json calls = Json::array();
   for (const Part& one : in.parts) {

@@ -14,6 +14,8 @@ namespace weir::providers {
 
 /// What leave_out() calls earlier thinking that this upstream cannot verify, or takes none of.
 inline constexpr std::string_view kReasoningOfOthers = "messages.reasoning";
+/// Why a file's id is refused elsewhere.
+inline constexpr std::string_view kFileOfOthers = "a file id means something only at the provider that holds the file";
 /// Before the result of a failed tool call, where the upstream has no mark for one.
 inline constexpr const char* kFailedResult = "Error: ";
 

@@ -235,6 +235,8 @@ void Decoder::message(const Json& in, const std::string& where) {
   out.name = text(in, "name", where);
   out.tool_call_id = text(in, "tool_call_id", where);
   if (role == "function" && out.tool_call_id.empty()) out.tool_call_id = function_call_;
+  if (out.role == Role::tool && out.tool_call_id.empty())
+    return fail(where + ".tool_call_id", "given: which call this is the result of");
   if (out.role == Role::assistant) said_beside(in, where, out);
   if (const Json* cache = find(in, "cache_control"); cache != nullptr && !out.parts.empty())
     out.parts.back().cache = *cache;

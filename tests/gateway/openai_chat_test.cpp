@@ -110,6 +110,13 @@ TEST(OpenAiChat, WritesToACacheAreToldByTheirLife) {
   }
 }
 
+TEST(OpenAiChat, AResultSaysOfWhichCall) {
+  const auto request = decode_chat(R"({"model":"m","messages":[{"role":"user","content":"x"},
+      {"role":"tool","content":"r"}]})");
+  ASSERT_FALSE(request.ok());
+  EXPECT_EQ(request.error().param, "messages[1].tool_call_id");
+}
+
 TEST(OpenAiChat, APauseIsNotTheEnd) {
   ChatEncoder encoder("id", 7, "m", false);
   ChatEvent finish;

@@ -115,7 +115,13 @@ TEST(Cohere, TranslatesEmbeddings) {
     "model":"m","usage":{"prompt_tokens":2,"total_tokens":2}})"));
   EXPECT_EQ(out.counts.input, 2);
   EXPECT_TRUE(decode_whole(*rig.codec, rig, "command-a", "[]").error);
-  EXPECT_FALSE(encode_cohere_embed(R"({"model":"m","input":[1,2]})", "m").ok());
+  Call tokens(Protocol::openai_embeddings, R"({"model":"m","input":[1,2]})");
+  tokens.encode();
+  EXPECT_TRUE(tokens.sent.error);
+  Call named(Protocol::openai_embeddings, R"({"model":"m","input":"a","user":"u"})");
+  named.encode();
+  ASSERT_TRUE(named.sent.error);
+  EXPECT_EQ(named.sent.error->param, "user");
 }
 
 Decoded decode_cut(const std::string& text) {

@@ -93,6 +93,57 @@ TEST(LeftOut, NamesOfSpeakersAreRefused) {
   }
 }
 
+TEST(LeftOut, FilesAreKnownAtTheProviderThatHoldsThem) {
+  CodecRig rig(Protocol::gemini_generate);
+  const auto refused = [&](const Codec& codec, Part::Kind kind, const char* id, std::string_view model) {
+    Part part;
+    part.kind = kind;
+    part.media.file_id = id;
+    part.media.mime = kind == Part::Kind::image ? "image/png" : "application/pdf";
+    rig.request.messages = {said(Role::user, part)};
+    const Encoded out = encode(codec, rig, model);
+    return out.error && out.error->param == "messages[0].content[0]";
+  };
+  using Kind = Part::Kind;
+  const char* claude = "claude-sonnet-4-5";
+  EXPECT_TRUE(refused(*anthropic(), Kind::image, "gs://bucket/a.png", claude));
+  EXPECT_TRUE(refused(*anthropic(), Kind::file, "file-6F2ksmvXxt4VdoqmHRw6kL", claude));
+  EXPECT_FALSE(refused(*anthropic(), Kind::file, "file_011CNha8iCJcU1wXNR6q4V8w", claude));
+  EXPECT_TRUE(refused(*openai(), Kind::file, "files/abc", "gpt-5"));
+  EXPECT_TRUE(refused(*openai(), Kind::file, "file_011CNha8iCJcU1wXNR6q4V8w", "gpt-5"));
+  EXPECT_FALSE(refused(*openai(), Kind::file, "file-6F2ksmvXxt4VdoqmHRw6kL", "gpt-5"));
+  rig.body.protocol = Protocol::openai_chat;
+  EXPECT_TRUE(refused(*gemini(), Kind::file, "file-6F2ksmvXxt4VdoqmHRw6kL", "gemini-2.5-pro"));
+  EXPECT_FALSE(refused(*gemini(), Kind::image, "gs://bucket/a.png", "gemini-2.5-pro"));
+}
+
+TEST(LeftOut, PicturesThatAnAssistantSaidAreRefused) {
+  CodecRig rig(Protocol::gemini_generate);
+  Message turn = said(Role::assistant, Part::of_text("here"));
+  turn.parts.push_back(media_part(Part::Kind::image, "image/png", "AAAA"));
+  rig.request.messages = {said(Role::user, Part::of_text("draw")), turn, said(Role::user, Part::of_text("again"))};
+  const Encoded out = encode(*openai(), rig, "gpt-5");
+  ASSERT_TRUE(out.error);
+  EXPECT_EQ(out.error->param, "messages[1].content[1]");
+}
+
+TEST(LeftOut, InstructionsAloneAreWhatTheUserSays) {
+  CodecRig rig;
+  const auto bedrock = make_bedrock_codec(account("bedrock"), "");
+  rig.request.messages = {said(Role::system, Part::of_text("sing"))};
+  const Json claude = encode(*anthropic(), rig, "claude-sonnet-4-5").json();
+  EXPECT_FALSE(claude.contains("system"));
+  EXPECT_EQ(claude["messages"], read_json<Json>(R"([{"role":"user","content":[{"type":"text","text":"sing"}]}])"));
+  for (const char* model : {"us.anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0"}) {
+    const Json converse = encode(*bedrock, rig, model).json();
+    EXPECT_FALSE(converse.contains("system"));
+    EXPECT_EQ(converse["messages"], read_json<Json>(R"([{"role":"user","content":[{"text":"sing"}]}])")) << model;
+  }
+  rig.request.messages = {said(Role::user, Part::of_text(""))};
+  EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").error->param, "messages");
+  EXPECT_EQ(encode(*bedrock, rig, "amazon.nova-pro-v1:0").error->param, "messages");
+}
+
 TEST(LeftOut, ThinkingIsTurnedDownInTheWordsThatTheModelKnows) {
   CodecRig rig(Protocol::anthropic_messages);
   rig.request.protocol = Protocol::anthropic_messages;
