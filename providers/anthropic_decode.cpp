@@ -397,14 +397,19 @@ void Decoder::event(std::string_view json, ReplyBatch& batch) {
   one(frame, std::string_view(frame).substr(at, size), batch);
 }
 
+/// An answer that said why it stopped is whole; where its end mark is missing, clients that wait for one get ours.
 void Decoder::finish(ReplyBatch& batch) {
   SseEvent last;
-  if (!done_ && flush_whole(scanner_, last)) one(last.raw, last.data, batch);
+  const bool cut = !done_ && flush_whole(scanner_, last);  // without the blank line that ends an event
+  if (cut) one(last.raw, last.data, batch);
   if (batch.error) return;
-  if (done_ || stopped_)
-    batch.end = true;
-  else
+  if (!done_ && !stopped_) {
     batch.error = stream_cut_off();
+    return;
+  }
+  constexpr std::string_view kStop = "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+  if (native_ && !done_) batch.segments.push_back({Segment::Kind::done, kStop.substr(cut ? 0 : 2)});
+  batch.end = true;
 }
 
 /// What a whole answer says, for an estimate where its usage is absent or makes no sense.

@@ -126,6 +126,17 @@ TEST(AnthropicDecode, ErrorsBreaksAndEstimates) {
   EXPECT_TRUE(decode({"data: [1,2]\n\ndata: {\"type\":\"content_block_delta\",\"index\":9}\n\n"}, false).error);
 }
 
+TEST(AnthropicDecode, WhereTheEndMarkIsMissingClientsGetOurs) {
+  const std::string_view mark = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+  const std::string stop =
+      stream({R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}})"});
+  EXPECT_EQ(decode({stop}, true).bytes, stop + std::string(mark));
+  EXPECT_TRUE(decode({stop}, true).done);
+  const std::string cut = stop.substr(0, stop.size() - 1);  // without its blank line
+  EXPECT_EQ(decode({cut}, true).bytes, cut + "\n\n" + std::string(mark));
+  EXPECT_EQ(decode({stop + std::string(mark)}, true).bytes, stop + std::string(mark));
+}
+
 TEST(AnthropicDecode, DamagedBytesEndInAnErrorOrAnAnswer) {
   const auto streams = files_of(shared_wire() / "best/anthropic", "", ".response.sse");
   const std::string own = stream(
