@@ -118,8 +118,14 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     if (result) co_return result;
     Error& error = result.error();
     const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
-    if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health))
-      context_.services().registry.ejection(target_->state->label, to_string(outcome));
+    if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health)) {
+      Services& services = context_.services();
+      services.registry.ejection(target_->state->label, to_string(outcome));
+      // Clients are not told why; those who run the gateway are, once each time.
+      if (error.kind == ErrorKind::authentication)
+        services.log.event(metrics::Level::error, "credential_refused",
+                           {{"target", target_->state->label}, {"detail", error.detail}});
+    }
     // The reply stays where what it used until now is charged.
     if (client_gone() || providers::is_unsayable(error)) co_return result;
     reply_.reset();

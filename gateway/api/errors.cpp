@@ -63,9 +63,11 @@ Error for_client(Error error) {
       // that a client could mistake for ours.
       if (error.source == "upstream") {
         // The credential is the gateway's and none of the client's business, and some upstreams repeat it.
-        if (error.kind == ErrorKind::authentication)
+        if (error.kind == ErrorKind::authentication) {
           error.detail = "the upstream refused the gateway's own credential with status " +
                          std::to_string(error.http_status) + "; tell those who run the gateway";
+          error.http_status = 401;
+        }
         if (error.http_status < 400 || error.http_status >= 500) error.http_status = 502;
         error.code = "upstream_error";
       }

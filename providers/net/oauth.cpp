@@ -97,6 +97,15 @@ ErrorKind kind_of(int status, const std::string& code) {
   return ErrorKind::upstream;
 }
 
+/// What those who run the gateway can do about a refusal, by RFC 6749's and Google's codes.
+std::string_view remedy_of(const std::string& code) {
+  if (code == "invalid_grant") return "the key may be revoked or its account gone, or this machine's clock wrong";
+  if (code == "invalid_client" || code == "unauthorized_client")
+    return "check the client's id and secret, which may have expired, and its rights";
+  if (code == "invalid_scope" || code == "invalid_resource") return "the account has no right to the API";
+  return {};
+}
+
 Error token_error(ErrorKind kind, std::string_view host, std::string what) {
   return {kind,
           std::string(host),
@@ -150,7 +159,13 @@ Result<AccessToken> parse_token_answer(std::string_view host, int status, std::s
     if (!what.empty() && !text.empty()) what += ": ";
     what += text;
     if (what.empty()) what = "no reason given";
+    if (const std::string_view remedy = remedy_of(said.code); !remedy.empty()) what.append(" (").append(remedy) += ")";
     Error error = token_error(kind_of(status, said.code), host, with_status + ", " + what);
+    // As where an upstream refuses a credential: what is told to clients says no more than that.
+    if (error.kind == ErrorKind::authentication) {
+      error.source = "upstream";
+      error.http_status = status;
+    }
     error.retry_after = retry_after;
     return error;
   }

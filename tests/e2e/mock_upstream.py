@@ -59,7 +59,7 @@ class MockUpstream:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         behaviour = lines[0].split()[1].split("/")[1]
         self.requests.append((behaviour, headers, body))
-        form = headers.get("content-type", "").startswith("multipart/")
+        form = headers.get("content-type", "").startswith(("multipart/", "application/x-www-form-urlencoded"))
         return await self._answer(behaviour, {} if form else json.loads(body), reader, writer)
 
     async def _answer(self, behaviour, body, reader, writer):

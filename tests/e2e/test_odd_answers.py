@@ -1,10 +1,11 @@
 """What upstreams answer that is odd, as each client protocol sees it: content that has no word in the client's protocol,
 usage that lacks a half, streams without an end, errors that repeat our credential."""
 import json
+import subprocess
 
 import pytest
 
-from conftest import KEY
+from conftest import KEY, until
 
 SECRET = "sk-up/stream+0123456789="
 ENCODED = "sk-up%2Fstream%2B0123456789%3D"
@@ -203,3 +204,26 @@ def test_no_error_shows_our_credential(odd, upstream, client, provider):
             upstream.replay[provider] = (200, "text/event-stream", begun + b"event: error\ndata: " + text.encode() + b"\n\n")
             clean(ask(odd, client, f"m-{provider}", stream=True)[2])
     clean((odd.folder / "weir.log").read_bytes())
+
+
+def test_why_a_service_account_is_refused_stands_in_the_log_alone(weir, upstream, tmp_path):
+    private_key = subprocess.run(["openssl", "genrsa", "2048"], capture_output=True, text=True, check=True).stdout
+    file = tmp_path / "account.json"
+    file.write_text(json.dumps({"type": "service_account", "project_id": "p", "private_key_id": "k1", "private_key": private_key,
+                                "client_email": "weir@p.iam.gserviceaccount.com", "token_uri": f"http://127.0.0.1:{upstream.port}/token"}))
+    upstream.replay["token"] = (400, "application/json", json.dumps(
+        {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}).encode())
+    gateway = weir(f"""accounts:
+  vertex: {{provider: vertex, project: p, base_url: "http://127.0.0.1:{upstream.port}/vertex", credentials: "{file}"}}
+models:
+  m: {{targets: [{{account: vertex, model: gemini-2.5-flash}}]}}
+keys:
+  - {{name: test, key: {KEY}, models: ["*"]}}
+""")
+    status, _, body = gateway.chat("m")
+    error = json.loads(body)["error"]
+    assert status == 401 and error["type"] == "authentication_error", body
+    assert "tell those who run the gateway" in error["message"] and "JWT" not in error["message"], body
+    event = until(lambda: gateway.events("credential_refused"), "the refusal is logged")[0]
+    assert "invalid_grant: Invalid JWT Signature." in event["detail"] and "clock" in event["detail"]
+    assert event["target"] == "vertex/gemini-2.5-flash" and "PRIVATE" not in json.dumps(event)

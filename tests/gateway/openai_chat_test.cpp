@@ -254,6 +254,12 @@ TEST(Errors, WhatAClientSees) {
   Error upstream{ErrorKind::authentication, "upstream", Retry::other_target, 401, "no", "their_code"};
   EXPECT_EQ(for_client(upstream).code, "upstream_error");
   EXPECT_EQ(for_client(upstream).http_status, 401);
+  upstream.http_status = 400;
+  EXPECT_EQ(for_client(upstream).http_status, 401) << "a refused credential, in whatever words it came";
+  upstream.detail = "invalid_grant: Invalid JWT Signature.";
+  EXPECT_EQ(for_client(upstream).detail,
+            "the upstream refused the gateway's own credential with status 400; tell those who run the gateway");
+  upstream.kind = ErrorKind::upstream;
   upstream.http_status = 503;
   EXPECT_EQ(for_client(upstream).http_status, 502);
   upstream.kind = ErrorKind::context_length;

@@ -71,13 +71,16 @@ TEST(TokenAnswer, ErrorsOfTokenServers) {
   EXPECT_EQ(google.error().kind, ErrorKind::authentication);
   EXPECT_EQ(google.error().retry, Retry::other_target);
   EXPECT_EQ(google.error().detail,
-            "no access token from login.example.com: status 400, invalid_grant: Invalid JWT Signature.");
+            "no access token from login.example.com: status 400, invalid_grant: Invalid JWT Signature. (the key may be "
+            "revoked or its account gone, or this machine's clock wrong)");
+  EXPECT_EQ(google.error().source, "upstream") << "its text is for those who run the gateway";
+  EXPECT_EQ(google.error().http_status, 400);
   const auto entra =
       answer(401, R"({"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret )"
                   R"(provided.\r\nTrace ID: 1","error_codes":[7000215],"trace_id":"1"})");
   EXPECT_EQ(entra.error().detail,
             "no access token from login.example.com: status 401, invalid_client: AADSTS7000215: Invalid client secret "
-            "provided. Trace ID: 1");
+            "provided. Trace ID: 1 (check the client's id and secret, which may have expired, and its rights)");
   const auto object = answer(403, R"({"error":{"code":403,"message":"Blocked.","status":"PERMISSION_DENIED"}})");
   EXPECT_THAT(object.error().detail, HasSubstr("status 403, PERMISSION_DENIED: Blocked."));
   EXPECT_THAT(answer(502, "<html>").error().detail, HasSubstr("status 502, no reason given"));
