@@ -10,6 +10,7 @@
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
 #include "providers/net/sse.h"
+#include "providers/opening.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -75,6 +76,7 @@ class Decoder final : public AnthropicDecoder {
   explicit Decoder(const Attempt& attempt)
       : native_(speaks_anthropic(attempt.body.protocol)),
         counting_(attempt.body.protocol == Protocol::anthropic_count),
+        opening_(attempt.body.protocol),
         usage_(attempt.body, attempt.prompt_tokens) {}
 
   bool native() const override { return native_; }
@@ -116,6 +118,7 @@ class Decoder final : public AnthropicDecoder {
 
   bool native_;
   bool counting_;
+  Opening opening_;
   UsageMeter usage_;
   UsageReader reader_;
   SseScanner scanner_;
@@ -345,9 +348,14 @@ void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& b
 void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch) {
   if (like_last(raw, data, batch)) return;
   dom::object root;
-  if (!parse_object(data, root)) return pass(raw, batch);
-  const std::string type(text_at(root, "type"));
+  const bool object = parse_object(data, root);
+  const std::string type(object ? text_at(root, "type") : std::string_view{});
   if (type == "error") return error_event(root, raw, batch);
+  const bool kept = native_ && opening_.takes({.raw = raw, .data = data, .type = {}}, batch);
+  if (!object) {
+    if (!kept) pass(raw, batch);
+    return;
+  }
   if (type == "message_delta") return message_delta(root, raw, data, batch);
   if (type == "message_stop") {
     done_ = true;
@@ -358,7 +366,7 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
   if (type == "content_block_start") block_start(root, batch);
   if (type == "content_block_delta") block_delta(root, raw, data, batch);
   if (type == "content_block_stop") block_stop(root, batch);
-  pass(raw, batch);  // a ping too, and what later versions add
+  if (!kept) pass(raw, batch);  // a ping too, and what later versions add
 }
 
 void Decoder::feed(std::string_view bytes, ReplyBatch& batch) {

@@ -6,6 +6,7 @@
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_scan.h"
+#include "providers/opening.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -15,7 +16,8 @@ using simdjson::SUCCESS;
 
 class GeminiNativeDecoder final : public ReplyDecoder {
  public:
-  explicit GeminiNativeDecoder(const Attempt& attempt) : usage_(attempt.body, attempt.prompt_tokens) {}
+  explicit GeminiNativeDecoder(const Attempt& attempt)
+      : opening_(attempt.body.protocol), usage_(attempt.body, attempt.prompt_tokens) {}
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
@@ -30,6 +32,7 @@ class GeminiNativeDecoder final : public ReplyDecoder {
   bool finished() const;
 
   GeminiStream stream_;
+  Opening opening_;
   GeminiUsage usage_;
   std::string error_;
   std::map<int64_t, bool> finished_;  // by candidate: its finish reason was seen
@@ -95,7 +98,7 @@ void GeminiNativeDecoder::piece(const GeminiPiece& piece, ReplyBatch& batch) {
     if (batch.error->code != "upstream_error") error_event(piece, batch);
     return;
   }
-  pass_data(piece.raw, batch);
+  if (!opening_.takes({.raw = piece.raw, .data = piece.json, .type = {}}, batch)) pass_data(piece.raw, batch);
 }
 
 void GeminiNativeDecoder::feed(std::string_view bytes, ReplyBatch& batch) {

@@ -8,14 +8,13 @@
 #include "providers/json_scan.h"
 #include "providers/net/sse.h"
 #include "providers/openai.h"
+#include "providers/opening.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
 namespace {
 
 using simdjson::SUCCESS;
-
-constexpr size_t kPreambleBytesMax = 16 * 1024;
 
 /// Members of one object, read one after the other. A text that turns out to be no JSON on the way must not be read
 /// further: simdjson's place in it is lost then.
@@ -117,60 +116,12 @@ int64_t count_finishes(std::string_view event) {
   return count;
 }
 
-/// null, false, "", [] or {}.
-bool says_nothing(od::value& value) {
-  od::json_type type{};
-  std::string_view text;
-  od::array list;
-  od::object object;
-  bool empty = false;
-  if (value.type().get(type) != SUCCESS) return false;
-  if (type == od::json_type::null) return true;
-  bool flag = true;
-  if (type == od::json_type::boolean) return value.get_bool().get(flag) == SUCCESS && !flag;
-  if (type == od::json_type::string) return value.get_string().get(text) == SUCCESS && text.empty();
-  if (type == od::json_type::array)
-    return value.get_array().get(list) == SUCCESS && list.is_empty().get(empty) == SUCCESS && empty;
-  return type == od::json_type::object && value.get_object().get(object) == SUCCESS &&
-         object.is_empty().get(empty) == SUCCESS && empty;
-}
-
-/// Does every member but those named in `known` say nothing?
-bool is_bare(od::object& object, std::initializer_list<std::string_view> known) {
-  for (auto field : object) {
-    std::string_view key;
-    od::value value;
-    if (field.unescaped_key().get(key) != SUCCESS || field.value().get(value) != SUCCESS) return false;
-    if (std::find(known.begin(), known.end(), key) == known.end() && !says_nothing(value)) return false;
-  }
-  return true;
-}
-
-/// Does an event only open the answer: a role, or what Azure's filter said of the prompt, and nothing that was written?
-bool only_opens(std::string_view event) {
-  PaddedJson& json = padded_json();
-  od::object root;
-  od::array choices;
-  od::value usage;
-  if (!json.parse(event) || json.document.get_object().get(root) != SUCCESS ||
-      root.find_field_unordered("choices").get_array().get(choices) != SUCCESS)
-    return false;
-  for (auto choice : choices) {
-    od::object object;
-    od::object delta;
-    if (choice.get_object().get(object) != SUCCESS ||
-        object.find_field_unordered("delta").get_object().get(delta) != SUCCESS || !is_bare(delta, {"role"}) ||
-        object.reset().error() != SUCCESS || !is_bare(object, {"delta", "index", "content_filter_results"}))
-      return false;
-  }
-  return root.reset().error() == SUCCESS &&
-         (root.find_field_unordered("usage").get(usage) != SUCCESS || says_nothing(usage));
-}
-
 class OpenAiDecoder final : public ReplyDecoder {
  public:
   explicit OpenAiDecoder(const Attempt& attempt)
-      : usage_(attempt.body, attempt.prompt_tokens), unfinished_(std::max<int64_t>(attempt.body.n, 1)) {}
+      : opening_(attempt.body.protocol),
+        usage_(attempt.body, attempt.prompt_tokens),
+        unfinished_(std::max<int64_t>(attempt.body.n, 1)) {}
 
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
@@ -179,7 +130,6 @@ class OpenAiDecoder final : public ReplyDecoder {
   Usage usage() const override { return usage_.usage(); }
 
  private:
-  bool open_with(const SseEvent& event, ReplyBatch& batch);
   void event(const SseEvent& event, ReplyBatch& batch);
   void add_data(std::string_view raw, std::string_view text, ReplyBatch& batch);
   void learn_usage(od::object& object);
@@ -187,11 +137,8 @@ class OpenAiDecoder final : public ReplyDecoder {
   bool error_event(const SseEvent& event, ReplyBatch& batch);
 
   SseScanner scanner_;
+  Opening opening_;
   UsageMeter usage_;
-  std::string preamble_;  // comments and what only opens the answer, kept until something that was written comes
-  std::string opening_;   // the same, passed on
-  bool begun_ = false;    // an event was seen
-  bool opened_ = false;   // one that says more than that an answer begins
   bool done_ = false;
   int64_t unfinished_;  // choices whose finish_reason was not seen
   AlikeEvents alike_;   // to the last event of text
@@ -245,7 +192,7 @@ bool OpenAiDecoder::usage_event(const SseEvent& event, ReplyBatch& batch) {
 
 /// The outermost "error" that says something: of an event, or of a whole body.
 std::optional<Error> error_in(std::string_view text) {
-  if (find_key(text, "\"error\"") == std::string_view::npos) return {};
+  if (find_key(text, "\"error\"") == std::string_view::npos || is_silent(text, "error")) return {};
   PaddedJson& json = padded_json();
   od::object root;
   if (!json.parse(text) || json.document.get_object().get(root) != SUCCESS) return {};
@@ -254,11 +201,7 @@ std::optional<Error> error_in(std::string_view text) {
   od::object object;
   std::string message;
   std::string code;
-  if (value.get_object().get(object) != SUCCESS) {
-    if (says_nothing(value)) return {};
-  } else {
-    bool empty = false;
-    if (object.is_empty().get(empty) == SUCCESS && empty) return {};
+  if (value.get_object().get(object) == SUCCESS) {
     Members members(object);
     message = members.text("message");
     code = members.text("code");
@@ -277,39 +220,9 @@ bool OpenAiDecoder::error_event(const SseEvent& event, ReplyBatch& batch) {
   return true;
 }
 
-/// Of what comes before the first word: comments and pings (OpenRouter's say that it is still waiting) and a role alone
-/// are no first token, and another target can be tried; they pass with the word. False: the event is done with.
-bool OpenAiDecoder::open_with(const SseEvent& event, ReplyBatch& batch) {
-  const bool room = preamble_.size() + event.raw.size() <= kPreambleBytesMax;
-  if (event.data.empty() && event.type.empty()) {
-    const size_t text = event.raw.find_first_not_of(" \t\r\n");
-    if (!begun_ && text != std::string_view::npos && event.raw[text] != ':' &&
-        !event.raw.substr(text).starts_with("id:") && !event.raw.substr(text).starts_with("retry:") &&
-        !event.raw.substr(text).starts_with("data:"))
-      batch.error = upstream_fault("the upstream answered a streaming request with something that is no event stream");
-    else if (room)
-      preamble_ += event.raw;
-    return false;
-  }
-  begun_ = true;
-  const bool waits = event.data.empty() || event.type == "ping" || only_opens(event.data);
-  if (waits && room) {
-    preamble_ += event.raw;
-    return false;
-  }
-  if (!waits && event.data != "[DONE]" && !read_json<nlohmann::json>(event.data).is_object()) {
-    batch.error = upstream_fault("the upstream's stream begins with an event that is no JSON object");
-    return false;
-  }
-  opened_ = true;
-  opening_ = std::exchange(preamble_, {});
-  if (!opening_.empty()) pass_data(opening_, batch);
-  return true;
-}
-
 void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   if (error_event(event, batch)) return;
-  if (!opened_ && !open_with(event, batch)) return;
+  if (opening_.takes(event, batch)) return;
   if (event.data == "[DONE]") {
     done_ = true;
     batch.segments.push_back({Segment::Kind::done, event.raw});

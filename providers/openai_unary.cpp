@@ -8,6 +8,7 @@
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/opening.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -285,7 +286,8 @@ std::string_view needed_member(Protocol protocol) {
 
 class UnaryDecoder final : public ReplyDecoder {
  public:
-  UnaryDecoder(const CallBody& call, int64_t prompt_tokens) : call_(call), usage_(call, prompt_tokens) {}
+  UnaryDecoder(const CallBody& call, int64_t prompt_tokens)
+      : call_(call), opening_(call.protocol), usage_(call, prompt_tokens) {}
   bool native() const override { return true; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
@@ -298,23 +300,25 @@ class UnaryDecoder final : public ReplyDecoder {
 
   const CallBody& call_;
   SseScanner scanner_;
+  Opening opening_;
   UsageMeter usage_;
   std::optional<Usage> whole_;  // of an answer that came in one piece
   bool done_ = false;
   bool finished_ = false;  // a finish_reason was seen
   bool audio_ = false;     // the body is no event stream: speech as it is made
   bool began_ = false;
-  std::string opening_;  // the first bytes, until it is known which
+  std::string first_bytes_;  // until it is known which
 };
 
 void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   OpenAiStreamEvent read = read_openai_event(call_.protocol, event);
-  usage_.saw_text(read.text);
   if (read.error) {
     batch.error = std::move(read.error);
     batch.segments.push_back({.kind = Segment::Kind::error, .bytes = event.raw});
     return;
   }
+  if (opening_.takes(event, batch)) return;
+  usage_.saw_text(read.text);
   if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
   finished_ = finished_ || read.finished;
   const bool in_place =
@@ -337,16 +341,16 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
 /// Speech comes as events or as the sound itself, and its first bytes, which may arrive one by one, tell which. What is
 /// held back goes with the next bytes.
 std::string_view UnaryDecoder::begin(std::string_view bytes) {
-  opening_.append(bytes);
+  first_bytes_.append(bytes);
   constexpr std::string_view kFields[] = {"event:", "data:", ":"};
-  const auto begins = [&](std::string_view field) { return std::string_view(opening_).starts_with(field); };
-  const auto may_begin = [&](std::string_view field) { return field.starts_with(opening_); };
+  const auto begins = [&](std::string_view field) { return std::string_view(first_bytes_).starts_with(field); };
+  const auto may_begin = [&](std::string_view field) { return field.starts_with(first_bytes_); };
   const bool events =
       call_.protocol != Protocol::openai_speech || std::any_of(std::begin(kFields), std::end(kFields), begins);
   if (!events && std::any_of(std::begin(kFields), std::end(kFields), may_begin)) return {};
   began_ = true;
   audio_ = !events;
-  return opening_;
+  return first_bytes_;
 }
 
 void UnaryDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
@@ -357,9 +361,9 @@ void UnaryDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
 
 void UnaryDecoder::finish(ReplyBatch& batch) {
   SseEvent last;
-  if (!began_ && !opening_.empty()) {
+  if (!began_ && !first_bytes_.empty()) {
     audio_ = true;
-    pass_data(opening_, batch);
+    pass_data(first_bytes_, batch);
   }
   if (!audio_ && flush_whole(scanner_, last)) event(last, batch);
   if (batch.error) return;

@@ -227,3 +227,37 @@ keys:
     event = until(lambda: gateway.events("credential_refused"), "the refusal is logged")[0]
     assert "invalid_grant: Invalid JWT Signature." in event["detail"] and "clock" in event["detail"]
     assert event["target"] == "vertex/gemini-2.5-flash" and "PRIVATE" not in json.dumps(event)
+
+
+OPENINGS = {
+    "chat": ("openai", lambda: sse(chunk({"role": "assistant", "content": ""})),
+             {"error": {"message": "too busy", "code": "server_error"}}, lambda: STREAM_HALF["openai"]()),
+    "completions": ("openai", lambda: sse(chunk({})), {"error": {"message": "too busy"}}, lambda: STREAM_HALF["openai"]()),
+    "responses": ("openai", lambda: typed({"type": "response.created", "response": {"output": []}}, {"type": "response.in_progress", "response": {}}),
+                  {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "too busy"}}},
+                  lambda: typed({"type": "response.output_text.delta", "delta": "words"},
+                                {"type": "response.completed", "response": {"usage": {"input_tokens": 1, "output_tokens": 9}}})),
+    "messages": ("anthropic", lambda: typed({"type": "message_start", "message": {"usage": {"input_tokens": 40}}}, {"type": "ping"},
+                                            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                 {"type": "error", "error": {"type": "overloaded_error", "message": "too busy"}}, lambda: STREAM_HALF["anthropic"]()),
+    "gemini": ("gemini", lambda: sse({"candidates": [{"content": {"role": "model"}}], "usageMetadata": {"promptTokenCount": 40}}),
+               {"error": {"code": 503, "status": "UNAVAILABLE", "message": "too busy"}}, lambda: STREAM_HALF["gemini"]()),
+}
+
+
+@pytest.mark.parametrize("client", OPENINGS)
+def test_a_stream_that_fails_before_its_first_word_is_tried_elsewhere(weir, upstream, client):
+    provider, opening, error, good = OPENINGS[client]
+    account = '{{provider: {p}, base_url: "http://127.0.0.1:{port}/{b}", api_key: k}}'
+    gateway = weir("accounts:\n" + "".join(f"  {b}: " + account.format(p=provider, port=upstream.port, b=b) + "\n" for b in ("bad", "good")) +
+                   "models:\n  m: {targets: [{account: bad, model: up-1}], fallbacks: [n], retries: 0}\n"
+                   "  n: {targets: [{account: good, model: up-1}]}\n  alone: {targets: [{account: bad, model: up-1}], retries: 0}\n"
+                   f'prices:\n  up-1: {{input: 1, output: 2}}\nkeys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+    name = f"event: {error['type']}\n".encode() if "type" in error else b""
+    upstream.replay["bad"] = (200, "text/event-stream", opening() + name + b"data: " + json.dumps(error).encode() + b"\n\n")
+    upstream.replay["good"] = (200, "text/event-stream", opening() + good())
+    status, headers, body = ask(gateway, client, "m", stream=True)
+    assert status == 200 and headers["x-weir-target"] == "good/up-1" and b"words" in body, body
+    assert b"too busy" not in body and body.startswith(opening()) and body.count(opening()) == 1, body
+    status, _, body = ask(gateway, client, "alone", stream=True)
+    assert status >= 400 and b"too busy" in json.dumps(json.loads(body)).encode(), "an error before the answer is an error, not a stream"
