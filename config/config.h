@@ -166,8 +166,9 @@ struct KeyConfig {
 struct HealthConfig {            // `health`
   milliseconds cooldown{5'000};  // first cooldown of a failing target; doubles up to the maximum
   milliseconds cooldown_max{300'000};
-  milliseconds credential_cooldown{60'000};  // 401, 402, 403: an account that a person must mend
-  uint32_t failures_to_cool = 3;             // `failures`: consecutive 5xx, connect failures or timeouts
+  milliseconds day_cooldown_max{86'400'000};  // of a target whose limit of a day is used up
+  milliseconds credential_cooldown{60'000};   // 401, 402, 403: an account that a person must mend
+  uint32_t failures_to_cool = 3;              // `failures`: consecutive 5xx, connect failures or timeouts
 };
 
 struct Config {

@@ -101,6 +101,7 @@ Fields lay_out_process(const Config& config) {
   out.add("log.requests", text(config.log.requests));
   out.duration("health.cooldown", config.health.cooldown);
   out.duration("health.cooldown_max", config.health.cooldown_max);
+  out.duration("health.day_cooldown_max", config.health.day_cooldown_max);
   out.duration("health.credential_cooldown", config.health.credential_cooldown);
   out.number("health.failures", config.health.failures_to_cool);
   return out.take();

@@ -117,15 +117,7 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     auto result = co_await attempt(route);
     if (result) co_return result;
     Error& error = result.error();
-    const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
-    if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health)) {
-      Services& services = context_.services();
-      services.registry.ejection(target_->state->label, to_string(outcome));
-      // Clients are not told why; those who run the gateway are, once each time.
-      if (error.kind == ErrorKind::authentication)
-        services.log.event(metrics::Level::error, "credential_refused",
-                           {{"target", target_->state->label}, {"detail", error.detail}});
-    }
+    blame_target(error);
     // The reply stays where what it used until now is charged.
     if (client_gone() || providers::is_unsayable(error)) co_return result;
     reply_.reset();
@@ -134,6 +126,22 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     tried.push_back(index);
   }
   co_return std::move(*last);
+}
+
+/// What an attempt's error says of its target, which may begin to cool; nothing where the client left.
+void ChatRun::blame_target(const Error& error) {
+  const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
+  Services& services = context_.services();
+  auto& registry = services.registry;
+  if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health)) {
+    registry.ejection(target_->state->label, to_string(outcome));
+    // Clients are not told why; those who run the gateway are, once each time.
+    if (error.kind == ErrorKind::authentication)
+      services.log.event(metrics::Level::error, "credential_refused",
+                         {{"target", target_->state->label}, {"detail", error.detail}});
+  }
+  if (error.kind == ErrorKind::rate_limit && error.source == "upstream" && !client_gone())
+    registry.rate_limit(target_->state->label, to_string(error.limit));
 }
 
 Task<Result<void>> ChatRun::attempt(const Route& route) {
@@ -294,8 +302,7 @@ bool ChatRun::encode_batch(std::string& out) {
     if (body_.sse && reply_->native() && !out.empty() && !out.ends_with("\n\n")) out.append("\n\n");
     const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
     if (!told) out.append(api_.stream_error(error, body_));
-    if (!client_gone())
-      lease_.report(outcome_of(error), error.retry_after, 0, now(), policy_->policy().config().health);
+    if (!client_gone()) blame_target(error);
     const bool left = client_gone() && !shutting_down();
     left ? settle_left() : settle(error.http_status, error.code);
     return true;

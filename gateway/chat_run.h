@@ -60,6 +60,7 @@ class ChatRun {
   Task<void> answer_whole();
   Task<void> answer_stream();
   bool encode_batch(std::string& out);
+  void blame_target(const Error& error);
   Task<void> answer_error(Error error);
   Task<void> answer_count();
   void make_encoder();

@@ -16,10 +16,35 @@ bool is_failure(Outcome outcome) {
   return outcome == Outcome::server_error || outcome == Outcome::connect_failure || outcome == Outcome::timeout;
 }
 
+bool is_limited(Outcome outcome) {
+  return outcome == Outcome::rate_limited || outcome == Outcome::requests_limited ||
+         outcome == Outcome::tokens_limited || outcome == Outcome::day_limited;
+}
+
+Outcome outcome_of(RateLimit limit) {
+  switch (limit) {
+    case RateLimit::requests:
+      return Outcome::requests_limited;
+    case RateLimit::tokens:
+      return Outcome::tokens_limited;
+    case RateLimit::day:
+      return Outcome::day_limited;
+    case RateLimit::unknown:
+      break;
+  }
+  return Outcome::rate_limited;
+}
+
 std::string_view explain(Outcome outcome) {
   switch (outcome) {
     case Outcome::rate_limited:
       return "rate limited by the upstream (429)";
+    case Outcome::requests_limited:
+      return "rate limited by the upstream (429): requests";
+    case Outcome::tokens_limited:
+      return "rate limited by the upstream (429): tokens";
+    case Outcome::day_limited:
+      return "rate limited by the upstream (429): what it allows in a day";
     case Outcome::credential:
       return "credential refused or without money (401, 402, 403)";
     case Outcome::server_error:
@@ -40,6 +65,9 @@ std::string_view to_string(Outcome outcome) {
     case Outcome::success:
       return "success";
     case Outcome::rate_limited:
+    case Outcome::requests_limited:
+    case Outcome::tokens_limited:
+    case Outcome::day_limited:
       return "rate_limited";
     case Outcome::credential:
       return "credential";
@@ -58,7 +86,7 @@ std::string_view to_string(Outcome outcome) {
 Outcome outcome_of(const Error& error) {
   switch (error.kind) {
     case ErrorKind::rate_limit:
-      return Outcome::rate_limited;
+      return outcome_of(error.limit);
     case ErrorKind::authentication:
     case ErrorKind::permission:
     case ErrorKind::quota:
@@ -145,16 +173,17 @@ bool Health::report(Outcome outcome, std::optional<std::chrono::milliseconds> re
     if (cooling) return false;  // requests under way when it went down must not double the cooldown
     if (!half_open && failures_ < settings.failures_to_cool) return false;
   }
-  const Duration cooldown_max = settings.cooldown_max;
-  Duration length = settings.cooldown;
+  // What is used up for a day opens late; where the upstream does not say when, it is asked ever more seldom.
+  const bool day = outcome == Outcome::day_limited;
+  const Duration cooldown_max = day ? settings.day_cooldown_max : settings.cooldown_max;
+  Duration length = day ? settings.cooldown_max : settings.cooldown;
   for (uint32_t i = 0; i < coolings_ && length < cooldown_max; ++i) length *= 2;
   length = std::min(length, cooldown_max);
   if (outcome == Outcome::credential) length = settings.credential_cooldown;
-  if (outcome == Outcome::rate_limited && retry_after)
-    length = std::clamp<Duration>(*retry_after, Duration(0), cooldown_max);
+  if (is_limited(outcome) && retry_after) length = std::clamp<Duration>(*retry_after, Duration(0), cooldown_max);
   if (cooling) {  // a later word of the upstream can only prolong it
-    if (ns_of(now + length) > until && outcome != Outcome::rate_limited) cool(outcome, length, now);
-    if (outcome == Outcome::rate_limited && retry_after && ns_of(now + length) > until) cool(outcome, length, now);
+    const bool says_when = !is_limited(outcome) || retry_after || (day && reason_ != Outcome::day_limited);
+    if (says_when && ns_of(now + length) > until) cool(outcome, length, now);
     return false;
   }
   ++coolings_;

@@ -18,14 +18,18 @@ namespace weir::gateway {
 
 /// What an attempt says about the target, not about the request.
 enum class Outcome {
-  success,          // it answered, also with a 4xx that is the client's fault
-  rate_limited,     // 429
+  success,           // it answered, also with a 4xx that is the client's fault
+  rate_limited,      // 429, of which limit it does not say
+  requests_limited,  // 429, these three say it
+  tokens_limited,
+  day_limited,
   credential,       // 401, 402, 403, or its money is used up
   server_error,     // 5xx, overloaded, an answer that makes no sense
   connect_failure,  // resolve, connect, TLS, reset
   timeout,
   neutral,  // nothing was learned: we gave up, the client left
 };
+/// The four that are limited have one name, "rate_limited".
 std::string_view to_string(Outcome outcome);
 
 /// From the error of an attempt.

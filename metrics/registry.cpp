@@ -9,7 +9,7 @@ namespace {
 
 /// What a label combination costs of `series_max`: requests, seven kinds of tokens, cost, four histograms.
 constexpr uint64_t kSeriesOfCombination = 13;
-constexpr size_t kEjectionsMax = 10'000;  // targets × reasons; beyond it "other"
+constexpr size_t kRarePairsMax = 10'000;  // targets × reasons; beyond it "other"
 constexpr std::string_view kOther = "other";
 
 double seconds(Duration d) {
@@ -42,6 +42,12 @@ RequestCells* insert(Shard& shard, const std::string& name, const RequestLabels&
   cells->team = labels.team;
   cells->latency = latency_of(shard, labels.model, labels.target);
   return (shard.requests[name] = std::move(cells)).get();
+}
+
+void count_pair(PairCounts& counts, std::string_view target, std::string_view reason) {
+  const std::pair name{std::string(target), std::string(reason)};
+  const bool full = counts.size() >= kRarePairsMax && !counts.contains(name);
+  ++counts[full ? std::pair{std::string(kOther), std::string(kOther)} : name];
 }
 
 void count_status(RequestCells& cells, int32_t status) {
@@ -138,13 +144,12 @@ int64_t Registry::in_flight() const {
 
 void Registry::ejection(std::string_view target, std::string_view reason) {
   const std::lock_guard lock(state_->mutex);
-  auto& ejections = state_->ejections;
-  const std::pair name{std::string(target), std::string(reason)};
-  if (ejections.size() >= kEjectionsMax && !ejections.contains(name)) {
-    ++ejections[{std::string(kOther), std::string(kOther)}];
-  } else {
-    ++ejections[name];
-  }
+  count_pair(state_->ejections, target, reason);
+}
+
+void Registry::rate_limit(std::string_view target, std::string_view limit) {
+  const std::lock_guard lock(state_->mutex);
+  count_pair(state_->rate_limits, target, limit);
 }
 
 void Registry::config_reload(bool good) {

@@ -115,6 +115,8 @@ class Registry {
 
   // Rare events; any thread.
   void ejection(std::string_view target, std::string_view reason);
+  /// An upstream refused for its rate. `limit`: requests, tokens, day, unknown.
+  void rate_limit(std::string_view target, std::string_view limit);
   void config_reload(bool good);
   StepSeries engine_steps(const std::string& engine);
 

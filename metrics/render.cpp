@@ -253,6 +253,11 @@ void add_rare(Families& families, RegistryState& state) {
       families.add("weir_target_ejections_total", "Times a target began to cool down.", MetricType::Counter);
   for (const auto& [name, count] : state.ejections)
     add_counter(ejections, {label("target", name.first), label("reason", name.second)}, static_cast<double>(count));
+  auto& limits = families.add("weir_upstream_rate_limits_total",
+                              "Attempts that an upstream refused for its rate, by the limit that was used up.",
+                              MetricType::Counter);
+  for (const auto& [name, count] : state.rate_limits)
+    add_counter(limits, {label("target", name.first), label("limit", name.second)}, static_cast<double>(count));
   auto& reloads = families.add("weir_config_reloads_total", "Config reloads by result.", MetricType::Counter);
   add_counter(reloads, {label("result", "success")}, static_cast<double>(state.reloads_good));
   add_counter(reloads, {label("result", "failure")}, static_cast<double>(state.reloads_bad));

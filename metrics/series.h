@@ -109,6 +109,8 @@ struct alignas(64) Shard {
   Cell<int64_t> in_flight;
 };
 
+using PairCounts = std::map<std::pair<std::string, std::string>, uint64_t>;
+
 struct RegistryState {
   std::vector<std::unique_ptr<Shard>> shards;
 
@@ -116,7 +118,8 @@ struct RegistryState {
   uint64_t series_max = 0;
   uint64_t series_used = 0;
   std::unordered_set<std::string> known;  // label combinations that have a place, over all cores
-  std::map<std::pair<std::string, std::string>, uint64_t> ejections;  // target, reason
+  PairCounts ejections;                   // target, reason
+  PairCounts rate_limits;                 // target, limit
   uint64_t reloads_good = 0;
   uint64_t reloads_bad = 0;
   uint64_t combinations_refused = 0;  // look-ups that ended in "other"

@@ -15,6 +15,7 @@
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/reply_parts.h"
+#include "providers/retry_after.h"
 
 namespace weir::providers {
 namespace {
@@ -356,7 +357,9 @@ Error bedrock_stream_error(std::string_view exception, std::string_view payload)
   // A stream has no status; this one is what the same exception has in front of one.
   const bool callers = exception.starts_with("validation") || exception.starts_with("Validation");
   const ErrorKind kind = classify_code(callers ? 400 : 0, exception, detail);
-  return {kind, "upstream", retry_of(kind), 502, std::move(detail), std::string(exception.substr(0, 128))};
+  Error error{kind, "upstream", retry_of(kind), 502, std::move(detail), std::string(exception.substr(0, 128))};
+  if (kind == ErrorKind::rate_limit) error.limit = limit_in_words(error.detail);
+  return error;
 }
 
 std::unique_ptr<ReplyDecoder> make_converse_decoder(const Attempt& attempt) {

@@ -186,6 +186,30 @@ void read_google_details(const nlohmann::json& object, Error& error) {
   }
 }
 
+/// The names of the quotas that Google's google.rpc.QuotaFailure lists.
+std::string words_of_quotas(const nlohmann::json& object) {
+  std::string words;
+  const auto details = object.find("details");
+  if (details == object.end() || !details->is_array()) return words;
+  for (const auto& one : *details) {
+    const auto violations = one.is_object() ? one.find("violations") : one.end();
+    if (!one.is_object() || violations == one.end() || !violations->is_array()) continue;
+    for (const auto& violation : *violations)
+      if (violation.is_object()) words += " " + text_of(violation, "quotaId") + " " + text_of(violation, "quotaMetric");
+  }
+  return words;
+}
+
+/// The body's own words first; where they name no limit, the one that the headers call used up.
+void read_limit(const nlohmann::json& object, const std::string& words, const HeaderLookup& header, Error& error) {
+  const RateLimitHeaders limits = read_rate_limits(header);
+  if (!error.retry_after) error.retry_after = limits.reset;
+  const std::string type = object.is_object() ? text_of(object, "type") : std::string{};
+  error.limit = limit_in_words(words + " " + error.code + " " + type, {error.code, type});
+  if (error.limit != RateLimit::unknown) return;
+  error.limit = error.retry_after && *error.retry_after > kShortLimitMax ? RateLimit::day : limits.used_up;
+}
+
 /// What OpenRouter says beside its message: the answer of the provider behind it, and whether a moderation took
 /// offence.
 std::string words_of_metadata(const nlohmann::json& object) {
@@ -254,10 +278,11 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
   if (error.detail.empty()) error.detail = "the upstream answered with status " + std::to_string(status);
   if (error.detail.size() > kMessageBytesMax) error.detail.resize(kMessageBytesMax);
   error.retry_after = retry_after_of(header);
-  error.kind =
-      classify_code(status, error.code, object.is_object() ? error.detail + words_of_metadata(object) : error.detail);
-  if (error.kind == ErrorKind::rate_limit && !error.retry_after) error.retry_after = rate_limit_reset_of(header);
+  std::string words = object.is_object() ? error.detail + words_of_metadata(object) : error.detail;
+  error.kind = classify_code(status, error.code, words);
   if (object.is_object()) read_google_details(object, error);
+  if (object.is_object()) words += words_of_quotas(object);
+  if (error.kind == ErrorKind::rate_limit) read_limit(object, words, header, error);
   error.retry = retry_of(error.kind);
   // One request that asks for more than a minute's tokens never fits, however long one waits; another account may have
   // the room.

@@ -4,6 +4,8 @@
 #include <utility>
 #include "config/base/json.h"
 
+#include "providers/retry_after.h"
+
 namespace weir::providers {
 namespace {
 
@@ -40,7 +42,9 @@ Error stream_error(std::string code, std::string message) {
   if (message.size() > kDetailBytesMax) message.resize(kDetailBytesMax);
   const ErrorKind kind = classify_code(0, code, message);
   const Retry retry = retry_of(kind);
-  return {kind, "upstream", retry, retry == Retry::no ? 400 : 502, std::move(message), std::move(code)};
+  Error error{kind, "upstream", retry, retry == Retry::no ? 400 : 502, std::move(message), std::move(code)};
+  if (kind == ErrorKind::rate_limit) error.limit = limit_in_words(error.detail + " " + error.code, {error.code});
+  return error;
 }
 
 bool flush_whole(SseScanner& scanner, SseEvent& event) {

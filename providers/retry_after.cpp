@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <ctime>
 #include <string>
@@ -79,23 +80,49 @@ std::optional<double> reset_seconds(std::string_view text, std::time_t now) {
 struct Limit {
   std::string_view left;
   std::string_view reset;
+  RateLimit kind;
 };
 constexpr auto kLimits = std::to_array<Limit>({
     // OpenAI, https://platform.openai.com/docs/guides/rate-limits, Azure, Groq, xAI, …
-    {"x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
-    {"x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
+    {"x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", RateLimit::requests},
+    {"x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", RateLimit::tokens},
     // Cerebras, https://inference-docs.cerebras.ai/support/rate-limits
-    {"x-ratelimit-remaining-requests-day", "x-ratelimit-reset-requests-day"},
-    {"x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute"},
+    {"x-ratelimit-remaining-requests-day", "x-ratelimit-reset-requests-day", RateLimit::day},
+    {"x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute", RateLimit::tokens},
     // Together, OpenRouter, and the IETF's draft
-    {"x-ratelimit-remaining", "x-ratelimit-reset"},
-    {"ratelimit-remaining", "ratelimit-reset"},
+    {"x-ratelimit-remaining", "x-ratelimit-reset", RateLimit::unknown},
+    {"ratelimit-remaining", "ratelimit-reset", RateLimit::unknown},
     // Anthropic, https://docs.anthropic.com/en/api/rate-limits
-    {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"},
-    {"anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"},
-    {"anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"},
-    {"anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"},
+    {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset", RateLimit::requests},
+    {"anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset", RateLimit::tokens},
+    {"anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset", RateLimit::tokens},
+    {"anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset", RateLimit::tokens},
 });
+
+// What providers' messages say, in lower case. A day counts before what its limit counts, and tokens before requests,
+// which every message mentions.
+constexpr std::string_view kDayWords[] = {"per day",   "per-day",   "per_day", "perday", "daily",   " a day",
+                                          "/day",      "/ day",     " tpd",    "(tpd",   " rpd",    "(rpd",
+                                          "per month", "per-month", "monthly", "/month", "/ month", "weekly"};
+constexpr std::string_view kTokenWords[] = {"tokens per",      "tokens_per",   "tokensper",      "tokens/",
+                                            "tokens /",        " tpm",         "(tpm",           "token rate",
+                                            "token limit",     "input tokens", "request tokens", "output tokens",
+                                            "too many tokens", "token_limit",  "token_quota",    "token_count"};
+constexpr std::string_view kRequestWords[] = {
+    "requests per",   "requests_per",      "requestsper",   "requests/",      " rpm",
+    "(rpm",           "request rate",      "request limit", "requests rate",  "number of request",
+    "limit_requests", "too many requests", "request_limit", "request_quota",  "request_count",
+    "calls/",         "calls /",           "call rate",     "models-per-min", "concurren"};
+// Whole codes and types: OpenAI's, and Zhipu's numbers.
+struct NamedLimit {
+  std::string_view name;
+  RateLimit kind;
+};
+constexpr auto kNamedLimits = std::to_array<NamedLimit>({{"tokens", RateLimit::tokens},
+                                                         {"requests", RateLimit::requests},
+                                                         {"1302", RateLimit::requests},
+                                                         {"1303", RateLimit::requests},
+                                                         {"1304", RateLimit::day}});
 
 }  // namespace
 
@@ -110,19 +137,38 @@ std::optional<std::chrono::milliseconds> retry_after_of(const HeaderLookup& head
   return std::chrono::seconds(std::min<std::time_t>(*then - said, static_cast<std::time_t>(kRetryAfterSecondsMax)));
 }
 
-std::optional<std::chrono::milliseconds> rate_limit_reset_of(const HeaderLookup& header) {
+RateLimitHeaders read_rate_limits(const HeaderLookup& header) {
+  RateLimitHeaders out;
   std::optional<double> used_up;
   std::optional<double> any;
   for (const Limit& limit : kLimits) {
     const auto text = header(limit.reset);
     const auto seconds = text ? reset_seconds(*text, said_at(header)) : std::nullopt;
+    const bool empty = header_number(header, limit.left) == 0.0;
+    if (empty && (out.used_up == RateLimit::unknown || seconds.value_or(0) > used_up.value_or(0)))
+      out.used_up = limit.kind;
     if (!seconds) continue;
-    if (header_number(header, limit.left) == 0.0) used_up = std::max(used_up.value_or(0), *seconds);
+    if (empty) used_up = std::max(used_up.value_or(0), *seconds);
     any = std::min(any.value_or(*seconds), *seconds);
   }
-  const auto wait = used_up ? used_up : any;
-  if (!wait) return {};
-  return std::chrono::milliseconds(static_cast<int64_t>(std::min(*wait, kRetryAfterSecondsMax) * 1000));
+  if (const auto wait = used_up ? used_up : any)
+    out.reset = std::chrono::milliseconds(static_cast<int64_t>(std::min(*wait, kRetryAfterSecondsMax) * 1000));
+  return out;
+}
+
+RateLimit limit_in_words(std::string_view words, std::initializer_list<std::string_view> names) {
+  std::string text(words);
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto says = [&](const auto& pieces) {
+    return std::any_of(std::begin(pieces), std::end(pieces),
+                       [&](std::string_view piece) { return text.find(piece) != std::string::npos; });
+  };
+  if (says(kDayWords)) return RateLimit::day;
+  for (const NamedLimit& known : kNamedLimits)
+    if (std::find(names.begin(), names.end(), known.name) != names.end()) return known.kind;
+  if (says(kTokenWords)) return RateLimit::tokens;
+  return says(kRequestWords) ? RateLimit::requests : RateLimit::unknown;
 }
 
 }  // namespace weir::providers

@@ -36,6 +36,14 @@ enum class Retry {
   other_target,  // another account, provider or engine may succeed
 };
 
+/// Which limit a rate_limit speaks of. One of a day or longer opens late, whatever it counts.
+enum class RateLimit {
+  unknown,
+  requests,  // in a short time, or at once
+  tokens,    // in a short time
+  day,       // requests or tokens
+};
+
 struct Error {
   ErrorKind kind = ErrorKind::internal;
   std::string source;  // who says so: "config", "engine", an account's name, …
@@ -45,7 +53,13 @@ struct Error {
   std::string code = {};   // CONTRACT's code ("model_not_found") or the upstream's own
   std::string param = {};  // the request field that was wrong, as "messages[2].role"
   std::optional<std::chrono::milliseconds> retry_after = {};  // when trying again may help
+  RateLimit limit = RateLimit::unknown;                       // of a rate_limit
 };
+
+constexpr const char* to_string(RateLimit limit) {
+  constexpr const char* kNames[] = {"unknown", "requests", "tokens", "day"};
+  return kNames[static_cast<int>(limit)];
+}
 
 /// A T or an Error. REQUIRES of value()/operator*: ok(). REQUIRES of error(): !ok().
 template <class T>

@@ -167,6 +167,11 @@ void read_health(const Cursor& cursor, Reading& reading) {
     else
       health.cooldown_max = health.cooldown;
   }
+  map.duration("day_cooldown_max", health.day_cooldown_max, kTimeoutMin, kTimeoutMax);
+  if (health.day_cooldown_max < health.cooldown_max)
+    reading.report.mistake(
+        path_of(cursor.path(), "day_cooldown_max"),
+        "must be ≥ cooldown_max (" + to_text(health.cooldown_max) + "), is " + to_text(health.day_cooldown_max));
   map.duration("credential_cooldown", health.credential_cooldown, kTimeoutMin, kTimeoutMax);
   map.integer("failures", health.failures_to_cool, 1, 1000);
   map.finish();

@@ -68,6 +68,8 @@ Error for_client(Error error) {
                          std::to_string(error.http_status) + "; tell those who run the gateway";
           error.http_status = 401;
         }
+        if (error.kind == ErrorKind::rate_limit && error.limit != RateLimit::unknown && error.param.empty())
+          error.param = to_string(error.limit);
         if (error.http_status < 400 || error.http_status >= 500) error.http_status = 502;
         error.code = "upstream_error";
       }

@@ -13,7 +13,8 @@ namespace weir::gateway {
 std::string error_body(const Error& error);
 
 /// What an upstream's last error becomes for the client: its 4xx or 502 with code upstream_error, 504 upstream_timeout
-/// for a deadline; context_length_exceeded keeps its code. What an upstream says of our credential is not repeated.
+/// for a deadline; context_length_exceeded keeps its code. `param` of a rate limit is the one that was used up, as of
+/// our own limits: requests, tokens, day. What an upstream says of our credential is not repeated.
 Error for_client(Error error);
 
 Error bad_request(std::string param, std::string detail);

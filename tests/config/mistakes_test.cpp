@@ -74,6 +74,7 @@ TEST(Mistakes, Server) {
        {"1:14: log.level: must be debug, info, warn or error, is \"inof\"; did you mean \"info\"?"}},
       {"log: {requests: 2}\n", {"1:17: log.requests: must be true or false, is \"2\""}},
       {"health: {cooldown: 1m, cooldown_max: 30s}\n", {"1:38: health.cooldown_max: must be ≥ cooldown (1m), is 30s"}},
+      {"health: {day_cooldown_max: 1m}\n", {"1:28: health.day_cooldown_max: must be ≥ cooldown_max (5m), is 1m"}},
       {"metrics: {series: 1}\n", {"1:19: metrics.series: must be ≥ 10, is 1"}},
       {"admin_key: [a]\n", {"1:12: admin_key: must be a credential as text, is a list"}},
       {"admin_key: a b\n",

@@ -114,6 +114,32 @@ TEST_F(HealthTest, RateLimited) {
   EXPECT_EQ(*other.view(at(0)).wait, settings_.cooldown);
 }
 
+TEST_F(HealthTest, ALimitOfADayCoolsUntilItsReset) {
+  EXPECT_TRUE(report(Outcome::tokens_limited, 0, false, std::chrono::hours(7)));
+  EXPECT_EQ(*health_.view(at(0)).wait, settings_.cooldown_max) << "no limit of a minute opens in seven hours";
+  EXPECT_THAT(health_.view(at(0)).reason, HasSubstr("(429): tokens, cooling"));
+  EXPECT_FALSE(report(Outcome::day_limited, 100, false, std::chrono::hours(7))) << "prolongs";
+  EXPECT_EQ(*health_.view(at(100)).wait, std::chrono::hours(7));
+  EXPECT_THAT(health_.view(at(100)).reason, HasSubstr("in a day"));
+  Health bounded;
+  EXPECT_TRUE(bounded.report(Outcome::day_limited, std::chrono::hours(80), false, at(0), settings_));
+  EXPECT_EQ(*bounded.view(at(0)).wait, settings_.day_cooldown_max);
+  EXPECT_EQ(to_string(Outcome::day_limited), "rate_limited");
+}
+
+TEST_F(HealthTest, ALimitOfADayWithoutAResetIsAskedEverMoreSeldom) {
+  EXPECT_TRUE(report(Outcome::day_limited, 0));
+  EXPECT_FALSE(report(Outcome::day_limited, 10)) << "one that was under way";
+  EXPECT_EQ(*health_.view(at(0)).wait, std::chrono::minutes(5));
+  int64_t now = 300'000;
+  for (const int64_t minutes : {10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440}) {
+    ASSERT_EQ(health_.permit(at(now)), Permit::probe);
+    EXPECT_TRUE(report(Outcome::day_limited, now, true));
+    EXPECT_EQ(*health_.view(at(now)).wait, std::chrono::minutes(minutes));
+    now += minutes * 60'000;
+  }
+}
+
 TEST_F(HealthTest, Credential) {
   EXPECT_TRUE(report(Outcome::credential, 0));
   EXPECT_EQ(*health_.view(at(0)).wait, settings_.credential_cooldown);
@@ -161,6 +187,14 @@ TEST(OutcomeOf, EveryKind) {
     error.kind = c.kind;
     error.retry = Retry::other_target;
     EXPECT_EQ(outcome_of(error), c.outcome) << to_string(c.outcome);
+  }
+  for (const auto& [limit, outcome] :
+       {std::pair{RateLimit::requests, Outcome::requests_limited},
+        std::pair{RateLimit::tokens, Outcome::tokens_limited}, std::pair{RateLimit::day, Outcome::day_limited}}) {
+    Error error;
+    error.kind = ErrorKind::rate_limit;
+    error.limit = limit;
+    EXPECT_EQ(outcome_of(error), outcome);
   }
   EXPECT_EQ(outcome_of(providers::stream_cut_off()), Outcome::server_error);
   EXPECT_EQ(outcome_of(providers::unsayable_answer("a block")), Outcome::success) << "it was made well";

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "providers/classify.h"
+#include "providers/reply_parts.h"
 #include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
@@ -101,6 +102,110 @@ TEST(Classify, ARefusalOfOnePromptIsNoRefusalOfTheAccount) {
       {403, R"({"error":{"message":"Permission denied","status":"PERMISSION_DENIED"}})", K::permission},
       {403, R"({"error":{"message":"Your region is not supported"}})", K::permission},
   });
+}
+
+struct LimitCase {
+  std::string_view body;
+  RateLimit limit;
+};
+
+TEST(Classify, WhichLimitIsUsedUpIsInTheBody) {
+  using L = RateLimit;
+  const LimitCase cases[] = {
+      // OpenAI, Groq
+      {R"({"error":{"message":"Rate limit reached for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000",
+           "type":"tokens","param":null,"code":"rate_limit_exceeded"}})",
+       L::tokens},
+      {R"({"error":{"message":"Rate limit reached for gpt-4o on requests per min (RPM): Limit 3, Used 3, Requested 1",
+           "type":"requests","code":"rate_limit_exceeded"}})",
+       L::requests},
+      {R"({"error":{"message":"Rate limit reached for gpt-4o on requests per day (RPD): Limit 200, Used 200",
+           "type":"requests","code":"rate_limit_exceeded"}})",
+       L::day},
+      {R"({"error":{"message":"slow down","type":"tokens","code":"rate_limit_exceeded"}})", L::tokens},
+      {R"({"error":{"message":"Rate limit reached for model `m` on tokens per day (TPD): Limit 100000, Used 99000",
+           "type":"tokens","code":"rate_limit_exceeded"}})",
+       L::day},
+      // Azure
+      {R"({"error":{"code":"429","message":"Requests to the Operation have exceeded token rate limit of your tier."}})",
+       L::tokens},
+      {R"({"error":{"code":"429","message":"Requests to the Operation have exceeded call rate limit of your tier."}})",
+       L::requests},
+      // Anthropic
+      {R"({"type":"error","error":{"type":"rate_limit_error",
+           "message":"This request would exceed your organization's rate limit of 50,000 input tokens per minute."}})",
+       L::tokens},
+      {R"({"type":"error","error":{"type":"rate_limit_error",
+           "message":"Number of request tokens has exceeded your daily rate limit"}})",
+       L::day},
+      {R"({"type":"error","error":{"type":"rate_limit_error",
+           "message":"Number of requests has exceeded your per-minute rate limit"}})",
+       L::requests},
+      // Google
+      {R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota","details":[
+           {"violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}})",
+       L::day},
+      {R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota","details":[
+           {"violations":[{"quotaId":"GenerateContentInputTokensPerModelPerMinute-FreeTier"}]}]}})",
+       L::tokens},
+      {R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota","details":[
+           {"violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"}]}]}})",
+       L::requests},
+      {R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED",
+           "message":"Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model with base model: m"}})",
+       L::requests},
+      {R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Resource exhausted","details":[7,{"violations":[3]}]}})",
+       L::unknown},
+      // Bedrock
+      {R"({"message":"Too many tokens per day, please wait before trying again."})", L::day},
+      {R"({"message":"Too many tokens, please wait before trying again."})", L::tokens},
+      {R"({"message":"Too many requests, please wait before trying again."})", L::requests},
+      // Cerebras, Cohere, Moonshot, OpenRouter, Zhipu
+      {R"({"message":"Tokens per day limit exceeded - too many tokens processed.","type":"too_many_tokens_error",
+           "param":"quota","code":"token_quota_exceeded"})",
+       L::day},
+      {R"({"message":"You are using a Trial key, which is limited to 10 API calls / minute."})", L::requests},
+      {R"({"message":"You are using a Trial key, which is limited to 1000 API calls / month."})", L::day},
+      {R"({"error":{"message":"Your account request reached organization max concurrency: 3"}})", L::requests},
+      {R"({"error":{"message":"Your account reached organization TPD rate limit, current: 9, limit: 8"}})", L::day},
+      {R"({"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day. Add 10 credits"}})", L::day},
+      {R"({"error":{"code":"1302","message":"并发数过高"}})", L::requests},
+      {R"({"error":{"code":"1304","message":"次数限额"}})", L::day},
+      {R"({"error":{"message":"slow"}})", L::unknown},
+  };
+  for (const LimitCase& one : cases) {
+    const Error error = classified(429, one.body);
+    EXPECT_EQ(error.kind, ErrorKind::rate_limit) << one.body;
+    EXPECT_STREQ(to_string(error.limit), to_string(one.limit)) << one.body;
+  }
+}
+
+TEST(Classify, WhichLimitIsUsedUpIsInTheHeaders) {
+  const auto limit = [](const Headers& headers, std::string_view message = "slow") {
+    return classified(429, R"({"error":{"message":")" + std::string(message) + "\"}}", headers).limit;
+  };
+  Headers headers = {{"x-ratelimit-remaining-requests", "0"}, {"x-ratelimit-remaining-tokens", "812"}};
+  EXPECT_EQ(limit(headers), RateLimit::requests);
+  headers["x-ratelimit-reset-requests"] = "20s";
+  EXPECT_EQ(limit(headers), RateLimit::requests);
+  headers["x-ratelimit-remaining-tokens"] = "0";
+  headers["x-ratelimit-reset-tokens"] = "40s";
+  EXPECT_EQ(limit(headers), RateLimit::tokens) << "the one that opens last";
+  EXPECT_EQ(limit(headers, "too many requests"), RateLimit::requests) << "what the body says counts";
+  headers["x-ratelimit-reset-tokens"] = "2h";
+  EXPECT_EQ(limit(headers), RateLimit::day) << "whatever it counts";
+  EXPECT_EQ(limit({{"anthropic-ratelimit-requests-remaining", "0"}}), RateLimit::requests);
+  EXPECT_EQ(limit({{"anthropic-ratelimit-output-tokens-remaining", "0"}}), RateLimit::tokens);
+  EXPECT_EQ(limit({{"x-ratelimit-remaining-requests-day", "0"}}), RateLimit::day);
+  EXPECT_EQ(limit({{"retry-after", "40000"}}), RateLimit::day);
+  EXPECT_EQ(limit({{"retry-after", "40"}}), RateLimit::unknown);
+  EXPECT_EQ(classified(401, R"({"error":{"message":"no"}})", headers).limit, RateLimit::unknown);
+}
+
+TEST(Classify, WhichLimitIsUsedUpIsSaidInAStreamToo) {
+  EXPECT_EQ(stream_error("rate_limit_error", "exceeds 50,000 input tokens per minute").limit, RateLimit::tokens);
+  EXPECT_EQ(stream_error("rate_limit_exceeded", "on tokens per day (TPD)").limit, RateLimit::day);
+  EXPECT_EQ(stream_error("server_error", "on tokens per day (TPD)").limit, RateLimit::unknown);
 }
 
 TEST(Classify, ARequestOverAMinutesTokensIsTooLargeForTheAccount) {
