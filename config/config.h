@@ -124,8 +124,9 @@ struct EngineConfig {
 struct TargetConfig {
   std::string account;  // one of account, engine is set
   std::string engine;
-  std::string model;    // the upstream's name of the model; empty for an engine or to keep the public name
-  uint32_t weight = 1;  // 0 takes the target out
+  std::string model;      // the upstream's name of the model; empty for an engine or to keep the public name
+  uint32_t weight = 1;    // 0 takes the target out
+  std::string tokenizer;  // as the model's, and instead of it
 
   /// "account/model" or "engine/name": what x-weir-target and the metrics show.
   std::string label(const std::string& public_model) const {
@@ -138,6 +139,7 @@ struct ModelConfig {
   std::string name;  // the public name
   std::string strategy = "weighted";
   std::vector<TargetConfig> targets;
+  std::string tokenizer;  // a folder or a tokenizer.json, for what nobody counts; empty: that of an engine target
   std::vector<std::string> fallbacks;           // public model names, tried in order
   uint32_t retries = 2;                         // further attempts on other targets of this model
   milliseconds first_token_timeout{60'000};     // `timeout.first_token`: of streams alone

@@ -150,7 +150,9 @@ Fields lay_out(const ModelConfig& model) {
     const std::string path = "targets[" + std::to_string(i) + ']';
     out.add(path, model.targets[i].label(model.name));
     out.number(path + ".weight", model.targets[i].weight);
+    if (!model.targets[i].tokenizer.empty()) out.add(path + ".tokenizer", model.targets[i].tokenizer);
   }
+  if (!model.tokenizer.empty()) out.add("tokenizer", model.tokenizer);
   out.add("fallbacks", list(model.fallbacks));
   out.number("retries", model.retries);
   out.duration("timeout.first_token", model.first_token_timeout);

@@ -39,13 +39,15 @@ struct KnownNames {
   /// What is wrong with a TLS certificate and its key, both files readable; nothing: they serve. Empty: not checked.
   std::function<std::optional<std::string>(const std::string& certificate_file, const std::string& key_file)> bad_tls =
       {};
+  /// What is wrong with a tokenizer, a file or a folder that is there; nothing: it can be read. Empty: not checked.
+  std::function<std::optional<std::string>(const std::string& place)> bad_tokenizer = {};
 };
 
-/// Touches no file: neither the TLS files nor the model folders that the text names are looked at.
+/// Touches no file: neither the TLS files nor the tokenizers and model folders that the text names are looked at.
 LoadOutcome load_text(std::string_view yaml, const std::string& file, const Environment& environment,
                       const KnownNames& known);
-/// With the environment of the process. TLS files must be readable and a pair; relative paths are relative to the
-/// working folder.
+/// With the environment of the process. TLS files must be readable and a pair, tokenizers readable; relative paths are
+/// relative to the working folder.
 LoadOutcome load_file(const std::string& file, const KnownNames& known);
 
 /// The text of a config file, at most one byte more than a config may have. The error's detail has no file name.

@@ -148,7 +148,10 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   target_ = &lease_.target();
   price_ = policy_->policy().price(*target_, route.model->name);
   prompt_likely_ = prompt_size_.likely(counted_model(*target_, route));
+  prompt_media_ = prompt_size_.media(counted_model(*target_, route));
   answer_bytes_ = 0;
+  answer_text_ = {};
+  counted_.reset();
   ++attempts_;
   reply_.reset();
   abort_.emplace(exchange_.abort());
@@ -259,6 +262,7 @@ void ChatRun::keep_answer(std::string_view answer) {
 }
 
 Task<void> ChatRun::answer_whole() {
+  co_await count_untold_aside();
   ResponseHead out = head(200, reply_->native() ? reply_->content_type() : "application/json");
   out.add("x-weir-cost-usd", to_decimal_usd(cost()));
   if (reply_->native()) {
@@ -294,7 +298,6 @@ bool ChatRun::encode_batch(std::string& out) {
     upstream_said_error = upstream_said_error || segment.kind == Kind::error;
     out.append(segment.bytes);
   }
-  count_answer();
   for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
@@ -320,6 +323,15 @@ bool ChatRun::encode_batch(std::string& out) {
   return done;
 }
 
+/// Is the batch the last, or does it tell what the whole answer cost?
+bool ChatRun::shows_the_whole() const {
+  using Kind = providers::Segment::Kind;
+  const auto tells = [&](const providers::Segment& one) {
+    return one.kind == Kind::usage ? one.usage_only || !has_usage_option(body_.protocol) : one.kind != Kind::data;
+  };
+  return batch_.end || batch_.error || std::any_of(batch_.segments.begin(), batch_.segments.end(), tells);
+}
+
 Task<void> ChatRun::answer_stream() {
   if (!reply_->native()) make_encoder();
   ResponseHead out = head(200, reply_->native() && !body_.sse ? reply_->content_type() : api_.stream_type(body_));
@@ -328,6 +340,8 @@ Task<void> ChatRun::answer_stream() {
   std::string bytes;
   if (encoder_) encoder_->begin(reply_->usage(), bytes);
   while (true) {
+    count_answer();
+    if (shows_the_whole()) co_await count_untold_aside();
     if (encode_batch(bytes)) break;
     const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;
     const std::string_view next = as_is ? batch_.segments.front().bytes : std::string_view(bytes);
@@ -350,10 +364,12 @@ Task<void> ChatRun::answer_stream() {
 
 /// No target of the model can count tokens: our own estimate is better than an error, and says that it is one.
 Task<void> ChatRun::answer_count() {
+  co_await count_untold_aside();
   sent_upstream_ = false;
   ResponseHead out = head(200, "application/json");
   out.add("x-weir-estimated", "true");
-  const std::string body = "{\"input_tokens\":" + std::to_string(prompt_estimate_) + "}";
+  const int64_t tokens = counted_ ? counted_->prompt : prompt_estimate_;
+  const std::string body = "{\"input_tokens\":" + std::to_string(tokens) + "}";
   settle(200, "");
   co_await exchange_.respond(out, body);
 }

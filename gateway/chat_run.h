@@ -11,6 +11,7 @@
 
 #include "gateway/access/funding.h"
 #include "gateway/accounting/prompt_size.h"
+#include "gateway/accounting/text_sample.h"
 #include "gateway/api/client_api.h"
 #include "gateway/api/openai_responses_state.h"
 #include "gateway/core_context.h"
@@ -59,6 +60,7 @@ class ChatRun {
   Task<Result<void>> collect();
   Task<void> answer_whole();
   Task<void> answer_stream();
+  bool shows_the_whole() const;
   bool encode_batch(std::string& out);
   void blame_target(const Error& error);
   Task<void> answer_error(Error error);
@@ -72,6 +74,10 @@ class ChatRun {
   uint64_t inline_bytes_max() const { return policy_->policy().config().server.limits.inline_bytes_max; }
   ResponseHead head(int status, std::string_view content_type);
   void count_answer();
+  bool wants_count() const;
+  bool count_is_large() const;
+  void count_untold();
+  Task<void> count_untold_aside();
   NanoUsd cost() const;
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
@@ -106,6 +112,7 @@ class ChatRun {
   PromptSize prompt_size_;
   int64_t prompt_estimate_ = 0;  // the most, for limits
   int64_t prompt_likely_ = 0;    // by the rules of the last target
+  int64_t prompt_media_ = 0;     // what of that is no text
   TimePoint deadline_ = kNever;
 
   Lease lease_;
@@ -116,7 +123,14 @@ class ChatRun {
   std::unique_ptr<providers::Reply> reply_;
   providers::ReplyBatch batch_;
   std::unique_ptr<AnswerEncoder> encoder_;
-  uint64_t answer_bytes_ = 0;  // of text, for an estimate where the upstream's usage makes no sense
+  TextSample answer_text_;  // where the target has a tokenizer
+  struct Counted {
+    int64_t prompt = 0;
+    int64_t answer = 0;
+    uint64_t answer_bytes = 0;  // of answer_text_, by then
+  };
+  std::optional<Counted> counted_;  // by it, once it is known that nobody else did
+  uint64_t answer_bytes_ = 0;       // of text, for an estimate where the upstream's usage makes no sense
   int32_t attempts_ = 0;
   uint32_t fallbacks_ = 0;
   bool sent_upstream_ = false;

@@ -12,6 +12,48 @@ void ChatRun::count_answer() {
   for (const providers::ChatEvent& event : batch_.events)
     answer_bytes_ += event.text.size() + event.tool_call.arguments.size();
   for (const providers::Segment& segment : batch_.segments) answer_bytes_ += segment.bytes.size() / 4;
+  if (target_->tokenizer == nullptr) return;
+  for (const providers::ChatEvent& event : batch_.events) {
+    answer_text_.add(event.text);
+    answer_text_.add(event.tool_call.arguments);
+  }
+  if (!body_.stream) return;  // a whole body is looked at if it must be
+  for (const providers::Segment& segment : batch_.segments)
+    add_answer_text(body_.protocol, true, segment.bytes, answer_text_);
+}
+
+/// Has the target a tokenizer for what nobody says?
+bool ChatRun::wants_count() const {
+  if (!accepted_ || !sent_upstream_ || target_ == nullptr || target_->tokenizer == nullptr) return false;
+  if (counted_ && counted_->answer_bytes == answer_text_.bytes()) return false;
+  if (body_.protocol == providers::Protocol::anthropic_count) return !reply_;
+  return generates_chat(body_.protocol) && !usage().reported;
+}
+
+bool ChatRun::count_is_large() const {
+  const bool whole = reply_ && reply_->native() && !body_.stream && !batch_.segments.empty();
+  return body_.json.size() > inline_bytes_max() || (whole && batch_.segments.front().bytes.size() > inline_bytes_max());
+}
+
+/// A prompt that has no neutral form stays counted by its bytes.
+void ChatRun::count_untold() {
+  const engine::Tokenizer& tokenizer = *target_->tokenizer;
+  if (!counted_) {
+    counted_.emplace(Counted{.prompt = prompt_likely_});
+    if (const auto request = neutral()) counted_->prompt = count_prompt_tokens(tokenizer, **request) + prompt_media_;
+  }
+  if (reply_ && reply_->native() && !body_.stream)
+    for (const providers::Segment& segment : batch_.segments)
+      add_answer_text(body_.protocol, false, segment.bytes, answer_text_);
+  counted_->answer = count_tokens(tokenizer, answer_text_);
+  counted_->answer_bytes = answer_text_.bytes();
+}
+
+/// At the end of an answer. Decoding the prompt is what takes long.
+Task<void> ChatRun::count_untold_aside() {
+  if (!wants_count()) co_return;
+  const auto count = [&] { count_untold(); };
+  co_await providers::run_aside(context_.core(), exchange_.abort(), count_is_large(), count);
 }
 
 /// Bounded here once, so that charge, row, log line and metrics have the same counts, whoever said them.
@@ -23,10 +65,13 @@ providers::Usage ChatRun::usage() const {
   const bool nothing = counts.input == 0 && counts.output == 0;
   if (reply_ && usage.reported && generates_chat(body_.protocol) &&
       (nothing || !makes_sense(counts.input) || !makes_sense(counts.output))) {
-    usage.reported = false;
-    counts = {};
+    usage = {};
     counts.input = prompt_likely_;
     counts.output = estimate_output_tokens(answer_bytes_);
+  }
+  if (counted_ && !usage.reported) {
+    if (!usage.told.input) counts.input = counted_->prompt;
+    if (!usage.told.output) counts.output = counted_->answer;
   }
   for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
                          &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
@@ -51,6 +96,8 @@ NanoUsd ChatRun::cost() const {
 
 void ChatRun::settle(int status, std::string_view error_code) {
   if (std::exchange(settled_, true)) return;
+  // Who left did not wait for a worker: what is large is then estimated by its bytes.
+  if (wants_count() && !count_is_large()) count_untold();
   const providers::Usage used = usage();
   const NanoUsd charge = config::charge(price_, used.counts);
   record(status, error_code, used, charge);

@@ -4,10 +4,11 @@
 
 namespace weir::gateway {
 
-Policy::Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines)
+Policy::Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines,
+               const Tokenizers& tokenizers)
     : config_(std::move(config)),
       keys_(config_, services.limits, services.budgets),
-      routes_(config_, services.pool, services.strategies, engines),
+      routes_(config_, services.pool, services.strategies, engines, tokenizers),
       engines_(std::move(engines)),
       row_bytes_max_(gateway::row_bytes_max(*config_)) {
   for (const Route& route : routes_.all()) {

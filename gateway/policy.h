@@ -39,7 +39,8 @@ struct Services {
 
 class Policy {
  public:
-  Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines);
+  Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines,
+         const Tokenizers& tokenizers = {});
 
   const config::Config& config() const { return *config_; }
   const KeyTable& keys() const { return keys_; }

@@ -39,8 +39,25 @@ bool RouteTarget::engine_up() const {
   return engine == nullptr || engine->healthy();
 }
 
+namespace {
+
+/// The target's own, else the model's, else that of an engine which serves the same model.
+void give_tokenizers(const Tokenizers& tokenizers, Route& route) {
+  std::shared_ptr<const engine::Tokenizer> engines;
+  for (const RouteTarget& target : route.targets)
+    if (!engines && target.engine != nullptr) engines = target.engine->tokenizer();
+  for (RouteTarget& target : route.targets) {
+    if (target.account == nullptr) continue;
+    const std::string& own = target.config->tokenizer;
+    const auto found = tokenizers.find(own.empty() ? route.model->tokenizer : own);
+    target.tokenizer = found == tokenizers.end() ? engines : found->second;
+  }
+}
+
+}  // namespace
+
 RouteTable::RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies,
-                       const Engines& engines)
+                       const Engines& engines, const Tokenizers& tokenizers)
     : config_(std::move(config)) {
   routes_.reserve(config_->models.size());
   for (const auto& model : config_->models) {
@@ -63,6 +80,7 @@ RouteTable::RouteTable(std::shared_ptr<const config::Config> config, Pool& pool,
       }
       route.targets.push_back(std::move(resolved));
     }
+    give_tokenizers(tokenizers, route);
     by_name_.emplace(model.name, routes_.size());
     routes_.push_back(std::move(route));
   }

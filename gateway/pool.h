@@ -18,6 +18,7 @@
 #include "config/base/result.h"
 #include "config/config.h"
 #include "gateway/access/limits.h"
+#include "gateway/accounting/token_count.h"
 #include "gateway/health.h"
 #include "gateway/routing/strategy.h"
 
@@ -65,8 +66,9 @@ struct RouteTarget {
   const config::EngineConfig* engine_config = nullptr;    // null: an account
   std::string upstream_model;                             // the target's model, else the public name
   TargetState* state = nullptr;
-  AccountState* account = nullptr;         // null: an engine
-  const engine::Engine* engine = nullptr;  // null: an account; its Policy holds it
+  AccountState* account = nullptr;                     // null: an engine
+  const engine::Engine* engine = nullptr;              // null: an account; its Policy holds it
+  std::shared_ptr<const engine::Tokenizer> tokenizer;  // of an account, where one is known: counts what it does not
 
   bool engine_up() const;  // or an account
 };
@@ -80,7 +82,8 @@ struct Route {
 class RouteTable {
  public:
   /// REQUIRES: the engines outlive the table.
-  RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies, const Engines& engines);
+  RouteTable(std::shared_ptr<const config::Config> config, Pool& pool, Strategies& strategies, const Engines& engines,
+             const Tokenizers& tokenizers = {});
   const Route* find(std::string_view model) const;
   const std::vector<Route>& all() const { return routes_; }
   /// The public names nearest to an unknown one, best first, at most three: for model_not_found's message.

@@ -146,13 +146,15 @@ class Gateway {
   std::unique_ptr<config::Watcher> watcher_;
 };
 
-/// Engines first (slow, may fail), then the budgets (the ledger may fail), then what cannot: a refused config has
-/// changed nothing.
+/// Engines and tokenizers first (slow, may fail), then the budgets (the ledger may fail), then what cannot: a refused
+/// config has changed nothing.
 Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   const auto before = policies_.get();
   auto engines =
       start_engines(*config, before ? &before->config() : nullptr, before ? before->engines() : Engines{}, services_);
   if (!engines) return std::move(engines).error();
+  const auto tokenizers = load_tokenizers(*config);
+  if (!tokenizers) return tokenizers.error();
   const auto spent = [this](std::string_view key, WallTime since) {
     auto sum = ledger_->spent_since(key, since);
     if (!sum) {
@@ -169,7 +171,7 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
     const auto* known = before ? before->config().find_account(account.name) : nullptr;
     if (known != nullptr && !known->same_upstream(account)) services_.pool.forget(account.name);
   }
-  policies_.publish(std::make_shared<const Policy>(std::move(config), services_, std::move(*engines)));
+  policies_.publish(std::make_shared<const Policy>(std::move(config), services_, std::move(*engines), *tokenizers));
   return {};
 }
 
@@ -380,6 +382,11 @@ config::KnownNames known_names() {
   for (const StrategyEntry& entry : strategies()) names.strategies.emplace_back(entry.name);
   names.bad_tls = [](const std::string& certificate, const std::string& key) -> std::optional<std::string> {
     auto loaded = providers::TlsServer::load(certificate, key);
+    if (loaded) return std::nullopt;
+    return std::move(loaded).error().detail;
+  };
+  names.bad_tokenizer = [](const std::string& place) -> std::optional<std::string> {
+    auto loaded = engine::Tokenizer::load(place);
     if (loaded) return std::nullopt;
     return std::move(loaded).error().detail;
   };

@@ -181,6 +181,7 @@ void GeminiUsage::read(dom::object answer) {
 Usage GeminiUsage::usage(bool complete) const {
   Usage usage = usage_;
   usage.reported = prompt_known_;
+  usage.told = {.input = prompt_known_, .output = output_known_};
   const int64_t output_estimate = std::max(text_pieces_, (text_bytes_ + 3) / 4);
   if (!prompt_known_) usage.counts.input = std::max(usage.counts.input, static_cast<int64_t>(input_estimate_));
   if (!prompt_known_ && usage.counts.output > 0) return usage;

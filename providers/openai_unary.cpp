@@ -142,6 +142,7 @@ Error error_of(std::string_view data) {
 /// What a whole answer's usage leaves out, from the call and the text of the answer.
 void estimate_untold(const CallBody& call, std::string_view body, Told told, Usage& out) {
   out.reported = told.input && told.output;
+  out.told = told;
   if (!told.input) out.counts.input = static_cast<int64_t>(call.json.size() / 4) + 1;
   if (!told.output) out.counts.output = static_cast<int64_t>(string_after(body, "\"text\"").size() + 3) / 4;
 }

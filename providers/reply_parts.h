@@ -59,6 +59,7 @@ class UsageMeter {
   Usage usage() const {
     Usage out = known_;
     out.reported = reported();
+    out.told = told_;
     if (!told_.input && out.counts.input == 0) out.counts.input = input_estimate_;
     if (!told_.output) out.counts.output = std::max({out.counts.output, pieces_, (text_bytes_ + 3) / 4});
     return out;

@@ -27,7 +27,8 @@ struct Told {
 /// Tokens of one request by kind. Streams may report several times: the maximum counts.
 struct Usage {
   config::TokenCounts counts;
-  bool reported = false;  // by the upstream or the engine; else estimated
+  bool reported = false;                       // by the upstream or the engine; else estimated
+  Told told{.input = false, .output = false};  // not reported: which halves of it were all the same
 
   void raise(const config::TokenCounts& other);
 };

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,7 @@ struct Reading {
   Report& report;
   const KnownNames& known;
   bool touch_files = false;  // whether files that the config names (TLS, models) may be looked at
+  std::map<std::string, std::optional<std::string>> tokenizers = {};  // looked at already, and what is wrong with them
 };
 
 void read_server(const Cursor& cursor, Reading& reading);

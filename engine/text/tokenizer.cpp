@@ -34,20 +34,25 @@ Result<bool> read_file(const std::filesystem::path& path, std::string& bytes) {
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::path& folder) {
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::path& place) {
   std::string contents[4];
+  std::error_code problem;
+  if (std::filesystem::is_regular_file(place, problem)) {
+    if (auto found = read_file(place, contents[0]); !found.ok()) return std::move(found).error();
+    return parse_files({.tokenizer_json = contents[0], .label = place.string()});
+  }
   const char* const names[4] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                                 "generation_config.json"};
   for (int i = 0; i < 4; ++i) {
-    auto found = read_file(folder / names[i], contents[i]);
+    auto found = read_file(place / names[i], contents[i]);
     if (!found.ok()) return std::move(found).error();
     if (!*found && i == 0) {
       return Error{.kind = ErrorKind::not_found,
                    .source = "engine",
-                   .detail = (folder / names[0]).string() + ": there is no such file; a model folder needs one"};
+                   .detail = (place / names[0]).string() + ": there is no such file; a model folder needs one"};
     }
   }
-  return parse_files({contents[0], contents[1], contents[2], contents[3], (folder / names[0]).string()});
+  return parse_files({contents[0], contents[1], contents[2], contents[3], (place / names[0]).string()});
 }
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view tokenizer_json,

@@ -35,9 +35,10 @@ struct TokenizerFiles {
 
 class Tokenizer {
  public:
-  /// Reads tokenizer.json and, where present, tokenizer_config.json, special_tokens_map.json, generation_config.json.
-  /// Errors: not_found (no tokenizer.json), config (the file, the JSON path, what is wrong).
-  static Result<std::shared_ptr<const Tokenizer>> load(const std::filesystem::path& folder);
+  /// Reads a folder's tokenizer.json and, where present, tokenizer_config.json, special_tokens_map.json,
+  /// generation_config.json; or the one file that `place` names. Errors: not_found (no tokenizer.json), config (the
+  /// file, the JSON path, what is wrong).
+  static Result<std::shared_ptr<const Tokenizer>> load(const std::filesystem::path& place);
   static Result<std::shared_ptr<const Tokenizer>> parse(std::string_view tokenizer_json,
                                                         std::string_view tokenizer_config_json = {});
   static Result<std::shared_ptr<const Tokenizer>> parse_files(const TokenizerFiles& files);

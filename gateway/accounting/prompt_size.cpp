@@ -153,7 +153,7 @@ void PromptSize::add_addresses(std::string_view text) {
   }
 }
 
-int64_t PromptSize::media_tokens(std::string_view model) const {
+int64_t PromptSize::media(std::string_view model) const {
   int64_t tokens = blobs_ * kBlobTokens + more_images_ * providers::kUnknownImageTokens;
   for (const Image& image : images_)
     tokens += providers::image_tokens(model, image.size, image.detail.empty() ? detail_ : image.detail);
@@ -163,12 +163,12 @@ int64_t PromptSize::media_tokens(std::string_view model) const {
 int64_t PromptSize::most(std::string_view model) const {
   constexpr int64_t kEnvelopeTokens = 8;
   if (units_ >= 0) return units_;
-  return kEnvelopeTokens + (ascii_bytes_ + 2) / 3 + (other_bytes_ + 1) / 2 + media_tokens(model);
+  return kEnvelopeTokens + (ascii_bytes_ + 2) / 3 + (other_bytes_ + 1) / 2 + media(model);
 }
 
 int64_t PromptSize::likely(std::string_view model) const {
   if (units_ >= 0) return units_;
-  return (ascii_bytes_ + other_bytes_) / 4 + 1 + media_tokens(model);
+  return (ascii_bytes_ + other_bytes_) / 4 + 1 + media(model);
 }
 
 PromptSize measure_prompt(const providers::CallBody& body) {

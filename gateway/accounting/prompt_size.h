@@ -34,6 +34,8 @@ class PromptSize {
   int64_t most(std::string_view model) const;
   /// What a call is charged where nobody says what it used: four bytes of text a token.
   int64_t likely(std::string_view model) const;
+  /// What of that is images and other media.
+  int64_t media(std::string_view model) const;
   bool has_images() const { return !images_.empty(); }
   const std::vector<Image>& images() const { return images_; }
 
@@ -43,7 +45,6 @@ class PromptSize {
   bool add_blob(std::string_view body, size_t begin, size_t end);
   void add_addresses(std::string_view text);
   void add_image(std::optional<providers::ImageSize> size, std::string_view detail);
-  int64_t media_tokens(std::string_view model) const;
 
   int64_t ascii_bytes_ = 0;
   int64_t other_bytes_ = 0;

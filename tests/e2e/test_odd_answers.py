@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import KEY, until
+from conftest import BINARY, KEY, ROOT, until
 
 SECRET = "sk-up/stream+0123456789="
 ENCODED = "sk-up%2Fstream%2B0123456789%3D"
@@ -261,3 +261,69 @@ def test_a_stream_that_fails_before_its_first_word_is_tried_elsewhere(weir, upst
     assert b"too busy" not in body and body.startswith(opening()) and body.count(opening()) == 1, body
     status, _, body = ask(gateway, client, "alone", stream=True)
     assert status >= 400 and b"too busy" in json.dumps(json.loads(body)).encode(), "an error before the answer is an error, not a stream"
+
+
+TINY = ROOT / "engine/builtin/weir-tiny"
+LETTERS = "q z " * 300  # two bytes a token at most, where a quarter of the bytes would be counted
+LETTERS_SAID = {
+    "chat": lambda: sse(chunk({"content": LETTERS}), chunk({}, "stop"), b"[DONE]"),
+    "completions": lambda: sse(chunk({"content": LETTERS}), chunk({}, "stop"), b"[DONE]"),
+    "responses": lambda: typed({"type": "response.output_text.delta", "delta": LETTERS}, {"type": "response.completed", "response": {}}),
+    "messages": lambda: typed({"type": "message_start", "message": {}},
+                              {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": LETTERS}},
+                              {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}),
+    "gemini": lambda: sse({"candidates": [{"content": {"parts": [{"text": LETTERS}]}, "finishReason": "STOP"}]}),
+}
+
+
+@pytest.mark.parametrize("client", CALLS)
+def test_what_nobody_counts_is_counted_by_the_tokenizer_at_hand(weir, upstream, client):
+    provider = {"messages": "anthropic", "gemini": "gemini"}.get(client, "openai")
+    account = f'{{provider: {provider}, base_url: "http://127.0.0.1:{upstream.port}/up", api_key: k}}'
+    gateway = weir(f"accounts:\n  up: {account}\n  chat: {{provider: openai, base_url: \"http://127.0.0.1:{upstream.port}/chat\", api_key: k}}\n"
+                   "engines:\n  tiny: {model: builtin:weir-tiny, context: 256, kv_cache: {memory: 8MiB}}\nmodels:\n"
+                   "  bytes: {targets: [{account: up, model: up-1}]}\n"
+                   f"  model: {{targets: [{{account: up, model: up-1}}], tokenizer: {TINY}}}\n"
+                   f"  target: {{targets: [{{account: up, model: up-1, tokenizer: {TINY}/tokenizer.json}}]}}\n"
+                   "  engine: {targets: [{account: up, model: up-1}, {engine: tiny, weight: 0}]}\n"
+                   f"  translated: {{targets: [{{account: chat, model: up-1}}], tokenizer: {TINY}}}\n"
+                   f'prices:\n  up-1: {{input: 1, output: 2}}\nkeys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+    upstream.replay["up"] = (200, "text/event-stream", LETTERS_SAID[client]())
+    upstream.replay["chat"] = (200, "text/event-stream", LETTERS_SAID["chat"]())
+    counted = {}
+    for model in ("bytes", "model", "target", "engine", "translated"):
+        status, _, body = ask(gateway, client, model, stream=True)
+        assert status == 200 and LETTERS.encode() in body, body
+        row = last_row(gateway)
+        assert row["estimated"] == 1 and row["charge_nanos"] == 1000 * row["input_tokens"] + 2000 * row["output_tokens"], row
+        counted[model] = (row["input_tokens"], row["output_tokens"])
+    assert counted["bytes"][1] == len(LETTERS) / 4, counted
+    assert counted["model"] == counted["target"] == counted["engine"] == counted["translated"], counted
+    assert 600 <= counted["model"][1] <= 1200 and 2 <= counted["model"][0] <= 40, counted
+
+
+def test_count_tokens_of_a_target_that_cannot_is_by_its_tokenizer(weir, upstream):
+    gateway = weir(f'accounts:\n  up: {{provider: openai, base_url: "http://127.0.0.1:{upstream.port}/up", api_key: k}}\n'
+                   "models:\n  bytes: {targets: [{account: up, model: up-1}]}\n"
+                   f"  model: {{targets: [{{account: up, model: up-1}}], tokenizer: {TINY}}}\n"
+                   f'prices:\n  up-1: {{input: 1, output: 2}}\nkeys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+    counts = {}
+    for model in ("bytes", "model"):
+        call = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": LETTERS}]}
+        status, headers, body = gateway.request("POST", "/v1/messages/count_tokens", call)
+        assert status == 200 and headers["x-weir-estimated"] == "true", body
+        counts[model] = json.loads(body)["input_tokens"]
+    assert counts["bytes"] < 500 < 600 <= counts["model"] <= 1250, counts
+
+
+def test_a_tokenizer_that_is_none_is_refused_by_check(tmp_path):
+    file = tmp_path / "weir.yaml"
+    (tmp_path / "tokenizer.json").write_text("{}")
+    file.write_text("accounts:\n  up: {provider: openai, api_key: sk-0123456789abcdef}\nmodels:\n"
+                    f"  m: {{targets: [{{account: up}}], tokenizer: {tmp_path}}}\n"
+                    f"  n: {{targets: [{{account: up, tokenizer: {tmp_path}/tokenizer.json}}]}}\n"
+                    f"  o: {{targets: [{{account: up}}], tokenizer: {tmp_path}/absent}}\n")
+    result = subprocess.run([BINARY, "check", file], capture_output=True, text=True, timeout=60)
+    said = result.stdout + result.stderr
+    assert result.returncode == 2 and "models.m.tokenizer: " in said and "models.n.targets[0].tokenizer: " in said, said
+    assert "weir.yaml:4:" in said and "weir.yaml:5:" in said and "warning: models.o.tokenizer: there is no file or folder" in said, said

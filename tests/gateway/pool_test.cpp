@@ -55,6 +55,23 @@ class PoolTest : public testing::Test {
   std::unique_ptr<RouteTable> table_;
 };
 
+TEST_F(PoolTest, ATargetsTokenizerIsItsOwnElseTheModelsElseAnEngines) {
+  const auto tiny = engine::Tokenizer::load(WEIR_SOURCE_DIR "/engine/builtin/weir-tiny");
+  const auto alone = engine::Tokenizer::load(WEIR_SOURCE_DIR "/engine/builtin/weir-tiny/tokenizer.json");
+  ASSERT_TRUE(tiny && alone);
+  const Tokenizers tokenizers = {{"one", *tiny}, {"two", *alone}};
+  const auto of_targets = [&] {
+    const RouteTable table(std::make_shared<config::Config>(config_), pool_, strategies_, engines_, tokenizers);
+    std::vector<const engine::Tokenizer*> out;
+    for (const RouteTarget& target : table.find("m")->targets) out.push_back(target.tokenizer.get());
+    return out;
+  };
+  EXPECT_THAT(of_targets(), ElementsAre(nullptr, nullptr));
+  config_.models[0].tokenizer = "one";
+  config_.models[0].targets[1].tokenizer = "two";
+  EXPECT_THAT(of_targets(), ElementsAre(tiny->get(), alone->get()));
+}
+
 TEST_F(PoolTest, SplitsByWeight) {
   std::map<std::string, int> counts;
   for (int i = 0; i < 400; ++i) ++counts[take("m", i)->target().state->label];
