@@ -294,6 +294,7 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
     case State::size_lf:
       if (c != '\n') return State::failed;
       digits_ = 0;
+      extension_bytes_ -= static_cast<uint32_t>(std::min<uint64_t>(extension_bytes_, 16 + 2 * left_));
       return left_ > 0 ? State::data : State::trailer_first;
     case State::data_cr:
       return c == '\r' ? State::data_lf : State::failed;

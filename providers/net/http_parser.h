@@ -83,7 +83,8 @@ class HeadParser {
 };
 
 /// Removes the chunked transfer coding (RFC 9112 section 7.1), strictly: CRLF only, sizes of at most 15 hex digits, at
-/// most kExtensionBytesMax bytes of chunk extensions and kTrailerBytesMax of trailer a message. Trailers are dropped.
+/// most kExtensionBytesMax bytes of chunk extensions more than twice the data and 16 bytes a chunk, and
+/// kTrailerBytesMax of trailer a message. Trailers are dropped.
 class ChunkDecoder {
  public:
   static constexpr uint32_t kExtensionBytesMax = 4096;

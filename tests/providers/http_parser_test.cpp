@@ -193,7 +193,19 @@ TEST(ChunkDecoder, LeavesWhatFollows) {
   EXPECT_EQ(used, 11u);
 }
 
+TEST(ChunkDecoder, ALongStreamMayPadEachOfItsChunks) {
+  ChunkDecoder decoder;
+  ChunkDecoder::Status status{};
+  size_t used = 0;
+  std::string out;
+  for (int i = 0; i < 5'000; ++i) out += decode(decoder, "5   ;part=1234567\r\nhello\r\n", status, used);
+  EXPECT_EQ(status, ChunkDecoder::Status::need_more);
+  EXPECT_EQ(out.size(), 25'000U);
+}
+
 TEST(ChunkDecoder, RefusesWhatIsMalformed) {
+  std::string padded;
+  for (int i = 0; i < 200; ++i) padded += "1;" + std::string(100, 'x') + "\r\na\r\n";
   const std::string bad[] = {"\r\n",
                              "x\r\n",
                              "-1\r\n",
@@ -209,6 +221,7 @@ TEST(ChunkDecoder, RefusesWhatIsMalformed) {
                              "1;a\nb\r\n",
                              "1\ra\r\n",
                              "1;" + std::string(5000, 'x'),
+                             padded,
                              "0\r\n" + std::string(20000, 'x')};
   for (const std::string& text : bad) {
     ChunkDecoder decoder;
