@@ -1,8 +1,12 @@
 #include "config/load.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
+#include <memory>
 #include <system_error>
 
 #include "config/load/cursor.h"
@@ -12,6 +16,8 @@
 
 namespace weir::config {
 namespace {
+
+constexpr int kSilenceMaxMs = 5'000;  // of a pipe that is read as a file
 
 struct Section {
   std::string_view name;
@@ -100,20 +106,29 @@ const EngineConfig* Config::find_engine(std::string_view name) const {
   return nullptr;
 }
 
+/// Also a pipe's, as shells make of <(command), but one that nobody writes is not waited for without end.
 Result<std::string> read_config_file(const std::string& file) {
-  const auto fail = [&](int error) {
-    return Error{ErrorKind::config, "config", Retry::no, 500,
-                 "cannot be read: " + std::generic_category().message(error)};
+  const auto fail = [&](const std::string& why) {
+    return Error{ErrorKind::config, "config", Retry::no, 500, "cannot be read: " + why};
   };
-  errno = 0;
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return fail(errno != 0 ? errno : ENOENT);
+  const auto last_error = [] { return std::generic_category().message(errno); };
+  const int fd = ::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return fail(last_error());
+  const std::unique_ptr<const int, void (*)(const int*)> closer(&fd, [](const int* open_fd) { ::close(*open_fd); });
   std::string text;
   text.resize(kDocumentBytesMax + 1);  // one more than allowed, so that the parser sees that it is too large
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (stream.bad()) return fail(errno != 0 ? errno : EIO);
-  text.resize(static_cast<size_t>(stream.gcount()));
-  if (text.empty() && !stream.eof()) return fail(errno != 0 ? errno : EISDIR);
+  size_t size = 0;
+  while (size < text.size()) {
+    pollfd wait{fd, POLLIN, 0};
+    if (::poll(&wait, 1, kSilenceMaxMs) == 0) return fail("it is a pipe into which nobody writes");
+    const ssize_t n = ::read(fd, text.data() + size, text.size() - size);
+    if (n == 0) break;
+    if (n > 0)
+      size += static_cast<size_t>(n);
+    else if (errno != EAGAIN && errno != EINTR)
+      return fail(last_error());
+  }
+  text.resize(size);
   return text;
 }
 

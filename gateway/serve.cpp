@@ -25,6 +25,8 @@ namespace {
 using config::Config;
 using metrics::Level;
 
+constexpr std::chrono::milliseconds kFlushStep{2'000};  // of the ledger, as long as its store takes rows
+constexpr int kFlushSteps = 15;
 constexpr std::chrono::milliseconds kReloadGrace{1'000};  // for a reload that is under way when all is drained
 
 constexpr std::string_view kUsage =
@@ -314,7 +316,7 @@ sigset_t handled_signals() {
   return signals;
 }
 
-/// Calls `hurry` when SIGTERM or SIGINT comes again, for as long as it lives.
+/// Calls `hurry` when SIGTERM or SIGINT comes, for as long as it lives.
 class Impatience {
  public:
   explicit Impatience(std::function<void()> hurry)
@@ -357,8 +359,9 @@ bool Gateway::drain() {
   }
   if (metrics_server_) metrics_server_->drain(now() + std::chrono::seconds(1));
   // What a failing store does not take stays in the journals for the next start.
-  if (auto flushed = ledger_->flush(std::chrono::seconds(ledger_->healthy() ? 30 : 2)); !flushed)
-    log_.event(Level::error, "ledger_not_flushed", {{"detail", flushed.error().detail}});
+  auto flushed = ledger_->flush(kFlushStep);
+  for (int i = 1; i < kFlushSteps && !flushed && ledger_->healthy(); ++i) flushed = ledger_->flush(kFlushStep);
+  if (!flushed) log_.event(Level::error, "ledger_not_flushed", {{"detail", flushed.error().detail}});
   const bool idle = watcher_->stop(kReloadGrace);
   log_.event(Level::info, "drained");
   if (!idle) return false;
@@ -423,9 +426,16 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
     return 1;
   }
   Gateway gateway(loaded.config, *options, log, std::move(*ledger), std::move(*responses), cores);
-  if (auto started = gateway.start(); !started) {
-    err << "weir serve: " << started.error().detail << "\n";
-    return 1;
+  {
+    const Impatience starting([&log] {  // nothing was served, and a model may take minutes to load
+      log.event(Level::info, "stopped_while_starting");
+      log.flush();
+      std::_Exit(0);
+    });
+    if (auto started = gateway.start(); !started) {
+      err << "weir serve: " << started.error().detail << "\n";
+      return 1;
+    }
   }
   gateway.wait_for_signal();
   if (gateway.drain()) return 0;

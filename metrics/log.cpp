@@ -3,10 +3,12 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <condition_variable>
 #include <cstdio>
@@ -195,19 +197,23 @@ struct Log::Impl {
     if (signal) wake.notify_one();
   }
 
-  /// Writes it all or gives up: a closed pipe must not end or hang the gateway.
+  /// Writes it all or gives up: a closed pipe must not end or hang the gateway, and one that nobody reads must not keep
+  /// it from ending.
   void write_out(std::string_view bytes) {
+    TimePoint last_word = now();
     while (!bytes.empty()) {
-      const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+      pollfd wait{fd, POLLOUT, 0};
+      const int ready = ::poll(&wait, 1, 100);
+      ssize_t n = -1;
+      errno = EAGAIN;
+      // A write of no more than a pipe's atomic size does not block where the pipe is writable (POSIX write()).
+      if (ready > 0) n = ::write(fd, bytes.data(), std::min<size_t>(bytes.size(), PIPE_BUF));
       if (n > 0) {
         bytes.remove_prefix(static_cast<size_t>(n));
-      } else if (n < 0 && errno == EAGAIN) {
-        pollfd wait{fd, POLLOUT, 0};
-        ::poll(&wait, 1, 100);
+        last_word = now();
+      } else if (errno == EAGAIN || errno == EINTR) {
         const std::lock_guard lock(mutex);
-        if (stopping) return;
-      } else if (n < 0 && errno == EINTR) {
-        continue;
+        if (stopping && now() - last_word > kLogGrace) return;
       } else {
         dropped.fetch_add(1, std::memory_order_relaxed);
         return;
@@ -318,7 +324,7 @@ void Log::flush() {
   const uint64_t wanted = impl_->turn + 1;  // the next buffer the writer takes holds everything up to now
   impl_->hurry = true;
   impl_->wake.notify_one();
-  impl_->written.wait(lock, [&] { return impl_->turns_done >= wanted; });
+  impl_->written.wait_for(lock, 2 * kLogGrace, [&] { return impl_->turns_done >= wanted; });
 }
 
 }  // namespace weir::metrics

@@ -22,6 +22,7 @@ namespace weir::metrics {
 using Level = config::LogConfig::Level;
 
 inline constexpr std::chrono::milliseconds kLogInterval{100};
+inline constexpr std::chrono::milliseconds kLogGrace{1'000};  // at the end, for a reader who takes nothing
 inline constexpr size_t kLogBytesWake = 64 * 1024;
 inline constexpr size_t kLogBytesMax = 8 * 1024 * 1024;
 inline constexpr size_t kLogLineBytesMax = 16 * 1024;  // a longer text value is cut and marked with "…"
@@ -70,7 +71,7 @@ class Log {
  public:
   /// Writes to `fd` (not closed). Starts the writer thread.
   explicit Log(Level level = Level::info, int fd = 2);
-  ~Log();  // flushes, joins
+  ~Log();  // flushes, but waits no longer than kLogGrace for one who reads nothing; joins
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
@@ -80,7 +81,8 @@ class Log {
 
   bool enabled(Level level) const;
   void set_level(Level level);
-  /// Returns when everything logged before the call was written (or the descriptor refused it).
+  /// Returns when everything logged before the call was written (or the descriptor refused it, or took
+  /// nothing for a while).
   void flush();
   uint64_t dropped() const;  // lines
 

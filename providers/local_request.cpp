@@ -97,16 +97,21 @@ Result<Json> template_messages(const ChatRequest& request) {
   return messages;
 }
 
-/// Tokenizing keeps the core busy, so what cannot fit the context is refused by its bytes already.
-Result<void> check_size(std::string_view text, const engine::Engine& engine) {
-  constexpr uint64_t kBytesOfTokenMax = 64;  // longer tokens are rare, and runs of them no prompt
+/// Tokenizing keeps the core busy, and so does a template, which writes at least a token for each message: what cannot
+/// fit the context is refused by its bytes, or its messages, already. `what`: "the prompt has 5 bytes".
+Result<void> check_size(uint64_t size, uint64_t size_of_token_max, const engine::Engine& engine, const char* what) {
   const auto context = static_cast<uint64_t>(engine.context_tokens());
-  if (text.size() <= context * kBytesOfTokenMax) return {};
+  if (size <= context * size_of_token_max) return {};
   Error error{ErrorKind::context_length, "engine", Retry::other_target, 400, "", "context_length_exceeded"};
-  error.detail = "the prompt has " + std::to_string(text.size()) + " bytes, far more than the " +
+  error.detail = "the prompt has " + std::to_string(size) + " " + what + ", more than fit the " +
                  std::to_string(context) + " tokens of context that this model has";
   error.param = "messages";
   return error;
+}
+
+Result<void> check_text(std::string_view text, const engine::Engine& engine) {
+  constexpr uint64_t kBytesOfTokenMax = 64;  // longer tokens are rare, and runs of them no prompt
+  return check_size(text.size(), kBytesOfTokenMax, engine, "bytes");
 }
 
 /// The variables by which templates are told to think or not: Qwen's and GLM's, DeepSeek's and Granite's, gpt-oss's.
@@ -140,6 +145,7 @@ Result<std::string> render(const ChatRequest& request, engine::ChatTemplate::Con
 Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& engine, std::string& left_out) {
   if (!engine.chat_template())
     return refused("model", "the model of engine \"" + engine.name() + "\" has no chat template");
+  if (auto fits = check_size(request.messages.size(), 1, engine, "messages"); !fits) return std::move(fits).error();
   auto messages = template_messages(request);
   if (!messages) return std::move(messages).error();
   const bool with_tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
@@ -151,7 +157,7 @@ Result<Prompt> chat_prompt(const ChatRequest& request, const engine::Engine& eng
   context.now = std::chrono::system_clock::now();
   auto text = render(request, context, *engine.chat_template(), left_out);
   if (!text) return std::move(text).error();
-  if (auto fits = check_size(*text, engine); !fits) return std::move(fits).error();
+  if (auto fits = check_text(*text, engine); !fits) return std::move(fits).error();
   auto tokens = engine.tokenizer()->encode(*text, {.parse_special = true, .add_special = false});
   if (!tokens) return std::move(tokens).error();
   return std::move(*tokens);
@@ -213,7 +219,7 @@ Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Eng
   if (!request.prompts.empty() && !engine.tokenizer())
     return refused("prompt", "the model of engine \"" + engine.name() + "\" has no tokenizer");
   for (const std::string& text : request.prompts) {
-    if (auto fits = check_size(text, engine); !fits) return std::move(fits).error();
+    if (auto fits = check_text(text, engine); !fits) return std::move(fits).error();
     auto tokens = engine.tokenizer()->encode(text, {.parse_special = true, .add_special = true});
     if (!tokens) return std::move(tokens).error();
     out.prompts.push_back(std::move(*tokens));

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from conftest import ADMIN, DATA, KEY, until
+from conftest import ADMIN, BINARY, DATA, KEY, until
 from loadgen import one, run
 
 
@@ -112,6 +112,30 @@ def test_a_reload_under_way_holds_up_no_drain(weir, standard):
     time.sleep(1)
     begun = time.monotonic()
     assert gateway.stop() == 0 and time.monotonic() - begun < 20
+
+
+def test_a_start_that_takes_long_can_be_stopped(tmp_path):
+    shutil.copytree(DATA / "weights" / "stories260K-hf", tmp_path / "stuck")
+    (tmp_path / "stuck" / "config.json").unlink()
+    os.mkfifo(tmp_path / "stuck" / "config.json")
+    file = tmp_path / "weir.yaml"
+    file.write_text(f'server: {{listen: "127.0.0.1:0"}}\nstore: {{url: "sqlite:{tmp_path}/weir.db"}}\nengines:\n  stuck: {{model: "{tmp_path}/stuck"}}\n'
+                    f'models:\n  m: {{targets: [{{engine: stuck}}]}}\nkeys:\n  - {{name: k, key: {KEY}}}\n')
+    process = subprocess.Popen([BINARY, "serve", "--config", file], stderr=subprocess.PIPE)
+    until(lambda: (tmp_path / "weir.db").exists(), "it has begun")
+    time.sleep(0.5)
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_a_pipe_in_the_configurations_place_is_passed_over(weir, standard):
+    gateway = weir(standard)
+    gateway.file.unlink()
+    os.mkfifo(gateway.file)
+    until(lambda: gateway.events("config_refused"), "the pipe is refused", 30)
+    gateway.file.unlink()
+    gateway.write(standard.replace("  m-slow: ", "  m-renamed: "))
+    until(lambda: gateway.chat("m-slow")[0] == 404, "the file that came after it is read", 30)
 
 
 def test_want_of_descriptors_is_said_and_passes(weir, standard):
