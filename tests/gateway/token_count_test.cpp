@@ -15,6 +15,7 @@ namespace weir::gateway {
 namespace {
 
 namespace fs = std::filesystem;
+using providers::Json;
 using providers::Message;
 using providers::Part;
 using providers::Protocol;
