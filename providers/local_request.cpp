@@ -213,6 +213,8 @@ Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Eng
     out.prompts.push_back(std::move(*prompt));
     return out;
   }
+  if (request.output_tokens_max == 0)
+    return refused("max_tokens", "this model scores no prompts: max_tokens must be at least 1");
   const size_t count = (request.prompts.size() + request.token_prompts.size()) * static_cast<size_t>(request.n);
   if (count > static_cast<size_t>(kChoicesMax))
     return refused("prompt", "this model gives at most 16 answers in one call, asked for " + std::to_string(count));
@@ -247,6 +249,7 @@ engine::GenerateRequest local_generate_request(const ChatRequest& request, const
   const int64_t wanted = std::min({request.output_tokens_max.value_or(engine.context_tokens()),
                                    attempt.output_tokens_cap.value_or(INT32_MAX), int64_t{INT32_MAX}});
   out.stop.output_tokens_max = static_cast<int32_t>(std::max<int64_t>(wanted, 1));
+  out.continues_text = !request.prompts.empty() || !request.token_prompts.empty();  // a completion
   out.stop.strings = request.stop;
   out.stop.token_ids = engine.eos_ids();
   out.stop.ignore_eos = request.ignore_eos;

@@ -57,6 +57,23 @@ def test_sampling_parameters_reach_the_engine(weir, standard):
     assert all(token.logprob <= 0 and len(token.top_logprobs) == 2 for token in logprobs)
 
 
+def test_a_completion_goes_on_where_its_prompt_ends(weir, standard):
+    stories = DATA / "weights/stories260K-hf"
+    client = client_of(weir(standard.replace("engines:\n", f'engines:\n  stories: {{model: "{stories}"}}\n')
+                            .replace("  echo: {targets", "  stories: {targets: [{engine: stories}]}\n  echo: {targets")))
+    prompt = "Once upon a time, there was a little"
+    def complete(**fields):
+        return client.completions.create(model="stories", prompt=prompt, max_tokens=4, temperature=0, **fields).choices[0]
+    plain = complete(logprobs=1)
+    assert plain.text.startswith(" g") and "".join(plain.logprobs.tokens) == plain.text
+    assert complete(echo=True).text == prompt + plain.text
+    assert complete(stop=[" g"]).text == ""
+    streamed = client.completions.create(model="stories", prompt=prompt, max_tokens=4, temperature=0, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in streamed if chunk.choices) == plain.text
+    with pytest.raises(openai.BadRequestError, match="max_tokens must be at least 1"):
+        client.completions.create(model="stories", prompt=prompt, max_tokens=0)
+
+
 def error_of(gateway, call, status, code, param=None):
     with pytest.raises(openai.APIStatusError) as caught:
         call()
