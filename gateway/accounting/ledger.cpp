@@ -9,6 +9,7 @@
 #include <bit>
 #include <condition_variable>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -43,6 +44,15 @@ Result<int> lock_file(const std::string& path) {
   ::close(fd);
   return Error{ErrorKind::config, "ledger", Retry::no, 500,
                path + ": another weir process uses this ledger. Stop it, or give this one its own store.url."};
+}
+
+/// Whatever links lead to it, it is one ledger: one lock, one set of journals. Makes the file, since a link to nothing
+/// cannot be followed.
+std::string without_links(const std::string& path) {
+  if (const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640); fd >= 0) ::close(fd);
+  std::error_code error;
+  const auto real = std::filesystem::weakly_canonical(path, error);
+  return error ? path : real.string();
 }
 
 }  // namespace
@@ -251,9 +261,11 @@ Result<LedgerOptions> Ledger::options(const config::StoreConfig& store, int core
   return options;
 }
 
-Result<std::unique_ptr<Ledger>> Ledger::open(const LedgerOptions& options, metrics::Log& log) {
+Result<std::unique_ptr<Ledger>> Ledger::open(const LedgerOptions& asked, metrics::Log& log) {
   auto impl = std::make_unique<Impl>(log);
-  impl->options = options;
+  impl->options = asked;
+  impl->options.path = without_links(asked.path);
+  const LedgerOptions& options = impl->options;
   auto lock = lock_file(options.path);
   if (!lock) return lock.error();
   impl->lock_fd = *lock;

@@ -332,9 +332,14 @@ TEST_F(LedgerTest, AFileThatIsNoJournalIsMovedAside) {
 
 TEST_F(LedgerTest, OneProcessALedger) {
   auto ledger = open();
-  auto second = Ledger::open(options(), log_);
-  ASSERT_FALSE(second.ok());
-  EXPECT_THAT(second.error().detail, HasSubstr("another weir process"));
+  LedgerOptions linked = options();
+  linked.path = file("link.db");
+  ASSERT_EQ(::symlink(options().path.c_str(), linked.path.c_str()), 0);
+  for (const LedgerOptions& same : {options(), linked}) {
+    auto second = Ledger::open(same, log_);
+    ASSERT_FALSE(second.ok());
+    EXPECT_THAT(second.error().detail, HasSubstr("another weir process"));
+  }
   ledger.reset();
   EXPECT_TRUE(Ledger::open(options(), log_).ok());
 }
