@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <initializer_list>
-#include "config/base/json.h"
 
-#include "providers/json_text.h"
+#include "providers/json_scan.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -139,6 +138,21 @@ bool only_opens(Protocol protocol, std::string_view json) {
   }
 }
 
+namespace {
+
+/// By its outermost members, whose strings are not read: half of a character that the next event ends (\ud83d) is JSON
+/// by RFC 8259 section 8.2, and no parser unescapes it.
+bool is_json_object(std::string_view text) {
+  PaddedJson& json = padded_json();
+  simdjson::ondemand::object object;
+  if (!json.parse(text) || json.document.get_object().get(object) != SUCCESS) return false;
+  for (auto field : object)
+    if (field.error() != SUCCESS) return false;
+  return true;
+}
+
+}  // namespace
+
 bool Opening::keep(std::string_view raw) {
   if (kept_.size() + raw.size() > kBytesMax) return false;
   kept_ += raw;
@@ -161,7 +175,7 @@ bool Opening::takes_early(const SseEvent& event, ReplyBatch& batch) {
     waits = event.data.empty() || event.type == "ping" || only_opens(protocol_, event.data);
   }
   if (waits && keep(event.raw)) return true;
-  if (!waits && event.data != "[DONE]" && !read_json<nlohmann::json>(event.data).is_object()) {
+  if (!waits && event.data != "[DONE]" && !is_json_object(event.data)) {
     batch.error = upstream_fault("the upstream's stream begins with an event that is no JSON object");
     return true;
   }

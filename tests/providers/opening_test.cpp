@@ -70,7 +70,8 @@ Stream stream_of(Protocol protocol) {
           R"({"error":{"code":503,"status":"UNAVAILABLE","message":"too busy"}})"};
     default:
       return {{R"({"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})"},
-              {R"({"choices":[{"delta":{"content":"a"}}]})"},
+              {R"({"choices":[{"delta":{"content":"a"}}]})",
+               R"({"choices":[{"delta":{"content":"\ud83d"}}]})"},  // half of a character
               R"({"error":{"message":"too busy","code":503}})"};
   }
 }
