@@ -114,6 +114,7 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     }
     lease_ = std::move(*lease);
     const size_t index = lease_.index();
+    if (last) ++retries_;
     auto result = co_await attempt(route);
     if (result) co_return result;
     Error& error = result.error();

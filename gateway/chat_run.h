@@ -132,6 +132,7 @@ class ChatRun {
   std::optional<Counted> counted_;  // by it, once it is known that nobody else did
   uint64_t answer_bytes_ = 0;       // of text, for an estimate where the upstream's usage makes no sense
   int32_t attempts_ = 0;
+  uint32_t retries_ = 0;  // attempts after another of the same model
   uint32_t fallbacks_ = 0;
   bool sent_upstream_ = false;
   Duration upstream_time_{0};

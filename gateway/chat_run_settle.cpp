@@ -71,7 +71,7 @@ providers::Usage ChatRun::usage() const {
   }
   if (counted_ && !usage.reported) {
     if (!usage.told.input) counts.input = counted_->prompt;
-    if (!usage.told.output) counts.output = counted_->answer;
+    if (!usage.told.output && counted_->answer > 0) counts.output = counted_->answer;
   }
   for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
                          &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
@@ -148,7 +148,7 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
     if (body_.stream && used.counts.output > 1)
       sample.per_output_token = (now() - *first_token_) / (used.counts.output - 1);
   }
-  sample.retries = static_cast<uint32_t>(std::max(0, attempts_ - 1));
+  sample.retries = retries_;
   sample.fallbacks = fallbacks_;
   const int core = context_.core().index();
   services.registry.request(core, {model, target, key, team}, sample);

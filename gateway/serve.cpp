@@ -1,7 +1,10 @@
 #include "gateway/serve.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
@@ -122,10 +125,18 @@ class Gateway {
   Gateway& operator=(const Gateway&) = delete;
 
   Result<void> start();
+  /// Any thread. True: nothing was served, and nothing will be, however long start() takes (a model may take minutes to
+  /// load). False: too late for that.
+  bool give_up_start() {
+    auto loading = Phase::loading;
+    return phase_.compare_exchange_strong(loading, Phase::given_up);
+  }
   void wait_for_signal();
   bool drain();
 
  private:
+  enum class Phase { loading, serving, given_up };
+
   Result<void> apply(std::shared_ptr<const Config> config);
   bool reload(const config::LoadOutcome& outcome);
   void refuse_reload(std::string_view reason);
@@ -134,6 +145,7 @@ class Gateway {
 
   ServeOptions options_;
   metrics::Log& log_;
+  std::atomic<Phase> phase_{Phase::loading};
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<ResponseStore> responses_;
   metrics::Registry registry_;
@@ -213,6 +225,9 @@ Result<void> Gateway::start_servers(const Config& config) {
 
 Result<void> Gateway::start() {
   if (auto applied = apply(first_config_); !applied) return applied;
+  auto loading = Phase::loading;
+  if (!phase_.compare_exchange_strong(loading, Phase::serving))
+    for (;;) ::pause();  // given up: the process is about to end
   for (auto& core : cores_) core->start();
   if (auto started = start_servers(*first_config_); !started) return started;
   watcher_ = std::make_unique<config::Watcher>(
@@ -427,7 +442,8 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
   }
   Gateway gateway(loaded.config, *options, log, std::move(*ledger), std::move(*responses), cores);
   {
-    const Impatience starting([&log] {  // nothing was served, and a model may take minutes to load
+    const Impatience starting([&gateway, &log] {
+      if (!gateway.give_up_start()) return static_cast<void>(::kill(::getpid(), SIGTERM));  // for wait_for_signal()
       log.event(Level::info, "stopped_while_starting");
       log.flush();
       std::_Exit(0);

@@ -23,21 +23,6 @@ Error refused(std::string param, std::string detail) {
   return error;
 }
 
-std::string_view role_name(Role role) {
-  switch (role) {
-    case Role::system:
-    case Role::developer:  // templates know no developer
-      return "system";
-    case Role::user:
-      return "user";
-    case Role::assistant:
-      return "assistant";
-    case Role::tool:
-      return "tool";
-  }
-  return "user";
-}
-
 /// Names go into a header of the answer.
 bool is_header_name(std::string_view name) {
   constexpr size_t kNameBytesMax = 64;
@@ -202,6 +187,21 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
     if (request.protocol != Protocol::openai_chat || std::find(kMeant.begin(), kMeant.end(), name) != kMeant.end())
       return refused(name, name + ": the local engine cannot be told this");
   return {};
+}
+
+std::string_view role_name(Role role) {
+  switch (role) {
+    case Role::system:
+    case Role::developer:
+      return "system";
+    case Role::user:
+      return "user";
+    case Role::assistant:
+      return "assistant";
+    case Role::tool:
+      return "tool";
+  }
+  return "user";
 }
 
 Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Engine& engine) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
@@ -24,6 +25,9 @@ struct LocalPrompts {
 
 /// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
 Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Engine& engine);
+
+/// As chat templates call it, which know no developer.
+std::string_view role_name(Role role);
 
 /// All but the prompt. `choice` counts over all prompts: it parts the seeds.
 engine::GenerateRequest local_generate_request(const ChatRequest& request, const Attempt& attempt,

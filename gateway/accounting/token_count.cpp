@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "providers/json_text.h"
+#include "providers/local_request.h"
 
 namespace weir::gateway {
 namespace {
 
-// What templates put around things, about: <|im_start|>user … <|im_end|>, {"type":"function","function":…}, and the
-// beginning of the answer.
-constexpr int64_t kMessageTokens = 4;
+// What templates put around things, about: <|im_start|> (and the role), <|im_end|> and a line end around a message,
+// {"type":"function","function":…} around a tool, and the beginning of the answer.
+constexpr int64_t kMessageTokens = 3;
 constexpr int64_t kToolTokens = 10;
 constexpr int64_t kAnswerTokens = 3;
 
@@ -22,6 +23,7 @@ void add_line(std::string_view text, TextSample& sample) {
 }
 
 void add_message(const providers::Message& message, TextSample& sample) {
+  add_line(providers::role_name(message.role), sample);
   add_line(message.name, sample);
   for (const providers::Part& part : message.parts) {
     if (part.kind == Kind::text || part.kind == Kind::refusal) add_line(part.text, sample);

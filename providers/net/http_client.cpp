@@ -132,6 +132,11 @@ struct Lent {
   }
 };
 
+/// A server that closes an idle connection may cross with our request on it, which it then never reads: such a call is
+/// sent again on a fresh one. What comes later than a round trip is the end of a call that may have been worked on
+/// (RFC 9110 section 9.2.2), and the caller decides.
+constexpr std::chrono::milliseconds kCrossingMax{250};
+
 // Until the socket is writable, or readable: a server that answers before it read the whole request may never read on.
 auto wait_both(Socket& socket) {
   struct Awaiter {
@@ -188,6 +193,7 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
     Socket& socket = connection.socket();
     AbortScope scope(abort, connection);
     format_request(*pool, call, connection);
+    const TimePoint began = now();
 
     // Even where writing fails an answer may be waiting (413 and a close), so reading decides.
     std::span<iovec> rest(connection.pieces);
@@ -224,7 +230,7 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
                                                      ? std::string("the answer is not HTTP: ") + failure
                                                      : "answered 101 Switching Protocols, which nobody asked for");
     }
-    if (!reused || connection.parser.started()) {
+    if (!reused || connection.parser.started() || now() - began > kCrossingMax) {
       co_return pool->error(ErrorKind::connection,
                             io.status == IoStatus::end
                                 ? "closed before the answer's header was complete"

@@ -62,9 +62,9 @@ class HttpClient {
  public:
   virtual ~HttpClient() = default;
   /// Sends and waits for the response's header. `abort` also governs the response's reads: it must outlive it.
-  /// A reused connection that turns out closed before any response byte is replaced by a fresh one, once. The response
-  /// may outlive the client. Errors: connection, timeout (connect), upstream (an answer that makes no sense), the
-  /// abort's.
+  /// A reused connection that ends at once, before any response byte, is replaced by a fresh one, once; what ends later
+  /// may have been read by the server. The response may outlive the client. Errors: connection, timeout (connect),
+  /// upstream (an answer that makes no sense), the abort's.
   virtual Task<Result<std::unique_ptr<HttpResponse>>> send(const HttpCall& call, Abort& abort) = 0;
   virtual size_t connections_idle() const = 0;
   virtual size_t connections_open() const = 0;

@@ -279,17 +279,19 @@ LETTERS_SAID = {
 @pytest.mark.parametrize("client", CALLS)
 def test_what_nobody_counts_is_counted_by_the_tokenizer_at_hand(weir, upstream, client):
     provider = {"messages": "anthropic", "gemini": "gemini"}.get(client, "openai")
-    account = f'{{provider: {provider}, base_url: "http://127.0.0.1:{upstream.port}/up", api_key: k}}'
-    gateway = weir(f"accounts:\n  up: {account}\n  chat: {{provider: openai, base_url: \"http://127.0.0.1:{upstream.port}/chat\", api_key: k}}\n"
+    other = "openai" if client == "messages" else "anthropic"
+    account = '{{provider: {p}, base_url: "http://127.0.0.1:{port}/{b}", api_key: k}}'
+    gateway = weir("accounts:\n" + "".join(f"  {b}: " + account.format(p=p, port=upstream.port, b=b) + "\n"
+                                           for p, b in ((provider, "up"), (other, "other"))) +
                    "engines:\n  tiny: {model: builtin:weir-tiny, context: 256, kv_cache: {memory: 8MiB}}\nmodels:\n"
                    "  bytes: {targets: [{account: up, model: up-1}]}\n"
                    f"  model: {{targets: [{{account: up, model: up-1}}], tokenizer: {TINY}}}\n"
                    f"  target: {{targets: [{{account: up, model: up-1, tokenizer: {TINY}/tokenizer.json}}]}}\n"
                    "  engine: {targets: [{account: up, model: up-1}, {engine: tiny, weight: 0}]}\n"
-                   f"  translated: {{targets: [{{account: chat, model: up-1}}], tokenizer: {TINY}}}\n"
+                   f"  translated: {{targets: [{{account: other, model: up-1}}], tokenizer: {TINY}}}\n"
                    f'prices:\n  up-1: {{input: 1, output: 2}}\nkeys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
     upstream.replay["up"] = (200, "text/event-stream", LETTERS_SAID[client]())
-    upstream.replay["chat"] = (200, "text/event-stream", LETTERS_SAID["chat"]())
+    upstream.replay["other"] = (200, "text/event-stream", LETTERS_SAID["messages" if other == "anthropic" else "chat"]())
     counted = {}
     for model in ("bytes", "model", "target", "engine", "translated"):
         status, _, body = ask(gateway, client, model, stream=True)
