@@ -254,6 +254,23 @@ TEST(HttpClient, ReplacesAStaleConnectionOnce) {
   EXPECT_TRUE(wait(std::move(call)).error);
 }
 
+/// What a server took and thought about may have had its effect: it is not sent again.
+TEST(HttpClient, ACallThatWasWorkedOnIsNotSentAgain) {
+  RawListener listener;
+  ClientRig rig(listener.port());
+  auto outcome = rig.get();
+  auto peer = listener.accept_request();
+  peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  EXPECT_EQ(wait(std::move(outcome)).body, "ok");
+  outcome = rig.get();
+  peer.read_until("\r\n\r\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));  // longer than a close takes to cross with a call
+  peer.close();
+  const Outcome ended = wait(std::move(outcome));
+  ASSERT_TRUE(ended.error);
+  EXPECT_EQ(ended.error->kind, ErrorKind::connection);
+}
+
 TEST(HttpClient, NoticesThatAnIdleConnectionWasClosed) {
   RawListener server;
   ClientRig rig(server.port());
