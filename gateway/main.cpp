@@ -1,4 +1,6 @@
 // The command line of weir: the one place where the folders meet.
+#include <fcntl.h>
+
 #include <iostream>
 #include <string>
 #include <vector>
@@ -37,9 +39,17 @@ int check(const std::vector<std::string>& args) {
   return weir::config::check_command(args[0], std::cout, std::cerr, weir::gateway::known_names());
 }
 
+/// Of the three standard descriptors those that whoever started us left closed: the next file that is opened would be
+/// written to in their stead.
+void open_standard_descriptors() {
+  for (const int fd : {0, 1, 2})
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", O_RDWR);  // the lowest that is free, which is `fd`
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   std::vector<std::string> args(argv + 1, argv + argc);
   if (args.empty()) {
     std::cerr << kUsage;

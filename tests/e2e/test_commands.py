@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from conftest import BINARY, DATA, ROOT
+from conftest import BINARY, DATA, ROOT, until
 
 
 def weir(*args, **kwargs):
@@ -77,3 +77,14 @@ def test_generate_with_the_builtin_model():
         answer = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0",
                       "--quantization", quantization)
         assert answer.returncode == 0 and "Paris" in answer.stdout
+
+
+def test_closed_standard_descriptors_are_no_files(tmp_path):
+    file = tmp_path / "weir.yaml"
+    file.write_text(f'server: {{listen: "127.0.0.1:0"}}\nstore: {{url: "sqlite:{tmp_path}/weir.db"}}\n'
+                    "accounts:\n  parrot: {provider: echo}\nmodels:\n  echo: {targets: [{account: parrot}]}\n")
+    process = subprocess.Popen(["sh", "-c", f'exec "{BINARY}" serve --config "{file}" 0<&- 1>&- 2>&-'])
+    until(lambda: (tmp_path / "weir.db").exists() and (tmp_path / "weir.db.responses").exists(), "it has begun")
+    process.terminate()
+    assert process.wait(20) == 0
+    assert b"event" not in (tmp_path / "weir.db.lock").read_bytes()
