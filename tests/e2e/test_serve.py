@@ -3,14 +3,13 @@ import http.client
 import json
 import os
 import resource
-import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
 
-from conftest import ADMIN, BINARY, DATA, KEY, until
+from conftest import ADMIN, BINARY, KEY, until
 from loadgen import one, run
 
 
@@ -104,28 +103,28 @@ def test_a_second_sigterm_waits_no_longer(weir, standard, upstream):
 
 def test_a_reload_under_way_holds_up_no_drain(weir, standard):
     gateway = weir(standard)
-    folder = gateway.folder / "stuck"
-    shutil.copytree(DATA / "weights" / "stories260K-hf", folder)
-    (folder / "config.json").unlink()
-    os.mkfifo(folder / "config.json")  # nobody ever writes it
-    gateway.write(standard.replace("engines:\n", f'engines:\n  stuck: {{model: "{folder}"}}\n'))
-    time.sleep(1)
-    begun = time.monotonic()
-    assert gateway.stop() == 0 and time.monotonic() - begun < 20
-
-
-def test_a_start_that_takes_long_can_be_stopped(tmp_path):
-    shutil.copytree(DATA / "weights" / "stories260K-hf", tmp_path / "stuck")
-    (tmp_path / "stuck" / "config.json").unlink()
-    os.mkfifo(tmp_path / "stuck" / "config.json")
-    file = tmp_path / "weir.yaml"
-    file.write_text(f'server: {{listen: "127.0.0.1:0"}}\nstore: {{url: "sqlite:{tmp_path}/weir.db"}}\nengines:\n  stuck: {{model: "{tmp_path}/stuck"}}\n'
-                    f'models:\n  m: {{targets: [{{engine: stuck}}]}}\nkeys:\n  - {{name: k, key: {KEY}}}\n')
-    process = subprocess.Popen([BINARY, "serve", "--config", file], stderr=subprocess.PIPE)
-    until(lambda: (tmp_path / "weir.db").exists(), "it has begun")
+    gateway.file.unlink()
+    os.mkfifo(gateway.file)  # reading it takes seconds, because nobody writes
     time.sleep(0.5)
-    process.terminate()
-    assert process.wait(20) == 0
+    assert gateway.chat("echo")[0] == 200
+    assert gateway.stop() == 0
+    assert gateway.events("drained") and gateway.events("reload_left_unfinished")
+    assert len(gateway.rows()) == 1
+
+
+def test_a_start_is_given_up_or_drained(tmp_path):
+    """Whenever the signal comes, either nothing was served or what was served is drained."""
+    file = tmp_path / "weir.yaml"
+    file.write_text(f'server: {{listen: "127.0.0.1:0"}}\nstore: {{url: "sqlite:{tmp_path}/weir.db"}}\nengines:\n  tiny: {{model: "builtin:weir-tiny"}}\n'
+                    "models:\n  m: {targets: [{engine: tiny}]}\n")
+    for delay in range(16):
+        process = subprocess.Popen([BINARY, "serve", "--config", file], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.01 * delay)
+        process.terminate()
+        log = process.communicate(timeout=20)[1]
+        given_up, listening, drained = ('"event":"%s"' % event in log for event in ("stopped_while_starting", "listening", "drained"))
+        assert process.returncode in (0, -15) and (process.returncode == 0) == (given_up or drained), log
+        assert listening == drained and not (given_up and listening), log
 
 
 def test_a_pipe_in_the_configurations_place_is_passed_over(weir, standard):
