@@ -119,7 +119,7 @@ void ChatDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     batch.end = finished_;
     return;
   }
-  const Json json = read_json<Json>(event.data);
+  const Json json = parse_json(event.data);
   if (!json.is_object()) {
     batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;
@@ -158,7 +158,7 @@ void ChatDecoder::finish(ReplyBatch& batch) {
 }
 
 void ChatDecoder::whole(std::string_view body, ReplyBatch& batch) {
-  const Json json = read_json<Json>(body);
+  const Json json = parse_json(body);
   const Json& message = member(json, "message");
   if (!json.is_object() || !message.is_object() || !json.contains("message")) {
     batch.error = upstream_fault("the upstream's answer holds no message");

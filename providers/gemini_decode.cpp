@@ -299,7 +299,7 @@ void GeminiDecoder::piece(std::string_view json, ReplyBatch& batch) {
   dom::element root;
   dom::object object;
   dom::array array;
-  if (gemini_parser().parse(json.data(), json.size()).get(root) != SUCCESS) {
+  if (!parse_gemini(json, root)) {
     batch.error = upstream_fault("the upstream's answer is not JSON");
     return;
   }

@@ -161,7 +161,7 @@ void EmbeddingDecoder::read_usage(dom::object answer) {
 void EmbeddingDecoder::whole(std::string_view body, ReplyBatch& batch) {
   dom::element root;
   dom::object answer;
-  if (gemini_parser().parse(body.data(), body.size()).get(root) != SUCCESS || root.get(answer) != SUCCESS) {
+  if (!parse_gemini(body, root) || root.get(answer) != SUCCESS) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }
@@ -187,8 +187,7 @@ class CountDecoder final : public ReplyDecoder {
   void whole(std::string_view body, ReplyBatch& batch) override {
     dom::element root;
     int64_t total = 0;
-    if (gemini_parser().parse(body.data(), body.size()).get(root) != SUCCESS || !root.is_object() ||
-        root["totalTokens"].get(total) != SUCCESS) {
+    if (!parse_gemini(body, root) || !root.is_object() || root["totalTokens"].get(total) != SUCCESS) {
       batch.error = upstream_fault("the upstream's answer holds no token count");
       return;
     }

@@ -70,7 +70,7 @@ bool GeminiNativeDecoder::read(std::string_view json, ReplyBatch& batch) {
   if (!error && !has("\"usageMetadata\"") && !has("\"finishReason\"") && !has("\"blockReason\"")) return true;
   dom::element root;
   dom::object object;
-  if (gemini_parser().parse(json.data(), json.size()).get(root) != SUCCESS || root.get(object) != SUCCESS) {
+  if (!parse_gemini(json, root) || root.get(object) != SUCCESS) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return false;
   }
@@ -87,7 +87,7 @@ void GeminiNativeDecoder::error_event(const GeminiPiece& piece, ReplyBatch& batc
     error_ = std::string(piece.raw) + "]";
   } else if (piece.json.data() == piece.raw.data() + piece.raw.find('{') && !piece.raw.starts_with("data:")) {
     dom::element root;
-    if (gemini_parser().parse(piece.json.data(), piece.json.size()).get(root) != SUCCESS) return;
+    if (!parse_gemini(piece.json, root)) return;
     error_ = "data: " + simdjson::to_string(root) + "\r\n\r\n";
   }
   batch.segments.push_back({Segment::Kind::error, error_.empty() ? piece.raw : std::string_view(error_)});
@@ -124,7 +124,7 @@ void GeminiNativeDecoder::finish(ReplyBatch& batch) {
 void GeminiNativeDecoder::whole(std::string_view body, ReplyBatch& batch) {
   dom::element root;
   dom::object object;
-  if (gemini_parser().parse(body.data(), body.size()).get(root) != SUCCESS || root.get(object) != SUCCESS) {
+  if (!parse_gemini(body, root) || root.get(object) != SUCCESS) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }

@@ -1,9 +1,11 @@
 #include "providers/gemini_wire.h"
+#include "providers/json_text.h"
 
 #include <algorithm>
 #include <array>
 
 #include "providers/classify.h"
+#include "providers/json_text.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -49,9 +51,12 @@ int64_t audio_of(dom::object usage, std::string_view key) {
 
 }  // namespace
 
-dom::parser& gemini_parser() {
+bool parse_gemini(std::string_view json, dom::element& root) {
   static thread_local dom::parser parser;
-  return parser;
+  if (parser.parse(json.data(), json.size()).get(root) == SUCCESS) return true;
+  if (json.find("\\u") == std::string_view::npos) return false;
+  const std::string mended = with_lone_surrogates_replaced(json);
+  return parser.parse(mended).get(root) == SUCCESS;
 }
 
 void GeminiStream::feed(std::string_view bytes) {

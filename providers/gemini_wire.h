@@ -55,8 +55,9 @@ class GeminiStream {
   bool too_large_ = false;
 };
 
-/// One a thread; what it gave is valid until its next parse.
-dom::parser& gemini_parser();
+/// An answer's tree, valid until the thread's next. Half of a character whose other half the next event brings becomes
+/// U+FFFD. False: not JSON.
+bool parse_gemini(std::string_view json, dom::element& root);
 
 /// Usage over all pieces of an answer.
 class GeminiUsage {

@@ -68,24 +68,6 @@ bool append_unicode(std::string_view inside, size_t& at, std::string& out) {
   return true;
 }
 
-/// Every escape of a surrogate that is not half of a pair, written as that of U+FFFD.
-std::string with_lone_surrogates_replaced(std::string_view json) {
-  std::string out(json);
-  const auto code_at = [&](size_t slash) { return json.substr(slash, 2) == "\\u" ? hex4(json, slash + 2) : -1; };
-  for (size_t at = json.find('\\'); at < json.size(); at = json.find('\\', at)) {
-    const int32_t code = code_at(at);
-    if (code < 0xD800 || code >= 0xE000) {
-      at += 2;
-      continue;
-    }
-    const int32_t low = code_at(at + 6);
-    const bool pair = code < 0xDC00 && low >= 0xDC00 && low < 0xE000;
-    if (!pair) out.replace(at, 6, "\\ufffd");
-    at += pair ? 12 : 6;
-  }
-  return out;
-}
-
 /// Behind the closing quote of the string that opens at `at`.
 size_t skip_string(std::string_view json, size_t at) {
   for (++at; at < json.size() && json[at] != '"'; ++at)
@@ -117,6 +99,23 @@ size_t skip_value(std::string_view json, size_t at) {
 }
 
 }  // namespace
+
+std::string with_lone_surrogates_replaced(std::string_view json) {
+  std::string out(json);
+  const auto code_at = [&](size_t slash) { return json.substr(slash, 2) == "\\u" ? hex4(json, slash + 2) : -1; };
+  for (size_t at = json.find('\\'); at < json.size(); at = json.find('\\', at)) {
+    const int32_t code = code_at(at);
+    if (code < 0xD800 || code >= 0xE000) {
+      at += 2;
+      continue;
+    }
+    const int32_t low = code_at(at + 6);
+    const bool pair = code < 0xDC00 && low >= 0xDC00 && low < 0xE000;
+    if (!pair) out.replace(at, 6, "\\ufffd");
+    at += pair ? 12 : 6;
+  }
+  return out;
+}
 
 nlohmann::ordered_json parse_json(std::string_view text) {
   nlohmann::ordered_json tree = json_tree(text);

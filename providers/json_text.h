@@ -11,6 +11,9 @@ namespace weir::providers {
 /// become U+FFFD; discarded where it is no JSON.
 nlohmann::ordered_json parse_json(std::string_view text);
 
+/// Every escape of a surrogate that is not half of a pair, written as that of U+FFFD.
+std::string with_lone_surrogates_replaced(std::string_view json);
+
 /// The text without the byte order mark that some clients put before it (RFC 8259 section 8.1 lets a reader ignore it).
 std::string_view without_byte_order_mark(std::string_view text);
 

@@ -257,13 +257,18 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
                  "invalid_request_error",
                  "n"};
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
+  const bool completion = !request.prompts.empty() || !request.token_prompts.empty();
   std::vector<LocalReply::Choice> choices;
   for (const auto& prompt : prompts.prompts)
     for (int32_t i = 0; i < request.n; ++i) {
       auto generate = local_generate_request(request, attempt, engine_, static_cast<int32_t>(choices.size()));
       generate.prompt = prompt;
       auto stream = engine_.submit(std::move(generate));
-      if (!stream) return std::move(stream).error();
+      if (!stream) {
+        Error error = std::move(stream).error();
+        if (completion && error.param == "messages") error.param = "prompt";  // the engine does not know what it was
+        return error;
+      }
       LocalReply::Choice choice{.stream = std::move(*stream), .tools = {}};
       if (tools) choice.tools.emplace(engine_.chat_template()->tool_call_style());
       choice.first_of_prompt = i == 0;

@@ -293,11 +293,18 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
   batch.events.push_back(std::move(event));
 }
 
+/// false, "", [] or {}.
+bool says_nothing(const Json& value) {
+  if (value.is_boolean()) return !value.get<bool>();
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_structured() && value.empty();
+}
+
 /// Usage and errors. False: the answer is broken.
 bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
   const Json* const error = member_of(root, "error");
   // Some servers send the member always: "", {} or false where there is none.
-  if (error != nullptr && *error != false && *error != "" && !(error->is_structured() && error->empty())) {
+  if (error != nullptr && !says_nothing(*error)) {
     std::string code = text_of(*error, "code");
     if (code.empty()) code = text_of(*error, "type");
     batch.error = stream_error(std::move(code), text_of(*error, "message"));
@@ -330,7 +337,7 @@ void OpenAiEvents::event(const SseEvent& event, ReplyBatch& batch) {
     done_ = true;
     return;
   }
-  const Json root = read_json<Json>(event.data);
+  const Json root = parse_json(event.data);
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;
@@ -385,7 +392,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
 }
 
 void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
-  const Json root = read_json<Json>(body);
+  const Json root = parse_json(body);
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;

@@ -122,7 +122,7 @@ bool only_opens(Protocol protocol, std::string_view json) {
   dom::object root;
   if (!parse_opening(json, root)) return false;
   const std::string_view type = text_at(root, "type");
-  if (type == "ping") return true;
+  if (type == "ping" || root.size() == 0) return true;
   switch (protocol) {
     case Protocol::openai_chat:
     case Protocol::openai_completions:

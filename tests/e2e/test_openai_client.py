@@ -70,6 +70,7 @@ def test_a_completion_goes_on_where_its_prompt_ends(weir, standard):
     assert complete(stop=[" g"]).text == ""
     streamed = client.completions.create(model="stories", prompt=prompt, max_tokens=4, temperature=0, stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed if chunk.choices) == plain.text
+    error_of(None, lambda: client.completions.create(model="stories", prompt="word " * 600, max_tokens=4), 400, "context_length_exceeded", "prompt")
     with pytest.raises(openai.BadRequestError, match="max_tokens must be at least 1"):
         client.completions.create(model="stories", prompt=prompt, max_tokens=0)
 

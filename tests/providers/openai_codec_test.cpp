@@ -266,6 +266,15 @@ TEST(OpenAiEvents, SignaturesOfOpenRoutersModels) {
   EXPECT_EQ(out.all(ChatEvent::Kind::reasoning), "hm");
 }
 
+TEST(OpenAiEvents, HalfOfACharacterIsNoFault) {
+  const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"content":"a\ud83d"}}]})",
+                                 R"({"choices":[{"index":0,"delta":{"content":"\ude00b"},"finish_reason":"stop"}]})"});
+  EXPECT_FALSE(out.error);
+  EXPECT_EQ(out.text(),
+            "a\xEF\xBF\xBD\xEF\xBF\xBD"
+            "b");
+}
+
 TEST(OpenAiEvents, ARefusalIsNoEndOfTurn) {
   const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"refusal":"no"}}]})",
                                  R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"});
