@@ -1,6 +1,7 @@
 #include "providers/block_turns.h"
 #include "providers/json_text.h"
 
+#include <algorithm>
 #include <cctype>
 #include <utility>
 
@@ -45,6 +46,12 @@ Json BlockTurns::arguments_of(const ToolCall& call, const std::string& where) {
 }
 
 void BlockTurns::require_turn() {
+  const auto is_media = [](const Part& part) {
+    return part.kind == Part::Kind::image || part.kind == Part::Kind::audio || part.kind == Part::Kind::file;
+  };
+  for (const Message& message : request_.messages)
+    if (std::any_of(message.parts.begin(), message.parts.end(), is_media))
+      return;  // refused already, if it is not there
   if (turns_.empty() && !request_.messages.empty())
     refusals_.must_say("messages", std::string(upstream_) + " takes no messages that are all empty");
 }

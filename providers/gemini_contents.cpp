@@ -77,6 +77,11 @@ Json Contents::media_part(const Part& part, const std::string& where) {
   Json out = Json::object();
   if (!media.data.empty()) {
     out["inlineData"] = {{"mimeType", mime}, {"data", media.data}};
+    // The Gemini API refuses names, which Vertex AI takes.
+    if (!media.name.empty() && model_.vertex)
+      out["inlineData"]["displayName"] = media.name;
+    else if (!media.name.empty())
+      refusals_.leave_out("filename");
     return out;
   }
   std::string uri = media.url;

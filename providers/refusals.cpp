@@ -1,7 +1,19 @@
 #include "providers/refusals.h"
 
+#include <algorithm>
+#include <array>
+
 namespace weir::providers {
 namespace {
+
+// Members of a tool that change what it does; whatever else a client writes beside them is a hint.
+constexpr auto kMeantOfTools = std::to_array<std::string_view>(
+    {".defer_loading", ".allowed_callers", ".input_examples", ".response", ".responseJsonSchema", ".behavior"});
+
+bool is_hint(std::string_view name) {
+  return name.starts_with("tools[") && std::none_of(kMeantOfTools.begin(), kMeantOfTools.end(),
+                                                    [&](std::string_view meant) { return name.ends_with(meant); });
+}
 
 void append_name(std::string& list, std::string_view name) {
   if (!list.empty()) list += ",";
@@ -38,7 +50,10 @@ void Refusals::leave_out(std::string_view field) {
 }
 
 void Refusals::unmodelled(const ChatRequest& request) {
-  for (const auto& [name, value] : request.unmodelled.items()) cannot_say(name);
+  for (const auto& [name, value] : request.unmodelled.items()) is_hint(name) ? leave_out(name) : cannot_say(name);
+  for (const Message& message : request.messages)
+    for (const Part& part : message.parts)
+      if (!part.citations.is_null()) leave_out("messages.citations");
 }
 
 void Refusals::sampling_extras(const ChatRequest& request) {

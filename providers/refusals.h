@@ -29,7 +29,8 @@ class Refusals {
   /// A hint that changes no answer (cache_control), or what only the family that made it can use (its thinking): always
   /// left out, and named once. Clients send these unasked with every turn, so refusing them would refuse the client.
   void leave_out(std::string_view field);
-  /// Every field of request.unmodelled, unless the codec speaks the client's protocol.
+  /// Every field of request.unmodelled, unless the codec speaks the client's protocol: refused, but for hints beside a
+  /// tool, which are left out as the citations of earlier turns are.
   void unmodelled(const ChatRequest& request);
   /// The settings of sampling that only OpenAI's API and its compatibles know, where the client gave them: min_p,
   /// penalties, seed, logit_bias, logprobs, n, ignore_eos, chat_template_kwargs, echo.

@@ -351,8 +351,11 @@ void Decoder::tools() {
       tool.strict = strict->get<bool>();
     }
     if (const Json* cache = find(in, "cache_control")) tool.cache = *cache;
-    for (const char* own : {"defer_loading", "allowed_callers", "input_examples"})
-      if (const Json* value = find(in, own)) out_.unmodelled[where + "." + own] = *value;
+    constexpr auto kRead =
+        std::to_array<std::string_view>({"type", "name", "description", "input_schema", "strict", "cache_control"});
+    for (const auto& [name, value] : in.items())
+      if (!value.is_null() && std::find(kRead.begin(), kRead.end(), name) == kRead.end())
+        out_.unmodelled[std::string(where).append(".").append(name)] = value;
     out_.tools.push_back(std::move(tool));
   }
 }

@@ -180,6 +180,14 @@ void Decoder::tool_calls(const Json& in, const std::string& where, Message& out)
   for (size_t i = 0; i < in.size(); ++i) {
     const std::string at = where + "[" + std::to_string(i) + "]";
     const Json* function = in[i].is_object() ? find(in[i], "function") : nullptr;
+    if (const std::string type = in[i].is_object() ? text(in[i], "type", at) : "";
+        !type.empty() && type != "function") {
+      Error error = bad_request(at, at + ": a call of type \"" + type.substr(0, 64) +
+                                        "\" can only be sent to an upstream that speaks this protocol");
+      error.retry = Retry::other_target;
+      error.code = "unsupported_parameter";
+      return reader_.fail(std::move(error));
+    }
     if (function == nullptr || !function->is_object()) return fail(at + ".function", "an object");
     Part part = Part::of_call({text(in[i], "id", at), text(*function, "name", at + ".function"),
                                text(*function, "arguments", at + ".function")});
@@ -276,6 +284,9 @@ void Decoder::tools() {
     if (const Json* strict = find(*function, "strict"); strict != nullptr && strict->is_boolean())
       tool.strict = strict->get<bool>();
     if (const Json* cache = find(in, "cache_control")) tool.cache = *cache;
+    for (const auto& [name, value] : function->items())
+      if (name != "name" && name != "description" && name != "parameters" && name != "strict" && !value.is_null())
+        out_.unmodelled[std::string(at).append(".function.").append(name)] = value;
     out_.tools.push_back(std::move(tool));
   }
 }

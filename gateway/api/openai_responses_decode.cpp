@@ -269,6 +269,10 @@ void Decoder::tool(const Json& tool, const std::string& where) {
     if (!strict->is_boolean()) return in_.fail(where + ".strict", "a boolean");
     made.strict = strict->get<bool>();
   }
+  for (const auto& [name, value] : tool.items())
+    if (name != "type" && name != "name" && name != "description" && name != "parameters" && name != "strict" &&
+        !value.is_null())
+      out_.unmodelled[std::string(where).append(".").append(name)] = value;
   out_.tools.push_back(std::move(made));
 }
 

@@ -117,6 +117,18 @@ TEST(OpenAiChat, AResultSaysOfWhichCall) {
   EXPECT_EQ(request.error().param, "messages[1].tool_call_id");
 }
 
+TEST(OpenAiChat, WhatStandsBesideAToolOrInACallIsNotLost) {
+  const auto request = decode_chat(R"({"model":"m","messages":[{"role":"user","content":"x"}],
+      "tools":[{"type":"function","function":{"name":"f","examples":[1],"strict":null}}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  EXPECT_EQ(request->unmodelled.dump(), R"({"tools[0].function.examples":[1]})");
+  const auto custom = decode_chat(R"({"model":"m","messages":[{"role":"assistant","tool_calls":[
+      {"id":"c","type":"custom","custom":{"name":"f","input":"x"}}]}]})");
+  ASSERT_FALSE(custom.ok());
+  EXPECT_EQ(custom.error().param, "messages[0].tool_calls[0]");
+  EXPECT_EQ(custom.error().retry, Retry::other_target) << "one that speaks this protocol takes it";
+}
+
 TEST(OpenAiChat, APauseIsNotTheEnd) {
   ChatEncoder encoder("id", 7, "m", false);
   ChatEvent finish;

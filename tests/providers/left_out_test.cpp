@@ -161,6 +161,24 @@ TEST(LeftOut, ThinkingIsTurnedDownInTheWordsThatTheModelKnows) {
   EXPECT_EQ(effort("gpt-5.1"), "xhigh");
 }
 
+TEST(LeftOut, HintsAreNamedAndWhatChangesToolsIsRefused) {
+  CodecRig rig(Protocol::anthropic_messages);
+  rig.request.protocol = Protocol::anthropic_messages;
+  Message cited = said(Role::assistant, Part::of_text("it says so"));
+  cited.parts[0].citations = read_json<Json>(R"([{"type":"char_location","cited_text":"so"}])");
+  rig.request.messages = {said(Role::user, Part::of_text("hi")), cited, said(Role::user, Part::of_text("more"))};
+  rig.request.unmodelled["tools[0].eager_input_streaming"] = true;
+  EXPECT_EQ(encode(*openai(), rig, "gpt-5").dropped, "tools[0].eager_input_streaming,messages.citations");
+  rig.request.unmodelled["tools[0].defer_loading"] = true;
+  EXPECT_EQ(encode(*openai(), rig, "gpt-5").error->param, "tools[0].defer_loading");
+}
+
+TEST(LeftOut, GeminiKnowsNoNamesOfFiles) {
+  CodecRig rig;
+  rig.request.messages = {said(Role::user, media_part(Part::Kind::file, "application/pdf", "JVBERi0=", "a.pdf"))};
+  EXPECT_EQ(encode(*gemini(), rig, "gemini-2.5-pro").dropped, "filename");
+}
+
 TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
   CodecRig rig;
   Message turn = said(Role::assistant, thought("first this", "sig", Signer::gemini));
