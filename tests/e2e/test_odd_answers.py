@@ -263,6 +263,18 @@ def test_a_stream_that_fails_before_its_first_word_is_tried_elsewhere(weir, upst
     assert status >= 400 and b"too busy" in json.dumps(json.loads(body)).encode(), "an error before the answer is an error, not a stream"
 
 
+def test_a_days_limit_is_named_and_cools_its_target(odd, upstream):
+    upstream.replay["openai"] = (429, "application/json", json.dumps({"error": {
+        "message": "Rate limit reached for up-1 on tokens per day (TPD): Limit 100000, Used 99999", "type": "tokens", "code": "rate_limit_exceeded"}}).encode())
+    status, _, body = ask(odd, "chat", "m-openai")
+    assert status == 429 and json.loads(body)["error"]["param"] == "day", body
+    status, headers, body = ask(odd, "chat", "m-openai")
+    assert status == 503 and b"what it allows in a day" in body and 200 < int(headers["retry-after"]) <= 300, body
+    said = odd.metrics()
+    assert 'weir_upstream_rate_limits_total{target="openai/up-1",limit="day"} 1' in said
+    assert 'weir_target_ejections_total{target="openai/up-1",reason="rate_limited"} 1' in said
+
+
 TINY = ROOT / "engine/builtin/weir-tiny"
 LETTERS = "q z " * 300  # two bytes a token at most, where a quarter of the bytes would be counted
 LETTERS_SAID = {
