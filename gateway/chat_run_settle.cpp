@@ -102,6 +102,7 @@ void ChatRun::settle(int status, std::string_view error_code) {
   const NanoUsd charge = config::charge(price_, used.counts);
   record(status, error_code, used, charge);
   funding_.hold.settle(charge, wall_now());
+  if (key_ != nullptr && key_->meter != nullptr) key_->meter->book(charge, wall_now());
   const int64_t tokens = used.counts.input + used.counts.output;
   admission_.settle(tokens, now());
   const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;

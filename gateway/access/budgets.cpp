@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace weir::gateway {
 namespace {
 
 constexpr std::chrono::minutes kClockApartMax{1};
+constexpr std::chrono::milliseconds kBookingTime{2};  // from a row's place in the ledger to its booking, and more
+constexpr int kCountTries = 20;
 
 int64_t unix_seconds(WallTime t) {
   return std::chrono::floor<std::chrono::seconds>(t.time_since_epoch()).count();
@@ -22,6 +26,11 @@ int64_t index_of(WallTime t, std::chrono::seconds period) {
 
 WallTime start_of(int64_t index, std::chrono::seconds period) {
   return WallTime(std::chrono::duration_cast<Duration>(index * period));
+}
+
+/// From when on what was spent counts.
+WallTime since_of(int64_t index, std::chrono::seconds period) {
+  return period.count() > 0 ? start_of(index, period) : WallTime{};
 }
 
 /// "2026-03-01T00:00:00Z"
@@ -70,6 +79,13 @@ Budget::View Budget::view(WallTime now) const {
   return view;
 }
 
+void Budget::book(NanoUsd charge, WallTime now) {
+  const std::lock_guard lock(mutex_);
+  roll(now);
+  window_.spent += charge;
+  ++bookings_;
+}
+
 Hold::Hold(Hold&& other) noexcept
     : budgets_(other.budgets_), count_(std::exchange(other.count_, 0)), amount_(std::exchange(other.amount_, {})) {}
 
@@ -90,6 +106,7 @@ void Hold::settle(NanoUsd charge, WallTime now) {
     budget.roll(now);
     budget.held_ -= amount_;
     budget.window_.spent += charge;
+    ++budget.bookings_;
   }
 }
 
@@ -166,6 +183,25 @@ bool Budgets::counts(const std::string& name, std::chrono::seconds period) const
   return known->in_force_ && known->period_ == period;
 }
 
+/// Sets what a known budget begins with: the ledger's sum, read while nothing was booked, or else the last of several.
+/// A row is in the ledger a moment before it is booked; the pause lets that moment pass.
+void Budgets::count(const std::string& key, Budget& budget, Budget::Window window, std::chrono::seconds period,
+                    const SpentSince& spent_since) {
+  for (int tries = 0; tries < kCountTries; ++tries) {
+    uint64_t before = 0;
+    {
+      const std::lock_guard lock(budget.mutex_);
+      before = budget.bookings_;
+    }
+    if (const auto sum = spent_since(key, since_of(window.index, period)); sum) window.spent = *sum;
+    std::this_thread::sleep_for(kBookingTime);
+    const std::lock_guard lock(budget.mutex_);
+    budget.period_ = period;
+    budget.window_ = window;
+    if (budget.bookings_ == before) return;
+  }
+}
+
 Result<void> Budgets::configure(const config::Config& config, const SpentSince& spent_since, WallTime now) {
   struct Wanted {
     const config::KeyConfig& key;
@@ -179,19 +215,24 @@ Result<void> Budgets::configure(const config::Config& config, const SpentSince& 
     Wanted& one = wanted.emplace_back(Wanted{key, std::max(std::chrono::seconds(0), key.budget->period), {}});
     if (counts(key.name, one.period)) continue;
     const int64_t index = index_of(now, one.period);
-    NanoUsd spent;
-    if (spent_since) {
-      const auto sum = spent_since(key.name, one.period.count() > 0 ? start_of(index, one.period) : WallTime{});
-      if (!sum) return sum.error();
-      spent = *sum;
-    }
-    one.window = {index, spent, index, {}};
+    one.window = {index, {}, index, {}};
+    if (!spent_since) continue;
+    const auto sum = spent_since(key.name, since_of(index, one.period));
+    if (!sum) return sum.error();
+    one.window->spent = *sum;
+  }
+  // Nothing can fail any more. Keys that are known may be spending at this moment.
+  for (Wanted& one : wanted) {
+    Budget* const known = key(one.key.name);
+    if (known == nullptr || !one.window || !spent_since) continue;
+    count(one.key.name, *known, *std::exchange(one.window, {}), one.period, spent_since);
   }
   const std::lock_guard all(mutex_);
   for (const auto& [name, budget] : by_key_) {
     const std::lock_guard lock(budget->mutex_);
     budget->in_force_ = false;
   }
+  for (const auto& key : config.keys) make(key.name);
   for (const Wanted& one : wanted) {
     Budget& budget = make(one.key.name);
     const std::lock_guard lock(budget.mutex_);

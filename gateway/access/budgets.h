@@ -40,6 +40,8 @@ class Budget {
   };
   View view(WallTime now) const;
   const std::string& name() const { return name_; }
+  /// Books what its key spent without a hold, while it has no budget: a reload may give it one before the request ends.
+  void book(NanoUsd charge, WallTime now);
 
  private:
   friend class Budgets;
@@ -60,6 +62,7 @@ class Budget {
   std::chrono::seconds period_{0};
   Window window_;
   NanoUsd held_;
+  uint64_t bookings_ = 0;  // charges, ever
   bool in_force_ = false;  // the newest config has it
 };
 
@@ -89,8 +92,9 @@ class Budgets {
   /// or it comes back after a config without it (what its key spent meanwhile was not booked on it).
   using SpentSince = std::function<Result<NanoUsd>(std::string_view key, WallTime since)>;
 
-  /// Makes or changes the budgets of a config's keys; existing ones keep spent and held. Not on a core: it may read the
-  /// ledger. Call before the KeyTable of the same config is made. Error: spent_since's; then nothing was changed.
+  /// Makes or changes the budgets of a config's keys (a key without one books on an object, too); existing ones keep
+  /// spent and held. What is booked while the ledger is read is counted once. Not on a core: it may take its time. Call
+  /// before the KeyTable of the same config is made. Error: spent_since's; then nothing was changed.
   Result<void> configure(const config::Config& config, const SpentSince& spent_since, WallTime now);
 
   /// nullptr: there is none of this name.
@@ -105,6 +109,8 @@ class Budgets {
  private:
   Budget& make(const std::string& name);
   bool counts(const std::string& name, std::chrono::seconds period) const;
+  static void count(const std::string& key, Budget& budget, Budget::Window window, std::chrono::seconds period,
+                    const SpentSince& spent_since);
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<Budget>> by_key_;
 };

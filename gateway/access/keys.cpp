@@ -102,7 +102,9 @@ KeyTable::KeyTable(std::shared_ptr<const config::Config> config, Limits& limits,
     size_t slot = first_word(key.key_sha256) & (slots - 1);
     while (slots_[slot] != kNone) slot = (slot + 1) & (slots - 1);
     slots_[slot] = static_cast<uint32_t>(keys_.size());
-    keys_.push_back({&key, limits.key(key.name), key.budget ? budgets.key(key.name) : nullptr, cache_salt(key)});
+    Budget* const budget = budgets.key(key.name);
+    keys_.push_back(
+        {&key, limits.key(key.name), key.budget ? budget : nullptr, key.budget ? nullptr : budget, cache_salt(key)});
   }
   has_admin_ = !config_->admin_key.empty();
   if (has_admin_) admin_ = sha256(config_->admin_key.reveal());

@@ -25,6 +25,7 @@ struct Key {
   const config::KeyConfig* config = nullptr;  // lives as long as the table
   std::shared_ptr<Limiter> limiter;           // never null
   Budget* budget = nullptr;                   // null: the key has none; lives as long as Budgets
+  Budget* meter = nullptr;                    // where what it spends is booked then; null: it has a budget
   uint64_t cache_salt = 0;                    // what an engine keeps of one tenant's prompts serves that tenant alone
 
   /// Whether one of the key's model patterns covers this public name.

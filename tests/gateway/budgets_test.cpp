@@ -192,6 +192,32 @@ TEST_F(BudgetsTest, AConfigWithoutItForgetsNothing) {
   EXPECT_EQ(b->view(at(3)).spent.nanos, 75);
 }
 
+/// As a request does whose snapshot knew of no budget yet, while the ledger is read for the one that a reload brings.
+TEST_F(BudgetsTest, WhatIsBookedWhileTheLedgerIsReadCountsOnce) {
+  config::Config config;
+  config.keys = {key("k", 100)};
+  config.keys[0].budget.reset();
+  ASSERT_TRUE(budgets_.configure(config, nullptr, at(0)).ok());
+  Budget* meter = budgets_.key("k");
+  ASSERT_NE(meter, nullptr);
+  int64_t ledger = 10;
+  meter->book({10}, at(0));
+  config.keys = {key("k", 100)};
+  int asked = 0;
+  const auto spent = [&](std::string_view, WallTime) {
+    const NanoUsd sum{ledger};
+    if (++asked <= 3) {  // settled behind the reading: in the ledger, then booked
+      ledger += 7;
+      meter->book({7}, at(1));
+    }
+    return Result<NanoUsd>(sum);
+  };
+  ASSERT_TRUE(budgets_.configure(config, spent, at(1)).ok());
+  EXPECT_EQ(meter->view(at(1)).spent.nanos, ledger);
+  meter->book({5}, at(2));  // by a request that still has the snapshot before
+  EXPECT_EQ(meter->view(at(2)).spent.nanos, ledger + 5);
+}
+
 TEST_F(BudgetsTest, AnUnreadableLedgerChangesNothing) {
   Budget* b = add("old", 100);
   config::Config config;
