@@ -327,9 +327,7 @@ bool ChatRun::encode_batch(std::string& out) {
 /// Is the batch the last, or does it tell what the whole answer cost?
 bool ChatRun::shows_the_whole() const {
   using Kind = providers::Segment::Kind;
-  const auto tells = [&](const providers::Segment& one) {
-    return one.kind == Kind::usage ? one.usage_only || !has_usage_option(body_.protocol) : one.kind != Kind::data;
-  };
+  const auto tells = [](const providers::Segment& one) { return one.kind != Kind::data; };
   return batch_.end || batch_.error || std::any_of(batch_.segments.begin(), batch_.segments.end(), tells);
 }
 

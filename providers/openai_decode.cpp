@@ -75,7 +75,8 @@ class Members {
 };
 
 /// Empty where the object does not say, in numbers that make sense, what was used: that is then estimated. Of two
-/// counts and their sum one may be missing. No prompt is empty: an input of 0 is none that was counted.
+/// counts and their sum one may be missing. No prompt is empty: an input of 0 is none that was counted, and beside it
+/// an output of 0 neither.
 std::optional<OpenAiUsage> read_usage(od::object& usage) {
   Members members(usage);
   auto input = members.count("prompt_tokens");
@@ -83,7 +84,8 @@ std::optional<OpenAiUsage> read_usage(od::object& usage) {
   const auto total = members.count("total_tokens");
   if (total && output && !input && *output >= 0) input = *total - *output;
   if (total && input && !output && *input >= 0) output = *total - *input;
-  const Told told{.input = input && *input > 0, .output = output && *output >= 0};
+  const bool has_input = input && *input > 0;
+  const Told told{.input = has_input, .output = output && *output >= (has_input ? 0 : 1)};
   if (!told.input && !told.output) return {};
   config::TokenCounts counts;
   if (told.input) counts.input = *input;
