@@ -4,6 +4,7 @@
 
 #include "gateway/accounting/charge.h"
 #include "gateway/chat_run.h"
+#include "providers/net/workers.h"
 
 namespace weir::gateway {
 
