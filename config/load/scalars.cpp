@@ -177,7 +177,7 @@ Result<HostPort> parse_host_port(std::string_view text) {
   std::string_view host;
   std::optional<std::string_view> port;
   const std::string wanted = "must be host:port such as 127.0.0.1:4000 or [::1]:4000, is " + in_quotes(text);
-  if (text.starts_with(':'))
+  if (text.starts_with(':') && !text.starts_with("::"))
     return wrong(wanted + "; write 0.0.0.0" + std::string(text.substr(0, 8)) + " for every interface");
   if (!split_host_port(text, host, port) || !port || port->empty()) return wrong(wanted);
   const auto number = parse_integer(*port);
