@@ -20,7 +20,6 @@ namespace {
 constexpr int64_t kAhead = 1024;  // bytes of a row fetched before they are read
 
 struct Avx512 {
-  static constexpr int kLanes = 16;
   static constexpr int kOutputs = 4;
   static constexpr float kUnit = 256.0F;
 
@@ -123,7 +122,6 @@ struct Avx512 {
 };
 
 struct Avx2 {
-  static constexpr int kLanes = 8;
   static constexpr int kOutputs = 2;
   static constexpr float kUnit = 256.0F;
 

@@ -30,9 +30,9 @@ std::string_view type_of(const Error& error) {
 }  // namespace
 
 std::string error_body(const Error& error) {
-  using Json = nlohmann::ordered_json;
-  const auto text_or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
-  const Json body = {{"error",
+  using Tree = nlohmann::ordered_json;
+  const auto text_or_null = [](const std::string& text) { return text.empty() ? Tree(nullptr) : Tree(text); };
+  const Tree body = {{"error",
                       {{"message", error.detail},
                        {"type", type_of(error)},
                        {"param", text_or_null(error.param)},
