@@ -105,7 +105,7 @@ def test_a_reload_under_way_holds_up_no_drain(weir, standard):
     gateway = weir(standard)
     gateway.file.unlink()
     os.mkfifo(gateway.file)  # reading it takes seconds, because nobody writes
-    time.sleep(0.5)
+    time.sleep(2)
     assert gateway.chat("echo")[0] == 200
     assert gateway.stop() == 0
     assert gateway.events("drained") and gateway.events("reload_left_unfinished")
@@ -131,10 +131,10 @@ def test_a_pipe_in_the_configurations_place_is_passed_over(weir, standard):
     gateway = weir(standard)
     gateway.file.unlink()
     os.mkfifo(gateway.file)
-    until(lambda: gateway.events("config_refused"), "the pipe is refused", 30)
+    until(lambda: gateway.events("config_refused"), "the pipe is refused", 90)
     gateway.file.unlink()
     gateway.write(standard.replace("  m-slow: ", "  m-renamed: "))
-    until(lambda: gateway.chat("m-slow")[0] == 404, "the file that came after it is read", 30)
+    until(lambda: gateway.chat("m-slow")[0] == 404, "the file that came after it is read", 90)
 
 
 def test_want_of_descriptors_is_said_and_passes(weir, standard):
