@@ -1,6 +1,7 @@
 #include "gateway/accounting/token_count.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "providers/json_text.h"
 #include "providers/local_request.h"
@@ -63,7 +64,7 @@ int64_t count_tokens(const engine::Tokenizer& tokenizer, const TextSample& sampl
   if (text.empty()) return 0;
   const auto tokens = tokenizer.encode(text, {.parse_special = false, .add_special = false});
   const double each = tokens ? static_cast<double>(tokens->size()) / static_cast<double>(text.size()) : 0.25;
-  return static_cast<int64_t>(each * static_cast<double>(sample.bytes()) + 0.5);
+  return std::llround(each * static_cast<double>(sample.bytes()));
 }
 
 int64_t count_prompt_tokens(const engine::Tokenizer& tokenizer, const providers::ChatRequest& request) {
