@@ -84,7 +84,7 @@ class ChatRun {
   void settle(int status, std::string_view error_code);
   /// Nobody takes the answer: the exchange knows whether the client left or did not read.
   void settle_left();
-  void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge);
+  void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge, WallTime wall);
   /// Nobody waits for the answer any more, or nobody may: the client left, or the drain's time is over.
   bool client_gone() const { return exchange_.abort().fired(); }
   bool shutting_down() const { return client_gone() && exchange_.abort().reason().code == "shutting_down"; }

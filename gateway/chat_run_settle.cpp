@@ -101,9 +101,10 @@ void ChatRun::settle(int status, std::string_view error_code) {
   if (wants_count() && !count_is_large()) count_untold();
   const providers::Usage used = usage();
   const NanoUsd charge = config::charge(price_, used.counts);
-  record(status, error_code, used, charge);
-  funding_.hold.settle(charge, wall_now());
-  if (key_ != nullptr && key_->meter != nullptr) key_->meter->book(charge, wall_now());
+  const WallTime wall = wall_now();  // one for row and booking: a reload parts them by it
+  record(status, error_code, used, charge, wall);
+  funding_.hold.settle(charge, wall);
+  if (key_ != nullptr && key_->meter != nullptr) key_->meter->book(charge, wall);
   const int64_t tokens = used.counts.input + used.counts.output;
   admission_.settle(tokens, now());
   const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;
@@ -114,9 +115,9 @@ void ChatRun::settle_left() {
   settle(499, client_gone() && !shutting_down() ? std::string_view(exchange_.abort().reason().code) : "client_closed");
 }
 
-void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge) {
+void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge,
+                     WallTime wall) {
   Services& services = context_.services();
-  const WallTime wall = wall_now();
   const Duration total = now() - request_.accepted;
   const auto micros = [](Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); };
   const int64_t first_us = first_token_ ? micros(*first_token_ - request_.received) : -1;

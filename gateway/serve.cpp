@@ -170,14 +170,8 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   if (!engines) return std::move(engines).error();
   const auto tokenizers = load_tokenizers(*config);
   if (!tokenizers) return tokenizers.error();
-  const auto spent = [this](std::string_view key, WallTime since) {
-    TimePoint asked = now();
-    auto sum = ledger_->spent_since(key, since);
-    // Where the store was slow, others have spent meanwhile.
-    for (int i = 0; i < 3 && sum && now() - asked > kSumMax; ++i) {
-      asked = now();
-      sum = ledger_->spent_since(key, since);
-    }
+  const auto spent = [this](std::string_view key, WallTime since, WallTime until) {
+    auto sum = until == WallTime::max() ? ledger_->spent_since(key, since) : ledger_->spent_between(key, since, until);
     if (!sum) {
       Error& error = sum.error();
       error.kind = ErrorKind::overloaded;  // it may be readable later
@@ -185,7 +179,7 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
     }
     return sum;
   };
-  if (auto counted = services_.budgets.configure(*config, spent, wall_now()); !counted) return counted;
+  if (auto counted = services_.budgets.configure(*config, spent, wall_now); !counted) return counted;
   registry_.set_series_max(config->metrics.series_max);
   log_.set_level(config->log.level);
   for (const auto& account : config->accounts) {

@@ -10,8 +10,9 @@ namespace weir::gateway {
 namespace {
 
 constexpr std::chrono::minutes kClockApartMax{1};
-constexpr std::chrono::milliseconds kBookingTime{2};  // from a row's place in the ledger to its booking, and more
-constexpr int kCountTries = 20;
+constexpr std::chrono::milliseconds kClocksApart{5};   // the cores' reading of one clock
+constexpr std::chrono::milliseconds kBookingTime{50};  // from a settlement's time to its row and booking, and more
+constexpr int kCountTries = 3;                         // a period may end while it is counted
 
 int64_t unix_seconds(WallTime t) {
   return std::chrono::floor<std::chrono::seconds>(t.time_since_epoch()).count();
@@ -79,11 +80,15 @@ Budget::View Budget::view(WallTime now) const {
   return view;
 }
 
-void Budget::book(NanoUsd charge, WallTime now) {
-  const std::lock_guard lock(mutex_);
+void Budget::add(NanoUsd charge, WallTime now) {
   roll(now);
   window_.spent += charge;
-  ++bookings_;
+  if (now >= split_) behind_split_ += charge;
+}
+
+void Budget::book(NanoUsd charge, WallTime now) {
+  const std::lock_guard lock(mutex_);
+  add(charge, now);
 }
 
 Hold::Hold(Hold&& other) noexcept
@@ -103,10 +108,8 @@ void Hold::settle(NanoUsd charge, WallTime now) {
   for (size_t i = 0; i < count; ++i) {
     Budget& budget = *budgets_[i];
     const std::lock_guard lock(budget.mutex_);
-    budget.roll(now);
     budget.held_ -= amount_;
-    budget.window_.spent += charge;
-    ++budget.bookings_;
+    budget.add(charge, now);
   }
 }
 
@@ -175,57 +178,71 @@ Result<Hold> Budgets::hold(std::span<Budget* const> budgets, NanoUsd least, Nano
   return hold;
 }
 
-/// Whether a budget has booked all that its key spent in the period that now is.
-bool Budgets::counts(const std::string& name, std::chrono::seconds period) const {
-  const Budget* const known = key(name);
-  if (known == nullptr) return false;
-  const std::lock_guard lock(known->mutex_);
-  return known->in_force_ && known->period_ == period;
-}
+struct Budgets::Wanted {
+  const config::KeyConfig& key;
+  std::chrono::seconds period;
+  Budget* known = nullptr;  // its key may be spending at this moment
+  bool counts = false;      // has booked all that its key spent in the period that now is
+  int64_t index = 0;        // else: what is counted anew
+  NanoUsd spent;
+};
 
-/// Sets what a known budget begins with: the ledger's sum, read while nothing was booked, or else the last of several.
-/// A row is in the ledger a moment before it is booked; the pause lets that moment pass.
-void Budgets::count(const std::string& key, Budget& budget, Budget::Window window, std::chrono::seconds period,
-                    const SpentSince& spent_since) {
-  for (int tries = 0; tries < kCountTries; ++tries) {
-    uint64_t before = 0;
-    {
-      const std::lock_guard lock(budget.mutex_);
-      before = budget.bookings_;
-    }
-    if (const auto sum = spent_since(key, since_of(window.index, period)); sum) window.spent = *sum;
-    std::this_thread::sleep_for(kBookingTime);
-    const std::lock_guard lock(budget.mutex_);
-    budget.period_ = period;
-    budget.window_ = window;
-    if (budget.bookings_ == before) return;
-  }
-}
-
-Result<void> Budgets::configure(const config::Config& config, const SpentSince& spent_since, WallTime now) {
-  struct Wanted {
-    const config::KeyConfig& key;
-    std::chrono::seconds period;
-    std::optional<Budget::Window> window;  // to begin with
-  };
+std::vector<Budgets::Wanted> Budgets::wanted_of(const config::Config& config) const {
   std::vector<Wanted> wanted;
-  // Asked without a lock held: the ledger may take its time, and settlements go on meanwhile.
-  for (const auto& key : config.keys) {
-    if (!key.budget) continue;
-    Wanted& one = wanted.emplace_back(Wanted{key, std::max(std::chrono::seconds(0), key.budget->period), {}});
-    if (counts(key.name, one.period)) continue;
-    const int64_t index = index_of(now, one.period);
-    one.window = {index, {}, index, {}};
-    if (!spent_since) continue;
-    const auto sum = spent_since(key.name, since_of(index, one.period));
-    if (!sum) return sum.error();
-    one.window->spent = *sum;
+  for (const auto& key_config : config.keys) {
+    if (!key_config.budget) continue;
+    Wanted one{key_config, std::max(std::chrono::seconds(0), key_config.budget->period)};
+    one.known = key(key_config.name);
+    if (one.known != nullptr) {
+      const std::lock_guard lock(one.known->mutex_);
+      one.counts = one.known->in_force_ && one.known->period_ == one.period;
+    }
+    wanted.push_back(one);
   }
-  // Nothing can fail any more. Keys that are known may be spending at this moment.
+  return wanted;
+}
+
+/// The ledger's sums up to one moment, from which on bookings are counted apart. Asked without a lock held: the ledger
+/// may take its time, and settlements go on meanwhile.
+Result<void> Budgets::count(std::span<Wanted> wanted, const SpentBetween& spent_between, const Clock& clock) {
+  const auto split_at = [&](WallTime split) {
+    bool spending = false;
+    for (const Wanted& one : wanted) {
+      if (one.counts || one.known == nullptr) continue;
+      const std::lock_guard lock(one.known->mutex_);
+      one.known->split_ = split;
+      one.known->behind_split_ = {};
+      spending = true;
+    }
+    return spending;
+  };
+  // Whole milliseconds, ahead: no core has booked with a later time before it could know of the split.
+  const WallTime split = std::chrono::ceil<std::chrono::milliseconds>(clock() + kClocksApart);
+  if (split_at(split)) std::this_thread::sleep_for(kClocksApart + kBookingTime);
   for (Wanted& one : wanted) {
-    Budget* const known = key(one.key.name);
-    if (known == nullptr || !one.window || !spent_since) continue;
-    count(one.key.name, *known, *std::exchange(one.window, {}), one.period, spent_since);
+    if (one.counts) continue;
+    one.index = index_of(split, one.period);
+    if (!spent_between) continue;
+    const WallTime until = one.known != nullptr ? split : WallTime::max();  // of a new key nothing is under way
+    const auto sum = spent_between(one.key.name, since_of(one.index, one.period), until);
+    if (!sum) {
+      split_at(WallTime::max());
+      return sum.error();
+    }
+    one.spent = *sum;
+  }
+  return {};
+}
+
+Result<void> Budgets::configure(const config::Config& config, const SpentBetween& spent_between, const Clock& clock) {
+  std::vector<Wanted> wanted = wanted_of(config);
+  for (int tries = 0; tries < kCountTries; ++tries) {
+    if (auto counted = count(wanted, spent_between, clock); !counted) return counted;
+    const WallTime now = clock();
+    const bool rolled_over = std::any_of(wanted.begin(), wanted.end(), [&](const Wanted& one) {
+      return !one.counts && index_of(now, one.period) != one.index;
+    });
+    if (!rolled_over) break;
   }
   const std::lock_guard all(mutex_);
   for (const auto& [name, budget] : by_key_) {
@@ -239,7 +256,8 @@ Result<void> Budgets::configure(const config::Config& config, const SpentSince& 
     budget.in_force_ = true;
     budget.limit_ = one.key.budget->limit;
     budget.period_ = one.period;
-    if (one.window) budget.window_ = *one.window;
+    if (!one.counts) budget.window_ = {one.index, one.spent + budget.behind_split_, one.index, {}};
+    budget.split_ = WallTime::max();
   }
   return {};
 }

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "config/base/clock.h"
 #include "config/base/money.h"
@@ -55,6 +56,7 @@ class Budget {
   };
   Window window_at(WallTime now) const;
   void roll(WallTime now) { window_ = window_at(now); }
+  void add(NanoUsd charge, WallTime now);  // mutex_ is held
 
   const std::string name_;
   mutable std::mutex mutex_;
@@ -62,7 +64,8 @@ class Budget {
   std::chrono::seconds period_{0};
   Window window_;
   NanoUsd held_;
-  uint64_t bookings_ = 0;  // charges, ever
+  WallTime split_ = WallTime::max();  // while a reload counts: what is booked from here on is counted apart
+  NanoUsd behind_split_;
   bool in_force_ = false;  // the newest config has it
 };
 
@@ -88,14 +91,16 @@ class Hold {
 
 class Budgets {
  public:
-  /// What a key has spent since a moment, from the ledger: asked for when a budget is first seen, its period changes,
-  /// or it comes back after a config without it (what its key spent meanwhile was not booked on it).
-  using SpentSince = std::function<Result<NanoUsd>(std::string_view key, WallTime since)>;
+  /// What a key has spent from one moment until another, from the ledger: asked for when a budget is first seen, its
+  /// period changes, or it comes back after a config without it.
+  using SpentBetween = std::function<Result<NanoUsd>(std::string_view key, WallTime since, WallTime until)>;
+  using Clock = std::function<WallTime()>;
 
   /// Makes or changes the budgets of a config's keys (a key without one books on an object, too); existing ones keep
-  /// spent and held. What is booked while the ledger is read is counted once. Not on a core: it may take its time. Call
-  /// before the KeyTable of the same config is made. Error: spent_since's; then nothing was changed.
-  Result<void> configure(const config::Config& config, const SpentSince& spent_since, WallTime now);
+  /// spent and held. What is settled while the ledger is read counts once: the ledger's sum ends at a moment of the
+  /// clock that bookings and rows share, and bookings from then on are added. Not on a core: it may take its time. Call
+  /// before the KeyTable of the same config is made. Error: spent_between's; then nothing was changed.
+  Result<void> configure(const config::Config& config, const SpentBetween& spent_between, const Clock& clock);
 
   /// nullptr: there is none of this name.
   Budget* key(std::string_view name) const;
@@ -109,8 +114,9 @@ class Budgets {
  private:
   Budget& make(const std::string& name);
   bool counts(const std::string& name, std::chrono::seconds period) const;
-  static void count(const std::string& key, Budget& budget, Budget::Window window, std::chrono::seconds period,
-                    const SpentSince& spent_since);
+  struct Wanted;
+  std::vector<Wanted> wanted_of(const config::Config& config) const;
+  static Result<void> count(std::span<Wanted> wanted, const SpentBetween& spent_between, const Clock& clock);
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<Budget>> by_key_;
 };

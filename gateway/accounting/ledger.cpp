@@ -319,6 +319,12 @@ Result<NanoUsd> Ledger::spent_since(std::string_view key, WallTime since) {
   return impl_->reader->spent_since(key, since);
 }
 
+Result<NanoUsd> Ledger::spent_between(std::string_view key, WallTime since, WallTime until) {
+  if (auto ok = impl_->flush(healthy() ? kQueryFlush : kFailingFlush); !ok) return ok.error();
+  const std::lock_guard lock(impl_->reader_mutex);
+  return impl_->reader->spent_between(key, since, until);
+}
+
 Result<LedgerTotals> Ledger::totals() {
   if (auto ok = impl_->flush(healthy() ? kQueryFlush : kFailingFlush); !ok) return ok.error();
   const std::lock_guard lock(impl_->reader_mutex);

@@ -95,6 +95,8 @@ class Ledger {
 
   /// What the key was charged for requests settled at or after `since`, exact, flushed first. Not on a core.
   Result<NanoUsd> spent_since(std::string_view key, WallTime since);
+  /// As above, but before `until`.
+  Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until);
   Result<LedgerTotals> totals();
 
   /// False while the store refuses rows; reason() says why. They wait in the journal and are tried again. Any thread.

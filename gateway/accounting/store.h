@@ -36,6 +36,8 @@ class Store {
   /// Everything committed so far survives a power loss when this returns.
   virtual Result<void> sync() = 0;
   virtual Result<NanoUsd> spent_since(std::string_view key, WallTime since) = 0;
+  /// Settled at or after `since` and before `until`.
+  virtual Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until) = 0;
   virtual Result<LedgerTotals> totals() = 0;
 };
 

@@ -91,6 +91,7 @@ class SqliteStore final : public Store {
   }
 
   Result<NanoUsd> spent_since(std::string_view key, WallTime since) override;
+  Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until) override;
   Result<LedgerTotals> totals() override;
 
  private:
@@ -327,6 +328,16 @@ Result<NanoUsd> SqliteStore::spent_since(std::string_view key, WallTime since) {
   rows->bind(4, whole_hour * kHourUs);
   if (!add_up(*rows, spent)) return db_.error("cannot sum what a key spent");
   return spent;
+}
+
+/// Both sums are of one moment: a read transaction sees no row that comes meanwhile.
+Result<NanoUsd> SqliteStore::spent_between(std::string_view key, WallTime since, WallTime until) {
+  if (auto begun = db_.execute("BEGIN"); !begun) return begun.error();
+  const auto all = spent_since(key, since);
+  const auto later = all ? spent_since(key, until) : all;
+  if (auto ended = db_.execute("COMMIT"); !ended) return ended.error();
+  if (!later) return later.error();
+  return *all - *later;
 }
 
 Result<LedgerTotals> SqliteStore::totals() {

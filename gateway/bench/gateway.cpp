@@ -175,7 +175,7 @@ class MeasuredGateway {
         ledger_(std::move(ledger)),
         services_{.ledger = *ledger_, .log = log_, .registry = registry_},
         context_(thread_.core, services_, policies_) {
-    (void)services_.budgets.configure(*config, nullptr, wall_now());  // nothing is asked that could fail
+    (void)services_.budgets.configure(*config, nullptr, wall_now);  // nothing is asked that could fail
     policies_.publish(std::make_shared<const Policy>(std::move(config), services_, Engines{}));
   }
 

@@ -26,13 +26,17 @@ config::KeyConfig key(std::string name, int64_t limit, int64_t period_s = 0) {
   return k;
 }
 
+Budgets::Clock clock_at(int64_t s) {
+  return [s] { return at(s); };
+}
+
 class BudgetsTest : public testing::Test {
  protected:
   Budget* add(std::string name, int64_t limit, int64_t period_s = 0, int64_t now_s = 0, int64_t spent = 0) {
     config::Config config;
     config.keys = {key(name, limit, period_s)};
-    const auto known = [&](std::string_view, WallTime) { return Result<NanoUsd>(NanoUsd{spent}); };
-    EXPECT_TRUE(budgets_.configure(config, known, at(now_s)).ok());
+    const auto known = [&](std::string_view, WallTime, WallTime) { return Result<NanoUsd>(NanoUsd{spent}); };
+    EXPECT_TRUE(budgets_.configure(config, known, clock_at(now_s)).ok());
     return budgets_.key(name);
   }
   static Result<Hold> hold(std::vector<Budget*> list, int64_t least, int64_t most, int64_t now_s = 0) {
@@ -159,11 +163,11 @@ TEST_F(BudgetsTest, StartsFromTheLedger) {
   std::vector<std::pair<std::string, WallTime>> asked;
   config::Config config;
   config.keys = {key("day", 100, 86400), key("ever", 100)};
-  const auto known = [&](std::string_view name, WallTime since) {
+  const auto known = [&](std::string_view name, WallTime since, WallTime) {
     asked.emplace_back(name, since);
     return Result<NanoUsd>(NanoUsd{40});
   };
-  ASSERT_TRUE(budgets_.configure(config, known, at(86400 + 5)).ok());
+  ASSERT_TRUE(budgets_.configure(config, known, clock_at(86400 + 5)).ok());
   EXPECT_THAT(asked, testing::ElementsAre(std::pair("day", at(86400)), std::pair("ever", at(0))));
   EXPECT_EQ(budgets_.key("day")->view(at(86405)).remaining.nanos, 60);
   EXPECT_EQ(budgets_.key("ever")->view(at(86405)).remaining.nanos, 60);
@@ -185,47 +189,60 @@ TEST_F(BudgetsTest, AConfigWithoutItForgetsNothing) {
   Budget* b = add("k", 100, 60, 0, 10);
   hold({b}, 30, 30)->settle({30}, at(0));
   config::Config config;
-  ASSERT_TRUE(budgets_.configure(config, nullptr, at(1)).ok());
+  ASSERT_TRUE(budgets_.configure(config, nullptr, clock_at(1)).ok());
   EXPECT_EQ(add("k", 100, 60, 2, 75), b);  // it spent 35 more without a budget: the ledger knows
   EXPECT_EQ(b->view(at(2)).spent.nanos, 75);
   EXPECT_EQ(add("k", 100, 60, 3, 999), b);
   EXPECT_EQ(b->view(at(3)).spent.nanos, 75);
 }
 
-/// As a request does whose snapshot knew of no budget yet, while the ledger is read for the one that a reload brings.
-TEST_F(BudgetsTest, WhatIsBookedWhileTheLedgerIsReadCountsOnce) {
+/// As requests do whose snapshot knew of no budget yet, while the ledger is read for the one that a reload brings.
+TEST_F(BudgetsTest, WhatIsSettledWhileTheLedgerIsReadCountsOnce) {
   config::Config config;
-  config.keys = {key("k", 100)};
+  config.keys = {key("k", 1000, 60)};
   config.keys[0].budget.reset();
-  ASSERT_TRUE(budgets_.configure(config, nullptr, at(0)).ok());
+  ASSERT_TRUE(budgets_.configure(config, nullptr, clock_at(0)).ok());
   Budget* meter = budgets_.key("k");
   ASSERT_NE(meter, nullptr);
-  int64_t ledger = 10;
-  meter->book({10}, at(0));
-  config.keys = {key("k", 100)};
-  int asked = 0;
-  const auto spent = [&](std::string_view, WallTime) {
-    const NanoUsd sum{ledger};
-    if (++asked <= 3) {  // settled behind the reading: in the ledger, then booked
-      ledger += 7;
-      meter->book({7}, at(1));
-    }
-    return Result<NanoUsd>(sum);
+  std::vector<std::pair<WallTime, int64_t>> ledger;
+  const auto settle = [&](int64_t nanos, WallTime time) {
+    ledger.emplace_back(time, nanos);
+    meter->book({nanos}, time);
   };
-  ASSERT_TRUE(budgets_.configure(config, spent, at(1)).ok());
-  EXPECT_EQ(meter->view(at(1)).spent.nanos, ledger);
-  meter->book({5}, at(2));  // by a request that still has the snapshot before
-  EXPECT_EQ(meter->view(at(2)).spent.nanos, ledger + 5);
+  const auto sum = [&](WallTime since, WallTime until) {
+    NanoUsd spent;
+    for (const auto& [time, nanos] : ledger)
+      if (time >= since && time < until) spent += NanoUsd{nanos};
+    return spent;
+  };
+  settle(10, at(30));
+  config.keys = {key("k", 1000, 60)};
+  int asked = 0;
+  int64_t second = 58;
+  const auto spent = [&](std::string_view, WallTime since, WallTime until) {
+    ++asked;
+    settle(7, at(second));      // before the sum is made, and before the split
+    settle(5, at(second + 1));  // behind it
+    const NanoUsd found = sum(since, until);
+    settle(3, at(second + 1));
+    second = 61;  // the period ends while it is counted
+    return Result<NanoUsd>(found);
+  };
+  ASSERT_TRUE(budgets_.configure(config, spent, [&] { return at(second); }).ok());
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(meter->view(at(62)).spent, sum(at(60), WallTime::max()));
+  settle(4, at(62));  // by a request that still has the snapshot before
+  EXPECT_EQ(meter->view(at(62)).spent, sum(at(60), WallTime::max()));
 }
 
 TEST_F(BudgetsTest, AnUnreadableLedgerChangesNothing) {
   Budget* b = add("old", 100);
   config::Config config;
   config.keys = {key("old", 50), key("new", 100)};
-  const auto unreadable = [](std::string_view, WallTime) {
+  const auto unreadable = [](std::string_view, WallTime, WallTime) {
     return Result<NanoUsd>(Error{ErrorKind::internal, "ledger", Retry::no, 500, "the disk is full"});
   };
-  const auto refused = budgets_.configure(config, unreadable, at(0));
+  const auto refused = budgets_.configure(config, unreadable, clock_at(0));
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.error().detail, HasSubstr("the disk is full"));
   EXPECT_EQ(b->view(at(0)).limit.nanos, 100);

@@ -87,7 +87,7 @@ TEST(Matches, ManyStarsStayCheap) {
 class KeyTableTest : public testing::Test {
  protected:
   KeyTable table() {
-    EXPECT_TRUE(budgets_.configure(config_, nullptr, WallTime{}).ok());
+    EXPECT_TRUE(budgets_.configure(config_, nullptr, [] { return WallTime{}; }).ok());
     return {std::make_shared<config::Config>(config_), limits_, budgets_};
   }
   Limits limits_;
