@@ -139,6 +139,11 @@ void Health::abandon_probe() {
 
 void Health::forget() {
   const std::lock_guard lock(mutex_);
+  recover();
+}
+
+/// REQUIRES: mutex_ is held.
+void Health::recover() {
   failures_ = 0;
   coolings_ = 0;
   reason_ = Outcome::neutral;
@@ -158,12 +163,7 @@ bool Health::report(Outcome outcome, std::optional<std::chrono::milliseconds> re
   if (outcome == Outcome::success) {
     // A success of a request that began before the cooldown proves nothing about now.
     if (cooling) return false;
-    failures_ = 0;
-    coolings_ = 0;
-    reason_ = Outcome::neutral;
-    until_ns_.store(0, std::memory_order_release);
-    probing_.store(false, std::memory_order_release);
-    spotless_.store(true, std::memory_order_release);
+    recover();
     return false;
   }
   spotless_.store(false, std::memory_order_release);

@@ -66,6 +66,7 @@ class Health {
   View view(TimePoint now) const;
 
  private:
+  void recover();
   void cool(Outcome outcome, Duration length, TimePoint now);
 
   std::atomic<int64_t> until_ns_{0};  // steady clock; 0: up

@@ -171,7 +171,7 @@ Result<void> Gateway::apply(std::shared_ptr<const Config> config) {
   const auto tokenizers = load_tokenizers(*config);
   if (!tokenizers) return tokenizers.error();
   const auto spent = [this](std::string_view key, WallTime since, WallTime until) {
-    auto sum = until == WallTime::max() ? ledger_->spent_since(key, since) : ledger_->spent_between(key, since, until);
+    auto sum = ledger_->spent_between(key, since, until);
     if (!sum) {
       Error& error = sum.error();
       error.kind = ErrorKind::overloaded;  // it may be readable later

@@ -28,7 +28,7 @@ struct TileOf<16> {
   static constexpr int kRows = 12, kVectors = 2;
 };
 
-/// Vector n of a tile that begins at output `first` lies at this many floats behind the panel's beginning.
+/// Vector n of a tile lies so many floats behind the beginning of the tile's first panel.
 template <int L>
 WEIR_INLINE int64_t vector_at(int n, int64_t inputs) {
   return n * L / kPanel * inputs * kPanel + n * L % kPanel;

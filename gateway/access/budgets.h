@@ -113,7 +113,6 @@ class Budgets {
 
  private:
   Budget& make(const std::string& name);
-  bool counts(const std::string& name, std::chrono::seconds period) const;
   struct Wanted;
   std::vector<Wanted> wanted_of(const config::Config& config) const;
   static Result<void> count(std::span<Wanted> wanted, const SpentBetween& spent_between, const Clock& clock);

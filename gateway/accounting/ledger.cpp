@@ -29,7 +29,7 @@ constexpr int kIdleRounds = 8;            // empty rounds until the thread sleep
 constexpr milliseconds kRetryFirst{100};  // after a failed transaction; doubles
 constexpr milliseconds kRetryMax{5'000};
 constexpr std::chrono::seconds kRepeatComplaint{30};  // a failure that lasts is logged so often
-constexpr milliseconds kQueryFlush{10'000};           // spent_since() and totals() wait so long for the journals
+constexpr milliseconds kQueryFlush{10'000};           // spent_between() and totals() wait so long for the journals
 constexpr milliseconds kFailingFlush{2'000};          // or so long where the store fails already
 
 /// One Weir a ledger: the lock dies with the process, however it dies.
@@ -311,12 +311,6 @@ RowReservation Ledger::reserve(int core, uint32_t row_bytes) {
 
 Result<void> Ledger::flush(milliseconds timeout) {
   return impl_->flush(timeout);
-}
-
-Result<NanoUsd> Ledger::spent_since(std::string_view key, WallTime since) {
-  if (auto ok = impl_->flush(healthy() ? kQueryFlush : kFailingFlush); !ok) return ok.error();
-  const std::lock_guard lock(impl_->reader_mutex);
-  return impl_->reader->spent_since(key, since);
 }
 
 Result<NanoUsd> Ledger::spent_between(std::string_view key, WallTime since, WallTime until) {

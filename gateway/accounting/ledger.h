@@ -93,10 +93,9 @@ class Ledger {
   /// Waits until every row appended before the call is in the store. Error: the store's, or timeout. Not on a core.
   Result<void> flush(std::chrono::milliseconds timeout);
 
-  /// What the key was charged for requests settled at or after `since`, exact, flushed first. Not on a core.
-  Result<NanoUsd> spent_since(std::string_view key, WallTime since);
-  /// As above, but before `until`.
-  Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until);
+  /// What the key was charged for requests settled at or after `since` and before `until`, exact, flushed first. Not on
+  /// a core.
+  Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until = WallTime::max());
   Result<LedgerTotals> totals();
 
   /// False while the store refuses rows; reason() says why. They wait in the journal and are tried again. Any thread.

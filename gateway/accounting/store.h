@@ -35,8 +35,7 @@ class Store {
   virtual Result<void> forget(std::span<const JournalPosition> gone) = 0;
   /// Everything committed so far survives a power loss when this returns.
   virtual Result<void> sync() = 0;
-  virtual Result<NanoUsd> spent_since(std::string_view key, WallTime since) = 0;
-  /// Settled at or after `since` and before `until`.
+  /// Settled at or after `since` and before `until`; WallTime::max() is no end.
   virtual Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until) = 0;
   virtual Result<LedgerTotals> totals() = 0;
 };

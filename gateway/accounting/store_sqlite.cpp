@@ -90,11 +90,11 @@ class SqliteStore final : public Store {
     return {};
   }
 
-  Result<NanoUsd> spent_since(std::string_view key, WallTime since) override;
   Result<NanoUsd> spent_between(std::string_view key, WallTime since, WallTime until) override;
   Result<LedgerTotals> totals() override;
 
  private:
+  Result<NanoUsd> spent_since(std::string_view key, WallTime since);
   Result<void> make_schema(const std::string& path);
   Result<void> prepare();
   Result<void> write(std::span<const LedgerRow> rows, std::span<const JournalPosition> positions);
@@ -332,6 +332,7 @@ Result<NanoUsd> SqliteStore::spent_since(std::string_view key, WallTime since) {
 
 /// Both sums are of one moment: a read transaction sees no row that comes meanwhile.
 Result<NanoUsd> SqliteStore::spent_between(std::string_view key, WallTime since, WallTime until) {
+  if (until == WallTime::max()) return spent_since(key, since);
   if (auto begun = db_.execute("BEGIN"); !begun) return begun.error();
   const auto all = spent_since(key, since);
   const auto later = all ? spent_since(key, until) : all;

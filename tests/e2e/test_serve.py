@@ -1,4 +1,5 @@
 """The process around the requests: reload, drain, TLS and its certificate, a bad configuration, several cores."""
+import contextlib
 import http.client
 import json
 import os
@@ -104,10 +105,16 @@ def test_a_second_sigterm_waits_no_longer(weir, standard, upstream):
 def test_a_reload_under_way_holds_up_no_drain(weir, standard):
     gateway = weir(standard)
     gateway.file.unlink()
-    os.mkfifo(gateway.file)  # reading it takes seconds, because nobody writes
-    time.sleep(2)
+    os.mkfifo(gateway.file)
+
+    def being_read():  # only then may a pipe be opened for writing; it takes seconds, because nothing is written
+        with contextlib.suppress(OSError):
+            return os.open(gateway.file, os.O_WRONLY | os.O_NONBLOCK)
+
+    silent = until(being_read, "the reload reads")
     assert gateway.chat("echo")[0] == 200
     assert gateway.stop() == 0
+    os.close(silent)
     assert gateway.events("drained") and gateway.events("reload_left_unfinished")
     assert len(gateway.rows()) == 1
 

@@ -8,9 +8,9 @@
 #include <cstring>
 #include <limits>
 
-#include "config/base/rng.h"
 #include "engine/ops/fp8.h"
 #include "engine/ops/ops.h"
+#include "tests/engine/linear_reference.h"
 
 namespace weir::engine {
 namespace {
@@ -25,12 +25,6 @@ double defined(int byte) {
 
 bool is_nan(int byte) {
   return (byte & 127) == 127;
-}
-
-std::vector<float> random_floats(Rng& rng, int64_t count, double scale = 1.0) {
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& v : values) v = static_cast<float>((rng.uniform() * 2.0 - 1.0) * scale);
-  return values;
 }
 
 /// Any number there is, subnormals among them.
@@ -170,24 +164,14 @@ TEST_P(LinearFp8, EqualsDoubleArithmetic) {
     for (const bool accumulate : {false, true}) {
       std::vector<float> y = start_;
       linear_cpu(pool, {x_.data(), weight_, accumulate ? nullptr : bias_.data(), y.data(), rows, accumulate}, isa);
-      for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t o = 0; o < outputs; ++o) {
-          double sum = 0;
-          double magnitude = 0;
-          for (int64_t i = 0; i < inputs; ++i) {
-            const double product = static_cast<double>(x_[static_cast<size_t>(r * inputs + i)]) *
-                                   defined(w_[static_cast<size_t>(o * inputs + i)]) *
-                                   static_cast<double>(scale_of(o, i));
-            sum += product;
-            magnitude += std::fabs(product);
-          }
-          const auto at = static_cast<size_t>(r * outputs + o);
-          const auto other = static_cast<double>(accumulate ? start_[at] : bias_[static_cast<size_t>(o)]);
-          const double tolerance =
-              4e-7 * std::sqrt(static_cast<double>(inputs)) * magnitude + 3e-7 * (std::fabs(other) + std::fabs(sum));
-          ASSERT_NEAR(y[at], sum + other, tolerance) << isa_name(isa) << " " << r << " " << o;
-        }
-      }
+      const auto weight = [&](int64_t o, int64_t i) {
+        return defined(w_[static_cast<size_t>(o * inputs + i)]) * static_cast<double>(scale_of(o, i));
+      };
+      const auto other = [&](int64_t r, int64_t o) {
+        return static_cast<double>(accumulate ? start_[static_cast<size_t>(r * outputs + o)]
+                                              : bias_[static_cast<size_t>(o)]);
+      };
+      expect_product(y, x_, rows, outputs, inputs, weight, other, isa_name(isa));
     }
   }
 }

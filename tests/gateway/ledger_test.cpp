@@ -132,7 +132,7 @@ TEST_F(LedgerTest, MoneySaturatesAndStaysAnInteger) {
   ASSERT_TRUE(totals.ok());
   EXPECT_EQ(totals->charge.nanos, INT64_MAX);
   for (const auto since : {WallTime{}, sample_row(0).settled}) {
-    auto spent = ledger->spent_since("alpha", since);
+    auto spent = ledger->spent_between("alpha", since);
     ASSERT_TRUE(spent.ok());
     EXPECT_EQ(spent->nanos, INT64_MAX);
   }
@@ -167,7 +167,7 @@ TEST_F(LedgerTest, ASchema1LedgerIsBroughtUp) {
     append(*ledger, sample_row(4 + 4 * opening));  // key alpha, the same hour
     ASSERT_TRUE(ledger->flush(seconds(10)).ok());
     EXPECT_EQ(ledger->totals()->rows, 2 + opening);
-    EXPECT_EQ(ledger->spent_since("alpha", WallTime(seconds(1'699'999'200)))->nanos, 700 + 1004 + 1008 * opening);
+    EXPECT_EQ(ledger->spent_between("alpha", WallTime(seconds(1'699'999'200)))->nanos, 700 + 1004 + 1008 * opening);
   }
   std::string found;
   query("SELECT request_id, key, input_tokens, charge_nanos, cache_write_5m_tokens, audio_output_tokens FROM requests",
@@ -411,13 +411,22 @@ TEST_F(LedgerTest, SpentSinceAnyMoment) {
   }
   for (const int64_t since : {int64_t{0}, 1000 * hour, 1000 * hour + 1, 1000 * hour + 1800, 1001 * hour,
                               1002 * hour + 7, 1003 * hour + 2399, 1005 * hour}) {
-    int64_t expected = 0;
-    for (const auto& [second, nanos] : charges) expected += second >= since ? nanos : 0;
-    auto spent = ledger->spent_since("a", WallTime(seconds(since)));
+    const auto expected = [&](int64_t until) {
+      int64_t sum = 0;
+      for (const auto& [second, nanos] : charges) sum += second >= since && second < until ? nanos : 0;
+      return sum;
+    };
+    auto spent = ledger->spent_between("a", WallTime(seconds(since)));
     ASSERT_TRUE(spent.ok());
-    EXPECT_EQ(spent->nanos, expected) << since;
+    EXPECT_EQ(spent->nanos, expected(INT64_MAX)) << since;
+    for (const int64_t until : {since, since + 1, since + 1799, since + 2 * hour, 1002 * hour + 8}) {
+      if (until < since) continue;
+      spent = ledger->spent_between("a", WallTime(seconds(since)), WallTime(seconds(until)));
+      ASSERT_TRUE(spent.ok());
+      EXPECT_EQ(spent->nanos, expected(until)) << since << " to " << until;
+    }
   }
-  EXPECT_EQ(ledger->spent_since("nobody", WallTime{})->nanos, 0);
+  EXPECT_EQ(ledger->spent_between("nobody", WallTime{})->nanos, 0);
 }
 
 TEST_F(LedgerTest, StoreUrls) {
