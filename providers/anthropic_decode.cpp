@@ -7,8 +7,10 @@
 
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
+#include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/net/sse.h"
 #include "providers/opening.h"
 #include "providers/reply_parts.h"
@@ -20,15 +22,20 @@ namespace dom = simdjson::dom;
 using simdjson::SUCCESS;
 using Kind = ChatEvent::Kind;
 
-constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
+constexpr int64_t kBlocksMax = 100'000;      // block numbers of one answer
+constexpr size_t kItemBytesMax = 16U << 20;  // the input of a tool that Claude's API runs itself
 
 /// The whole text is checked, so that what is read from it afterwards cannot fail half-way. `out` is valid until the
 /// thread's next call.
 bool parse_object(std::string_view json, dom::object& out) {
   static thread_local dom::parser parser;
   dom::element root;
-  return !json.empty() && parser.parse(json.data(), json.size()).get(root) == SUCCESS &&
-         root.get_object().get(out) == SUCCESS;
+  if (json.empty()) return false;
+  if (parser.parse(json.data(), json.size()).get(root) != SUCCESS) {
+    const std::string mended = mended_json(json);
+    if (mended.empty() || parser.parse(mended).get(root) != SUCCESS) return false;
+  }
+  return root.get_object().get(out) == SUCCESS;
 }
 
 int64_t count_of(dom::object& object, std::string_view key) {
@@ -90,9 +97,11 @@ class Decoder final : public AnthropicDecoder {
  private:
   /// A block of the answer while it is open.
   struct Block {
-    enum class Type { text, thinking, tool, unseen } type = Type::unseen;
+    enum class Type { text, thinking, tool, item, unseen } type = Type::unseen;
     int32_t tool_index = 0;
     bool arguments = false;  // some came
+    Json item = {};          // item: the block as it began,
+    std::string input;       // and its input, where it came in pieces
   };
 
   bool like_last(std::string_view raw, std::string_view data, ReplyBatch& batch);
@@ -106,6 +115,7 @@ class Decoder final : public AnthropicDecoder {
   void block_start(dom::object& root, ReplyBatch& batch);
   void block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_stop(dom::object& root, ReplyBatch& batch);
+  void tell_item(Block& block, ReplyBatch& batch);
   void message_start(dom::object& root);
   void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void error_event(dom::object& root, std::string_view raw, ReplyBatch& batch);
@@ -176,10 +186,7 @@ bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch&
 bool Decoder::take(std::string_view raw, std::string_view inside, ReplyBatch& batch) {
   if (!native_) {
     std::string piece;
-    if (inside.find('\\') == std::string_view::npos)
-      piece = std::string(inside);
-    else if (!append_unescaped(inside, piece))
-      return false;
+    if (!append_unescaped(inside, piece)) return false;
     text(head_kind_, std::move(piece), *head_block_, batch);
   }
   head_block_->arguments = head_block_->arguments || !inside.empty();
@@ -248,9 +255,18 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
       batch.error = unsayable_answer("a content block of type \"tool_use\" without a name");
     else
       emit(std::move(event), batch);
-  } else if (!native_ && !anthropic_left_out(type)) {
+  } else if (!native_ && anthropic_ran_itself(type)) {
+    block.type = Block::Type::item;
+    block.item = read_json<Json>(simdjson::minify(inner));
+  } else if (!native_) {
     batch.error = unsayable_block(type);
   }
+}
+
+/// A block of a tool that Claude's API ran itself, once it is whole.
+void Decoder::tell_item(Block& block, ReplyBatch& batch) {
+  if (Json input = read_json<Json>(block.input); input.is_object()) block.item["input"] = std::move(input);
+  emit(native_event("anthropic", text_of(block.item, "type"), std::move(block.item)), batch);
 }
 
 void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
@@ -274,6 +290,9 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
     piece(Kind::reasoning, "\"thinking\"");
   } else if (type == "input_json_delta") {
     if (block.type == Block::Type::tool) piece(Kind::tool_call, "\"partial_json\"");
+    if (block.type != Block::Type::item) return;
+    block.input += text_at(delta, "partial_json");
+    if (block.input.size() > kItemBytesMax) batch.error = unsayable_answer("a tool's input of more than 16 MiB");
   } else if (type == "signature_delta") {
     ChatEvent event;
     event.kind = Kind::signature;
@@ -298,6 +317,7 @@ void Decoder::block_stop(dom::object& root, ReplyBatch& batch) {
   if (found == blocks_.end()) return;
   if (found->second.type == Block::Type::tool && !found->second.arguments)
     text(Kind::tool_call, "{}", found->second, batch);
+  if (found->second.type == Block::Type::item) tell_item(found->second, batch);
   blocks_.erase(found);
 }
 
@@ -353,6 +373,8 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
   if (type == "error") return error_event(root, raw, batch);
   const bool kept = native_ && opening_.takes({.raw = raw, .data = data, .type = {}}, batch);
   if (!object) {
+    if (!native_ && !data.empty())
+      batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     if (!kept) pass(raw, batch);
     return;
   }

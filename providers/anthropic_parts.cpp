@@ -8,6 +8,7 @@
 #include "providers/base64.h"
 #include "providers/block_turns.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 
 namespace weir::providers {
 namespace {
@@ -129,6 +130,10 @@ Json Turns::block(const Part& part, const std::string& where) {
     case Part::Kind::tool_call:
       out = call_block(part.call, where);
       break;
+    case Part::Kind::native:
+      out = item_of_family(part, "anthropic");
+      if (out.is_null()) refusals_.leave_out(kItemsOfOthers);
+      return out;
   }
   if (!out.is_null() && !part.cache.is_null()) out["cache_control"] = part.cache;
   return out;

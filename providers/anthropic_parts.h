@@ -35,10 +35,9 @@ void close_objects(Json& schema, int depth);
 /// end_turn, max_tokens, …; a reason of a later version counts as a plain stop.
 StopReason anthropic_stop(std::string_view reason);
 
-/// Whether a content block of this type may be left out of an answer: what tools of Anthropic's own did on the way
-/// (server_tool_use and its results) has no word in the neutral language; the text and the citations that came of it do
-/// arrive.
-bool anthropic_left_out(std::string_view type);
+/// Whether a content block of this type is of a tool of Anthropic's own (server_tool_use and its results), which has no
+/// word in the neutral language and goes along as it is (native_item.h).
+bool anthropic_ran_itself(std::string_view type);
 
 /// An answer with a content block of this type, which says something that we do not know how to say.
 Error unsayable_block(std::string_view type);

@@ -2,6 +2,7 @@
 #include "providers/anthropic_parts.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -61,7 +62,9 @@ std::optional<Error> add_block(const Json& block, int32_t& tools, std::vector<Ch
     thinking_block(block, out);
   } else if (type == "tool_use") {
     return tool_block(block, tools++, out);
-  } else if (!anthropic_left_out(type)) {
+  } else if (anthropic_ran_itself(type)) {
+    out.push_back(native_event("anthropic", type, block));
+  } else {
     return unsayable_block(type);
   }
   return {};
@@ -69,7 +72,7 @@ std::optional<Error> add_block(const Json& block, int32_t& tools, std::vector<Ch
 
 }  // namespace
 
-bool anthropic_left_out(std::string_view type) {
+bool anthropic_ran_itself(std::string_view type) {
   return type == "server_tool_use" || type == "mcp_tool_use" || type == "container_upload" ||
          type.ends_with("_tool_result");
 }

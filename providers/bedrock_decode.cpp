@@ -14,6 +14,7 @@
 #include "providers/classify.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/reply_parts.h"
 #include "providers/retry_after.h"
 
@@ -22,7 +23,8 @@ namespace {
 
 using Kind = ChatEvent::Kind;
 
-constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
+constexpr int64_t kBlocksMax = 100'000;      // block numbers of one answer
+constexpr size_t kItemBytesMax = 16U << 20;  // what a tool of the service's own is told or says
 
 StopReason stop_of(std::string_view reason) {
   if (reason == "guardrail_intervened" || reason == "content_filtered") return StopReason::content_filter;
@@ -115,9 +117,12 @@ class ConverseDecoder final : public ReplyDecoder {
  private:
   /// A block of the answer while it is open.
   struct Block {
-    enum class Type : uint8_t { plain, tool, unseen } type = Type::plain;
+    enum class Type : uint8_t { plain, tool, item, unseen } type = Type::plain;
     int32_t tool_index = 0;
     bool arguments = false;  // some came
+    Json item = {};          // item: the block as it began,
+    std::string input;       // and its input, which comes in pieces;
+    size_t input_bytes = 0;  // of a result's
     std::string signature;
     std::string redacted;
   };
@@ -126,6 +131,8 @@ class ConverseDecoder final : public ReplyDecoder {
   void block_start(const Json& event, ReplyBatch& batch);
   void block_delta(const Json& event, ReplyBatch& batch);
   void block_stop(Block& block, ReplyBatch& batch);
+  static void add_to_item(const Json& delta, Block& block, ReplyBatch& batch);
+  static void tell_item(Block& block, ReplyBatch& batch);
   void message_stop(const Json& event, ReplyBatch& batch);
   void whole_block(const Json& block, ReplyBatch& batch);
   void unsaid(const Json& block, ReplyBatch& batch);
@@ -194,8 +201,31 @@ void ConverseDecoder::cite(const Json& citation, ReplyBatch& batch) {
   event.citation_of = Protocol::anthropic_messages;
 }
 
-/// Tools that the service runs itself (type server_tool_use, and their results) have no word in the neutral language;
-/// the text that came of them does arrive.
+/// A call of a tool that the service runs itself, or the result of one.
+bool ran_itself(const Json& block) {
+  const Json* use = object_of(block, "toolUse");
+  return use != nullptr ? text_of(*use, "type") == "server_tool_use" : object_of(block, "toolResult") != nullptr;
+}
+
+/// Pieces of a call's input, or of a result's content.
+void ConverseDecoder::add_to_item(const Json& delta, Block& block, ReplyBatch& batch) {
+  if (const Json* use = object_of(delta, "toolUse")) block.input += text_of(*use, "input");
+  Json* result = block.item.contains("toolResult") ? &block.item["toolResult"] : nullptr;
+  if (const Json* pieces = array_of(delta, "toolResult"); pieces != nullptr && result != nullptr)
+    for (const Json& piece : *pieces) {
+      block.input_bytes += piece.dump(-1, ' ', false, Json::error_handler_t::replace).size();
+      (*result)["content"].push_back(piece);
+    }
+  if (block.input.size() + block.input_bytes > kItemBytesMax)
+    batch.error = unsayable_answer("what a tool of the service's own said: more than 16 MiB");
+}
+
+void ConverseDecoder::tell_item(Block& block, ReplyBatch& batch) {
+  const char* type = block.item.contains("toolUse") ? "toolUse" : "toolResult";
+  if (Json input = bedrock_json(block.input); input.is_object()) block.item[type]["input"] = std::move(input);
+  batch.events.push_back(native_event("bedrock", type, std::move(block.item)));
+}
+
 void ConverseDecoder::block_start(const Json& event, ReplyBatch& batch) {
   const int64_t index = count_of(event, "contentBlockIndex");
   const Json* start = object_of(event, "start");
@@ -203,7 +233,12 @@ void ConverseDecoder::block_start(const Json& event, ReplyBatch& batch) {
   Block& block = blocks_[index] = Block{};
   const Json* use = object_of(*start, "toolUse");
   if (use == nullptr) unsaid(*start, batch);
-  if (use == nullptr || text_of(*use, "type") == "server_tool_use") {
+  if (ran_itself(*start)) {
+    block.type = Block::Type::item;
+    block.item = *start;
+    return;
+  }
+  if (use == nullptr) {
     block.type = Block::Type::unseen;
     return;
   }
@@ -218,6 +253,7 @@ void ConverseDecoder::block_delta(const Json& event, ReplyBatch& batch) {
   if (delta == nullptr || index > kBlocksMax) return;
   Block& block = blocks_[index];  // blocks of text begin without a start
   if (block.type == Block::Type::unseen) return;
+  if (block.type == Block::Type::item) return add_to_item(*delta, block, batch);
   text(Kind::text, text_of(*delta, "text"), batch);
   if (const Json* citation = object_of(*delta, "citation")) cite(*citation, batch);
   if (const Json* use = object_of(*delta, "toolUse"); use != nullptr && block.type == Block::Type::tool)
@@ -232,6 +268,7 @@ void ConverseDecoder::block_delta(const Json& event, ReplyBatch& batch) {
 /// A call without arguments has an empty object: a client that reads JSON must find some.
 void ConverseDecoder::block_stop(Block& block, ReplyBatch& batch) {
   if (block.type == Block::Type::tool && !block.arguments) arguments(block, "{}", batch);
+  if (block.type == Block::Type::item) tell_item(block, batch);
   thought(block, batch);
 }
 
@@ -287,7 +324,7 @@ void ConverseDecoder::finish(ReplyBatch& batch) {
     batch.end = true;
 }
 
-/// A block that has its kind as its one member's name. What the service says of its own tools and marks is left out.
+/// A block that has its kind as its one member's name. What the service says of its own marks is left out.
 void ConverseDecoder::unsaid(const Json& block, ReplyBatch& batch) {
   constexpr auto kKnown = std::to_array<std::string_view>(
       {"text", "toolUse", "toolResult", "reasoningContent", "citationsContent", "cachePoint", "guardContent"});
@@ -299,7 +336,11 @@ void ConverseDecoder::unsaid(const Json& block, ReplyBatch& batch) {
 void ConverseDecoder::whole_block(const Json& block, ReplyBatch& batch) {
   unsaid(block, batch);
   text(Kind::text, text_of(block, "text"), batch);
-  if (const Json* use = object_of(block, "toolUse"); use != nullptr && text_of(*use, "type") != "server_tool_use") {
+  if (ran_itself(block)) {
+    Block item;
+    item.item = block;
+    tell_item(item, batch);
+  } else if (const Json* use = object_of(block, "toolUse")) {
     const auto input = use->find("input");
     call(*use, input == use->end() ? "{}" : json_text(*input), batch);
   }

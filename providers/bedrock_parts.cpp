@@ -10,6 +10,7 @@
 #include "providers/base64.h"
 #include "providers/bedrock.h"
 #include "providers/block_turns.h"
+#include "providers/native_item.h"
 
 namespace weir::providers {
 namespace {
@@ -250,6 +251,11 @@ Json Turns::block(const Part& part, const std::string& where) {
     }
     case Part::Kind::tool_call:
       return call(part.call, where);
+    case Part::Kind::native: {
+      Json item = item_of_family(part, "bedrock");
+      if (item.is_null()) refusals_.leave_out(kItemsOfOthers);
+      return item;
+    }
   }
   return nullptr;
 }

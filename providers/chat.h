@@ -42,7 +42,7 @@ struct ToolCall {
 enum class Signer : uint8_t { none, anthropic, gemini, openai };
 
 struct Part {
-  enum class Kind { text, image, audio, file, refusal, reasoning, tool_call };
+  enum class Kind { text, image, audio, file, refusal, reasoning, tool_call, native };
   Kind kind = Kind::text;
   std::string text;       // text, refusal, reasoning
   Media media;            // image, audio, file
@@ -53,6 +53,7 @@ struct Part {
   std::string item_id;   // reasoning: its id in the Responses protocol
   Json cache = {};       // cache_control as Anthropic writes it: {"type":"ephemeral","ttl":"5m"|"1h"}; null: none
   Json citations = {};   // of a text, as the upstream's protocol wrote them; null: none
+  Json native = {};      // native: what only one provider can say, in the form of native_item.h
 
   static Part of_text(std::string text) { return {.kind = Kind::text, .text = std::move(text)}; }
   static Part of_call(ToolCall call) { return {.kind = Kind::tool_call, .call = std::move(call)}; }
@@ -165,11 +166,12 @@ struct TokenLogprobs {
   std::vector<LogprobEntry> top;
 };
 
-/// One thing that happened in an answer. A stream is: text | refusal | reasoning | tool_call | signature | citation …
+/// One thing that happened in an answer. A stream is: text | refusal | reasoning | tool_call | signature | citation |
+/// native …
 /// in the order of the model's output, then finish for each choice. A change of kind or of tool_index closes what was
 /// open. The first event of a tool call has id and name, and any arguments known so far; later ones only arguments.
 struct ChatEvent {
-  enum class Kind : uint8_t { text, refusal, reasoning, signature, tool_call, citation, finish };
+  enum class Kind : uint8_t { text, refusal, reasoning, signature, tool_call, citation, native, finish };
   Kind kind = Kind::text;
   int32_t index = 0;  // choice
   std::string text;   // text, refusal and reasoning: the new piece
@@ -183,6 +185,7 @@ struct ChatEvent {
   Signer signer = Signer::none;
   Json citation = {};  // as the upstream's protocol wrote it
   Protocol citation_of = Protocol::openai_chat;
+  Json native = {};                    // native: a whole item in the form of native_item.h
   StopReason stop = StopReason::stop;  // finish
   std::string stop_sequence;           // finish, where stop is stop_sequence and the upstream said which
 };

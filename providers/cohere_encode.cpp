@@ -4,6 +4,7 @@
 #include "providers/cohere.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 #include "providers/reasoning.h"
 #include "providers/refusals.h"
 
@@ -70,6 +71,9 @@ Json ChatCall::content(const Message& from, const std::string& where) {
         if (!part.redacted.empty()) refusals_.leave_out(kReasoningOfOthers);
         break;  // it stands beside the content, as calls do
       case Part::Kind::tool_call:
+        break;
+      case Part::Kind::native:
+        refusals_.leave_out(kItemsOfOthers);
         break;
     }
   }

@@ -1,6 +1,7 @@
 #include "providers/gemini_contents.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 
 #include <array>
 #include <map>
@@ -139,6 +140,10 @@ void Contents::add_part(const Part& part, const std::string& where, Json& parts)
     case Part::Kind::audio:
     case Part::Kind::file:
       out = media_part(part, where);
+      break;
+    case Part::Kind::native:
+      out = item_of_family(part, "gemini");
+      if (out.is_null()) return refusals_.leave_out(kItemsOfOthers);
       break;
   }
   parts.push_back(std::move(out));

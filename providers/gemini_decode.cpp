@@ -7,6 +7,7 @@
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/reply_parts.h"
 
 namespace weir::providers {
@@ -141,11 +142,17 @@ std::string markdown_of(dom::object part) {
   return {};
 }
 
-/// What Google's own tools did on the way may be left out: what came of it is text. Anything else is no empty answer.
+/// What Google's own tools did on the way goes along whole. Anything else that is not known is no empty answer.
 void GeminiDecoder::other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
   constexpr auto kLeftOut = std::to_array<std::string_view>(
       {"thought", "thoughtSignature", "thought_signature", "videoMetadata", "video_metadata", "partMetadata",
-       "mediaResolution", "functionResponse", "toolCall", "toolResponse", "executableCode", "codeExecutionResult"});
+       "mediaResolution", "executableCode", "codeExecutionResult"});
+  for (const char* type : {"toolCall", "toolResponse", "functionResponse"}) {
+    if (part[type].error() != SUCCESS) continue;
+    ChatEvent event = native_event("gemini", type, read_json<Json>(simdjson::to_string(part)));
+    event.index = index;
+    return batch.events.push_back(std::move(event));
+  }
   if (std::string shown = markdown_of(part); !shown.empty())
     return text(Kind::text, std::move(shown), index, choice, batch);
   for (const auto [key, value] : part)

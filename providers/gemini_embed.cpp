@@ -84,7 +84,7 @@ class EmbeddingDecoder final : public ReplyDecoder {
   }
   bool native() const override { return true; }
   void feed(std::string_view, ReplyBatch& batch) override { batch.error = upstream_fault("embeddings are no stream"); }
-  void finish(ReplyBatch& batch) override { batch.end = true; }
+  void finish(ReplyBatch& batch) override { feed({}, batch); }
   void whole(std::string_view body, ReplyBatch& batch) override;
   Usage usage() const override { return usage_; }
 
@@ -183,7 +183,7 @@ class CountDecoder final : public ReplyDecoder {
  public:
   bool native() const override { return true; }
   void feed(std::string_view, ReplyBatch& batch) override { batch.error = upstream_fault("a count is no stream"); }
-  void finish(ReplyBatch& batch) override { batch.end = true; }
+  void finish(ReplyBatch& batch) override { feed({}, batch); }
   void whole(std::string_view body, ReplyBatch& batch) override {
     dom::element root;
     int64_t total = 0;

@@ -54,9 +54,8 @@ int64_t audio_of(dom::object usage, std::string_view key) {
 bool parse_gemini(std::string_view json, dom::element& root) {
   static thread_local dom::parser parser;
   if (parser.parse(json.data(), json.size()).get(root) == SUCCESS) return true;
-  if (json.find("\\u") == std::string_view::npos) return false;
-  const std::string mended = with_lone_surrogates_replaced(json);
-  return parser.parse(mended).get(root) == SUCCESS;
+  const std::string mended = mended_json(json);
+  return !mended.empty() && parser.parse(mended).get(root) == SUCCESS;
 }
 
 void GeminiStream::feed(std::string_view bytes) {

@@ -98,11 +98,21 @@ size_t skip_value(std::string_view json, size_t at) {
   return at;
 }
 
-}  // namespace
+bool is_utf8(std::string_view text) {
+  return simdjson::validate_utf8(text.data(), text.size());
+}
 
-std::string with_lone_surrogates_replaced(std::string_view json) {
-  std::string out(json);
-  const auto code_at = [&](size_t slash) { return json.substr(slash, 2) == "\\u" ? hex4(json, slash + 2) : -1; };
+/// Bytes that are no UTF-8 as U+FFFD.
+std::string utf8_of(std::string_view text) {
+  const std::string quoted = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json::parse(quoted).get<std::string>();
+}
+
+void replace_lone_surrogates(std::string& out) {
+  const std::string json = out;
+  const auto code_at = [&](size_t slash) {
+    return json.compare(std::min(slash, json.size()), 2, "\\u") == 0 ? hex4(json, slash + 2) : -1;
+  };
   for (size_t at = json.find('\\'); at < json.size(); at = json.find('\\', at)) {
     const int32_t code = code_at(at);
     if (code < 0xD800 || code >= 0xE000) {
@@ -114,13 +124,22 @@ std::string with_lone_surrogates_replaced(std::string_view json) {
     if (!pair) out.replace(at, 6, "\\ufffd");
     at += pair ? 12 : 6;
   }
+}
+
+}  // namespace
+
+std::string mended_json(std::string_view json) {
+  std::string out = is_utf8(json) ? std::string(json) : utf8_of(json);
+  replace_lone_surrogates(out);
+  if (out == json) out.clear();
   return out;
 }
 
 nlohmann::ordered_json parse_json(std::string_view text) {
   nlohmann::ordered_json tree = json_tree(text);
-  if (!tree.is_discarded() || text.find("\\u") == std::string_view::npos) return tree;
-  return json_tree(with_lone_surrogates_replaced(text));
+  if (!tree.is_discarded()) return tree;
+  const std::string mended = mended_json(text);
+  return mended.empty() ? tree : json_tree(mended);
 }
 
 std::string_view without_byte_order_mark(std::string_view text) {
@@ -134,6 +153,9 @@ std::string json_text(const nlohmann::ordered_json& json) {
 }
 
 bool append_unescaped(std::string_view inside, std::string& out) {
+  if (std::any_of(inside.begin(), inside.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }))
+    return false;
+  if (!is_utf8(inside)) return append_unescaped(utf8_of(inside), out);
   for (size_t at = 0; at < inside.size();) {
     const size_t slash = inside.find('\\', at);
     out.append(inside.substr(at, slash - at));
@@ -179,7 +201,7 @@ void append_quoted(std::string_view text, std::string& out) {
     out.append(text).push_back('"');
     return;
   }
-  if (!simdjson::validate_utf8(text.data(), text.size())) {
+  if (!is_utf8(text)) {
     out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return;
   }

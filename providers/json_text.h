@@ -8,11 +8,12 @@
 namespace weir::providers {
 
 /// The tree of a JSON text, as nlohmann reads it, but that escapes of lone surrogates (JavaScript's clients send them)
-/// become U+FFFD; discarded where it is no JSON.
+/// and bytes that are no UTF-8 (half a character, where a server cut one) become U+FFFD; discarded where it is no JSON.
 nlohmann::ordered_json parse_json(std::string_view text);
 
-/// Every escape of a surrogate that is not half of a pair, written as that of U+FFFD.
-std::string with_lone_surrogates_replaced(std::string_view json);
+/// A JSON text in which every escape of a surrogate that is not half of a pair is written as that of U+FFFD, and bytes
+/// that are no UTF-8 are one. Empty: there were none.
+std::string mended_json(std::string_view json);
 
 /// The text without the byte order mark that some clients put before it (RFC 8259 section 8.1 lets a reader ignore it).
 std::string_view without_byte_order_mark(std::string_view text);
@@ -21,7 +22,8 @@ std::string_view without_byte_order_mark(std::string_view text);
 std::string json_text(const nlohmann::ordered_json& json);
 
 /// Appends what the inside of a JSON string (`inside`, without its quotes, as written) stands for, as UTF-8. A lone
-/// surrogate becomes U+FFFD. False: not the inside of a JSON string (RFC 8259 §7); then `out` holds what came before.
+/// surrogate and bytes that are no UTF-8 become U+FFFD. False: not the inside of a JSON string (RFC 8259 §7); then
+/// `out` holds what came before.
 bool append_unescaped(std::string_view inside, std::string& out);
 
 /// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD.

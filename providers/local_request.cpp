@@ -7,6 +7,7 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/reasoning.h"
 #include "providers/refusals.h"
 
@@ -43,9 +44,14 @@ void append_left_out(std::string& list, std::string_view name) {
 void note_left_out(const ChatRequest& request, std::string& left_out) {
   bool cache =
       std::any_of(request.tools.begin(), request.tools.end(), [](const Tool& t) { return !t.cache.is_null(); });
+  bool items = false;
   for (const Message& message : request.messages)
-    for (const Part& part : message.parts) cache = cache || !part.cache.is_null();
+    for (const Part& part : message.parts) {
+      cache = cache || !part.cache.is_null();
+      items = items || part.kind == Part::Kind::native;
+    }
   if (cache) append_left_out(left_out, "cache_control");
+  if (items) append_left_out(left_out, kItemsOfOthers);
   if (!request.metadata.is_null() && !request.metadata.empty()) append_left_out(left_out, "metadata");
   const std::string& tier = request.service_tier;
   if (!tier.empty() && tier != "auto" && tier != "default") append_left_out(left_out, "service_tier");

@@ -4,6 +4,7 @@
 
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 #include "providers/openai.h"
 #include "providers/reasoning.h"
 
@@ -73,12 +74,18 @@ Json ChatBodyEncoder::part(const Part& in, const std::string& where) {
       break;
     case Part::Kind::reasoning:
     case Part::Kind::tool_call:
+    case Part::Kind::native:
       break;  // beside the content, not in it
   }
   // OpenRouter passes cache hints on to the models that know them; elsewhere caching needs none.
   if (!in.cache.is_null() && dialect_.effort == OpenAiDialect::Effort::reasoning_object)
     out["cache_control"] = in.cache;
   return out;
+}
+
+/// Not in the content of a message.
+bool stands_beside(const Part& part) {
+  return part.kind == Part::Kind::reasoning || part.kind == Part::Kind::tool_call || part.kind == Part::Kind::native;
 }
 
 /// A string where all is text, else a list of parts.
@@ -88,7 +95,8 @@ Json ChatBodyEncoder::parts(const std::vector<Part>& in, const std::string& wher
   size_t texts = 0;
   for (const Part& one : in) {
     if (!one.cache.is_null() && !keep_cache) refusals_.leave_out("cache_control");
-    if (one.kind == Part::Kind::reasoning || one.kind == Part::Kind::tool_call) continue;
+    if (one.kind == Part::Kind::native) refusals_.leave_out(kItemsOfOthers);
+    if (stands_beside(one)) continue;
     plain = plain && one.kind == Part::Kind::text && (one.cache.is_null() || !keep_cache);
     ++texts;
   }
@@ -100,8 +108,7 @@ Json ChatBodyEncoder::parts(const std::vector<Part>& in, const std::string& wher
   }
   Json out = Json::array();
   for (size_t i = 0; i < in.size(); ++i)
-    if (in[i].kind != Part::Kind::reasoning && in[i].kind != Part::Kind::tool_call)
-      out.push_back(part(in[i], where + "[" + std::to_string(i) + "]"));
+    if (!stands_beside(in[i])) out.push_back(part(in[i], where + "[" + std::to_string(i) + "]"));
   return out;
 }
 

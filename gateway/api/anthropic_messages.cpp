@@ -175,6 +175,9 @@ void MessagesEncoder::tell(const ChatEvent& event, std::string& out) {
       return tool_call(event, out);
     case ChatEvent::Kind::citation:
       return citation(event, out);
+    case ChatEvent::Kind::native:
+      open(Open::item, json_text(event.native), out);
+      return close(out);
     case ChatEvent::Kind::finish:
       stop_ = event.stop;
       stop_sequence_ = event.stop_sequence;
@@ -257,6 +260,10 @@ void MessagesEncoder::add(ChatEvent event) {
         if (!text.contains("text")) text["text"] = "";
         text["citations"].push_back(std::move(citation));
       }
+      return;
+    case ChatEvent::Kind::native:
+      content_.push_back(std::move(event.native));
+      thinking_closed_ = false;
       return;
     case ChatEvent::Kind::finish:
       stop_ = event.stop;

@@ -33,7 +33,7 @@ class MessagesEncoder final : public AnswerEncoder {
   std::string whole(const providers::Usage& usage, NanoUsd cost) override;
 
  private:
-  enum class Open { nothing, text, thinking, tool };
+  enum class Open { nothing, text, thinking, tool, item };
   void tell(const providers::ChatEvent& event, std::string& out);
   void open(Open kind, std::string_view content_block, std::string& out);
   void close(std::string& out);

@@ -6,6 +6,7 @@
 #include "providers/base64.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 #include "providers/reasoning.h"
 
 namespace weir::gateway {
@@ -270,6 +271,7 @@ void Decoder::block(const Json& in, const std::string& where, Message& out) {
     out.parts.push_back(std::move(part));
     return;
   }
+  if (providers::is_native_item(in)) return out.parts.push_back(providers::native_part(in));
   if (type.empty()) return fail(where + ".type", "given");
   no_word(where, "a " + type + " block");
 }

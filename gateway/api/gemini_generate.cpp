@@ -265,6 +265,11 @@ void GeminiEncoder::collect_next(const ChatEvent& event, Choice& choice, bool me
     case Kind::citation:
       add_citation(event, choice.cited, choice.beside);
       break;
+    case Kind::native: {
+      Json part = {{"providerItem", event.native}};
+      choice.parts.push_back(std::move(part));
+      break;
+    }
     case Kind::finish:
       choice.stop = event.stop;
       break;

@@ -6,6 +6,7 @@
 #include "providers/base64.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 
 namespace weir::gateway {
 namespace {
@@ -161,10 +162,13 @@ void Decoder::part(const Json& in, const std::string& where, Message& message) {
     message.parts.push_back(Part::of_text("```python\n" + text(*code, "code", where) + "\n```\n"));
   } else if (const Json* output = find_field(in, "codeExecutionResult")) {
     message.parts.push_back(Part::of_text("```output\n" + text(*output, "output", where) + "\n```\n"));
+  } else if (const Json* item = find_field(in, "providerItem")) {
+    if (!is_native_item(*item)) return fail(where + ".providerItem", R"(an object with type "FAMILY:TYPE" and item)");
+    message.parts.push_back(native_part(*item));
   }
   keep_others(in, where,
               {"text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "executableCode",
-               "codeExecutionResult", "functionResponse"});
+               "codeExecutionResult", "functionResponse", "providerItem"});
 }
 
 /// What an object has beside the members that are `known` here.

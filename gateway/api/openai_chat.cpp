@@ -191,6 +191,10 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
       add_new(choice.annotations, choice.annotations_sent, "annotations", out);
       add_new(choice.citations, choice.citations_sent, "citations", out);
       break;
+    case ChatEvent::Kind::native:
+      choice.items.push_back(event.native);
+      add_new(choice.items, choice.items_sent, "provider_items", out);
+      break;
     case ChatEvent::Kind::finish:
       if (!choice.opened) out["content"] = "";
       break;
@@ -283,6 +287,9 @@ void ChatEncoder::add(ChatEvent event) {
     case ChatEvent::Kind::citation:
       choice.cite(event);
       break;
+    case ChatEvent::Kind::native:
+      choice.items.push_back(std::move(event.native));
+      break;
     case ChatEvent::Kind::finish:
       choice.stop = event.stop;
       break;
@@ -302,6 +309,7 @@ std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {
     if (!choice.thinking_blocks.empty()) message["thinking_blocks"] = choice.thinking_blocks;
     if (!choice.annotations.empty()) message["annotations"] = choice.annotations;
     if (!choice.citations.empty()) message["citations"] = choice.citations;
+    if (!choice.items.empty()) message["provider_items"] = choice.items;
     for (const auto& [at, call] : choice.tool_calls) {
       Json entry = {{"id", call.id},
                     {"type", "function"},

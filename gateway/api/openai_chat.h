@@ -38,6 +38,7 @@ class ChatEncoder final : public AnswerEncoder {
     providers::Json thinking_blocks = providers::Json::array();
     providers::Json annotations = providers::Json::array();
     providers::Json citations = providers::Json::array();  // of sources that are no page on the web, as they came
+    providers::Json items = providers::Json::array();      // what the provider alone can say (native_item.h)
     CitedStretch cited;
     std::vector<providers::TokenLogprobs> logprobs;
     std::map<int32_t, providers::ToolCall> tool_calls;
@@ -50,7 +51,8 @@ class ChatEncoder final : public AnswerEncoder {
     int32_t last_tool = -1;       // the call that a signature belongs to; −1: what came last was no call
     int32_t blocks_sent = 0;      // of a stream: the index of the next thinking block,
     size_t annotations_sent = 0;  // of the next annotation,
-    size_t citations_sent = 0;    // of the next citation; OpenAI's client puts lists together by it
+    size_t citations_sent = 0;    // of the next citation,
+    size_t items_sent = 0;        // of the next item; OpenAI's client puts lists together by it
     size_t thinking_from = 0;     // where the open thinking block begins in `reasoning`
 
     void note(const providers::ChatEvent& event);

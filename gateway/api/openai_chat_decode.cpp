@@ -8,6 +8,7 @@
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 
 namespace weir::gateway {
 namespace {
@@ -74,6 +75,7 @@ class Decoder {
   void content(const Json& in, const std::string& where, Message& out);
   void tool_calls(const Json& in, const std::string& where, Message& out);
   void thinking(const Json& message, const std::string& where, Message& out, std::string& of_text);
+  void items(const Json& message, const std::string& where, Message& out);
   void said_beside(const Json& in, const std::string& where, Message& out);
   Part media_part(const Json& in, const std::string& type, const std::string& at);
   void tools();
@@ -175,6 +177,15 @@ void Decoder::thinking(const Json& message, const std::string& where, Message& o
   }
 }
 
+/// What a provider's own tools said (native_item.h), which came before the text that tells of it.
+void Decoder::items(const Json& message, const std::string& where, Message& out) {
+  const Json* list = find(message, "provider_items");
+  if (list == nullptr) return;
+  const bool well = list->is_array() && std::all_of(list->begin(), list->end(), providers::is_native_item);
+  if (!well) return fail(where + ".provider_items", R"(an array of {"type": "FAMILY:TYPE", "item": {…}})");
+  for (const Json& item : *list) out.parts.push_back(providers::native_part(item));
+}
+
 void Decoder::tool_calls(const Json& in, const std::string& where, Message& out) {
   if (!in.is_array()) return fail(where, "an array");
   for (size_t i = 0; i < in.size(); ++i) {
@@ -231,7 +242,10 @@ void Decoder::message(const Json& in, const std::string& where) {
   else
     return fail(where + ".role", "one of system, developer, user, assistant, tool");
   std::string text_signature;
-  if (out.role == Role::assistant) thinking(in, where, out, text_signature);
+  if (out.role == Role::assistant) {
+    thinking(in, where, out, text_signature);
+    items(in, where, out);
+  }
   if (const Json* value = find(in, "content"))
     content(*value, where + ".content", out);
   else if (out.role != Role::assistant)

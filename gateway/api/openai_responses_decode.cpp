@@ -6,6 +6,7 @@
 #include "gateway/api/openai_responses.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 
 namespace weir::gateway {
 namespace {
@@ -229,6 +230,7 @@ void Decoder::item(const Json& item, const std::string& where) {
   if (type == "function_call") return call(item, where);
   if (type == "function_call_output") return call_output(item, where);
   if (type == "reasoning") return reasoning_item(item, where);
+  if (providers::is_native_item(item)) return assistant().parts.push_back(providers::native_part(item));
   if (type == "item_reference" || (type.empty() && item.contains("id")))
     return native_only(where, "a reference to an item");
   if (type.empty()) return in_.fail(where + ".type", "given");

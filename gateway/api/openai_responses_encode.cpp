@@ -18,6 +18,20 @@ using providers::Signer;
 using providers::StopReason;
 using Kind = ResponseItem::Kind;
 
+std::string id_prefix(Kind kind) {
+  switch (kind) {
+    case Kind::message:
+      return "msg_";
+    case Kind::call:
+      return "fc_";
+    case Kind::reasoning:
+      return "rs_";
+    case Kind::native:
+      break;
+  }
+  return "item_";
+}
+
 /// Items are opened and closed in the order of the model's output; each step is told in events where a stream listens.
 class ResponsesEncoder final : public AnswerEncoder {
  public:
@@ -101,8 +115,7 @@ ResponseItem& ResponsesEncoder::open(Kind kind) {
   close("completed");
   ResponseItem& made = items_.emplace_back();
   made.kind = kind;
-  const char* prefix = kind == Kind::message ? "msg_" : kind == Kind::call ? "fc_" : "rs_";
-  made.id = prefix + tail_ + "_" + std::to_string(items_.size() - 1);
+  made.id = id_prefix(kind) + tail_ + "_" + std::to_string(items_.size() - 1);
   open_ = true;
   return made;
 }
@@ -294,6 +307,10 @@ void ResponsesEncoder::take_next(const ChatEvent& event_in) {
       return call(event_in);
     case ChatEvent::Kind::citation:
       return citation(event_in);
+    case ChatEvent::Kind::native:
+      open(Kind::native).native = event_in.native;
+      opened();
+      return close("completed");
     case ChatEvent::Kind::finish:
       stop_ = event_in.stop;
       return end();

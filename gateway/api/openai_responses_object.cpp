@@ -117,6 +117,8 @@ Json item_json(const ResponseItem& item, std::string_view status) {
       return {{"id", item.id},           {"type", "function_call"},
               {"status", status},        {"arguments", item.call.arguments},
               {"call_id", item.call.id}, {"name", item.call.name}};
+    case ResponseItem::Kind::native:
+      return {{"id", item.id}, {"type", item.native["type"]}, {"status", status}, {"item", item.native["item"]}};
     case ResponseItem::Kind::reasoning:
       break;
   }

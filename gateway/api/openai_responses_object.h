@@ -24,7 +24,7 @@ struct ResponseContent {
 };
 
 struct ResponseItem {
-  enum class Kind { message, reasoning, call };
+  enum class Kind { message, reasoning, call, native };
   Kind kind = Kind::message;
   std::string id;
   std::vector<ResponseContent> contents;  // message
@@ -32,6 +32,7 @@ struct ResponseItem {
   std::string encrypted;
   providers::ToolCall call;
   int32_t tool_index = 0;
+  providers::Json native = {};  // what the provider alone can say (native_item.h)
 };
 
 /// {"type":"output_text",…} or {"type":"refusal",…}.

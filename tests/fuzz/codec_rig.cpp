@@ -131,7 +131,8 @@ std::string line(const ChatEvent& event) {
                                   &event.signature, &event.redacted, &event.stop_sequence})
     out.append(*text).append("|");
   return out + std::to_string(event.logprobs.size()) +
-         event.citation.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+         event.citation.dump(-1, ' ', false, Json::error_handler_t::replace) +
+         event.native.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 void add(Taken& out, ReplyBatch& batch, std::optional<Error>& error) {

@@ -66,6 +66,7 @@ TEST(AnthropicDecode, EveryKindOfBlock) {
        R"({"type":"content_block_stop","index":1})",
        R"({"type":"content_block_start","index":2,"content_block":{"type":"server_tool_use","id":"s","name":"web_search"}})",
        R"({"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"q\""}})",
+       R"({"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":":\"\u00e9\"}"}})",
        R"({"type":"content_block_stop","index":2})",
        R"({"type":"content_block_start","index":3,"content_block":{"type":"text","text":""}})",
        R"({"type":"ping"})",
@@ -100,8 +101,31 @@ TEST(AnthropicDecode, EveryKindOfBlock) {
   std::vector<Kind> kinds;
   for (const ChatEvent& event : out.events)
     if (kinds.empty() || kinds.back() != event.kind) kinds.push_back(event.kind);
-  EXPECT_THAT(kinds, testing::ElementsAre(Kind::reasoning, Kind::signature, Kind::text, Kind::citation, Kind::tool_call,
-                                          Kind::finish));
+  EXPECT_THAT(kinds, testing::ElementsAre(Kind::reasoning, Kind::signature, Kind::native, Kind::text, Kind::citation,
+                                          Kind::tool_call, Kind::finish));
+  const auto item =
+      std::find_if(out.events.begin(), out.events.end(), [](const auto& event) { return event.kind == Kind::native; });
+  EXPECT_EQ(item->native, read_json<Json>(R"({"type":"anthropic:server_tool_use","item":{"type":"server_tool_use",
+"id":"s","name":"web_search","input":{"q":"\u00e9"}}})"));
+}
+
+TEST(AnthropicDecode, BytesThatAreNoTextAreMarkedHoweverTheyArrive) {
+  const std::string text = stream(
+      {R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})",
+       "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"\xe4\xbd\"}}",
+       R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\ud83d"}})",
+       R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}})",
+       R"({"type":"message_stop"})"});
+  CodecRig rig(Protocol::openai_chat, "", true);
+  EXPECT_EQ(decode_every_way(codec(), rig, "a", text).text(), "a\uFFFD\uFFFD");
+}
+
+TEST(AnthropicDecode, AnEventThatIsNoJsonIsAFault) {
+  CodecRig rig(Protocol::openai_chat, "", true);
+  const Decoded out = decode_every_way(codec(), rig, "a", "data: {\"type\":\"content_block_delta\",}\n\n");
+  ASSERT_TRUE(out.error);
+  EXPECT_EQ(out.error->http_status, 502);
 }
 
 TEST(AnthropicDecode, ErrorsBreaksAndEstimates) {

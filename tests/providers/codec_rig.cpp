@@ -59,7 +59,7 @@ bool same(const TokenLogprobs& a, const TokenLogprobs& b) {
 
 auto tie_of(const ChatEvent& e) {
   return std::tie(e.kind, e.index, e.text, e.tool_index, e.tool_call.id, e.tool_call.name, e.tool_call.arguments,
-                  e.signature, e.redacted, e.signer, e.citation, e.citation_of, e.stop, e.stop_sequence);
+                  e.signature, e.redacted, e.signer, e.citation, e.citation_of, e.native, e.stop, e.stop_sequence);
 }
 
 bool same(const ChatEvent& a, const ChatEvent& b) {
@@ -84,6 +84,8 @@ std::string line_of(const ChatEvent& event) {
              " " + event.tool_call.arguments;
     case ChatEvent::Kind::citation:
       return "citation" + at + event.citation.dump();
+    case ChatEvent::Kind::native:
+      return "native" + at + event.native.dump();
     case ChatEvent::Kind::finish:
       return finish_line(event.stop, event.index) + (event.stop_sequence.empty() ? "" : " at " + event.stop_sequence);
   }

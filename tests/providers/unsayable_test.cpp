@@ -70,11 +70,21 @@ TEST(Unsayable, APartOfCoheres) {
                "\"hologram\"");
 }
 
-TEST(Unsayable, WhatAnUpstreamsOwnToolsDidIsLeftOut) {
-  EXPECT_EQ(decode("converse", R"({"output":{"message":{"content":[{"toolResult":{"toolUseId":"t","content":[]}},
-{"text":"so"}]}},"stopReason":"end_turn","usage":{"inputTokens":7,"outputTokens":5}})")
-                .text(),
-            "so");
+TEST(Unsayable, WhatAnUpstreamsOwnToolsDidGoesAlongWhole) {
+  const Decoded converse = decode("converse", R"({"output":{"message":{"content":[{"toolUse":{"toolUseId":"t",
+"name":"search","type":"server_tool_use","input":{"q":1}}},{"toolResult":{"toolUseId":"t","content":[]}},
+{"text":"so"}]}},"stopReason":"end_turn","usage":{"inputTokens":7,"outputTokens":5}})");
+  EXPECT_THAT(converse.lines(),
+              testing::ElementsAre(R"(native 0 {"type":"bedrock:toolUse","item":{"toolUse":{"toolUseId":"t",)"
+                                   R"("name":"search","type":"server_tool_use","input":{"q":1}}}})",
+                                   R"(native 0 {"type":"bedrock:toolResult","item":{"toolResult":{"toolUseId":"t",)"
+                                   R"("content":[]}}})",
+                                   "text 0 so", finish_line(StopReason::stop)));
+  const Decoded gemini = decode("gemini", R"({"candidates":[{"content":{"parts":[{"toolCall":{"id":"t"}},
+{"text":"so"}]},"finishReason":"STOP"}]})");
+  EXPECT_THAT(gemini.lines(),
+              testing::ElementsAre(R"(native 0 {"type":"gemini:toolCall","item":{"toolCall":{"id":"t"}}})", "text 0 so",
+                                   finish_line(StopReason::stop)));
   EXPECT_EQ(decode("gemini", R"({"candidates":[{"content":{"parts":[{"thought":true,"thoughtSignature":"s"},
 {"text":"so"}]},"finishReason":"STOP"}]})")
                 .text(),
