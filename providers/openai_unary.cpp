@@ -14,19 +14,20 @@
 namespace weir::providers {
 namespace {
 
+namespace dom = simdjson::dom;
 using simdjson::SUCCESS;
 using Counts = config::TokenCounts;
 
 constexpr double kSecondsMax = 1e9;
 
-int64_t count_of(od::object& object, std::string_view key) {
+int64_t count_of(dom::object object, std::string_view key) {
   int64_t value = 0;
-  return object.find_field_unordered(key).get_int64().get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
+  return object[key].get(value) == SUCCESS ? std::max<int64_t>(value, 0) : 0;
 }
 
-int64_t nested_count(od::object& object, std::string_view outer, std::string_view key) {
-  od::object inner;
-  return object.find_field_unordered(outer).get_object().get(inner) == SUCCESS ? count_of(inner, key) : 0;
+int64_t nested_count(dom::object object, std::string_view outer, std::string_view key) {
+  dom::object inner;
+  return object[outer].get(inner) == SUCCESS ? count_of(inner, key) : 0;
 }
 
 /// Audio is charged by the second that has begun.
@@ -34,10 +35,10 @@ int64_t whole_seconds(double seconds) {
   return seconds > 0 && seconds < kSecondsMax ? static_cast<int64_t>(std::ceil(seconds)) : 0;
 }
 
-Counts read_counts(od::object& usage) {
+Counts read_counts(dom::object usage) {
   Counts out;
   double seconds = 0;
-  if (usage.find_field_unordered("seconds").get_double().get(seconds) == SUCCESS) {
+  if (usage["seconds"].get(seconds) == SUCCESS) {
     out.input = whole_seconds(seconds);
     return out;
   }
@@ -104,11 +105,12 @@ int64_t list_length(std::string_view body, std::string_view key) {
 int64_t search_units(std::string_view body) {
   PaddedJson& json = padded_json();
   od::object root;
-  od::object meta;
-  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS ||
-      root.find_field_unordered("meta").get_object().get(meta) != SUCCESS)
-    return 0;
-  return nested_count(meta, "billed_units", "search_units");
+  od::object units;
+  int64_t searches = 0;
+  const bool told = json.parse(body) && json.document.get_object().get(root) == SUCCESS &&
+                    root.find_field_unordered("meta").get_object()["billed_units"].get_object().get(units) == SUCCESS &&
+                    units.find_field_unordered("search_units").get_int64().get(searches) == SUCCESS;
+  return told ? std::max<int64_t>(searches, 0) : 0;
 }
 
 /// The outermost "type": first of its object in OpenAI's own events, anywhere in others'. Valid until the next parse.
@@ -165,16 +167,22 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
       return {};
   }
   std::string_view raw;
-  if (usage.raw_json().get(raw) != SUCCESS || usage.reset().error() != SUCCESS) return {};
+  if (usage.raw_json().get(raw) != SUCCESS) return {};
+  // Its members are read in any order, which the on-demand parser bears only of what is JSON throughout: the other one
+  // checks all of it first.
+  static thread_local dom::parser parser;
+  dom::object counted;
+  if (parser.parse(raw).get(counted) != SUCCESS) return {};
   UsagePlace out;
   out.object = static_cast<uint32_t>(raw.data() - json.text.data()) + 1;
   const size_t first = raw.find_first_not_of(" \t\r\n", 1);
   out.empty = first != std::string_view::npos && raw[first] == '}';
-  out.counts = read_counts(usage);
+  out.counts = read_counts(counted);
   out.told.input = out.counts.input > 0;
   for (const char* key : {"output_tokens", "completion_tokens"}) {
     int64_t count = 0;
-    out.told.output = usage.find_field_unordered(key).get_int64().get(count) == SUCCESS;
+    // No prompt is empty: beside an input of 0 an output of 0 was not counted either.
+    out.told.output = counted[key].get(count) == SUCCESS && (out.told.input || count > 0);
     if (out.told.output) break;
   }
   if (!plausible(out.counts)) return {};

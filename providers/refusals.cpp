@@ -10,7 +10,9 @@ namespace {
 constexpr auto kMeantOfTools = std::to_array<std::string_view>(
     {".defer_loading", ".allowed_callers", ".input_examples", ".response", ".responseJsonSchema", ".behavior"});
 
+/// Asks for more of an answer than another upstream has to tell, or writes beside a tool.
 bool is_hint(std::string_view name) {
+  if (name.starts_with("include[")) return true;
   return name.starts_with("tools[") && std::none_of(kMeantOfTools.begin(), kMeantOfTools.end(),
                                                     [&](std::string_view meant) { return name.ends_with(meant); });
 }

@@ -369,15 +369,19 @@ void Decoder::reasoning() {
   if (!out_.reasoning.summary.empty()) out_.reasoning.show = true;
 }
 
-/// Encrypted reasoning is always given; the other words ask for details of hosted tools, which only an upstream of this
-/// protocol can run anyway, or for what an item's listing shows.
+/// Encrypted reasoning is always given; the other words ask for details of hosted tools, or for what an item's listing
+/// shows, which only an upstream of this protocol has.
 void Decoder::include() {
   const Json* list = in_.find("include");
   if (list == nullptr) return;
   if (!list->is_array()) return in_.fail("include", "an array");
   for (const Json& one : *list) {
     if (!one.is_string()) return in_.fail("include", "an array of strings");
-    if (one.get_ref<const std::string&>() == "message.output_text.logprobs") out_.logprobs = true;
+    const std::string& word = one.get_ref<const std::string&>();
+    if (word == "message.output_text.logprobs")
+      out_.logprobs = true;
+    else if (word != "reasoning.encrypted_content")
+      out_.unmodelled["include[" + word + "]"] = true;
   }
 }
 

@@ -47,6 +47,15 @@ Part thought(std::string text, std::string signature, Signer signer) {
   return out;
 }
 
+TEST(LeftOut, DetailsOfHostedToolsThatNobodyElseCanTellAreNamed) {
+  CodecRig rig;
+  rig.say(Role::user, "hi");
+  rig.request.unmodelled["include[file_search_call.results]"] = true;
+  rig.body.protocol = rig.request.protocol = Protocol::openai_responses;
+  EXPECT_EQ(encode(*cohere(), rig, "command-a").dropped, "include[file_search_call.results]");
+  EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").dropped, "include[file_search_call.results]");
+}
+
 TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
   CodecRig rig;
   Part text = Part::of_text("hi");

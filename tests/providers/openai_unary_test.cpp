@@ -108,6 +108,9 @@ TEST(OpenAiUnary, ReasoningOfOthersStaysAtHome) {
 TEST(OpenAiUnary, UsageOfWhatIsNoJsonIsNone) {
   EXPECT_FALSE(find_openai_usage(R"({"id":"c"("objectN","y","object":"x","usage":{"prompt_tokens":1}})"));
   EXPECT_FALSE(find_openai_usage(R"({"usage")"));
+  // What is no JSON within the usage must not be read any further (found by fuzzing).
+  EXPECT_FALSE(find_openai_usage(R"({"usage":{"prompt_tokens":7,"prompt_tokens_details":{"cached_tokens":163,)"
+                                 R"("image_tokens"},:0"completion_tokens_details":{"reasoning_tokens":0}},"x":1})"));
 }
 
 TEST(OpenAiUnary, SpeechIsToldByItsFirstBytesHoweverTheyArrive) {
