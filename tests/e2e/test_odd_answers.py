@@ -1,6 +1,7 @@
 """What upstreams answer that is odd, as each client protocol sees it: content that has no word in the client's protocol,
 usage that lacks a half, streams without an end, errors that repeat our credential."""
 import json
+import random
 import subprocess
 
 import pytest
@@ -97,6 +98,28 @@ def test_usage_without_its_input_is_estimated(odd, upstream, client, provider):
     assert status == 200, body
     row = last_row(odd)
     assert row["input_tokens"] > 0 and row["output_tokens"] == 9 and row["estimated"] == 1, row
+
+
+# Well-formed up to a point within the usage: what was read from there on was once read through a null pointer.
+BROKEN_USAGE = (b'{"id":"2","choices":[{"index":0,"message":{"content":"4"},"text":"4","finish_reason":"stop"}],"data":[{"embedding":[0.1]}],'
+                b'"output":[],"usage":{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":163,"image_tokens"},'
+                b':0"completion_tokens_details":{"reasoning_tokens":0}},"object":"x"}')
+
+
+@pytest.mark.parametrize("path, body", [("chat/completions", {"messages": [{"role": "user", "content": "x"}]}), ("completions", {"prompt": "x"}),
+                                        ("responses", {"input": "x"}), ("embeddings", {"input": "x"}), ("moderations", {"input": "x"}),
+                                        ("rerank", {"query": "x", "documents": ["a"]}), ("images/generations", {"prompt": "x"})])
+def test_no_answer_ends_the_gateway(odd, upstream, path, body):
+    order = random.Random(path)
+    for turn in range(40):
+        answer = bytearray(BROKEN_USAGE)
+        if turn:
+            at = order.randrange(len(answer) - 24)
+            answer[at:at + 24] = order.sample(bytes(answer[at:at + 24]), 24)
+        upstream.replay["openai"] = (200, "application/json", bytes(answer))
+        status, _, said = odd.request("POST", f"/v1/{path}", {"model": "m-openai", **body})
+        assert status in (200, 502), (status, said, bytes(answer))
+    assert odd.request("GET", "/health/live")[0] == 200
 
 
 def chunk(delta, finish=None, **more):
