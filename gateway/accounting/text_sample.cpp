@@ -88,7 +88,8 @@ void add_answer_text(providers::Protocol protocol, bool stream, std::string_view
       bool some = add("\"content\"");
       // Some servers write their reasoning under two names.
       some |= add("\"reasoning_content\"") || add("\"reasoning\"");
-      some |= add("\"arguments\"") | add("\"refusal\"");
+      some |= add("\"arguments\"");
+      some |= add("\"refusal\"");
       if (!some) add("\"text\"");  // content in parts
       break;
     }
