@@ -266,7 +266,8 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
 /// A block of a tool that Claude's API ran itself, once it is whole.
 void Decoder::tell_item(Block& block, ReplyBatch& batch) {
   if (Json input = read_json<Json>(block.input); input.is_object()) block.item["input"] = std::move(input);
-  emit(native_event("anthropic", text_of(block.item, "type"), std::move(block.item)), batch);
+  const std::string type = text_of(block.item, "type");
+  emit(native_event("anthropic", type, std::move(block.item)), batch);
 }
 
 void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {

@@ -110,13 +110,15 @@ TEST(AnthropicDecode, EveryKindOfBlock) {
 }
 
 TEST(AnthropicDecode, BytesThatAreNoTextAreMarkedHoweverTheyArrive) {
-  const std::string text = stream(
-      {R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",
-       R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})",
-       "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"\xe4\xbd\"}}",
-       R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\ud83d"}})",
-       R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}})",
-       R"({"type":"message_stop"})"});
+  std::string text =
+      stream({R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",
+              R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})",
+              R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"HALF"}})",
+              R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"SURROGATE"}})",
+              R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}})",
+              R"({"type":"message_stop"})"});
+  text.replace(text.find("HALF"), 4, "\xe4\xbd");
+  text.replace(text.find("SURROGATE"), 9, "\\ud83d");
   CodecRig rig(Protocol::openai_chat, "", true);
   EXPECT_EQ(decode_every_way(codec(), rig, "a", text).text(), "a\uFFFD\uFFFD");
 }
