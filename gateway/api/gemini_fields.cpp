@@ -222,9 +222,10 @@ bool ConfigReader::sampling(const std::string& key, const Json& value, const std
 bool ConfigReader::format(const std::string& key, const Json& value, const std::string& where) {
   ResponseFormat& format = out_.response_format;
   if (key == "responseMimeType") {
-    if (value == "application/json" && format.kind == ResponseFormat::Kind::text)
+    const std::string mime = value.is_string() ? value.get<std::string>() : std::string();
+    if (mime == "application/json" && format.kind == ResponseFormat::Kind::text)
       format.kind = ResponseFormat::Kind::json_object;
-    else if (value != "text/plain" && value != "application/json")
+    else if (mime != "application/json" && mime != "text/plain")
       out_.unmodelled[where] = value;
     return true;
   }
