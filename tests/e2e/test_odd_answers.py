@@ -23,9 +23,19 @@ NATIVE = {"openai": {"chat", "completions", "responses"}, "anthropic": {"message
 
 @pytest.fixture
 def odd(weir, upstream):
+    return start(weir, upstream)
+
+
+@pytest.fixture
+def patient(weir, upstream):
+    """Goes on asking an upstream whatever it answers."""
+    return start(weir, upstream, "health: {failures: 1000}\n")
+
+
+def start(weir, upstream, more=""):
     accounts = "".join(f'  {p}: {{provider: {p}, base_url: "http://127.0.0.1:{upstream.port}/{p}", api_key: "{SECRET}"}}\n' for p in NATIVE)
     models = "".join(f"  m-{p}: {{targets: [{{account: {p}, model: up-1}}], retries: 0}}\n" for p in NATIVE)
-    return weir(f"accounts:\n{accounts}models:\n{models}prices:\n  up-1: {{input: 1, output: 2}}\n"
+    return weir(f"{more}accounts:\n{accounts}models:\n{models}prices:\n  up-1: {{input: 1, output: 2}}\n"
                 f'keys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
 
 
@@ -109,7 +119,7 @@ BROKEN_USAGE = (b'{"id":"2","choices":[{"index":0,"message":{"content":"4"},"tex
 @pytest.mark.parametrize("path, body", [("chat/completions", {"messages": [{"role": "user", "content": "x"}]}), ("completions", {"prompt": "x"}),
                                         ("responses", {"input": "x"}), ("embeddings", {"input": "x"}), ("moderations", {"input": "x"}),
                                         ("rerank", {"query": "x", "documents": ["a"]}), ("images/generations", {"prompt": "x"})])
-def test_no_answer_ends_the_gateway(odd, upstream, path, body):
+def test_no_answer_ends_the_gateway(patient, upstream, path, body):
     order = random.Random(path)
     for turn in range(40):
         answer = bytearray(BROKEN_USAGE)
@@ -117,9 +127,9 @@ def test_no_answer_ends_the_gateway(odd, upstream, path, body):
             at = order.randrange(len(answer) - 24)
             answer[at:at + 24] = order.sample(bytes(answer[at:at + 24]), 24)
         upstream.replay["openai"] = (200, "application/json", bytes(answer))
-        status, _, said = odd.request("POST", f"/v1/{path}", {"model": "m-openai", **body})
+        status, _, said = patient.request("POST", f"/v1/{path}", {"model": "m-openai", **body})
         assert status in (200, 502), (status, said, bytes(answer))
-    assert odd.request("GET", "/health/live")[0] == 200
+    assert patient.request("GET", "/health/live")[0] == 200
 
 
 def chunk(delta, finish=None, **more):
