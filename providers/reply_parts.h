@@ -53,7 +53,8 @@ class UsageMeter {
   void report(const config::TokenCounts& counts, Told told = {}) {
     known_.raise(counts);
     told_.input = told_.input || told.input;
-    told_.output = told_.output || told.output;
+    // No prompt is empty: beside an input of 0 an output of 0 was not counted either.
+    told_.output = told_.output || (told.output && (told_.input || counts.output > 0));
   }
   bool reported() const { return told_.input && told_.output; }
   Usage usage() const {

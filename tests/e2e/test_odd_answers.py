@@ -110,6 +110,25 @@ def test_usage_without_its_input_is_estimated(odd, upstream, client, provider):
     assert row["input_tokens"] > 0 and row["output_tokens"] == 9 and row["estimated"] == 1, row
 
 
+USAGE_OF = {"openai": ("usage", {"prompt_tokens": 0, "input_tokens": 0, "completion_tokens": 0, "output_tokens": 0}),
+            "anthropic": ("usage", {"input_tokens": 0, "output_tokens": 0}),
+            "gemini": ("usageMetadata", {"promptTokenCount": 0, "candidatesTokenCount": 0}),
+            "cohere": ("usage", {"tokens": {"input_tokens": 0, "output_tokens": 0}})}
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", WHOLE_HALF)
+def test_usage_of_nothing_beside_an_answer_is_estimated(odd, upstream, client, provider):
+    answer = dict(WHOLE_HALF[provider])
+    if client == "responses" and provider == "openai":
+        answer["output"] = [{"type": "message", "content": [{"type": "output_text", "text": "an answer of words"}]}]
+    name, nothing = USAGE_OF[provider]
+    upstream.replay[provider] = (200, "application/json", json.dumps({**answer, name: nothing}).encode())
+    assert ask(odd, client, f"m-{provider}")[0] == 200
+    row = last_row(odd)
+    assert row["input_tokens"] > 0 and row["output_tokens"] > 0 and row["estimated"] == 1, row
+
+
 # Well-formed up to a point within the usage: what was read from there on was once read through a null pointer.
 BROKEN_USAGE = (b'{"id":"2","choices":[{"index":0,"message":{"content":"4"},"text":"4","finish_reason":"stop"}],"data":[{"embedding":[0.1]}],'
                 b'"output":[],"usage":{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":163,"image_tokens"},'
