@@ -76,8 +76,8 @@ class Bench {
     }
     head_ = size(w.lm_head);
     report_.parameters = static_cast<uint64_t>(layers_ + head_ + (w.tied() ? 0 : size(w.embedding)));
-    weight_size_ = static_cast<double>(element_bytes(w.lm_head.dtype));
-    products_ = w.lm_head.dtype;
+    products_ = w.layers.empty() ? w.lm_head.dtype : w.layers.front().q.dtype;
+    head_type_ = w.lm_head.dtype;
   }
 
   Result<void> start() {
@@ -103,7 +103,6 @@ class Bench {
     report_.device = info.name;
     report_.weight_bytes = info.weight_bytes;
     on_gpu_ = info.name.rfind("cuda", 0) == 0;
-    if (on_gpu_) weight_size_ = std::min(weight_size_, 2.0);  // floats become bf16
     kv_token_bytes_ = static_cast<double>(info.kv_bytes) / info.blocks / info.block_tokens;
     auto engine = make_engine(config, *std::move(backend), nullptr, nullptr, {});
     if (!engine.ok()) return engine.error();
@@ -146,6 +145,15 @@ class Bench {
     return r;
   }
 
+  /// Of all that a step reads.
+  double weight_bytes() const {
+    // On a GPU floats become bf16.
+    const auto size = [&](DType type) {
+      return static_cast<double>(std::min<int64_t>(element_bytes(type), on_gpu_ ? 2 : 4));
+    };
+    return layers_ * size(products_) + head_ * size(head_type_);
+  }
+
   double product_rate(const MachineRates& r) const {
     if (products_ == DType::i8 && r.int8_ops_per_s > 0) return r.int8_ops_per_s;
     if (products_ == DType::f8e4m3 && r.fp8_ops_per_s > 0) return r.fp8_ops_per_s;
@@ -157,14 +165,14 @@ class Bench {
     const ModelSpec& spec = model_->spec;
     const double attention = 2.0 * tokens * tokens * static_cast<double>(spec.q_width() * spec.layers);
     const double operations = 2.0 * (layers_ * tokens + head_);
-    const double reading = (layers_ + head_) * weight_size_ / r.read_bytes_per_s;
+    const double reading = weight_bytes() / r.read_bytes_per_s;
     return std::max(reading, operations / product_rate(r) + attention / r.float_ops_per_s);
   }
 
   /// Seconds a decode step cannot go below: every weight read once, every client's keys and values, or the products.
   double decode_floor(const MachineRates& r, double clients, double context) const {
     const double kv = clients * context * kv_token_bytes_;
-    const double reading = ((layers_ + head_) * weight_size_ + kv) / r.read_bytes_per_s;
+    const double reading = (weight_bytes() + kv) / r.read_bytes_per_s;
     return std::max(reading, clients * 2.0 * (layers_ + head_) / product_rate(r));
   }
 
@@ -348,7 +356,7 @@ class Bench {
   Report report_;
   double layers_ = 0;  // parameters that every token is multiplied by
   double head_ = 0;    // and those of the vocabulary, for tokens that sample
-  double weight_size_ = 0;
+  DType head_type_ = DType::f32;
   DType products_ = DType::f32;  // what the weights are kept in
   double kv_token_bytes_ = 0;
   bool on_gpu_ = false;

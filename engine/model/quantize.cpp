@@ -21,10 +21,12 @@ Error failed(const std::string& name, const std::string& what) {
 
 enum class Work { leave, panels, fp8, check_fp8 };
 
-Work work_of(const Tensor& tensor, Quantization to) {
+Work work_of(const NamedMatrix& matrix, Quantization to) {
+  const Tensor& tensor = *matrix.tensor;
   if (tensor.dtype == DType::i8_rows) return Work::panels;
   if (tensor.dtype == DType::f8e4m3) return Work::check_fp8;
-  return to == Quantization::int8 ? Work::panels : to == Quantization::fp8 ? Work::fp8 : Work::leave;
+  if (to == Quantization::none) return Work::leave;
+  return to == Quantization::int8 || (matrix.vocabulary && tensor.cols <= kInputsMax) ? Work::panels : Work::fp8;
 }
 
 Result<PackedWeight> pack(ThreadPool& pool, const NamedMatrix& matrix, Work work) {
@@ -90,15 +92,15 @@ void let_go(DecoderWeights& weights) {
 }  // namespace
 
 std::vector<NamedMatrix> matrices_of(DecoderWeights& weights) {
-  std::vector<NamedMatrix> matrices{{&weights.embedding, "the embedding"}};
+  std::vector<NamedMatrix> matrices{{&weights.embedding, "the embedding", true}};
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     DecoderLayer& l = weights.layers[i];
     const std::pair<Tensor*, const char*> named[] = {{&l.q, "q_proj"},      {&l.k, "k_proj"},       {&l.v, "v_proj"},
                                                      {&l.o, "o_proj"},      {&l.gate, "gate_proj"}, {&l.up, "up_proj"},
                                                      {&l.down, "down_proj"}};
-    for (const auto& [tensor, name] : named) matrices.push_back({tensor, "layer " + std::to_string(i) + " " + name});
+    for (const auto& [tensor, name] : named) matrices.push_back({tensor, "layer " + std::to_string(i) + " " + name, false});
   }
-  if (!weights.tied()) matrices.push_back({&weights.lm_head, "lm_head"});
+  if (!weights.tied()) matrices.push_back({&weights.lm_head, "lm_head", true});
   return matrices;
 }
 
@@ -106,14 +108,14 @@ Result<void> quantize_weights(DecoderWeights& weights, Quantization to, const Lo
   const bool tied = weights.tied();
   uint64_t total = 0;
   std::vector<NamedMatrix> matrices = matrices_of(weights);
-  std::erase_if(matrices, [&](const NamedMatrix& m) { return work_of(*m.tensor, to) == Work::leave; });
+  std::erase_if(matrices, [&](const NamedMatrix& m) { return work_of(m, to) == Work::leave; });
   if (matrices.empty()) return {};
   for (const NamedMatrix& m : matrices) total += elements(*m.tensor);
   ThreadPool pool(0);
   uint64_t done = 0;
   for (const NamedMatrix& m : matrices) {
     const uint64_t count = elements(*m.tensor);
-    const Work work = work_of(*m.tensor, to);
+    const Work work = work_of(m, to);
     if (work == Work::check_fp8) {
       if (auto checked = check_fp8(pool, m); !checked.ok()) return checked;
     } else {

@@ -24,13 +24,15 @@ using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 struct NamedMatrix {
   Tensor* tensor = nullptr;
   std::string name;
+  bool vocabulary = false;  // the embedding, or lm_head
 };
 
 /// The embedding, those of every layer, and lm_head where it is another.
 std::vector<NamedMatrix> matrices_of(DecoderWeights& weights);
 
-/// What float matrices, embedding and lm_head included, are quantized to; norms and biases stay float32. Where
-/// embedding and lm_head are tied they stay one. Errors: a weight that is not a finite number, no memory, more inputs
+/// What float matrices are quantized to; norms and biases stay float32. With FP8, embedding and lm_head become INT8: it
+/// is lm_head that FP8's three bits of mantissa cost most of a model's perplexity (docs/benchmarks/quality.md; others
+/// leave it in 16 bits). Where embedding and lm_head are tied they stay one. Errors: a weight that is not a finite number, no memory, more inputs
 /// than kInputsMax, projections of one input of which only some are INT8.
 Result<void> quantize_weights(DecoderWeights& weights, Quantization to, const LoadProgress& progress = {});
 
