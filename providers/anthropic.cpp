@@ -14,6 +14,7 @@
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
+#include "providers/native_item.h"
 
 namespace weir::providers {
 namespace {
@@ -138,10 +139,16 @@ int claude_generation(std::string_view model) {
 std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCall& out) {
   CallBody body = attempt.body;
   std::string beta(client_header(attempt, "anthropic-beta"));
+  const auto instead = [&](std::string json) {
+    if (auto marked = mark_call(body.protocol, out.keep(std::move(json)))) body = std::move(*marked);
+  };
   if (auto cleaned = without_foreign_thinking(body.json)) {
-    const std::string_view kept = out.keep(std::move(*cleaned));
-    if (auto marked = mark_call(body.protocol, kept)) body = std::move(*marked);
-    out.dropped = kReasoningOfOthers;
+    instead(std::move(*cleaned));
+    add_dropped(out.dropped, kReasoningOfOthers);
+  }
+  if (auto items = with_own_items(body.json, body.protocol, "anthropic")) {
+    instead(std::move(items->json));
+    if (items->left_out) add_dropped(out.dropped, kItemsOfOthers);
   }
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;

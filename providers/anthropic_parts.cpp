@@ -131,7 +131,7 @@ Json Turns::block(const Part& part, const std::string& where) {
       out = call_block(part.call, where);
       break;
     case Part::Kind::native:
-      out = item_of_family(part, "anthropic");
+      out = item_of_family(part.native, "anthropic");
       if (out.is_null()) refusals_.leave_out(kItemsOfOthers);
       return out;
   }

@@ -252,7 +252,7 @@ Json Turns::block(const Part& part, const std::string& where) {
     case Part::Kind::tool_call:
       return call(part.call, where);
     case Part::Kind::native: {
-      Json item = item_of_family(part, "bedrock");
+      Json item = item_of_family(part.native, "bedrock");
       if (item.is_null()) refusals_.leave_out(kItemsOfOthers);
       return item;
     }

@@ -23,7 +23,7 @@ struct EncodedCall {
   std::vector<std::string_view> body;
   std::string_view method = "POST";
   std::string_view credential;  // in: the OAuth token of an account that has a token source
-  std::string dropped;          // fields left out because the account says drop_params: "seed,logit_bias"
+  std::string dropped;          // fields that were left out: "seed,logit_bias"
   bool kept_upstream = true;    // Responses: the upstream keeps the answer for previous_response_id
   std::vector<std::unique_ptr<std::string>> storage;
   /// Keeps text alive as long as this and gives a view of it.

@@ -6,7 +6,9 @@
 #include "providers/gemini_contents.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/net/percent.h"
+#include "providers/refusals.h"
 
 namespace weir::providers {
 namespace {
@@ -127,6 +129,7 @@ size_t foreign_signature(std::string_view text, size_t from) {
 /// Gemini refuses a signature that it did not make; this word takes its place, as Google's documentation says.
 void replace_foreign_signatures(EncodedCall& out) {
   std::vector<std::string_view> pieces;
+  bool any = false;
   for (std::string_view piece : out.body) {
     for (size_t at = foreign_signature(piece, 0); at != std::string_view::npos; at = foreign_signature(piece, 0)) {
       const size_t end = piece.find('"', at + 1);
@@ -134,10 +137,11 @@ void replace_foreign_signatures(EncodedCall& out) {
       pieces.push_back(piece.substr(0, at + 1));
       pieces.push_back(kNoSignature);
       piece.remove_prefix(end);
-      out.dropped = kReasoningOfOthers;
+      any = true;
     }
     pieces.push_back(piece);
   }
+  if (any) add_dropped(out.dropped, kReasoningOfOthers);
   out.body = std::move(pieces);
 }
 
@@ -180,8 +184,13 @@ std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt) 
 }
 
 void pass_gemini(const CallBody& body, std::optional<int64_t> cap, EncodedCall& out) {
-  pass_members(body, cap, out);
-  if (foreign_signature(body.json, 0) != std::string_view::npos) replace_foreign_signatures(out);
+  CallBody passed = body;
+  if (auto items = with_own_items(body.json, Protocol::gemini_generate, "gemini")) {
+    if (auto marked = mark_call(body.protocol, out.keep(std::move(items->json)))) passed = std::move(*marked);
+    if (items->left_out) add_dropped(out.dropped, kItemsOfOthers);
+  }
+  pass_members(passed, cap, out);
+  if (foreign_signature(passed.json, 0) != std::string_view::npos) replace_foreign_signatures(out);
 }
 
 Error classify_google(int status, const HeaderLookup& header, std::string_view body) {

@@ -142,7 +142,7 @@ void Contents::add_part(const Part& part, const std::string& where, Json& parts)
       out = media_part(part, where);
       break;
     case Part::Kind::native:
-      out = item_of_family(part, "gemini");
+      out = item_of_family(part.native, "gemini");
       if (out.is_null()) return refusals_.leave_out(kItemsOfOthers);
       break;
   }

@@ -137,7 +137,10 @@ std::string markdown_of(dom::object part) {
   }
   if (part["codeExecutionResult"].get(inner) == SUCCESS) {
     if (inner["output"].get(two) != SUCCESS) two = {};
-    return "```output\n" + std::string(two) + "\n```\n";
+    // OUTCOME_FAILED, OUTCOME_DEADLINE_EXCEEDED: that it went wrong is the result.
+    std::string shown = "```output\n" + std::string(two) + "\n```\n";
+    if (inner["outcome"].get(one) == SUCCESS && one != "OUTCOME_OK") shown += std::string(one) + "\n";
+    return shown;
   }
   return {};
 }

@@ -5,6 +5,7 @@
 // it is that again. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,10 +48,27 @@ inline Part native_part(const Json& item) {
 }
 
 /// What the provider wrote, where it is of `family`; null otherwise.
-inline Json item_of_family(const Part& part, std::string_view family) {
-  if (!is_native_item(part.native)) return nullptr;
-  const std::string_view type = part.native["type"].get_ref<const std::string&>();
-  return type.starts_with(family) && type.substr(family.size()).starts_with(":") ? part.native["item"] : Json(nullptr);
+inline Json item_of_family(const Json& item, std::string_view family) {
+  if (!is_native_item(item)) return nullptr;
+  const std::string_view type = item["type"].get_ref<const std::string&>();
+  return type.starts_with(family) && type.substr(family.size()).starts_with(":") ? item["item"] : Json(nullptr);
 }
+
+/// An item as a signature of a thought in Gemini's protocol, whose official clients drop parts and fields that they do
+/// not know, and give signatures back: base64 of "weir-item:…".
+std::string item_signature(const Json& item);
+/// Null where `signature` is none that item_signature() made.
+Json item_of_signature(std::string_view signature);
+
+struct OwnItems {
+  std::string json;
+  bool left_out = false;  // items of others were taken out
+};
+/// A body that passes to an upstream of its own protocol, with the items of `family` as that wrote them and without
+/// those of others, which it would refuse. Unset: it has none, which a few searches tell of nearly every body.
+std::optional<OwnItems> with_own_items(std::string_view json, Protocol protocol, std::string_view family);
+
+/// One more name for EncodedCall::dropped.
+void add_dropped(std::string& dropped, std::string_view name);
 
 }  // namespace weir::providers

@@ -9,8 +9,10 @@
 
 #include "providers/classify.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/net/percent.h"
 #include "providers/openai_unary.h"
+#include "providers/refusals.h"
 
 namespace weir::providers {
 namespace {
@@ -98,6 +100,7 @@ class OpenAiCodec final : public Codec {
   std::string_view headers(const Attempt& attempt, EncodedCall& out) const;
   void pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_responses(const Attempt& attempt, EncodedCall& out) const;
+  Result<void> pass_chat(const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const;
 
   config::AccountConfig account_;
@@ -214,16 +217,33 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
   edits.apply(body.json, out.body);
 }
 
-/// Reasoning that another family signed is no use to this one, which would refuse the call for it.
+/// Reasoning that another family signed, and what its tools said, is no use to this one, which would refuse the call
+/// for it.
 Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& out) const {
   out.kept_upstream = dialect_.keeps_responses;
-  auto cleaned = without_foreign_reasoning(attempt.body.json);
-  if (!cleaned) {
-    pass(attempt.body, attempt, out);
-    return {};
+  std::optional<std::string> json = without_foreign_reasoning(attempt.body.json);
+  if (json) add_dropped(out.dropped, kReasoningOfOthers);
+  if (auto items = with_own_items(json ? *json : attempt.body.json, Protocol::openai_responses, "openai")) {
+    json = std::move(items->json);
+    add_dropped(out.dropped, kItemsOfOthers);
   }
-  out.dropped = kReasoningOfOthers;
-  return pass_anew(std::move(*cleaned), attempt, out);
+  if (json) return pass_anew(std::move(*json), attempt, out);
+  pass(attempt.body, attempt, out);
+  return {};
+}
+
+/// Without what other providers' tools said, and in Mistral's own words.
+Result<void> OpenAiCodec::pass_chat(const Attempt& attempt, EncodedCall& out) const {
+  std::optional<std::string> json;
+  if (auto items = with_own_items(attempt.body.json, Protocol::openai_chat, "openai")) {
+    json = std::move(items->json);
+    add_dropped(out.dropped, kItemsOfOthers);
+  }
+  if (dialect_.mistrals_words)
+    if (auto reworded = in_mistrals_words(json ? *json : attempt.body.json)) json = std::move(*reworded);
+  if (json) return pass_anew(std::move(*json), attempt, out);
+  pass(attempt.body, attempt, out);
+  return {};
 }
 
 /// The client's body with other words for something that stands deep in it.
@@ -247,8 +267,7 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   if (passes(body)) {
     out.target = target(attempt, body.protocol, out);
     if (body.protocol == Protocol::openai_responses) return pass_responses(attempt, out);
-    if (body.protocol == Protocol::openai_chat && dialect_.mistrals_words)
-      if (auto reworded = in_mistrals_words(body.json)) return pass_anew(std::move(*reworded), attempt, out);
+    if (body.protocol == Protocol::openai_chat) return pass_chat(attempt, out);
     pass(body, attempt, out);
     return {};
   }

@@ -1,6 +1,8 @@
 // OpenAI chat completions, whole or streamed, as neutral events: for clients that speak another protocol.
 #include <algorithm>
 #include <map>
+#include <utility>
+#include <vector>
 #include "config/base/json.h"
 
 #include "providers/json_fields.h"
@@ -68,8 +70,18 @@ class OpenAiEvents final : public ReplyDecoder {
     struct Call {
       int32_t index = 0;  // ours
       std::string id;     // theirs
+      std::string name;   // may come in pieces, before the arguments
+      bool told = false;
+
+      /// Whether these are of another call with the same index: some upstreams give every call index 0 and tell them
+      /// apart by id, or by name alone; and some repeat id and name in every piece.
+      bool is_another(const std::string& its_id, const std::string& its_name) const {
+        if (its_id.empty()) return told && its_name != name;
+        return its_id != id && (told || !id.empty());
+      }
     };
     std::map<int64_t, Call> tools;  // by the upstream's index
+    std::vector<int64_t> waiting;   // by the same: calls that may not be told yet
     int64_t last_tool = 0;          // the upstream's index of what came last
     int32_t tool_count = 0;
     bool refused = false;
@@ -86,6 +98,8 @@ class OpenAiEvents final : public ReplyDecoder {
   void tell_sources(const ChatEvent& event, ReplyBatch& batch);
   static int64_t place_of(const Choice& choice, const Json& in, const std::string& id, bool named);
   void tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch);
+  void tell_call(Choice::Call& call, int32_t index, std::string arguments, ReplyBatch& batch);
+  void tell_waiting(int32_t index, ReplyBatch& batch);
   void push(ChatEvent event, ReplyBatch& batch);
   void finish_choices(ReplyBatch& batch);
 
@@ -99,6 +113,7 @@ class OpenAiEvents final : public ReplyDecoder {
 };
 
 void OpenAiEvents::push(ChatEvent event, ReplyBatch& batch) {
+  if (event.kind != ChatEvent::Kind::tool_call) tell_waiting(event.index, batch);
   usage_.saw(event.text.size() + event.tool_call.arguments.size());
   batch.events.push_back(std::move(event));
 }
@@ -191,42 +206,67 @@ int64_t OpenAiEvents::place_of(const Choice& choice, const Json& in, const std::
   return named ? -1 - int64_t{choice.tool_count} : choice.last_tool;
 }
 
-void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch) {
-  if (!in.is_object()) return;
+/// More of a call's arguments; before the first of them id and name, which are whole then.
+void OpenAiEvents::tell_call(Choice::Call& call, int32_t index, std::string arguments, ReplyBatch& batch) {
   ChatEvent event;
   event.kind = ChatEvent::Kind::tool_call;
   event.index = index;
-  const Json* function = member_of(in, "function");
-  if (function != nullptr && function->is_object()) {
-    event.tool_call.name = text_of(*function, "name");
-    const Json* arguments = member_of(*function, "arguments");
-    if (arguments != nullptr)
-      event.tool_call.arguments = arguments->is_string() ? arguments->get<std::string>() : json_text(*arguments);
+  event.tool_index = call.index;
+  event.tool_call.arguments = std::move(arguments);
+  if (!std::exchange(call.told, true)) {
+    if (call.name.empty()) batch.error = unsayable_answer("a tool call without a name");
+    event.tool_call.id =
+        call.id.empty() ? "call_" + std::to_string(index) + "_" + std::to_string(call.index + 1) : call.id;
+    event.tool_call.name = call.name;
+  } else if (event.tool_call.arguments.empty()) {
+    return;
+  }
+  if (!batch.error) push(std::move(event), batch);
+}
+
+/// Calls that had no arguments when something else came.
+void OpenAiEvents::tell_waiting(int32_t index, ReplyBatch& batch) {
+  Choice& choice = choices_[index];
+  if (choice.waiting.empty()) return;
+  for (const int64_t place : std::exchange(choice.waiting, {}))
+    if (Choice::Call& call = choice.tools[place]; !call.told) tell_call(call, index, {}, batch);
+}
+
+void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch) {
+  if (!in.is_object()) return;
+  std::string name;
+  std::string arguments;
+  if (const Json* function = object_of(in, "function")) {
+    name = text_of(*function, "name");
+    if (const Json* given = member_of(*function, "arguments"))
+      arguments = given->is_string() ? given->get<std::string>() : json_text(*given);
   }
   const std::string id = text_of(in, "id");
-  const bool named = !event.tool_call.name.empty();
-  choice.last_tool = place_of(choice, in, id, named);
+  choice.last_tool = place_of(choice, in, id, !name.empty());
   const auto known = choice.tools.find(choice.last_tool);
-  // A new call has a name; some upstreams give every call index 0 and tell them apart by id alone, and some repeat id
-  // and name in every piece.
-  const bool opens = known == choice.tools.end() || (named && !id.empty() && id != known->second.id);
+  const bool opens = known == choice.tools.end() || (!name.empty() && known->second.is_another(id, name));
   if (opens) {
-    choice.tools[choice.last_tool] = {choice.tool_count++, id};
-    event.tool_call.id = id.empty() ? "call_" + std::to_string(index) + "_" + std::to_string(choice.tool_count) : id;
-  } else {
-    event.tool_call.name.clear();
+    tell_waiting(index, batch);
+    choice.tools[choice.last_tool] = {choice.tool_count++, id, name, false};
+    choice.waiting.push_back(choice.last_tool);
   }
-  event.tool_index = choice.tools[choice.last_tool].index;
-  if (opens || !event.tool_call.arguments.empty()) push(std::move(event), batch);
-  const Json* extra = member_of(in, "extra_content");
-  const Json* google = extra != nullptr && extra->is_object() ? member_of(*extra, "google") : nullptr;
-  if (google == nullptr || !google->is_object()) return;
+  Choice::Call& call = choice.tools[choice.last_tool];
+  if (!opens && !call.told) {
+    if (call.id.empty()) call.id = id;
+    if (name != call.name) call.name += name;
+  }
+  if (!arguments.empty()) tell_call(call, index, std::move(arguments), batch);
+  const Json* extra = object_of(in, "extra_content");
+  const Json* google = extra != nullptr ? object_of(*extra, "google") : nullptr;
+  if (google == nullptr) return;
   ChatEvent signature;
   signature.kind = ChatEvent::Kind::signature;
   signature.index = index;
   signature.signature = text_of(*google, "thought_signature");
   signature.signer = Signer::gemini;
-  if (!signature.signature.empty()) batch.events.push_back(std::move(signature));
+  if (signature.signature.empty()) return;
+  if (!call.told) tell_call(call, index, {}, batch);
+  batch.events.push_back(std::move(signature));
 }
 
 /// `delta` is a chunk's delta or a whole answer's message.
@@ -284,6 +324,8 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
                         "upstream_error"};
     return;
   }
+  tell_waiting(event.index, batch);
+  if (batch.error) return;
   tell_sources(event, batch);
   choice.finished = true;
   event.kind = ChatEvent::Kind::finish;
@@ -307,7 +349,8 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
   if (error != nullptr && !says_nothing(*error)) {
     std::string code = text_of(*error, "code");
     if (code.empty()) code = text_of(*error, "type");
-    batch.error = stream_error(std::move(code), text_of(*error, "message"));
+    batch.error =
+        stream_error(std::move(code), error->is_string() ? error->get<std::string>() : text_of(*error, "message"));
     batch.error->code = "upstream_error";
     return false;
   }
@@ -370,6 +413,8 @@ void OpenAiEvents::feed(std::string_view bytes, ReplyBatch& batch) {
 void OpenAiEvents::finish_choices(ReplyBatch& batch) {
   for (auto& [index, choice] : choices_) {
     if (choice.finished) continue;
+    tell_waiting(index, batch);
+    if (batch.error) return;
     choice.finished = true;
     ChatEvent& event = batch.events.emplace_back();
     event.kind = ChatEvent::Kind::finish;
@@ -388,7 +433,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
     return;
   }
   finish_choices(batch);
-  batch.end = true;
+  batch.end = !batch.error;
 }
 
 void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
@@ -409,7 +454,7 @@ void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
     if (batch.error) return;
   }
   finish_choices(batch);
-  batch.end = true;
+  batch.end = !batch.error;
 }
 
 }  // namespace

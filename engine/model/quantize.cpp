@@ -98,7 +98,8 @@ std::vector<NamedMatrix> matrices_of(DecoderWeights& weights) {
     const std::pair<Tensor*, const char*> named[] = {{&l.q, "q_proj"},      {&l.k, "k_proj"},       {&l.v, "v_proj"},
                                                      {&l.o, "o_proj"},      {&l.gate, "gate_proj"}, {&l.up, "up_proj"},
                                                      {&l.down, "down_proj"}};
-    for (const auto& [tensor, name] : named) matrices.push_back({tensor, "layer " + std::to_string(i) + " " + name, false});
+    for (const auto& [tensor, name] : named)
+      matrices.push_back({tensor, "layer " + std::to_string(i) + " " + name, false});
   }
   if (!weights.tied()) matrices.push_back({&weights.lm_head, "lm_head", true});
   return matrices;

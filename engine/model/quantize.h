@@ -32,8 +32,8 @@ std::vector<NamedMatrix> matrices_of(DecoderWeights& weights);
 
 /// What float matrices are quantized to; norms and biases stay float32. With FP8, embedding and lm_head become INT8: it
 /// is lm_head that FP8's three bits of mantissa cost most of a model's perplexity (docs/benchmarks/quality.md; others
-/// leave it in 16 bits). Where embedding and lm_head are tied they stay one. Errors: a weight that is not a finite number, no memory, more inputs
-/// than kInputsMax, projections of one input of which only some are INT8.
+/// leave it in 16 bits). Where embedding and lm_head are tied they stay one. Errors: a weight that is not a finite
+/// number, no memory, more inputs than kInputsMax, projections of one input of which only some are INT8.
 Result<void> quantize_weights(DecoderWeights& weights, Quantization to, const LoadProgress& progress = {});
 
 }  // namespace weir::engine

@@ -6,6 +6,7 @@
 #include "gateway/api/citations.h"
 #include "gateway/api/errors.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/net/percent.h"
 
 namespace weir::gateway {
@@ -266,7 +267,9 @@ void GeminiEncoder::collect_next(const ChatEvent& event, Choice& choice, bool me
       add_citation(event, choice.cited, choice.beside);
       break;
     case Kind::native: {
-      Json part = {{"providerItem", event.native}};
+      // The signature is for Google's clients, which keep no member that they do not know.
+      Json part = {{"text", ""}, {"thought", true}, {"thoughtSignature", item_signature(event.native)}};
+      part["providerItem"] = event.native;
       choice.parts.push_back(std::move(part));
       break;
     }

@@ -23,6 +23,7 @@ class Decoder : GeminiFields {
   void contents(const Json& list);
   void content(const Json& in, const std::string& where);
   void part(const Json& in, const std::string& where, Message& message);
+  bool item(const Json& in, const std::string& where, Message& message);
   void media(const Json& blob, bool inline_data, const std::string& where, Message& message);
   void sign(const Json& in, Part& part);
   void call(const Json& in, const Json& whole, const std::string& where, Message& message);
@@ -134,8 +135,22 @@ void Decoder::result(const Json& in, const std::string& where) {
   out_.messages.push_back(std::move(message));
 }
 
+/// What a provider's own tool said. False: the part is something else.
+bool Decoder::item(const Json& in, const std::string& where, Message& message) {
+  const Json* given = find_field(in, "providerItem");
+  if (given != nullptr && !is_native_item(*given))
+    return fail(where + ".providerItem", R"(an object with type "FAMILY:TYPE" and item)"), true;
+  const Json* signature = find_field(in, "thoughtSignature");
+  const bool text = given == nullptr && signature != nullptr && signature->is_string();
+  const Json item = given != nullptr ? *given : text ? item_of_signature(signature->get<std::string>()) : Json();
+  if (item.is_null()) return false;
+  message.parts.push_back(native_part(item));
+  return true;
+}
+
 void Decoder::part(const Json& in, const std::string& where, Message& message) {
   if (!in.is_object()) return fail(where, "an object");
+  if (item(in, where, message)) return;
   if (const Json* words = find_field(in, "text")) {
     if (!words->is_string()) return fail(where + ".text", "a string");
     Part part = Part::of_text(words->get<std::string>());
@@ -162,13 +177,10 @@ void Decoder::part(const Json& in, const std::string& where, Message& message) {
     message.parts.push_back(Part::of_text("```python\n" + text(*code, "code", where) + "\n```\n"));
   } else if (const Json* output = find_field(in, "codeExecutionResult")) {
     message.parts.push_back(Part::of_text("```output\n" + text(*output, "output", where) + "\n```\n"));
-  } else if (const Json* item = find_field(in, "providerItem")) {
-    if (!is_native_item(*item)) return fail(where + ".providerItem", R"(an object with type "FAMILY:TYPE" and item)");
-    message.parts.push_back(native_part(*item));
   }
   keep_others(in, where,
               {"text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "executableCode",
-               "codeExecutionResult", "functionResponse", "providerItem"});
+               "codeExecutionResult", "functionResponse"});
 }
 
 /// What an object has beside the members that are `known` here.

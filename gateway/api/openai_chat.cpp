@@ -6,6 +6,7 @@
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
+#include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
 
@@ -122,6 +123,12 @@ void ChatEncoder::Choice::note(const ChatEvent& event) {
   if (text_last) cited.wrote(code_points(event.text));
 }
 
+/// What Gemini searched for and which stretch a page supports, beside the pages.
+bool says_more(const Json& citation) {
+  const Json* metadata = providers::object_of(citation, "groundingMetadata");
+  return metadata != nullptr && (metadata->contains("groundingSupports") || metadata->contains("webSearchQueries"));
+}
+
 /// The protocol has a form for pages of the web alone; what else was cited goes beside it, as it came.
 void ChatEncoder::Choice::cite(const ChatEvent& event) {
   std::vector<Citation> found = citations_of(event);
@@ -134,7 +141,7 @@ void ChatEncoder::Choice::cite(const ChatEvent& event) {
     if (!one.quote.empty()) page["cited_text"] = one.quote;
     annotations.push_back({{"type", "url_citation"}, {"url_citation", std::move(page)}});
   }
-  if (!all_said) citations.push_back(event.citation);
+  if (!all_said || says_more(event.citation)) citations.push_back(event.citation);
 }
 
 std::string_view ChatEncoder::Choice::signed_thinking() {

@@ -325,9 +325,10 @@ tests/e2e/test_translation.py` writes this page again; the test fails where it i
 Fields of ours in answers, where a protocol has no place of its own: `reasoning_content`, `thinking_blocks` and `citations` of a chat
 message; the lives of what was written to the cache, 5 minutes and an hour, as `cache_creation_token_details` beside the cached tokens of
 chat and Responses, and as `cacheCreationTokenCount` and `cacheCreation` in Gemini's `usageMetadata`. What a
-tool that a provider ran itself was told and said (a web search, code, an MCP server) goes along whole, as `{"type": "FAMILY:TYPE", "item": …}`
+tool that a provider ran itself was told and said (a web search, an MCP server) goes along whole, as `{"type": "FAMILY:TYPE", "item": …}`
 with the provider's own words as the item: in `provider_items` of a chat message, as an item of a Response, as a block of a message, as
 `providerItem` of a part of Gemini's. Sent back with the next turn it is a block of that family again; to another it is left out and named.
+Code that Gemini ran, with its output, is shown as Markdown.
 
 Models asked: MODELS; the engine runs its built-in model.
 """

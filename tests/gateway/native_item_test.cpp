@@ -3,6 +3,7 @@
 
 #include "gateway/api/client_api.h"
 #include "providers/anthropic.h"
+#include "providers/gemini.h"
 #include "providers/native_item.h"
 #include "providers/openai.h"
 #include "tests/providers/codec_rig.h"
@@ -69,8 +70,8 @@ std::vector<Part> replayed(Protocol protocol, const Json& body) {
 void expect_back(const std::vector<Part>& parts) {
   ASSERT_EQ(parts.size(), 2U);
   EXPECT_EQ(parts[0].kind, Part::Kind::native);
-  EXPECT_EQ(providers::item_of_family(parts[0], "anthropic"), search());
-  EXPECT_TRUE(providers::item_of_family(parts[0], "gemini").is_null());
+  EXPECT_EQ(providers::item_of_family(parts[0].native, "anthropic"), search());
+  EXPECT_TRUE(providers::item_of_family(parts[0].native, "gemini").is_null());
   EXPECT_EQ(parts[1].text, "found");
 }
 
@@ -111,9 +112,11 @@ TEST(NativeItem, OfMessages) {
 
 TEST(NativeItem, OfGemini) {
   const Told out = told(Protocol::gemini_generate);
-  EXPECT_NE(out.stream.find(std::string(R"({"providerItem":)") + kItem), std::string::npos) << out.stream;
-  expect_back(
-      replayed(Protocol::gemini_generate, {{"contents", Json::array({out.whole["candidates"][0]["content"]})}}));
+  EXPECT_NE(out.stream.find(std::string(R"("providerItem":)") + kItem), std::string::npos) << out.stream;
+  Json content = out.whole["candidates"][0]["content"];
+  expect_back(replayed(Protocol::gemini_generate, {{"contents", Json::array({content})}}));
+  content["parts"][0].erase("providerItem");  // as Google's clients send it back
+  expect_back(replayed(Protocol::gemini_generate, {{"contents", Json::array({content})}}));
 }
 
 TEST(NativeItem, GoesBackToItsFamilyAndIsNamedElsewhere) {
@@ -134,6 +137,74 @@ TEST(NativeItem, GoesBackToItsFamilyAndIsNamedElsewhere) {
   const auto gpt = providers::encode(*providers::make_openai_codec(account, "/v1"), rig, "gpt-5-mini");
   EXPECT_EQ(gpt.dropped, "messages.provider_items");
   EXPECT_EQ(gpt.json()["messages"][1]["content"], "found");
+}
+
+/// The body that an upstream of the client's own protocol gets.
+providers::Encoded passed(const char* provider, Protocol protocol, const Json& body) {
+  config::AccountConfig account;
+  account.provider = provider;
+  account.api_key = Secret("k");
+  providers::CodecRig rig(protocol, body.dump());
+  const std::string_view which = provider;
+  if (which == "openai") return providers::encode(*providers::make_openai_codec(account, "/v1"), rig, "m");
+  if (which == "gemini") return providers::encode(*providers::make_gemini_codec(account, ""), rig, "m");
+  return providers::encode(*providers::make_anthropic_codec(account, ""), rig, "m");
+}
+
+TEST(NativeItem, NeverReachesAnotherFamilyInItsOwnProtocol) {
+  const Json asked = {{"role", "user"}, {"content", "and?"}};
+  Json chat = told(Protocol::openai_chat).whole["choices"][0]["message"];
+  const auto to_chat =
+      passed("openai", Protocol::openai_chat, {{"model", "m"}, {"messages", Json::array({asked, chat, asked})}});
+  chat.erase("provider_items");
+  EXPECT_EQ(to_chat.json()["messages"], Json::array({asked, chat, asked}));
+  EXPECT_EQ(to_chat.dropped, "messages.provider_items");
+
+  Json output = told(Protocol::openai_responses).whole["output"];
+  const auto to_responses = passed("openai", Protocol::openai_responses, {{"model", "m"}, {"input", output}});
+  output.erase(output.begin());
+  EXPECT_EQ(to_responses.json()["input"], output);
+  EXPECT_EQ(to_responses.dropped, "messages.provider_items");
+
+  Json contents = Json::array({told(Protocol::gemini_generate).whole["candidates"][0]["content"]});
+  for (const bool official : {false, true}) {
+    if (official) contents[0]["parts"][0].erase("providerItem");
+    const auto to_gemini = passed("gemini", Protocol::gemini_generate, {{"contents", contents}});
+    EXPECT_EQ(to_gemini.json()["contents"][0]["parts"], Json::array({{{"text", "found"}}}));
+    EXPECT_EQ(to_gemini.dropped, "messages.provider_items");
+  }
+}
+
+TEST(NativeItem, IsAgainWhatItsFamilyWroteInItsOwnProtocol) {
+  const Json call = {{"toolCall", {{"id", "t"}}}};
+  const Json part = {{"providerItem", providers::native_item("gemini", "toolCall", call)}};
+  Json content = {{"role", "model"}};
+  content["parts"].push_back(part);
+  Json body;
+  body["contents"].push_back(content);
+  const auto to_gemini = passed("gemini", Protocol::gemini_generate, body);
+  EXPECT_EQ(to_gemini.json()["contents"][0]["parts"][0], call);
+  EXPECT_EQ(to_gemini.dropped, "");
+
+  const auto turn = [](const char* role, std::initializer_list<Json> blocks) {
+    Json out = {{"role", role}};
+    for (const Json& block : blocks) out["content"].push_back(block);
+    return out;
+  };
+  const Json word = {{"type", "text"}, {"text", "a"}};
+  const Json theirs = providers::native_item("gemini", "toolCall", call);
+  const Json own = providers::native_item("anthropic", "web_search_tool_result", search());
+  Json messages = Json::array();
+  messages.push_back(turn("user", {word}));
+  messages.push_back(turn("assistant", {theirs, own}));
+  messages.push_back(turn("assistant", {theirs}));
+  messages.push_back(turn("user", {word}));
+  const auto to_claude =
+      passed("anthropic", Protocol::anthropic_messages, {{"model", "m"}, {"max_tokens", 5}, {"messages", messages}});
+  const Json sent = to_claude.json()["messages"];
+  ASSERT_EQ(sent.size(), 3U) << "a turn of which nothing is left goes";
+  EXPECT_EQ(sent[1], turn("assistant", {search()}));
+  EXPECT_EQ(to_claude.dropped, "messages.provider_items");
 }
 
 TEST(NativeItem, WhatIsNoneIsRefusedByName) {

@@ -202,6 +202,25 @@ TEST(OpenAiEvents, ToolCallsAreToldApartHoweverTheyAreNumbered) {
                      R"({"index":0,"id":"b","function":{"name":"f","arguments":"{}"}})"}),
               ElementsAre("a f {}", "b f {}"))
       << "every call index 0";
+  EXPECT_THAT(calls({R"({"index":0,"id":"a"})", R"({"index":0,"function":{"name":"get_"}})",
+                     R"({"index":0,"function":{"name":"weather","arguments":""}})",
+                     R"({"index":0,"function":{"arguments":"{}"}})"}),
+              ElementsAre("a get_weather {}"))
+      << "the name after the id, in pieces";
+  EXPECT_THAT(calls({R"({"index":0,"function":{"name":"f","arguments":"{}"}})",
+                     R"({"index":0,"function":{"name":"g","arguments":"{}"}})"}),
+              ElementsAre("call_0_1 f {}", "call_0_2 g {}"))
+      << "index 0 and no id";
+  EXPECT_THAT(
+      calls({R"({"index":0,"id":"a","function":{"name":"f"}})", R"({"index":1,"id":"b","function":{"name":"g"}})"}),
+      ElementsAre("a f ", "b g "))
+      << "without arguments";
+}
+
+TEST(OpenAiEvents, ACallWithoutANameIsNamedAsAFault) {
+  const Decoded out = events_of({calls_chunk(R"({"index":0,"id":"a","function":{"arguments":"{}"}})")});
+  ASSERT_TRUE(out.error);
+  EXPECT_EQ(out.error->http_status, 502);
 }
 
 TEST(OpenAiEvents, TheOldFormOfACallIsOne) {
