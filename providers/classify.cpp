@@ -241,6 +241,19 @@ nlohmann::json error_object(nlohmann::json body) {
   return object;
 }
 
+/// A body that is a line or two of words, and no page: what servers say that know no JSON.
+std::string plain_words(std::string_view body) {
+  constexpr size_t kWordsBytesMax = 1000;
+  const size_t begin = body.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos || body.size() - begin > kWordsBytesMax) return {};
+  body = body.substr(begin, body.find_last_not_of(" \t\r\n") + 1 - begin);
+  const bool words = std::string_view("<{[").find(body.front()) == std::string_view::npos &&
+                     std::none_of(body.begin(), body.end(), [](char c) {
+                       return (static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\r' && c != '\t') || c == 127;
+                     });
+  return words ? std::string(body) : std::string();
+}
+
 }  // namespace
 
 ErrorKind classify_code(int status, std::string_view code, std::string_view message) {
@@ -275,6 +288,7 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
   if (const auto type = header("x-amzn-errortype"); type && error.code.empty())
     error.code = std::string(type->substr(0, type->find(':')));
   if (const size_t hash = error.code.find('#'); hash != std::string::npos) error.code.erase(0, hash + 1);
+  if (error.detail.empty() && !object.is_structured()) error.detail = plain_words(body);
   if (error.detail.empty()) error.detail = "the upstream answered with status " + std::to_string(status);
   if (error.detail.size() > kMessageBytesMax) error.detail.resize(kMessageBytesMax);
   error.retry_after = retry_after_of(header);

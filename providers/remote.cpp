@@ -5,6 +5,7 @@
 #include "providers/net/http_client.h"
 #include "providers/net/token_source.h"
 #include "providers/net/workers.h"
+#include "providers/reply_parts.h"
 #include "providers/secret_mask.h"
 
 namespace weir::providers {
@@ -132,6 +133,10 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
     co_return codec_->classify(
         head.status(), [&](std::string_view name) { return head.header(name); }, text);
   }
+  // Nobody asked for one.
+  if (const auto coding = head.header("content-encoding"); coding && !coding->empty() && *coding != "identity")
+    co_return upstream_fault("the upstream's answer is compressed (" + std::string(coding->substr(0, 32)) +
+                             "), which was not asked for");
   // A server may answer a stream request with a JSON body (an error in disguise, or no support for streams), or a page.
   const auto type = head.header("content-type");
   const bool streamed =

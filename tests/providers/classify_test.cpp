@@ -46,6 +46,13 @@ TEST(Classify, GooglesQuotaOfAMinuteIsARateLimit) {
                ErrorKind::quota}});
 }
 
+TEST(Classify, PlainWordsAreTheReason) {
+  EXPECT_EQ(classified(422, " the text is too long\n").detail, "the text is too long");
+  EXPECT_EQ(classified(429, "slow down").kind, ErrorKind::rate_limit);
+  for (const char* none : {"", "<html>busy</html>", "{\"broken\"", "\x1f\x8b\x08 gzip"})
+    EXPECT_EQ(classified(503, none).detail, "the upstream answered with status 503") << none;
+}
+
 TEST(Classify, ARefusalOfOnePromptIsNoRefusalOfTheAccount) {
   using K = ErrorKind;
   expect_all({
