@@ -354,7 +354,7 @@ Task<void> ChatRun::answer_stream() {
   }
   co_await exchange_.end_stream(bytes);
   // The end of the upstream's body usually stands behind its end mark already: read, the connection can be kept.
-  if (reply_->native() && !batch_.end && !batch_.error) {
+  if (!batch_.error && reply_->open()) {
     constexpr std::chrono::milliseconds kLinger{100};
     abort_->deadline.arm(context_.core().wheel(), now() + kLinger, abort_->own, kTooLate);
     co_await reply_->pull(batch_);

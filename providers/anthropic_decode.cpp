@@ -382,7 +382,10 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
   if (type == "message_delta") return message_delta(root, raw, data, batch);
   if (type == "message_stop") {
     done_ = true;
-    if (native_) batch.segments.push_back({Segment::Kind::done, raw});
+    if (native_)
+      batch.segments.push_back({Segment::Kind::done, raw});
+    else
+      batch.end = true;
     return;
   }
   if (type == "message_start") message_start(root);

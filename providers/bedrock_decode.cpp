@@ -308,6 +308,7 @@ void ConverseDecoder::message(const EventStreamMessage& message, ReplyBatch& bat
     message_stop(event, batch);
   } else if (type == "metadata") {
     if (const Json* usage = object_of(event, "usage")) learn_usage(*usage);
+    batch.end = stopped_;  // nothing comes behind it
   }
 }
 

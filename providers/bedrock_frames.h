@@ -10,13 +10,13 @@
 
 namespace weir::providers {
 
-/// Hands the events that `bytes` complete to `event(const EventStreamMessage&)`, up to an error in `batch`: an
-/// exception of the service's, or a damaged frame.
+/// Hands the events that `bytes` complete to `event(const EventStreamMessage&)`, up to the end or an error in
+/// `batch`: an exception of the service's, or a damaged frame.
 template <class OnEvent>
 void feed_bedrock(EventStreamDecoder& frames, std::string_view bytes, ReplyBatch& batch, const OnEvent& event) {
   frames.feed(bytes);
   EventStreamMessage next;
-  while (!batch.error) {
+  while (!batch.error && !batch.end) {
     auto more = frames.next(next);
     if (!more) {
       batch.error = std::move(more).error();

@@ -132,8 +132,11 @@ void ChatDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   if (type == "tool-plan-delta") return say(Kind::reasoning, text_of(message, "tool_plan"), batch);
   if (type == "tool-call-start" || type == "tool-call-delta") return call(member(message, "tool_calls"), index, batch);
   if (type == "citation-start") return citation(member(message, "citations"), batch);
-  if (type == "message-end")
-    return end(member(delta, "finish_reason"), member(delta, "usage"), text_of(delta, "error"), batch);
+  if (type == "message-end") {
+    end(member(delta, "finish_reason"), member(delta, "usage"), text_of(delta, "error"), batch);
+    ended_ = batch.end = !batch.error;
+    return;
+  }
   // An error has no type of event: {"message":"…"}. What else there may be says nothing of the answer.
   if (type.empty() && (json.contains("message") || json.contains("error"))) {
     Error error = classify_answer(

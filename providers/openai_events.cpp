@@ -375,9 +375,12 @@ void OpenAiEvents::text_piece(std::string_view inside, ReplyBatch& batch) {
 }
 
 void OpenAiEvents::event(const SseEvent& event, ReplyBatch& batch) {
-  if (event.data.empty()) return;  // a comment that keeps the connection open: OpenRouter's
+  if (done_ || event.data.empty()) return;  // empty: a comment that keeps the connection open, OpenRouter's
+  // The connection may stay open behind it, and whatever else comes is nobody's answer.
   if (event.data == "[DONE]") {
     done_ = true;
+    finish_choices(batch);
+    batch.end = !batch.error;
     return;
   }
   const Json root = parse_json(event.data);
@@ -425,8 +428,8 @@ void OpenAiEvents::finish_choices(ReplyBatch& batch) {
 
 void OpenAiEvents::finish(ReplyBatch& batch) {
   SseEvent last;
-  if (scanner_.flush(last)) event(last, batch);
-  if (batch.error) return;
+  if (!done_ && scanner_.flush(last)) event(last, batch);
+  if (batch.error || batch.end) return;
   const bool finished = std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.finished; });
   if (!done_ && (choices_.size() < asked_ || !finished)) {
     batch.error = stream_cut_off();

@@ -84,6 +84,8 @@ class Reply {
   virtual std::string_view content_type() const { return "application/json"; }
   /// The client's fields that this upstream cannot be told and its account says to drop, "seed,logit_bias".
   virtual std::string_view dropped() const { return {}; }
+  /// After the end: whether the upstream's body was not read to its own. One more pull() reads it, and says nothing.
+  virtual bool open() const { return false; }
   /// Of a native answer of /v1/responses: the upstream keeps it, so that its id can be gone on from there.
   virtual bool kept_upstream() const { return true; }
   /// Fills `batch` with at least one segment or event, or an end or error.

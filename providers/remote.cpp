@@ -24,7 +24,8 @@ class RemoteReply final : public Reply {
         token_(std::move(token)),
         dropped_(std::move(call.dropped)),
         kept_upstream_(call.kept_upstream),
-        streamed_(streamed) {}
+        streamed_(streamed),
+        open_(streamed) {}
 
   bool native() const override { return decoder_->native(); }
   std::string_view content_type() const override {
@@ -32,12 +33,14 @@ class RemoteReply final : public Reply {
   }
   std::string_view dropped() const override { return dropped_; }
   bool kept_upstream() const override { return kept_upstream_; }
+  bool open() const override { return open_; }
   Usage usage() const override { return decoder_->usage(); }
   Task<void> pull(ReplyBatch& batch) override;
 
  private:
   Task<void> pull_unmasked(ReplyBatch& batch);
   Task<void> pull_whole(ReplyBatch& batch);
+  void broken(Error error, ReplyBatch& batch);
 
   const Attempt& attempt_;
   std::unique_ptr<HttpResponse> response_;
@@ -48,6 +51,7 @@ class RemoteReply final : public Reply {
   std::string dropped_;
   bool kept_upstream_;
   bool streamed_;
+  bool open_;  // there may be more of the body
 };
 
 Task<void> RemoteReply::pull(ReplyBatch& batch) {
@@ -66,13 +70,22 @@ Task<void> RemoteReply::pull_whole(ReplyBatch& batch) {
   if (!co_await run_aside(attempt_.core, attempt_.abort, large, decode)) batch.error = attempt_.abort.reason();
 }
 
+/// The connection broke: an answer that had said why it stopped is whole all the same.
+void RemoteReply::broken(Error error, ReplyBatch& batch) {
+  if (!attempt_.abort.fired()) decoder_->finish(batch);
+  if (batch.end && !batch.error) return;
+  batch.clear();
+  batch.error = std::move(error);
+}
+
 Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
   batch.clear();
   if (!streamed_) co_return co_await pull_whole(batch);
   while (batch.segments.empty() && batch.events.empty() && !batch.end && !batch.error) {
     auto bytes = co_await response_->read_some();
+    open_ = bytes && !bytes->empty();
     if (!bytes)
-      batch.error = std::move(bytes).error();
+      broken(std::move(bytes).error(), batch);
     else if (bytes->empty())
       decoder_->finish(batch);
     else

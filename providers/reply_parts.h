@@ -78,12 +78,12 @@ class UsageMeter {
 /// none, or the body broke off within it: a part of an event is not passed on.
 bool flush_whole(SseScanner& scanner, SseEvent& event);
 
-/// Hands the events that `bytes` complete to `event(const SseEvent&)`, up to an error in `batch`.
+/// Hands the events that `bytes` complete to `event(const SseEvent&)`, up to an error or the end in `batch`.
 template <class OnEvent>
 void feed_events(SseScanner& scanner, std::string_view bytes, ReplyBatch& batch, const OnEvent& event) {
   scanner.feed(bytes);
   SseEvent next;
-  while (!batch.error && scanner.next(next)) event(next);
+  while (!batch.error && !batch.end && scanner.next(next)) event(next);
   if (scanner.too_large() && !batch.error) batch.error = stream_event_too_large();
 }
 
@@ -105,7 +105,7 @@ class AlikeEvents {
     SseEvent next;
     std::string_view raw;
     std::string_view text;
-    while (!batch.error) {
+    while (!batch.error && !batch.end) {
       if (!head_.empty() && scanner.next_like(head_, tail_, raw, text))
         alike(raw, text);
       else if (scanner.next(next))

@@ -2,7 +2,10 @@
 usage that lacks a half, streams without an end, errors that repeat our credential."""
 import json
 import random
+import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -127,6 +130,68 @@ def test_usage_of_nothing_beside_an_answer_is_estimated(odd, upstream, client, p
     assert ask(odd, client, f"m-{provider}")[0] == 200
     row = last_row(odd)
     assert row["input_tokens"] > 0 and row["output_tokens"] > 0 and row["estimated"] == 1, row
+
+
+class Held:
+    """An upstream that sends one stream and then holds the connection open until it is told to cut it off."""
+
+    def __init__(self, body):
+        self.cut = threading.Event()
+        self._body = body
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        connection, _ = self._listener.accept()
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n"
+                           % (len(self._body), self._body))
+        self.cut.wait(60)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no end
+        connection.close()
+
+    def close(self):
+        self.cut.set()
+        self._thread.join()
+        self._listener.close()
+
+
+ENDED = {
+    "openai": sse({"choices": [{"index": 0, "delta": {"content": "words"}, "finish_reason": None}]},
+                  {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+                  {"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 3}}, b"[DONE]"),
+    "anthropic": typed({"type": "message_start", "message": {"usage": {"input_tokens": 4, "output_tokens": 1}}},
+                       {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "words"}},
+                       {"type": "content_block_stop", "index": 0},
+                       {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+                       {"type": "message_stop"}),
+    "cohere": sse({"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": "words"}}}},
+                  {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 4, "output_tokens": 3}}}}),
+    "gemini": sse({"candidates": [{"content": {"parts": [{"text": "words"}]}, "finishReason": "STOP"}],
+                   "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 3}}),
+}
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", ENDED)
+def test_an_answer_ends_at_its_end_mark_and_not_with_its_connection(weir, client, provider):
+    held = Held(ENDED[provider])
+    gateway = weir(f'accounts:\n  a: {{provider: {provider}, base_url: "http://127.0.0.1:{held.port}/v1", api_key: x}}\n'
+                   f'models:\n  m: {{targets: [{{account: a, model: up-1}}], retries: 0}}\n'
+                   f'keys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+    if provider == "gemini":  # has no mark: what is whole stays so where the connection breaks behind it
+        threading.Timer(0.2, held.cut.set).start()
+    try:
+        status, _, body = ask(gateway, client, "m", stream=True)
+    finally:
+        held.close()
+    assert status == 200 and b"words" in body and b'"error"' not in body.replace(b'"error":null', b""), body
+    row = last_row(gateway)
+    assert (row["status"], row["input_tokens"], row["output_tokens"], row["estimated"]) == (200, 4, 3, 0), row
 
 
 # Well-formed up to a point within the usage: what was read from there on was once read through a null pointer.
