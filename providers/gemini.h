@@ -61,6 +61,10 @@ std::unique_ptr<ReplyDecoder> make_gemini_count_decoder(const Attempt& attempt);
 /// The one of these that the client's protocol asks for.
 std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt);
 
+/// Whether groundingMetadata says which stretch of the answer each of its pages supports, and has nothing but pages:
+/// the decoder then gives each as a citation of its own, in OpenAI's words and places, before the whole.
+bool gemini_supports(const Json& metadata);
+
 /// Google's error bodies, also as the one event of a stream.
 Error classify_google(int status, const HeaderLookup& header, std::string_view body);
 

@@ -6,6 +6,7 @@
 #include "providers/classify.h"
 #include "providers/gemini.h"
 #include "providers/gemini_wire.h"
+#include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
 #include "providers/reply_parts.h"
@@ -61,6 +62,7 @@ class GeminiDecoder final : public ReplyDecoder {
     bool content = false;
     int32_t calls = 0;
     std::set<std::string, std::less<>> citations;  // as sent: some models repeat them in every piece
+    std::string said;                              // its text so far, which citations count in
   };
 
   void piece(std::string_view json, ReplyBatch& batch);
@@ -71,6 +73,7 @@ class GeminiDecoder final : public ReplyDecoder {
   void text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch);
   void other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   bool call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
+  static void cite_supports(const Json& metadata, int32_t index, Choice& choice, ReplyBatch& batch);
   void cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch);
   void citations(dom::object candidate, int32_t index, Choice& choice, ReplyBatch& batch);
   void logprobs(dom::object candidate, int32_t index, size_t first_event, ReplyBatch& batch);
@@ -90,6 +93,7 @@ void GeminiDecoder::text(Kind kind, std::string text, int32_t index, Choice& cho
   if (text.empty()) return;
   usage_.saw_text(text.size());
   choice.content = true;
+  if (kind == Kind::text) choice.said += text;
   ChatEvent event;
   event.kind = kind;
   event.index = index;
@@ -182,6 +186,51 @@ void GeminiDecoder::part(dom::object part, int32_t index, Choice& choice, ReplyB
   batch.events.push_back(std::move(event));
 }
 
+/// A stretch of an answer, in characters (Unicode code points).
+struct Stretch {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+/// Where in `said` a segment's text is: where its bytes are said to be, else wherever it stands; nothing where it is
+/// not to be found.
+std::optional<Stretch> stretch_of(const std::string& said, const Json& segment) {
+  const std::string text = text_of(segment, "text");
+  auto at = static_cast<size_t>(count_of(segment, "startIndex"));
+  if (text.empty()) return {};
+  if (at > said.size() || said.compare(at, text.size(), text) != 0) at = said.find(text);
+  if (at == std::string::npos) return {};
+  const auto characters = [](std::string_view part) {
+    return std::count_if(part.begin(), part.end(),
+                         [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
+  };
+  const int64_t begin = characters(std::string_view(said).substr(0, at));
+  return Stretch{begin, begin + characters(text)};
+}
+
+void GeminiDecoder::cite_supports(const Json& metadata, int32_t index, Choice& choice, ReplyBatch& batch) {
+  const Json& chunks = metadata["groundingChunks"];
+  for (const Json& support : metadata["groundingSupports"]) {
+    const Json* segment = object_of(support, "segment");
+    const Json* pages = array_of(support, "groundingChunkIndices");
+    if (segment == nullptr || pages == nullptr) continue;
+    const auto stretch = stretch_of(choice.said, *segment);
+    for (const Json& page : *pages) {
+      if (!page.is_number_unsigned() || page.get<uint64_t>() >= chunks.size()) continue;
+      const Json& web = chunks[page.get<size_t>()]["web"];
+      Json cited = {{"url", text_of(web, "uri")}, {"title", text_of(web, "title")}};
+      if (stretch) cited["start_index"] = stretch->begin;
+      if (stretch) cited["end_index"] = stretch->end;
+      if (const std::string text = text_of(*segment, "text"); !text.empty()) cited["cited_text"] = text;
+      if (choice.citations.size() >= kCitationsMax || !choice.citations.insert(json_text(cited)).second) continue;
+      ChatEvent& event = batch.events.emplace_back();
+      event.kind = Kind::citation;
+      event.index = index;
+      event.citation = {{"type", "url_citation"}, {"url_citation", std::move(cited)}};
+    }
+  }
+}
+
 void GeminiDecoder::cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch) {
   if (choice.citations.size() >= kCitationsMax || !choice.citations.insert(simdjson::to_string(citation)).second)
     return;
@@ -193,6 +242,9 @@ void GeminiDecoder::cite(dom::element citation, const char* wrapper, int32_t ind
   else
     event.citation = json_of(citation);
   event.citation_of = Protocol::gemini_generate;
+  if (const Json* metadata = object_of(event.citation, "groundingMetadata");
+      metadata != nullptr && gemini_supports(*metadata))
+    cite_supports(*metadata, index, choice, batch);
   batch.events.push_back(std::move(event));
 }
 
@@ -390,6 +442,16 @@ void GeminiDecoder::whole(std::string_view body, ReplyBatch& batch) {
 }
 
 }  // namespace
+
+bool gemini_supports(const Json& metadata) {
+  const Json* chunks = array_of(metadata, "groundingChunks");
+  const Json* supports = array_of(metadata, "groundingSupports");
+  return chunks != nullptr && supports != nullptr && !chunks->empty() && !supports->empty() &&
+         std::all_of(chunks->begin(), chunks->end(), [](const Json& chunk) {
+           const Json* web = object_of(chunk, "web");
+           return web != nullptr && !text_of(*web, "uri").empty();
+         });
+}
 
 std::unique_ptr<ReplyDecoder> make_gemini_decoder(const Attempt& attempt) {
   return std::make_unique<GeminiDecoder>(attempt);

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "providers/gemini.h"
 #include "providers/json_fields.h"
 
 namespace weir::gateway {
@@ -39,9 +40,11 @@ Citation source_of(const Json& source) {
   return out;
 }
 
-/// {"groundingChunks":[{"web":{"uri","title"}}, {"retrievedContext":{…}}, {"maps":{…}}]}
+/// {"groundingChunks":[{"web":{"uri","title"}}, {"retrievedContext":{…}}, {"maps":{…}}]}. Where it says which stretch
+/// a page supports, each was a citation of its own already (providers/gemini_decode.cpp).
 std::vector<Citation> grounding(const Json& metadata) {
   std::vector<Citation> out;
+  if (providers::gemini_supports(metadata)) return out;
   if (const Json* chunks = array_of(metadata, "groundingChunks"))
     for (const Json& chunk : *chunks)
       for (const char* kind : {"web", "retrievedContext", "maps"})

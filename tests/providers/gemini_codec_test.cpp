@@ -303,6 +303,28 @@ TEST(GeminiCodec, EventsOfAnAnswer) {
   EXPECT_TRUE(out.end && out.reported);
 }
 
+TEST(GeminiCodec, PagesAreCitedForTheStretchThatTheySupport) {
+  CodecRig rig(Protocol::openai_chat, "", true);
+  const std::string text =
+      sse({R"({"candidates":[{"content":{"parts":[{"text":"Süß ist es. "}]}}]})",
+           R"({"candidates":[{"content":{"parts":[{"text":"Es regnet."}]},"finishReason":"STOP","groundingMetadata":{
+"groundingChunks":[{"web":{"uri":"https://a","title":"A"}},{"web":{"uri":"https://b","title":"B"}}],
+"groundingSupports":[{"segment":{"startIndex":14,"endIndex":24,"text":"Es regnet."},"groundingChunkIndices":[1,0,7]},
+{"segment":{"endIndex":13,"text":"Süß ist es."},"groundingChunkIndices":[0]}]}}]})"});
+  const Decoded out = decode_every_way(*codec(), rig, "m", text);
+  std::vector<Json> pages;
+  for (const ChatEvent& event : out.events)
+    if (event.kind == ChatEvent::Kind::citation && event.citation.contains("url_citation"))
+      pages.push_back(event.citation["url_citation"]);
+  EXPECT_THAT(pages, ElementsAre(read_json<Json>(R"({"url":"https://b","title":"B","start_index":12,"end_index":22,
+"cited_text":"Es regnet."})"),
+                                 read_json<Json>(R"({"url":"https://a","title":"A","start_index":12,"end_index":22,
+"cited_text":"Es regnet."})"),
+                                 read_json<Json>(R"({"url":"https://a","title":"A","start_index":0,"end_index":11,
+"cited_text":"Süß ist es."})")));
+  EXPECT_EQ(out.count(ChatEvent::Kind::citation), 4U) << "and the whole";
+}
+
 TEST(GeminiCodec, BrokenAnswers) {
   CodecRig rig;
   const auto gemini = codec();
