@@ -217,6 +217,18 @@ void ChatRun::make_encoder() {
                            .previous_id = continued_ ? std::string_view(continued_->previous_id) : std::string_view{}});
 }
 
+/// Work of the encoder's. A mistake of ours in one answer breaks that answer alone: the JSON library and the allocator
+/// speak in exceptions.
+template <class Work>
+void ChatRun::translate(const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& mistake) {
+    batch_.error = Error{ErrorKind::internal, "gateway", Retry::no, 500, "", "internal_error"};
+    batch_.error->detail = std::string("the answer cannot be told in this protocol: ") + mistake.what();
+  }
+}
+
 /// A whole answer out of neutral events is complete before its first byte is sent, so a break can still be retried.
 Task<Result<void>> ChatRun::collect() {
   if (reply_->native()) {
@@ -226,7 +238,9 @@ Task<Result<void>> ChatRun::collect() {
   make_encoder();
   while (true) {
     count_answer();
-    for (auto& event : batch_.events) encoder_->add(std::move(event));
+    translate([&] {
+      for (auto& event : batch_.events) encoder_->add(std::move(event));
+    });
     if (batch_.error) co_return std::move(*batch_.error);
     if (batch_.end) co_return Result<void>{};
     co_await reply_->pull(batch_);
@@ -274,11 +288,12 @@ Task<void> ChatRun::answer_whole() {
   }
   std::string text;
   const auto encode = [&] {
-    text = encoder_->whole(usage(), cost());
-    keep_answer(text);
+    translate([&] { text = encoder_->whole(usage(), cost()); });
+    if (!batch_.error) keep_answer(text);
   };
   if (!co_await providers::run_aside(context_.core(), exchange_.abort(), answer_bytes_ > inline_bytes_max(), encode))
     co_return co_await answer_error(exchange_.abort().reason());
+  if (batch_.error) co_return co_await answer_error(std::move(*batch_.error));
   settle(200, "");
   co_await exchange_.respond(out, text);
 }
@@ -299,7 +314,13 @@ bool ChatRun::encode_batch(std::string& out) {
     upstream_said_error = upstream_said_error || segment.kind == Kind::error;
     out.append(segment.bytes);
   }
-  for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
+  const bool translated = !reply_->native();
+  size_t last = 0;  // where what is behind all events begins
+  translate([&] {
+    for (const providers::ChatEvent& event : batch_.events) encoder_->chunk(event, out);
+    last = out.size();
+    if (batch_.end && translated) encoder_->final(usage(), cost(), out);
+  });
   if (batch_.error) {
     const Error error = for_client(std::move(*batch_.error));
     // What the upstream ended with may lack the blank line that parts it from what follows.
@@ -311,11 +332,7 @@ bool ChatRun::encode_batch(std::string& out) {
     left ? settle_left() : settle(error.http_status, error.code);
     return true;
   }
-  if (batch_.end && !reply_->native()) {
-    const size_t before = out.size();
-    encoder_->final(usage(), cost(), out);
-    keep_answer(std::string_view(out).substr(before));
-  }
+  if (batch_.end && translated) keep_answer(std::string_view(out).substr(last));
   const bool done = batch_.end || (!batch_.segments.empty() && batch_.segments.back().kind == Kind::done);
   if (done && reply_->native())
     for (const providers::Segment& segment : batch_.segments)

@@ -65,6 +65,8 @@ class ChatRun {
   void blame_target(const Error& error);
   Task<void> answer_error(Error error);
   Task<void> answer_count();
+  template <class Work>
+  void translate(const Work& work);
   void make_encoder();
   void keep_answer(std::string_view answer);
   std::vector<size_t> elsewhere(const Route& route) const;

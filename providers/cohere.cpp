@@ -157,7 +157,7 @@ Result<std::string> encode_cohere_embed(std::string_view body, std::string_view 
   out["texts"] = std::move(texts);
   const Json asked = call.contains("input_type") ? call["input_type"] : Json(nullptr);
   out["input_type"] = asked.is_string() ? asked : Json("search_document");
-  const bool base64 = call.value("encoding_format", Json("float")) == "base64";
+  const bool base64 = text_of(call, "encoding_format") == "base64";
   out["embedding_types"] = Json::array({base64 ? "base64" : "float"});
   if (call.contains("dimensions") && call["dimensions"].is_number_integer())
     out["output_dimension"] = call["dimensions"];

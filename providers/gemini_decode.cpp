@@ -255,7 +255,8 @@ void GeminiDecoder::citations(dom::object candidate, int32_t index, Choice& choi
   dom::array list;
   if (candidate["citationMetadata"].get(metadata) == SUCCESS &&
       (metadata["citationSources"].get(list) == SUCCESS || metadata["citations"].get(list) == SUCCESS))
-    for (const dom::element one : list) cite(one, nullptr, index, choice, batch);
+    for (const dom::element one : list)
+      if (one.is_object()) cite(one, nullptr, index, choice, batch);
   dom::element element;
   for (const char* name : {"groundingMetadata", "urlContextMetadata"})
     if (candidate[name].get(element) == SUCCESS && element.get(metadata) == SUCCESS && metadata.size() > 0)

@@ -299,6 +299,7 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
   }
   if (const Json* notes = member_of(delta, "annotations"); notes != nullptr && notes->is_array())
     for (const Json& note : *notes) {
+      if (!note.is_object()) continue;
       ChatEvent citation = event;
       citation.kind = ChatEvent::Kind::citation;
       citation.citation = note;

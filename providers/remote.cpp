@@ -13,6 +13,18 @@ namespace {
 
 constexpr uint64_t kErrorBodyBytesMax = 64 * 1024;
 
+/// A mistake of ours in reading one answer breaks that answer alone: the JSON library and the allocator speak in
+/// exceptions.
+template <class Work>
+void guarded(const Work& work, ReplyBatch& batch) {
+  try {
+    work();
+  } catch (const std::exception&) {
+    batch.clear();
+    batch.error = upstream_fault("the upstream's answer cannot be read");
+  }
+}
+
 class RemoteReply final : public Reply {
  public:
   RemoteReply(const Attempt& attempt, std::unique_ptr<HttpResponse> response, std::unique_ptr<ReplyDecoder> decoder,
@@ -66,13 +78,13 @@ Task<void> RemoteReply::pull_whole(ReplyBatch& batch) {
     co_return;
   }
   const bool large = body->size() > attempt_.inline_bytes_max;
-  const auto decode = [&] { decoder_->whole(*body, batch); };
+  const auto decode = [&] { guarded([&] { decoder_->whole(*body, batch); }, batch); };
   if (!co_await run_aside(attempt_.core, attempt_.abort, large, decode)) batch.error = attempt_.abort.reason();
 }
 
 /// The connection broke: an answer that had said why it stopped is whole all the same.
 void RemoteReply::broken(Error error, ReplyBatch& batch) {
-  if (!attempt_.abort.fired()) decoder_->finish(batch);
+  if (!attempt_.abort.fired()) guarded([&] { decoder_->finish(batch); }, batch);
   if (batch.end && !batch.error) return;
   batch.clear();
   batch.error = std::move(error);
@@ -86,10 +98,8 @@ Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
     open_ = bytes && !bytes->empty();
     if (!bytes)
       broken(std::move(bytes).error(), batch);
-    else if (bytes->empty())
-      decoder_->finish(batch);
     else
-      decoder_->feed(*bytes, batch);
+      guarded([&] { bytes->empty() ? decoder_->finish(batch) : decoder_->feed(*bytes, batch); }, batch);
   }
 }
 

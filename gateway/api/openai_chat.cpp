@@ -80,7 +80,7 @@ Json thinking_block(std::string_view thinking, const ChatEvent& event) {
 void add_new(const Json& list, size_t& told, const char* key, Json& out) {
   for (; told < list.size(); ++told) {
     Json one = list[told];
-    one["index"] = told;
+    if (one.is_object()) one["index"] = told;
     out[key].push_back(std::move(one));
   }
 }

@@ -50,6 +50,17 @@ TEST(OpenAiChat, RefusesWithParam) {
   EXPECT_EQ(wrong.error().detail, "user: must be a string, is a number");
 }
 
+TEST(OpenAiChat, WhatIsNoCitationBreaksNoStream) {
+  ChatEncoder encoder("chatcmpl-1", 7, "m", false);
+  std::string out;
+  for (const char* odd : {R"("x")", "0", "[1]", "true", "null"}) {
+    ChatEvent event{.kind = ChatEvent::Kind::citation};
+    event.citation = read_json<Json>(odd);
+    encoder.chunk(event, out);
+  }
+  EXPECT_NE(out.find(R"("citations":["x"])"), std::string::npos) << out;
+}
+
 TEST(OpenAiChat, LoneSurrogatesAreDecoded) {
   const auto request = decode_chat(R"({"model":"m","messages":[{"role":"user","content":"half \ud83d"}]})");
   ASSERT_TRUE(request.ok()) << request.error().detail;
