@@ -228,16 +228,9 @@ void Builder::rest() {
     refusals_.cannot_say("service_tier");
   refusals_.prompts(request_, "Claude");
   if (!speaks_anthropic(request_.protocol)) refusals_.unmodelled(request_);
-  const auto add = [&](const Json& members) {
-    if (!members.is_object()) return;
-    for (const auto& [name, value] : members.items())
-      if (!body_.contains(name))
-        body_[name] = value;
-      else
-        refusals_.leave_out(name);  // said twice: the protocol's own word counts
-  };
-  if (speaks_anthropic(request_.protocol)) add(request_.unmodelled);
-  add(request_.extensions);
+  const auto add = [&](const std::string& name, const Json& value) { body_[name] = value; };
+  if (speaks_anthropic(request_.protocol)) refusals_.extensions(request_.unmodelled, body_, add);
+  refusals_.extensions(request_.extensions, body_, add);
 }
 
 void Builder::betas() {

@@ -254,6 +254,11 @@ void ConverseDecoder::block_delta(const Json& event, ReplyBatch& batch) {
   Block& block = blocks_[index];  // blocks of text begin without a start
   if (block.type == Block::Type::unseen) return;
   if (block.type == Block::Type::item) return add_to_item(*delta, block, batch);
+  constexpr auto kKnown =
+      std::to_array<std::string_view>({"text", "toolUse", "toolResult", "reasoningContent", "citation"});
+  for (const auto& [name, value] : delta->items())
+    if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end())
+      batch.error = unsayable_answer("a piece of content of type " + quoted(std::string_view(name).substr(0, 64)));
   text(Kind::text, text_of(*delta, "text"), batch);
   if (const Json* citation = object_of(*delta, "citation")) cite(*citation, batch);
   if (const Json* use = object_of(*delta, "toolUse"); use != nullptr && block.type == Block::Type::tool)
@@ -399,7 +404,8 @@ Error bedrock_stream_error(std::string_view exception, std::string_view payload)
   // A stream has no status; this one is what the same exception has in front of one.
   const bool callers = exception.starts_with("validation") || exception.starts_with("Validation");
   const ErrorKind kind = classify_code(callers ? 400 : 0, exception, detail);
-  Error error{kind, "upstream", retry_of(kind), 502, std::move(detail), std::string(exception.substr(0, 128))};
+  const int status = retry_of(kind) == Retry::no ? 400 : 502;
+  Error error{kind, "upstream", retry_of(kind), status, std::move(detail), std::string(exception.substr(0, 128))};
   if (kind == ErrorKind::rate_limit) error.limit = limit_in_words(error.detail);
   return error;
 }

@@ -89,7 +89,9 @@ std::string packed(const Json& vector) {
 class EmbeddingDecoder final : public ReplyDecoder {
  public:
   explicit EmbeddingDecoder(const Attempt& attempt)
-      : model_(attempt.body.model), input_estimate_(static_cast<int64_t>(attempt.body.json.size() / 4) + 1) {
+      : call_(attempt.body),
+        model_(attempt.body.model),
+        input_estimate_(static_cast<int64_t>(attempt.body.json.size() / 4) + 1) {
     base64_ = string_after(attempt.body.json, "\"encoding_format\"") == "base64";
   }
   bool native() const override { return true; }
@@ -107,6 +109,7 @@ class EmbeddingDecoder final : public ReplyDecoder {
  private:
   void add(const Json& vector, Json& data) const;
 
+  const CallBody& call_;
   std::string model_;
   int64_t input_estimate_;
   bool base64_ = false;
@@ -142,6 +145,10 @@ void EmbeddingDecoder::whole(std::string_view body, ReplyBatch& batch) {
   }
   if (data.empty()) {
     batch.error = upstream_fault("the upstream's answer has no embeddings");
+    return;
+  }
+  if (auto error = miscounted_embeddings(call_, data.size())) {
+    batch.error = std::move(error);
     return;
   }
   Json out;

@@ -266,16 +266,17 @@ void Builder::rest() {
   }
   refusals_.unmodelled(request_);
   // Fields of Converse's own that a client gave by name go where they belong, all others to the model.
-  for (const auto& [name, value] : request_.extensions.items()) {
+  const auto to_model = [&](const std::string& name, const Json& value) { own_[name] = value; };
+  refusals_.extensions(request_.extensions, own_, [&](const std::string& name, const Json& value) {
     const bool converse = name == "guardrailConfig" || name == "performanceConfig" || name == "promptVariables" ||
                           name == "additionalModelResponseFieldPaths";
     if (converse)
       body_[name] = value;
-    else if (name == "additionalModelRequestFields" && value.is_object())
-      own_.update(value);
-    else if (!own_.contains(name))
-      own_[name] = value;
-  }
+    else if (name == "additionalModelRequestFields")
+      refusals_.extensions(value, own_, to_model);
+    else
+      to_model(name, value);
+  });
 }
 
 Result<Json> Builder::run() {

@@ -41,7 +41,7 @@ struct CallBody {
   bool store = true;                  // Responses: whether the answer may be gone on from
   ByteRange store_value;
   uint32_t message_count = 0;  // of the protocols that have messages
-  uint64_t units = 0;          // speech: characters to be spoken; rerank: documents
+  uint64_t units = 0;          // speech: characters to be spoken; rerank: documents; embeddings: inputs
 };
 
 /// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on,

@@ -248,6 +248,11 @@ bool BodyMarker::other_field(std::string_view key, Value value) {
     return true;
   }
   if (key == "prompt" && protocol == Protocol::openai_completions) return prompts(value);
+  if (key == "input" && protocol == Protocol::openai_embeddings) {
+    if (!prompts(value)) return false;
+    body_.units = static_cast<uint64_t>(std::exchange(prompts_, 1));
+    return true;
+  }
   if (key == "input" || key == "prompt") {
     messages_seen_ = true;
     return protocol == Protocol::openai_speech ? spoken(value) : skip(value, 1);

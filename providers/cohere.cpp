@@ -120,6 +120,10 @@ void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
     }
     break;
   }
+  if (auto error = miscounted_embeddings(call_, data.size())) {
+    batch.error = std::move(error);
+    return;
+  }
   int64_t tokens = 0;
   if (const Json* meta = object_of(answer, "meta"))
     if (const Json* billed = object_of(*meta, "billed_units"); billed != nullptr && billed->contains("input_tokens")) {

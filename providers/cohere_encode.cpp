@@ -219,11 +219,8 @@ Json ChatCall::make() {
   thinking();
   unsayable();
   // safety_mode, documents, citation_options, …: whatever the client's protocol does not know either.
-  for (const auto& [key, value] : request_.extensions.items())
-    if (!out_.contains(key))
-      out_[key] = value;
-    else
-      refusals_.leave_out(key);  // said twice: the protocol's own word counts
+  refusals_.extensions(request_.extensions, out_,
+                       [&](const std::string& name, const Json& value) { out_[name] = value; });
   return std::move(out_);
 }
 

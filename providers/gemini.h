@@ -65,6 +65,9 @@ std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt);
 /// the decoder then gives each as a citation of its own, in OpenAI's words and places, before the whole.
 bool gemini_supports(const Json& metadata);
 
+/// "system_instruction" as "systemInstruction".
+std::string camel(std::string_view name);
+
 /// Google's error bodies, also as the one event of a stream.
 Error classify_google(int status, const HeaderLookup& header, std::string_view body);
 

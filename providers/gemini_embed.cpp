@@ -75,7 +75,7 @@ Result<Wishes> wishes_of(const Json& call, Refusals& refusals) {
 
 class EmbeddingDecoder final : public ReplyDecoder {
  public:
-  explicit EmbeddingDecoder(const Attempt& attempt) : model_(attempt.body.model) {
+  explicit EmbeddingDecoder(const Attempt& attempt) : call_(attempt.body), model_(attempt.body.model) {
     const Json call = parse_json(attempt.body.json);
     base64_ = call.is_object() && call.value("encoding_format", Json()) == "base64";
     size_t bytes = 0;
@@ -93,6 +93,7 @@ class EmbeddingDecoder final : public ReplyDecoder {
   bool add_all(dom::object answer);
   void read_usage(dom::object answer);
 
+  const CallBody& call_;
   std::string model_;
   bool base64_ = false;
   Usage usage_;  // an estimate until the answer tells
@@ -168,6 +169,10 @@ void EmbeddingDecoder::whole(std::string_view body, ReplyBatch& batch) {
   out_ = R"({"object":"list","data":[)";
   if (!add_all(answer)) {
     batch.error = upstream_fault("the upstream's answer holds no embeddings");
+    return;
+  }
+  if (auto error = miscounted_embeddings(call_, static_cast<size_t>(count_))) {
+    batch.error = std::move(error);
     return;
   }
   read_usage(answer);

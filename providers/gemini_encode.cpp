@@ -274,14 +274,24 @@ void Encoder::metadata() {
 }
 
 /// Fields that the client's protocol does not know are Gemini's: safetySettings, cachedContent, generationConfig's.
+/// Google reads their names in either spelling.
 void Encoder::extensions() {
+  Json others = Json::object();
   for (const auto& [key, value] : in_.extensions.items()) {
-    const bool both = value.is_object() && body_.contains(key) && body_[key].is_object();
-    if (both)
-      body_[key].update(value, true);
-    else
-      body_[key] = value;
+    if (camel(key) != "generationConfig") {
+      others[camel(key)] = value;
+      continue;
+    }
+    Json settings = Json::object();
+    if (value.is_object())
+      for (const auto& [name, setting] : value.items()) settings[camel(name)] = setting;
+    Json& config = body_["generationConfig"];
+    if (config.is_null()) config = Json::object();
+    refusals_.extensions(settings, config,
+                         [&](const std::string& name, const Json& setting) { config[name] = setting; });
+    if (config.empty()) body_.erase("generationConfig");
   }
+  refusals_.extensions(others, body_, [&](const std::string& name, const Json& value) { body_[name] = value; });
 }
 
 Json Encoder::build(std::optional<int64_t> cap) {

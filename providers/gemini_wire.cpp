@@ -51,6 +51,17 @@ int64_t audio_of(dom::object usage, std::string_view key) {
 
 }  // namespace
 
+std::string camel(std::string_view name) {
+  std::string out;
+  for (size_t i = 0; i < name.size(); ++i) {
+    if (name[i] == '_' && i + 1 < name.size() && i > 0 && name[i + 1] >= 'a' && name[i + 1] <= 'z')
+      out.push_back(static_cast<char>(name[++i] - 'a' + 'A'));
+    else
+      out.push_back(name[i]);
+  }
+  return out;
+}
+
 bool parse_gemini(std::string_view json, dom::element& root) {
   static thread_local dom::parser parser;
   if (parser.parse(json.data(), json.size()).get(root) == SUCCESS) return true;

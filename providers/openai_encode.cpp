@@ -326,11 +326,8 @@ void ChatBodyEncoder::rest() {
     for (const auto& [key, value] : request_.unmodelled.items()) body_[key] = value;
   else
     refusals_.unmodelled(request_);
-  for (const auto& [key, value] : request_.extensions.items())
-    if (!body_.contains(key))
-      body_[key] = value;
-    else
-      refusals_.leave_out(key);  // said twice: the protocol's own word counts
+  refusals_.extensions(request_.extensions, body_,
+                       [&](const std::string& name, const Json& value) { body_[name] = value; });
 }
 
 Json ChatBodyEncoder::run() {

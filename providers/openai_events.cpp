@@ -56,8 +56,11 @@ StopReason stop_of(const std::string& name) {
 class OpenAiEvents final : public ReplyDecoder {
  public:
   explicit OpenAiEvents(const Attempt& attempt)
-      : usage_(attempt.body, attempt.prompt_tokens),
-        asked_(static_cast<size_t>(std::max<int64_t>(attempt.body.n, 1))) {}
+      : usage_(attempt.body, attempt.prompt_tokens), asked_(static_cast<size_t>(std::max<int64_t>(attempt.body.n, 1))) {
+    std::string_view id = attempt.request_id;
+    if (const size_t dash = id.find('-'); dash != std::string_view::npos) id.remove_prefix(dash + 1);
+    call_prefix_ = "call_" + std::string(id) + "_";
+  }
 
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
@@ -106,8 +109,10 @@ class OpenAiEvents final : public ReplyDecoder {
   SseScanner scanner_;
   UsageMeter usage_;
   std::map<int32_t, Choice> choices_;
-  size_t asked_;  // choices that the client asked for
-  Json sources_;  // Perplexity's, of all the text; they are told at its end
+  size_t asked_;             // choices that the client asked for
+  std::string call_prefix_;  // of ids where the upstream gives none
+  int64_t calls_ = 0;        // over all choices
+  Json sources_;             // Perplexity's, of all the text; they are told at its end
   bool done_ = false;
   AlikeEvents alike_;  // to the last event that was one piece of text of choice 0
 };
@@ -215,8 +220,9 @@ void OpenAiEvents::tell_call(Choice::Call& call, int32_t index, std::string argu
   event.tool_call.arguments = std::move(arguments);
   if (!std::exchange(call.told, true)) {
     if (call.name.empty()) batch.error = unsayable_answer("a tool call without a name");
-    event.tool_call.id =
-        call.id.empty() ? "call_" + std::to_string(index) + "_" + std::to_string(call.index + 1) : call.id;
+    // One of our own is another in every answer, since a conversation's calls are told apart by it.
+    event.tool_call.id = call.id.empty() ? call_prefix_ + std::to_string(calls_) : call.id;
+    ++calls_;
     event.tool_call.name = call.name;
   } else if (event.tool_call.arguments.empty()) {
     return;

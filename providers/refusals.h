@@ -19,6 +19,11 @@ inline constexpr std::string_view kFileOfOthers = "a file id means something onl
 /// Before the result of a failed tool call, where the upstream has no mark for one.
 inline constexpr const char* kFailedResult = "Error: ";
 
+/// Whether a field that the client's protocol does not know would steer what the gateway decides itself, or must know:
+/// which model answers, whom it is told, in which form, how many times, and how much of it at most. Any spelling:
+/// max_output_tokens, maxOutputTokens.
+bool steers(std::string_view name);
+
 class Refusals {
  public:
   explicit Refusals(const config::AccountConfig& account);
@@ -32,6 +37,18 @@ class Refusals {
   /// Every field of request.unmodelled, unless the codec speaks the client's protocol: refused, but for hints beside a
   /// tool, which are left out as the citations of earlier turns are.
   void unmodelled(const ChatRequest& request);
+  /// Gives each field that the client's protocol does not know either to `add(name, value)`, for it may be one of the
+  /// upstream's own; those that steer, and those in `taken` already, where the protocol's own word counts, are left
+  /// out.
+  template <class Add>
+  void extensions(const Json& fields, const Json& taken, const Add& add) {
+    if (!fields.is_object()) return;
+    for (const auto& [name, value] : fields.items())
+      if (steers(name) || taken.contains(name))
+        leave_out(name);
+      else
+        add(name, value);
+  }
   /// The settings of sampling that only OpenAI's API and its compatibles know, where the client gave them: min_p,
   /// penalties, seed, logit_bias, logprobs, n, ignore_eos, chat_template_kwargs, echo.
   void sampling_extras(const ChatRequest& request);

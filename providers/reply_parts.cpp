@@ -37,6 +37,12 @@ Error stream_event_too_large() {
   return upstream_fault("the upstream sent a stream event larger than 16 MiB");
 }
 
+std::optional<Error> miscounted_embeddings(const CallBody& call, size_t vectors) {
+  if (call.units == vectors || call.units == 0) return {};
+  return upstream_fault("the upstream's answer has " + std::to_string(vectors) + " embeddings for " +
+                        std::to_string(call.units) + " inputs");
+}
+
 Error stream_error(std::string code, std::string message) {
   if (message.empty()) message = "the upstream reported an error inside its stream";
   if (message.size() > kDetailBytesMax) message.resize(kDetailBytesMax);

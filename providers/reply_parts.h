@@ -27,6 +27,10 @@ inline bool is_unsayable(const Error& error) {
 Error stream_cut_off();
 Error stream_event_too_large();
 
+/// An answer with more or fewer vectors than the call has inputs, which could not be told apart; nothing where it has
+/// as many. `call`: of openai_embeddings.
+std::optional<Error> miscounted_embeddings(const CallBody& call, size_t vectors);
+
 /// An error inside an answer whose status was good, by its code (or type) and message; a detail of at most 2 KiB. What
 /// is the caller's fault has status 400, the rest 502.
 Error stream_error(std::string code, std::string message);

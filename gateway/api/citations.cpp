@@ -59,6 +59,7 @@ std::vector<Citation> coheres(const Json& citation) {
   if (sources == nullptr) return out;
   for (const Json& source : *sources) {
     const Json* document = object_of(source, "document");
+    if (document == nullptr) document = object_of(source, "tool_output");
     Citation one = source_of(document != nullptr ? *document : source);
     if (one.file.empty()) one.file = first_text(source, {"id"});
     one.begin = number_of(citation, {"start"});

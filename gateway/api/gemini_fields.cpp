@@ -10,17 +10,6 @@ namespace weir::gateway {
 using namespace providers;
 
 /// "system_instruction" as "systemInstruction".
-std::string camel(std::string_view name) {
-  std::string out;
-  for (size_t i = 0; i < name.size(); ++i) {
-    if (name[i] == '_' && i + 1 < name.size() && i > 0 && name[i + 1] >= 'a' && name[i + 1] <= 'z')
-      out.push_back(static_cast<char>(name[++i] - 'a' + 'A'));
-    else
-      out.push_back(name[i]);
-  }
-  return out;
-}
-
 const Json* find_field(const Json& object, std::string_view name) {
   if (!object.is_object()) return nullptr;
   for (const auto& [key, value] : object.items())

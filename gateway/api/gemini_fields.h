@@ -8,11 +8,11 @@
 
 #include "config/base/result.h"
 #include "providers/chat.h"
+#include "providers/gemini.h"
 
 namespace weir::gateway {
 
-/// "system_instruction" as "systemInstruction".
-std::string camel(std::string_view name);
+using providers::camel;
 /// The member in either spelling; nullptr: absent, null, or `object` is none.
 const providers::Json* find_field(const providers::Json& object, std::string_view name);
 /// Google takes a lone object where a list of them is meant.

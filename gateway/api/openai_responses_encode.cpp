@@ -1,4 +1,6 @@
 // Neutral events into Responses' event stream, or into one Response object.
+#include <algorithm>
+
 #include "gateway/api/calls_in_order.h"
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
@@ -73,6 +75,7 @@ class ResponsesEncoder final : public AnswerEncoder {
   ResponseItem& item() { return items_.back(); }
   Json output(std::string_view last_status) const;
   std::string_view status() const;
+  bool filtered() const;
   std::string response(const providers::Usage& usage, NanoUsd cost) const;
 
   ResponseObject object_;
@@ -325,9 +328,16 @@ void ResponsesEncoder::end() {
 // --- the whole ------------------------------------------------------------------------------------------------------
 
 std::string_view ResponsesEncoder::status() const {
-  const bool cut =
-      stop_ == StopReason::length || stop_ == StopReason::content_filter || stop_ == StopReason::pause_turn;
+  const bool cut = stop_ == StopReason::length || stop_ == StopReason::pause_turn || filtered();
   return cut ? "incomplete" : "completed";
+}
+
+/// By a filter, or by the model itself, unless it said so in words of refusal.
+bool ResponsesEncoder::filtered() const {
+  if (stop_ == StopReason::content_filter) return true;
+  return stop_ == StopReason::refusal && std::none_of(items_.begin(), items_.end(), [](const ResponseItem& one) {
+           return std::any_of(one.contents.begin(), one.contents.end(), [](const auto& part) { return part.refusal; });
+         });
 }
 
 Json ResponsesEncoder::output(std::string_view last_status) const {
@@ -341,7 +351,7 @@ std::string ResponsesEncoder::response(const providers::Usage& usage, NanoUsd co
   Json details = nullptr;
   // A pause has no word of its own; without any a client would take the answer for one that broke.
   if (stop_ == StopReason::length || stop_ == StopReason::pause_turn) details = {{"reason", "max_output_tokens"}};
-  if (stop_ == StopReason::content_filter) details = {{"reason", "content_filter"}};
+  if (filtered()) details = {{"reason", "content_filter"}};
   return object_.text(status(), output(status()), with_cost(json_text(response_usage(usage)), cost), details, nullptr);
 }
 

@@ -56,6 +56,46 @@ TEST(LeftOut, DetailsOfHostedToolsThatNobodyElseCanTellAreNamed) {
   EXPECT_EQ(encode(*anthropic(), rig, "claude-sonnet-4-5").dropped, "include[file_search_call.results]");
 }
 
+/// Fields that no client's protocol but the upstream's knows would say past every limit how much is made, and in which
+/// form it comes.
+TEST(LeftOut, WhatWouldSteerPastThePolicyNeverTravels) {
+  CodecRig rig;
+  rig.say(Role::user, "hi");
+  rig.request.output_tokens_max = 5;
+  rig.body.protocol = rig.request.protocol = Protocol::anthropic_messages;
+  rig.request.extensions = {{"stream", true}, {"n", 50}, {"max_completion_tokens", 60000}, {"mine", 1}};
+  const auto gpt = encode(*openai(), rig, "gpt-5-mini");
+  EXPECT_EQ(gpt.dropped, "stream,n,max_completion_tokens");
+  EXPECT_EQ(gpt.json()["mine"], 1);
+  EXPECT_FALSE(gpt.json().contains("n") || gpt.json().contains("stream"));
+
+  rig.body.protocol = rig.request.protocol = Protocol::gemini_generate;
+  rig.request.extensions = {{"stream", true}, {"mine", 1}};
+  const auto claude = encode(*anthropic(), rig, "claude-sonnet-4-5");
+  EXPECT_EQ(claude.dropped, "stream");
+  EXPECT_FALSE(claude.json().contains("stream"));
+
+  rig.body.protocol = rig.request.protocol = Protocol::openai_chat;
+  rig.request.extensions = {{"contents", Json::array()},
+                            {"generationConfig", {{"maxOutputTokens", 60000}, {"audioTimestamp", true}}},
+                            {"generation_config", {{"max_output_tokens", 60000}, {"candidate_count", 8}}}};
+  const auto google = encode(*gemini(), rig, "gemini-2.5-flash");
+  EXPECT_EQ(google.json()["generationConfig"]["maxOutputTokens"], 5);
+  EXPECT_EQ(google.json()["generationConfig"]["audioTimestamp"], true);
+  EXPECT_FALSE(google.json()["generationConfig"].contains("candidateCount"));
+  EXPECT_EQ(google.json()["contents"].size(), 1U);
+  EXPECT_EQ(google.dropped, "maxOutputTokens,candidateCount,contents");
+
+  config::AccountConfig aws = account("bedrock");
+  aws.options["region"] = "us-east-1";
+  rig.request.extensions = {{"max_tokens", 60000},
+                            {"inferenceConfig", {{"maxTokens", 60000}}},
+                            {"additionalModelRequestFields", {{"max_tokens", 60000}, {"k", 3}}}};
+  const auto bedrock = encode(*make_bedrock_codec(aws, ""), rig, "us.anthropic.claude-sonnet-4-5-20250929-v1:0");
+  EXPECT_EQ(bedrock.body.find("60000"), std::string::npos) << bedrock.body;
+  EXPECT_EQ(bedrock.json()["additionalModelRequestFields"]["k"], 3);
+}
+
 TEST(LeftOut, CacheMarksAreNamedOnceWhereCachingNeedsNone) {
   CodecRig rig;
   Part text = Part::of_text("hi");

@@ -188,7 +188,7 @@ TEST(OpenAiEvents, ToolCallsAreToldApartHoweverTheyAreNumbered) {
   };
   using testing::ElementsAre;
   EXPECT_THAT(calls({R"({"function":{"name":"f","arguments":"{}"}})", R"({"function":{"name":"g","arguments":"{}"}})"}),
-              ElementsAre("call_0_1 f {}", "call_0_2 g {}"))
+              ElementsAre("call_7_0 f {}", "call_7_1 g {}"))
       << "neither index nor id";
   EXPECT_THAT(
       calls({R"({"id":"a","function":{"name":"f","arguments":""}})", R"({"function":{"arguments":"{\"x\":"}})",
@@ -209,7 +209,7 @@ TEST(OpenAiEvents, ToolCallsAreToldApartHoweverTheyAreNumbered) {
       << "the name after the id, in pieces";
   EXPECT_THAT(calls({R"({"index":0,"function":{"name":"f","arguments":"{}"}})",
                      R"({"index":0,"function":{"name":"g","arguments":"{}"}})"}),
-              ElementsAre("call_0_1 f {}", "call_0_2 g {}"))
+              ElementsAre("call_7_0 f {}", "call_7_1 g {}"))
       << "index 0 and no id";
   EXPECT_THAT(
       calls({R"({"index":0,"id":"a","function":{"name":"f"}})", R"({"index":1,"id":"b","function":{"name":"g"}})"}),
@@ -227,7 +227,7 @@ TEST(OpenAiEvents, TheOldFormOfACallIsOne) {
   const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"function_call":{"name":"f","arguments":""}}}]})",
                                  R"({"choices":[{"index":0,"delta":{"function_call":{"arguments":"{\"a\":1}"}}}]})",
                                  R"({"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]})"});
-  EXPECT_THAT(out.calls(), testing::ElementsAre(R"(call_0_1 f {"a":1})"));
+  EXPECT_THAT(out.calls(), testing::ElementsAre(R"(call_7_0 f {"a":1})"));
   EXPECT_EQ(out.stop(), StopReason::tool_calls);
 }
 

@@ -51,6 +51,19 @@ TEST(OpenAiUnary, CountsWhatAnAnswerDoesNotSay) {
   EXPECT_EQ(usage(Protocol::openai_transcriptions, "text/vtt", "WEBVTT\n\n00:00.000 --> 00:04.000\nhi\n").counts.input,
             4);
   EXPECT_FALSE(usage(Protocol::openai_transcriptions, "text/plain", "hello").reported);
+  // Words alone do not say how long the recording was.
+  CallBody spoken;
+  spoken.protocol = Protocol::openai_transcriptions;
+  const std::string mp3(80'000, 'x');
+  std::string wave = "RIFF....WAVEfmt ....aabbSSSS";
+  wave += std::string("\x80\x3e\x00\x00", 4);  // 16,000 bytes a second
+  wave.resize(160'000);
+  for (const auto& [form, seconds] : {std::pair(mp3, 11), std::pair(wave, 11)}) {
+    spoken.json = form;
+    const Usage guessed = usage_of_openai_answer(spoken, "", "hello");
+    EXPECT_FALSE(guessed.reported);
+    EXPECT_EQ(guessed.counts.input, seconds);
+  }
   EXPECT_FALSE(usage(Protocol::openai_embeddings, kJson, R"({"usage":{"prompt_tokens":999999999999}})").reported)
       << "what makes no sense is not believed";
   EXPECT_EQ(usage(Protocol::rerank, kJson, "{}", 101).counts.input, 2);
