@@ -70,11 +70,9 @@ Error for_client(Error error) {
         }
         if (error.kind == ErrorKind::rate_limit && error.limit != RateLimit::unknown && error.param.empty())
           error.param = to_string(error.limit);
-        // Whatever status it came with, and be it within a stream: clients wait and ask again by these two.
+        // Whatever status it came with, and be it within a stream: clients wait and ask again by this one.
         if (error.kind == ErrorKind::rate_limit)
           error.http_status = 429;
-        else if (error.kind == ErrorKind::overloaded)
-          error.http_status = 503;
         else if (error.http_status < 400 || error.http_status >= 500)
           error.http_status = 502;
         error.code = "upstream_error";

@@ -52,15 +52,15 @@ TEST(OpenAiUnary, CountsWhatAnAnswerDoesNotSay) {
             4);
   EXPECT_FALSE(usage(Protocol::openai_transcriptions, "text/plain", "hello").reported);
   // Words alone do not say how long the recording was.
-  CallBody spoken;
-  spoken.protocol = Protocol::openai_transcriptions;
+  CallBody recording;
+  recording.protocol = Protocol::openai_transcriptions;
   const std::string mp3(80'000, 'x');
   std::string wave = "RIFF....WAVEfmt ....aabbSSSS";
   wave += std::string("\x80\x3e\x00\x00", 4);  // 16,000 bytes a second
   wave.resize(160'000);
   for (const auto& [form, seconds] : {std::pair(mp3, 11), std::pair(wave, 11)}) {
-    spoken.json = form;
-    const Usage guessed = usage_of_openai_answer(spoken, "", "hello");
+    recording.json = form;
+    const Usage guessed = usage_of_openai_answer(recording, "", "hello");
     EXPECT_FALSE(guessed.reported);
     EXPECT_EQ(guessed.counts.input, seconds);
   }
