@@ -129,7 +129,7 @@ Result<void> SequenceLoop::submit_steps(TimePoint now) {
   const int32_t steps = backend_->info().overlaps ? 2 : 1;
   while (scheduler_.in_flight() < steps) {
     const StepPlan& plan = scheduler_.step(now, progress_);
-    if (plan.rows() == 0) break;
+    if (plan.empty()) break;
     if (auto submitted = backend_->submit(plan); !submitted) return submitted;
   }
   return {};

@@ -15,6 +15,8 @@ void StepPlan::clear() {
   sequence.clear();
   salt.clear();
   sampling.clear();
+  copies_out.clear();
+  copies_in.clear();
 }
 
 }  // namespace weir::engine

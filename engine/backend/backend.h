@@ -54,7 +54,17 @@ struct StepPlan {
   };
   std::vector<SampleRow> sampling;  // [R]
 
+  /// Between the device's blocks and the host's (BackendInfo::host_blocks). `copies_out` are done, in their order,
+  /// before the step's rows write; no step under way writes what they read. `copies_in` follow them and are done before
+  /// the next step: this step's rows neither read nor write where they go, but those of the step before may still read
+  /// it.
+  std::vector<BlockCopy> copies_out;  // device to host
+  std::vector<BlockCopy> copies_in;   // host to device
+
   int32_t rows() const { return static_cast<int32_t>(context_length.size()); }
+  bool copies() const { return !copies_out.empty() || !copies_in.empty(); }
+  /// Nothing to do. A step may be copies alone.
+  bool empty() const { return rows() == 0 && !copies(); }
   void clear();
 };
 
@@ -65,8 +75,9 @@ struct StepResult {
 };
 
 struct BackendInfo {
-  std::string name;    // "cpu", "sim", "cuda:0 NVIDIA H200"
-  int32_t blocks = 0;  // KV blocks the backend holds
+  std::string name;         // "cpu", "sim", "cuda:0 NVIDIA H200"
+  int32_t blocks = 0;       // KV blocks the backend holds
+  int32_t host_blocks = 0;  // and in host memory: the second tier of the prefix cache
   int32_t block_tokens = 16;
   int32_t context_tokens = 0;  // the longest sequence the model takes
   int32_t vocab_size = 0;

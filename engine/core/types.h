@@ -7,4 +7,13 @@ namespace weir::engine {
 
 using TokenId = int32_t;  // an entry of the vocabulary; -1 is "none"
 
+/// A KV block's keys and values go from one tier to the other: a block of the device, a block of the host, or the other
+/// way round.
+struct BlockCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+
+  bool operator==(const BlockCopy&) const = default;
+};
+
 }  // namespace weir::engine

@@ -43,8 +43,9 @@ void BlockPool::mark_cached(BlockId block) {
 }
 
 void BlockPool::evict(BlockId block) {
-  assert(holders(block) == 0 && marked(block));
+  assert(marked(block));
   marked_[static_cast<size_t>(block)] = 0;
+  if (holders(block) > 0) return;
   --cached_;
   free_.push_back(block);
 }

@@ -27,7 +27,7 @@ class BlockPool {
 
   /// Marks an active block as findable in the prefix cache. REQUIRES: not marked.
   void mark_cached(BlockId block);
-  /// Takes the mark away; the block becomes free. REQUIRES: marked, without holders.
+  /// Takes the mark away; the block becomes free, once nobody holds it. REQUIRES: marked.
   void evict(BlockId block);
 
   int32_t holders(BlockId block) const { return holders_[static_cast<size_t>(block)]; }

@@ -15,99 +15,109 @@ uint32_t tag_of(uint64_t hash) {
 
 }  // namespace
 
-CostOrder::CostOrder(int32_t blocks, int32_t context_blocks)
+CostOrder::CostOrder(int32_t nodes, int32_t context_blocks)
     : context_blocks_(context_blocks),
-      entries_(static_cast<size_t>(blocks)),
-      memories_(std::bit_ceil(static_cast<size_t>(blocks) * kMemoriesOfABlock)) {
+      entries_(static_cast<size_t>(nodes)),
+      memories_(std::bit_ceil(static_cast<size_t>(nodes) * kMemoriesOfABlock)) {
   assert(context_blocks >= 1);
-  heap_.reserve(static_cast<size_t>(blocks));
+  for (auto& heap : heaps_) heap.reserve(static_cast<size_t>(nodes));
 }
 
-void CostOrder::enter(BlockId block, uint64_t hash, int32_t depth) {
-  assert(!contains(block));
+void CostOrder::enter(NodeId node, uint64_t hash, int32_t depth) {
+  assert(!contains(node));
   const Memory& known = memory(hash);
-  entry(block) = {.depth = depth, .uses = known.tag == tag_of(hash) ? known.uses : uint8_t{0}};
-  use(block);
+  entry(node) = {.depth = depth, .uses = known.tag == tag_of(hash) ? known.uses : uint8_t{0}};
+  use(node);
 }
 
-void CostOrder::use(BlockId block) {
-  if (entry(block).uses < kUsesMax) ++entry(block).uses;
+void CostOrder::use(NodeId node) {
+  if (entry(node).uses < kUsesMax) ++entry(node).uses;
 }
 
-void CostOrder::rest(BlockId block) {
-  Entry& e = entry(block);
+void CostOrder::rest(NodeId node) {
+  Entry& e = entry(node);
   const double now = static_cast<double>(now_);
-  const double stay = given_up_ == 0 ? 0 : std::max(0.0, now - given_up_);
-  e.priority = now + 0.5 * stay * (e.uses - 1) * (1 + e.depth / context_blocks_);
+  for (size_t tier = 0; tier < kTiers; ++tier) {
+    const double stay = given_up_[tier] == 0 ? 0 : std::max(0.0, now - given_up_[tier]);
+    e.priority[tier] = now + 0.5 * stay * (e.uses - 1) * (1 + e.depth / context_blocks_);
+  }
 }
 
-void CostOrder::add(BlockId block) {
-  assert(!contains(block));
-  heap_.push_back(block);
-  entry(block).place = static_cast<int32_t>(heap_.size()) - 1;
-  sift_up(heap_.size() - 1);
+void CostOrder::add(NodeId node, Tier tier) {
+  assert(!contains(node));
+  entry(node).tier = tier;
+  auto& heap = heap_of(node);
+  heap.push_back(node);
+  sift_up(heap.size() - 1, node);
 }
 
-void CostOrder::remove(BlockId block) {
-  if (!contains(block)) return;
-  const auto place = static_cast<size_t>(entry(block).place);
-  entry(block).place = kNowhere;
-  const BlockId last = heap_.back();
-  heap_.pop_back();
-  if (place == heap_.size()) return;
-  put(place, last);
-  sift_up(place);
-  sift_down(static_cast<size_t>(entry(last).place));
+void CostOrder::remove(NodeId node) {
+  if (!contains(node)) return;
+  auto& heap = heap_of(node);
+  const auto place = static_cast<size_t>(entry(node).place);
+  entry(node).place = kNowhere;
+  const NodeId last = heap.back();
+  heap.pop_back();
+  if (place == heap.size()) return;
+  sift_up(place, last);
+  sift_down(static_cast<size_t>(entry(last).place), last);
 }
 
-BlockId CostOrder::give_up() {
-  if (heap_.empty()) return kNoBlock;
-  given_up_ = std::max(given_up_, entry(heap_.front()).priority);
-  return heap_.front();
+NodeId CostOrder::give_up(Tier tier) {
+  const auto& heap = heaps_[index(tier)];
+  if (heap.empty()) return kNoNode;
+  given_up_[index(tier)] = std::max(given_up_[index(tier)], priority(heap.front()));
+  return heap.front();
 }
 
-void CostOrder::leave(BlockId block, uint64_t hash) {
-  remove(block);
-  memory(hash) = {.tag = tag_of(hash), .uses = entry(block).uses};
+void CostOrder::leave(NodeId node, uint64_t hash) {
+  remove(node);
+  memory(hash) = {.tag = tag_of(hash), .uses = entry(node).uses};
 }
 
-void CostOrder::put(size_t place, BlockId block) {
-  heap_[place] = block;
-  entry(block).place = static_cast<int32_t>(place);
+void CostOrder::put(size_t place, NodeId node) {
+  heap_of(node)[place] = node;
+  entry(node).place = static_cast<int32_t>(place);
 }
 
-void CostOrder::sift_up(size_t place) {
-  const BlockId block = heap_[place];
+/// `node` is to stand at `place` or above it.
+void CostOrder::sift_up(size_t place, NodeId node) {
+  const auto& heap = heap_of(node);
   while (place > 0) {
     const size_t above = (place - 1) / 2;
-    if (entry(heap_[above]).priority <= entry(block).priority) break;
-    put(place, heap_[above]);
+    if (priority(heap[above]) <= priority(node)) break;
+    put(place, heap[above]);
     place = above;
   }
-  put(place, block);
+  put(place, node);
 }
 
-void CostOrder::sift_down(size_t place) {
-  const BlockId block = heap_[place];
+void CostOrder::sift_down(size_t place, NodeId node) {
+  const auto& heap = heap_of(node);
   while (true) {
     size_t below = 2 * place + 1;
-    if (below >= heap_.size()) break;
-    if (below + 1 < heap_.size() && entry(heap_[below + 1]).priority < entry(heap_[below]).priority) ++below;
-    if (entry(block).priority <= entry(heap_[below]).priority) break;
-    put(place, heap_[below]);
+    if (below >= heap.size()) break;
+    if (below + 1 < heap.size() && priority(heap[below + 1]) < priority(heap[below])) ++below;
+    if (priority(node) <= priority(heap[below])) break;
+    put(place, heap[below]);
     place = below;
   }
-  put(place, block);
+  put(place, node);
 }
 
 std::string CostOrder::check() const {
   size_t placed = 0;
   for (const Entry& e : entries_) placed += e.place != kNowhere ? 1 : 0;
-  if (placed != heap_.size()) return "the order has another size than its places";
-  for (size_t place = 0; place < heap_.size(); ++place) {
-    const Entry& e = entry(heap_[place]);
-    if (e.place != static_cast<int32_t>(place)) return "block " + std::to_string(heap_[place]) + " is misplaced";
-    if (place > 0 && entry(heap_[(place - 1) / 2]).priority > e.priority) return "the order is not one";
+  if (placed != heaps_[0].size() + heaps_[1].size()) return "the order has another size than its places";
+  for (size_t tier = 0; tier < kTiers; ++tier) {
+    const auto& heap = heaps_[tier];
+    for (size_t place = 0; place < heap.size(); ++place) {
+      const Entry& e = entry(heap[place]);
+      if (e.place != static_cast<int32_t>(place) || index(e.tier) != tier) {
+        return "node " + std::to_string(heap[place]) + " is misplaced";
+      }
+      if (place > 0 && priority(heap[(place - 1) / 2]) > priority(heap[place])) return "the order is not one";
+    }
   }
   return {};
 }

@@ -13,50 +13,58 @@
 // engine thread owns it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "engine/sched/block_pool.h"
+#include "engine/sched/prefix_tree.h"
 
 namespace weir::engine {
+
+/// Where a block of the prefix cache lies: in the memory that is computed with, or in the host's, to be copied back.
+enum class Tier : uint8_t { device, host };
 
 class CostOrder {
  public:
   static constexpr int32_t kUsesMax = 9;
 
   /// `context_blocks` ≥ 1: so far into a sequence a block costs twice what the first one does.
-  CostOrder(int32_t blocks, int32_t context_blocks);
+  CostOrder(int32_t nodes, int32_t context_blocks);
 
-  /// A block enters the tree at `depth` blocks from its root; `hash` is of the whole prefix. Counts as a use.
-  void enter(BlockId block, uint64_t hash, int32_t depth);
-  /// A sequence takes the block.
-  void use(BlockId block);
+  /// A node enters the tree at `depth` blocks from its root; `hash` is of the whole prefix. Counts as a use.
+  void enter(NodeId node, uint64_t hash, int32_t depth);
+  /// A sequence takes the node's block.
+  void use(NodeId node);
   /// A sequence is about to let go of blocks: time passes.
   void tick() { ++now_; }
-  /// The block's last holder let go: its priority is set.
-  void rest(BlockId block);
+  /// The node's last holder let go: its priority is set, for each tier.
+  void rest(NodeId node);
   /// Adds a leaf that rests. REQUIRES: not in the order.
-  void add(BlockId block);
-  /// Takes a block out; nothing if it is not in the order.
-  void remove(BlockId block);
-  /// The leaf worth least, which is now to be evicted; kNoBlock if there is none.
-  BlockId give_up();
-  /// The block leaves the tree: it is taken out, and its uses are remembered under its hash.
-  void leave(BlockId block, uint64_t hash);
+  void add(NodeId node, Tier tier = Tier::device);
+  /// Takes a node out; nothing if it is not in the order.
+  void remove(NodeId node);
+  /// The leaf worth least, whose block this tier is now to give up; kNoNode if there is none.
+  NodeId give_up(Tier tier = Tier::device);
+  /// The node leaves the tree: it is taken out, and its uses are remembered under its hash.
+  void leave(NodeId node, uint64_t hash);
 
-  bool contains(BlockId block) const { return entries_[static_cast<size_t>(block)].place != kNowhere; }
-  int32_t size() const { return static_cast<int32_t>(heap_.size()); }
-  int32_t depth(BlockId block) const { return entries_[static_cast<size_t>(block)].depth; }
-  /// The empty string if the heap is one, else what is wrong.
+  bool contains(NodeId node) const { return entry(node).place != kNowhere; }
+  bool contains(NodeId node, Tier tier) const { return contains(node) && entry(node).tier == tier; }
+  int32_t size(Tier tier = Tier::device) const { return static_cast<int32_t>(heaps_[index(tier)].size()); }
+  int32_t depth(NodeId node) const { return entry(node).depth; }
+  /// The empty string if each heap is one, else what is wrong.
   std::string check() const;
 
  private:
   static constexpr int32_t kNowhere = -1;
+  static constexpr size_t kTiers = 2;
+  static constexpr size_t index(Tier tier) { return static_cast<size_t>(tier); }
   struct Entry {
-    double priority = 0;
+    std::array<double, kTiers> priority{};
     int32_t depth = 0;
-    int32_t place = kNowhere;  // in heap_
+    int32_t place = kNowhere;  // in the heap of its tier
+    Tier tier = Tier::device;
     uint8_t uses = 0;
   };
   struct Memory {  // of an evicted block; a later one with the same place overwrites it
@@ -64,19 +72,21 @@ class CostOrder {
     uint8_t uses = 0;
   };
 
-  Entry& entry(BlockId block) { return entries_[static_cast<size_t>(block)]; }
-  const Entry& entry(BlockId block) const { return entries_[static_cast<size_t>(block)]; }
+  Entry& entry(NodeId node) { return entries_[static_cast<size_t>(node)]; }
+  const Entry& entry(NodeId node) const { return entries_[static_cast<size_t>(node)]; }
   Memory& memory(uint64_t hash) { return memories_[hash & (memories_.size() - 1)]; }
-  void put(size_t place, BlockId block);
-  void sift_up(size_t place);
-  void sift_down(size_t place);
+  double priority(NodeId node) const { return entry(node).priority[index(entry(node).tier)]; }
+  std::vector<NodeId>& heap_of(NodeId node) { return heaps_[index(entry(node).tier)]; }
+  void put(size_t place, NodeId node);
+  void sift_up(size_t place, NodeId node);
+  void sift_down(size_t place, NodeId node);
 
   const double context_blocks_;
-  std::vector<Entry> entries_;    // [blocks]
-  std::vector<BlockId> heap_;     // least priority first, binary
-  std::vector<Memory> memories_;  // a power of two
+  std::vector<Entry> entries_;                     // [nodes]
+  std::array<std::vector<NodeId>, kTiers> heaps_;  // least priority first, binary
+  std::vector<Memory> memories_;                   // a power of two
   uint64_t now_ = 0;
-  double given_up_ = 0;  // L
+  std::array<double, kTiers> given_up_{};  // L
 };
 
 }  // namespace weir::engine

@@ -49,10 +49,12 @@ Scheduler::Scheduler(const SchedulerConfig& config)
     : config_(config),
       pool_(config.blocks),
       cache_(pool_, {.block_tokens = config.block_tokens,
+                     .host_blocks = config.host_blocks,
                      .hash_seed = config.hash_seed,
                      .policy = config.eviction,
                      .cost_context_tokens = config.cost_context_tokens}) {
   assert(config.blocks >= 1 && config.block_tokens >= 1 && config.context_tokens >= 2 && config.step_tokens_max >= 1);
+  assert(config.host_blocks >= 0 && config.copies_in_max >= 1);
   config_.max_sequences = std::clamp(config.max_sequences, 1, config.step_tokens_max);
 }
 
@@ -88,9 +90,11 @@ const StepPlan& Scheduler::step(TimePoint now, std::vector<Progress>& progress) 
   Step& step = next();
   step.plan.clear();
   step.rows.clear();
+  step.fetches.clear();
   step.plan.row_begin.push_back(0);
   step.plan.block_table_begin.push_back(0);
   budget_ = config_.step_tokens_max;
+  copies_in_ = config_.copies_in_max;
 
   expire(now, progress);
   const uint64_t preemptions = stats_.preemptions;
@@ -99,8 +103,9 @@ const StepPlan& Scheduler::step(TimePoint now, std::vector<Progress>& progress) 
     // Who was just preempted would be the first to be admitted again, and take back what was needed.
     if (stats_.preemptions == preemptions || running_.empty()) admit_waiting(progress);
   }
-  assert(in_flight_ > 0 || step.rows.empty() == sequences_.empty());
-  if (!step.rows.empty()) {
+  cache_.take_copies(step.plan.copies_out, step.plan.copies_in);
+  assert(in_flight_ > 0 || step.plan.empty() == sequences_.empty());
+  if (!step.plan.empty()) {
     step.plan.step = ++stats_.steps;
     ++in_flight_;
   }
@@ -142,10 +147,33 @@ bool Scheduler::grow_all(TimePoint now) {
 
 void Scheduler::plan_prefills(TimePoint now) {
   for (Sequence* s : running_) {
-    if (budget_ == 0) return;
-    if (s->state != SequenceState::prefilling || !goes_on(*s, now)) continue;
-    plan_row(*s, std::min(budget_, s->length() - s->planned));
+    if (s->state == SequenceState::prefilling && goes_on(*s, now)) plan_prefill(*s);
   }
+}
+
+/// What of its prefix is on the host is copied first; a chunk is computed when a step before fills the blocks it reads.
+void Scheduler::plan_prefill(Sequence& s) {
+  plan_fetch(s);
+  if (budget_ > 0 && s.fetch.empty() && s.filled_by <= stats_.steps) {
+    plan_row(s, std::min(budget_, s.length() - s.planned));
+  }
+}
+
+void Scheduler::plan_fetch(Sequence& s) {
+  const uint64_t step = stats_.steps + 1;
+  while (!s.fetch.empty() && copies_in_ > 0) {
+    const RadixCache::Fetched fetched = cache_.fetch(s.fetch.back(), step);
+    s.fetch.pop_back();
+    --s.promised;
+    --promised_;
+    if (fetched.copied) --copies_in_;
+    s.blocks.push_back(fetched.block);
+    ++s.indexed_blocks;
+    s.filled_by = std::max(s.filled_by, cache_.filled_by(fetched.block));
+  }
+  if (s.filled_by != step) return;
+  ++s.in_flight;
+  next().fetches.push_back(&s);
 }
 
 void Scheduler::admit_waiting(std::vector<Progress>& progress) {
@@ -153,7 +181,7 @@ void Scheduler::admit_waiting(std::vector<Progress>& progress) {
     Sequence& s = *waiting_.front();
     const int32_t watermark = running_.empty() ? 0 : policy::watermark_blocks(pool_.total());
     if (try_admit(s, watermark)) {
-      plan_row(s, std::min(budget_, s.length() - s.planned));
+      plan_prefill(s);
     } else if (running_.empty()) {
       // Every block is free or evictable and it still does not fit: it never will.
       end(s, Finish::error, never_fits_error(s, blocks_for(s.length()), pool_, config_.block_tokens), progress);
@@ -163,24 +191,30 @@ void Scheduler::admit_waiting(std::vector<Progress>& progress) {
   }
 }
 
-/// Moves a waiting sequence to running, with the blocks of its whole history, if that leaves `watermark` blocks.
+/// Moves a waiting sequence to running and promises it blocks for its whole history, if that leaves `watermark` blocks.
 bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
-  match_.clear();
   // The last token is always computed: its logits are what is sampled from.
-  if (config_.prefix_reuse) cache_.match(std::span(s.tokens).first(s.tokens.size() - 1), s.salt, match_);
-  const int32_t needed = blocks_for(s.length()) - static_cast<int32_t>(match_.size());
-  const auto idle = std::ranges::count_if(match_, [&](BlockId b) { return pool_.holders(b) == 0; });
-  if (needed + watermark > cache_.available() - static_cast<int32_t>(idle)) return false;
+  const size_t reusable = config_.prefix_reuse ? s.tokens.size() - 1 : 0;
+  cache_.match(std::span(s.tokens).first(reusable), s.salt, match_);
+  if (static_cast<int32_t>(match_.host.size()) < config_.fetch_blocks_min) match_.host.clear();
+  const int32_t needed = blocks_for(s.length()) - static_cast<int32_t>(match_.blocks.size());
+  const auto idle = std::ranges::count_if(match_.blocks, [&](BlockId b) { return pool_.holders(b) == 0; });
+  if (needed + watermark > cache_.available() - promised_ - static_cast<int32_t>(idle)) return false;
 
-  cache_.hold(match_);
-  s.blocks = match_;
-  for (int32_t i = 0; i < needed; ++i) s.blocks.push_back(cache_.allocate());
-  s.indexed_blocks = static_cast<int32_t>(match_.size());
-  s.computed = s.indexed_blocks * config_.block_tokens;
+  cache_.hold(match_.blocks);
+  cache_.hold_host(match_.host);
+  s.blocks = match_.blocks;
+  s.fetch.assign(match_.host.rbegin(), match_.host.rend());
+  s.filled_by = match_.filled_by;
+  s.promised = needed;
+  promised_ += needed;
+  s.indexed_blocks = static_cast<int32_t>(match_.blocks.size());
+  s.computed = static_cast<int32_t>(match_.blocks.size() + match_.host.size()) * config_.block_tokens;
   s.planned = s.computed;
   s.state = SequenceState::prefilling;
   if (s.cached_tokens < 0) {
     s.cached_tokens = s.computed;
+    stats_.host_hit_tokens += match_.host.size() * static_cast<uint64_t>(config_.block_tokens);
     stats_.prefix_hit_tokens += static_cast<uint64_t>(s.computed);
     stats_.prefix_miss_tokens += static_cast<uint64_t>(s.prompt_length - s.computed);
   }
@@ -192,9 +226,8 @@ bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
 /// Makes sure that there is a slot for the next token; false if no block can be had.
 bool Scheduler::grow(Sequence& s) {
   if (static_cast<int32_t>(s.blocks.size()) * config_.block_tokens > s.planned) return true;
-  const BlockId block = cache_.allocate();
-  if (block == kNoBlock) return false;
-  s.blocks.push_back(block);
+  if (cache_.available() <= promised_) return false;
+  s.blocks.push_back(cache_.allocate());
   return true;
 }
 
@@ -202,6 +235,9 @@ void Scheduler::plan_row(Sequence& s, int32_t count) {
   Step& step = next();
   StepPlan& plan = step.plan;
   const int32_t end = s.planned + count;
+  for (; static_cast<int32_t>(s.blocks.size()) < blocks_for(end); --s.promised, --promised_) {
+    s.blocks.push_back(cache_.allocate());
+  }
   for (int32_t p = s.planned; p < end; ++p) {
     const BlockId block = s.blocks[static_cast<size_t>(p / config_.block_tokens)];
     plan.tokens.push_back(p < s.length() ? s.tokens[static_cast<size_t>(p)] : sampled_by(s.row));
@@ -233,8 +269,7 @@ void Scheduler::plan_row(Sequence& s, int32_t count) {
 
 void Scheduler::preempt(Sequence& s) {
   assert(s.in_flight == 0 && s.state != SequenceState::waiting);
-  cache_.release(s.blocks);
-  s.blocks.clear();
+  let_go(s);
   s.computed = 0;
   s.planned = 0;
   s.indexed_blocks = 0;
@@ -242,6 +277,14 @@ void Scheduler::preempt(Sequence& s) {
   std::erase(running_, &s);
   insert_in_order(waiting_, s);
   ++stats_.preemptions;
+}
+
+/// Of all blocks that it holds, waits for or was promised.
+void Scheduler::let_go(Sequence& s) {
+  cache_.release(s.blocks, s.fetch);
+  s.blocks.clear();
+  s.fetch.clear();
+  promised_ -= std::exchange(s.promised, 0);
 }
 
 Result<void> Scheduler::check_result(const Step& step, const StepResult& result) const {
@@ -265,6 +308,7 @@ Result<void> Scheduler::commit(const StepResult& result, std::vector<Progress>& 
   if (auto fits = check_result(step, result); !fits) return fits;
   oldest_ = (oldest_ + 1) % 2;
   --in_flight_;
+  commit_copies(step);
   for (size_t r = 0; r < step.rows.size(); ++r) {
     Sequence& s = *step.rows[r];
     --s.in_flight;
@@ -284,6 +328,16 @@ Result<void> Scheduler::commit(const StepResult& result, std::vector<Progress>& 
   step.rows.clear();
   update_gauges();
   return {};
+}
+
+void Scheduler::commit_copies(Step& step) {
+  cache_.copied(step.plan.copies_out, step.plan.copies_in);
+  stats_.copied_out += step.plan.copies_out.size();
+  stats_.copied_in += step.plan.copies_in.size();
+  for (Sequence* s : step.fetches) {
+    if (--s->in_flight == 0 && s->state == SequenceState::finished) erase(*s);
+  }
+  step.fetches.clear();
 }
 
 void Scheduler::index_full_blocks(Sequence& s) {
@@ -321,18 +375,22 @@ void Scheduler::end(Sequence& s, Finish finish, std::optional<Error> error, std:
 
 void Scheduler::erase(Sequence& s) {
   assert(s.in_flight == 0);
-  cache_.release(s.blocks);
+  let_go(s);
   std::erase(waiting_, &s);
   std::erase(running_, &s);
   sequences_.erase(s.id);
 }
 
 void Scheduler::drop_all() {
-  in_flight_ = 0;
-  for (auto& [id, s] : sequences_) cache_.release(s->blocks);
+  for (auto& [id, s] : sequences_) let_go(*s);
   waiting_.clear();
   running_.clear();
-  for (Step& step : steps_) step.rows.clear();
+  for (; in_flight_ > 0; --in_flight_, oldest_ = (oldest_ + 1) % 2) {
+    Step& step = steps_[static_cast<size_t>(oldest_)];
+    cache_.copied(step.plan.copies_out, step.plan.copies_in);
+    step.rows.clear();
+    step.fetches.clear();
+  }
   sequences_.clear();
   update_gauges();
 }
@@ -345,13 +403,20 @@ void Scheduler::update_gauges() {
 std::string Scheduler::check() const {
   if (std::string wrong = cache_.check(); !wrong.empty()) return wrong;
   std::vector<int32_t> holders(static_cast<size_t>(pool_.total()));
+  int32_t promised = 0;
   for (const auto& [id, s] : sequences_) {
     const std::string who = "sequence " + std::to_string(id);
     const bool waits = s->state == SequenceState::waiting;
     if (std::ranges::count(waits ? waiting_ : running_, s.get()) != 1) return who + " is not in its queue";
-    if (waits && !s->blocks.empty()) return who + " waits and holds blocks";
+    if (waits && !(s->blocks.empty() && s->fetch.empty() && s->promised == 0)) return who + " waits and holds blocks";
+    promised += s->promised;
     if (s->planned < s->computed || s->in_flight > in_flight_) return who + " is ahead of what is planned";
-    if (!waits && blocks_for(s->planned) > static_cast<int32_t>(s->blocks.size())) return who + " lacks blocks";
+    const auto blocks = static_cast<int32_t>(s->blocks.size() + s->fetch.size());
+    if (!waits && blocks_for(s->planned) > blocks) return who + " lacks blocks";
+    const auto held = static_cast<int32_t>(s->blocks.size());
+    if (s->state == SequenceState::prefilling && held + s->promised != blocks_for(s->length())) {
+      return who + " is promised too few blocks, or too many";
+    }
     for (size_t i = 0; i < s->blocks.size(); ++i) {
       ++holders[static_cast<size_t>(s->blocks[i])];
       const bool indexed = static_cast<int32_t>(i) < s->indexed_blocks;
@@ -359,6 +424,7 @@ std::string Scheduler::check() const {
       if (!indexed && pool_.holders(s->blocks[i]) != 1) return who + " shares a block that is not in the cache";
     }
   }
+  if (promised != promised_ || promised > cache_.available()) return "more blocks are promised than there are";
   if (waiting_.size() + running_.size() != sequences_.size()) return "a queue names a sequence that is gone";
   for (BlockId block = 0; block < pool_.total(); ++block) {
     if (pool_.holders(block) != holders[static_cast<size_t>(block)]) {

@@ -7,10 +7,14 @@
 // sampled yet (sampled_by). What a sequence turns out not to have needed, one token, is dropped.
 //
 // A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, in
-// the order of policy.h, then admits waiting sequences. A sequence's blocks are let go only when no step in flight
-// names it: an abort in between takes effect at commit. When blocks run out the last running sequence in that order is
-// preempted: it keeps its tokens and computes them anew later. Progress is certain: while any sequence exists, step()
-// plans work or ends the oldest with an error that says why it can never run. The engine thread owns it.
+// the order of policy.h, then admits waiting sequences. Who is admitted is promised blocks for its whole history, and
+// takes them as its chunks are planned, so that a step evicts no more than it fills. Of a prefix that lies on the host,
+// `copies_in_max` blocks a step are copied back, while others decode; its owner's first chunk follows a step later.
+//
+// A sequence's blocks are let go only when no step in flight names it: an abort in between takes effect at commit. When
+// blocks run out the last running sequence in that order is preempted: it keeps its tokens and computes them anew
+// later. Progress is certain: while any sequence exists, step() plans work or ends the oldest with an error that says
+// why it can never run. The engine thread owns it.
 #pragma once
 
 #include <array>
@@ -41,6 +45,9 @@ struct SchedulerConfig {
   uint64_t hash_seed = 0;                         // of the prefix cache
   EvictionPolicy eviction = EvictionPolicy::lru;  // of the prefix cache
   int32_t cost_context_tokens = RadixCacheOptions().cost_context_tokens;
+  int32_t host_blocks = 0;       // of the prefix cache's second tier
+  int32_t copies_in_max = 64;    // ≥ 1, blocks that a step copies from the host
+  int32_t fetch_blocks_min = 1;  // of the host: fewer are computed anew
 };
 
 /// What happened to one sequence: a token, its end, or both.
@@ -58,6 +65,9 @@ struct SchedulerStats {
   int32_t waiting = 0;
   uint64_t prefix_hit_tokens = 0;  // prompt tokens, counted once a sequence
   uint64_t prefix_miss_tokens = 0;
+  uint64_t host_hit_tokens = 0;  // of the hits, those that lay on the host
+  uint64_t copied_out = 0;       // blocks, from the device to the host
+  uint64_t copied_in = 0;
   uint64_t prefill_tokens = 0;  // computed, recomputation included
   uint64_t decode_tokens = 0;
   uint64_t steps = 0;
@@ -74,7 +84,7 @@ class Scheduler {
   void abort(uint64_t id);
 
   /// Plans the next step; appends to `progress` what ended without one (deadline passed, can never fit). REQUIRES: at
-  /// most one step in flight. A plan of no rows is not in flight: with none in flight it means that no sequence is
+  /// most one step in flight. An empty plan is not in flight: with none in flight it means that no sequence is
   /// left, with one that there is nothing to do before its commit (nothing goes on for certain, or blocks have run
   /// out). The plan stays valid and untouched until its commit(), whatever is added and aborted meanwhile.
   const StepPlan& step(TimePoint now, std::vector<Progress>& progress);
@@ -92,6 +102,7 @@ class Scheduler {
   int32_t in_flight() const { return in_flight_; }  // steps, 0 to 2
   const SchedulerStats& stats() const { return stats_; }
   const BlockPool& blocks() const { return pool_; }
+  const BlockPool& host_blocks() const { return cache_.host(); }
   const SchedulerConfig& config() const { return config_; }
   const Sequence* find(uint64_t id) const;
 
@@ -102,7 +113,8 @@ class Scheduler {
  private:
   struct Step {
     StepPlan plan;
-    std::vector<Sequence*> rows;  // [R]
+    std::vector<Sequence*> rows;     // [R]
+    std::vector<Sequence*> fetches;  // for whom it copies
   };
   Step& next() { return steps_[static_cast<size_t>((oldest_ + in_flight_) % 2)]; }
   void expire(TimePoint now, std::vector<Progress>& progress);
@@ -113,6 +125,10 @@ class Scheduler {
   void admit_waiting(std::vector<Progress>& progress);
   bool try_admit(Sequence& sequence, int32_t watermark);
   bool grow(Sequence& sequence);
+  void plan_prefill(Sequence& sequence);
+  void plan_fetch(Sequence& sequence);
+  void let_go(Sequence& sequence);
+  void commit_copies(Step& step);
   void plan_row(Sequence& sequence, int32_t count);
   void preempt(Sequence& sequence);
   Result<void> check_result(const Step& step, const StepResult& result) const;
@@ -135,8 +151,10 @@ class Scheduler {
   std::array<Step, 2> steps_;  // those in flight from oldest_ on, then the one being planned
   int32_t oldest_ = 0;
   int32_t in_flight_ = 0;
-  int32_t budget_ = 0;          // input tokens the plan may still take
-  std::vector<BlockId> match_;  // scratch of try_admit
+  int32_t budget_ = 0;     // input tokens the plan may still take
+  int32_t copies_in_ = 0;  // and blocks from the host
+  int32_t promised_ = 0;   // device blocks, to all sequences
+  PrefixMatch match_;      // scratch of try_admit
 };
 
 }  // namespace weir::engine

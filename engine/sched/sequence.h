@@ -16,12 +16,13 @@
 #include "engine/core/sampling.h"
 #include "engine/core/types.h"
 #include "engine/sched/block_pool.h"
+#include "engine/sched/prefix_tree.h"
 
 namespace weir::engine {
 
 enum class SequenceState {
   waiting,     // holds no block
-  prefilling,  // holds blocks for its whole history, part of which is computed
+  prefilling,  // part of its history is computed; blocks for all of it are held, promised or on their way from the host
   decoding,    // all but the newest token is computed, or will be by a step in flight
   finished,    // ended or aborted while a step in flight names it; goes at commit
 };
@@ -39,12 +40,15 @@ struct Sequence {
 
   SequenceState state = SequenceState::waiting;
   uint64_t arrival = 0;         // order of arrival; kept through preemption
-  int32_t computed = 0;         // leading tokens whose KV lies in `blocks`
+  int32_t computed = 0;         // leading tokens whose KV lies in `blocks`, or will when `fetch` is done
   std::vector<BlockId> blocks;  // in sequence order; held
+  std::vector<NodeId> fetch;    // what follows them lies on the host and is to be copied; the last of these comes first
+  uint64_t filled_by = 0;       // a step up to this one copies into `blocks`: rows may read them in later steps
+  int32_t promised = 0;         // device blocks that it will take until its whole history is planned
   int32_t indexed_blocks = 0;   // leading blocks that are in the prefix cache
   int32_t cached_tokens = -1;   // prompt tokens reused at first admission; -1 before it
   int32_t planned = 0;          // leading tokens that are computed when the steps in flight are
-  int32_t in_flight = 0;        // steps in flight of which it is a row
+  int32_t in_flight = 0;        // steps in flight of which it is a row, or that copy for it
   int32_t pending = 0;          // tokens that they sample
   int32_t row = -1;             // in the newest of them
 

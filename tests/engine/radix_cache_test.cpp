@@ -19,8 +19,7 @@ class RadixCacheTest : public ::testing::Test {
 
   /// Computes `tokens` as a sequence would: reuse, allocate, index; the blocks are held.
   std::vector<BlockId> compute(const std::vector<TokenId>& tokens, uint64_t salt = 0) {
-    std::vector<BlockId> blocks;
-    cache.match(tokens, salt, blocks);
+    std::vector<BlockId> blocks = match(tokens, salt);
     cache.hold(blocks);
     for (size_t i = blocks.size(); i < tokens.size() / kBlock; ++i) {
       const BlockId block = cache.allocate();
@@ -31,9 +30,9 @@ class RadixCacheTest : public ::testing::Test {
     return blocks;
   }
   std::vector<BlockId> match(const std::vector<TokenId>& tokens, uint64_t salt = 0) {
-    std::vector<BlockId> blocks;
-    cache.match(tokens, salt, blocks);
-    return blocks;
+    PrefixMatch found;
+    cache.match(tokens, salt, found);
+    return found.blocks;
   }
   void TearDown() override { EXPECT_EQ(cache.check(), ""); }
 };
@@ -112,12 +111,11 @@ TEST(RadixCache, CollidingHashesCostTimeNotTruth) {
   for (TokenId t = 0; t < 64; ++t)
     blocks.push_back(cache.insert(kNoBlock, t % 2, std::vector<TokenId>{t}, cache.allocate()));
   for (TokenId t = 0; t < 64; ++t) {
-    std::vector<BlockId> found;
+    PrefixMatch found;
     cache.match(std::vector<TokenId>{t}, t % 2, found);
-    EXPECT_EQ(found, (std::vector<BlockId>{blocks[static_cast<size_t>(t)]}));
-    found.clear();
+    EXPECT_EQ(found.blocks, (std::vector<BlockId>{blocks[static_cast<size_t>(t)]}));
     cache.match(std::vector<TokenId>{t}, 1 - t % 2, found);
-    EXPECT_TRUE(found.empty());
+    EXPECT_TRUE(found.blocks.empty());
   }
   EXPECT_EQ(cache.check(), "");
 }
@@ -136,8 +134,9 @@ TEST(RadixCache, RandomUseKeepsTheInvariants) {
       std::vector<TokenId> tokens(rng.below(9));
       for (auto& t : tokens) t = static_cast<TokenId>(rng.below(3));
       const uint64_t salt = rng.below(2);
-      std::vector<BlockId> blocks;
-      cache.match(tokens, salt, blocks);
+      PrefixMatch found;
+      cache.match(tokens, salt, found);
+      std::vector<BlockId> blocks = found.blocks;
       std::vector<TokenId> path{static_cast<TokenId>(salt)};
       for (size_t b = 0; b < blocks.size(); ++b) {
         path.insert(path.end(), tokens.begin() + static_cast<ptrdiff_t>(2 * b),

@@ -13,7 +13,13 @@ constexpr TimePoint at(int64_t t) {
 
 struct Rig {
   explicit Rig(SchedulerConfig c)
-      : config(c), scheduler(c), sim({c.blocks, c.block_tokens, c.context_tokens, c.vocab_size}) {}
+      : config(c),
+        scheduler(c),
+        sim({.blocks = c.blocks,
+             .host_blocks = c.host_blocks,
+             .block_tokens = c.block_tokens,
+             .context_tokens = c.context_tokens,
+             .vocab_size = c.vocab_size}) {}
 
   Sequence& add(uint64_t id, std::vector<TokenId> prompt, int32_t output_tokens_max = 4, int32_t priority = 0,
                 std::chrono::seconds arrived = {}) {
@@ -30,7 +36,7 @@ struct Rig {
   std::vector<Progress> run_step(int64_t t = 0) {
     std::vector<Progress> progress;
     const StepPlan& plan = scheduler.step(at(t), progress);
-    if (plan.rows() > 0) {
+    if (!plan.empty()) {
       EXPECT_TRUE(sim.submit(plan).ok());
       auto result = sim.wait();
       EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().detail);

@@ -35,13 +35,18 @@ struct Plan {  // what a schedule will do with one sequence
 
 class Schedule {
  public:
-  /// `steps`: how many are under way at once.
-  Schedule(uint64_t seed, int32_t steps)
+  /// `steps`: how many are under way at once. `host_tier`: what the device gives up goes there.
+  Schedule(uint64_t seed, int32_t steps, bool host_tier)
       : steps_(steps),
         rng_(seed),
+        host_tier_(host_tier),
         config_(draw_config()),
         scheduler_(config_),
-        sim_({config_.blocks, config_.block_tokens, config_.context_tokens, config_.vocab_size}) {
+        sim_({.blocks = config_.blocks,
+              .host_blocks = config_.host_blocks,
+              .block_tokens = config_.block_tokens,
+              .context_tokens = config_.context_tokens,
+              .vocab_size = config_.vocab_size}) {
     draw_sequences();
   }
 
@@ -49,7 +54,7 @@ class Schedule {
     for (step_ = 0; !(everything_added() && scheduler_.idle()); ++step_) {
       ASSERT_LT(step_, 20'000) << "no progress";
       events(false);
-      if (rng_.below(40) == 0) scheduler_.clear_cache();
+      if (rng_.below(host_tier_ ? 400 : 40) == 0) scheduler_.clear_cache();
       one_step();
       if (::testing::Test::HasFatalFailure()) return;
     }
@@ -58,6 +63,7 @@ class Schedule {
 
   uint64_t steps() const { return scheduler_.stats().steps; }
   uint64_t preemptions() const { return scheduler_.stats().preemptions; }
+  const SchedulerStats& stats() const { return scheduler_.stats(); }
   uint64_t hits() const { return scheduler_.stats().prefix_hit_tokens; }
   uint64_t ahead() const { return ahead_; }
 
@@ -77,19 +83,24 @@ class Schedule {
     c.prefix_reuse = rng_.below(10) != 0;
     c.hash_seed = rng_.next();
     c.eviction = rng_.below(2) == 0 ? EvictionPolicy::cost : EvictionPolicy::lru;
+    if (!host_tier_) return c;
+    c.blocks = between(2, 24);
+    c.host_blocks = between(1, rng_.below(2) == 0 ? 4 : 60);
+    c.copies_in_max = between(1, rng_.below(2) == 0 ? 2 : 12);
+    c.fetch_blocks_min = between(1, 3);
     return c;
   }
 
   TokenId draw_token() { return static_cast<TokenId>(rng_.below(static_cast<uint64_t>(config_.vocab_size))); }
 
   void draw_sequences() {
-    std::vector<std::vector<TokenId>> families(static_cast<size_t>(between(1, 4)));
+    std::vector<std::vector<TokenId>> families(static_cast<size_t>(between(1, host_tier_ ? 3 : 4)));
     for (auto& family : families) {
       family.resize(static_cast<size_t>(config_.context_tokens));
       for (auto& t : family) t = draw_token();
     }
     const int32_t count = between(2, 20);
-    const int32_t span = between(0, 40);
+    const int32_t span = between(0, host_tier_ ? 200 : 40);
     for (int32_t i = 0; i < count; ++i) {
       Plan p;
       const auto& family = families[rng_.below(families.size())];
@@ -150,7 +161,11 @@ class Schedule {
     EXPECT_EQ(scheduler_.check(), "");
     conserved();
     take(progress);
-    if (plan.rows() == 0) return false;
+    if (plan.empty()) return false;
+    EXPECT_LE(static_cast<int32_t>(plan.copies_in.size()), config_.copies_in_max);
+    // No more is given up than a step fills, but for blocks into which decoding rows grow before they have one.
+    EXPECT_LE(static_cast<int32_t>(plan.copies_out.size()),
+              config_.copies_in_max + static_cast<int32_t>(plan.tokens.size()) + config_.max_sequences);
     EXPECT_LE(static_cast<int32_t>(plan.tokens.size()), config_.step_tokens_max);
     EXPECT_LE(plan.rows(), config_.max_sequences);
     const auto submitted = sim_.submit(plan);
@@ -168,7 +183,7 @@ class Schedule {
       return;
     }
     events(true);
-    if (rng_.below(40) == 0) scheduler_.clear_cache();
+    if (rng_.below(host_tier_ ? 400 : 40) == 0) scheduler_.clear_cache();
     ASSERT_EQ(scheduler_.check(), "");
     conserved();
     auto result = sim_.wait();
@@ -226,10 +241,12 @@ class Schedule {
     ASSERT_EQ(pool.free() + pool.cached(), pool.total());
     scheduler_.clear_cache();
     ASSERT_EQ(pool.free(), pool.total());
+    ASSERT_EQ(scheduler_.host_blocks().free(), scheduler_.host_blocks().total());
   }
 
   const int32_t steps_;
   Rng rng_;
+  const bool host_tier_;
   SchedulerConfig config_;
   Scheduler scheduler_;
   SimBackend sim_;
@@ -245,10 +262,13 @@ struct Totals {
   uint64_t preemptions = 0;
   uint64_t hits = 0;
   uint64_t ahead = 0;
+  uint64_t host_hits = 0;
+  uint64_t copied_out = 0;
+  uint64_t copied_in = 0;
 };
 
 /// With at most `under_way` steps submitted before the first of them is read.
-void run_schedules(int32_t under_way) {
+void run_schedules(int32_t under_way, bool host_tier) {
   using testing::from_environment;
   const uint64_t first = from_environment("WEIR_SIM_SEED", 0);
   const uint64_t steps = from_environment("WEIR_SIM_STEPS", 0);
@@ -258,21 +278,27 @@ void run_schedules(int32_t under_way) {
   while (steps > 0 ? total.steps < steps : total.schedules < count) {
     const uint64_t seed = first + total.schedules++;
     SCOPED_TRACE("repeat with WEIR_SIM_SEED=" + std::to_string(seed));
-    Schedule schedule(seed, under_way);
+    Schedule schedule(seed, under_way, host_tier);
     schedule.run();
     if (::testing::Test::HasFatalFailure()) return;
     total.steps += schedule.steps();
     total.preemptions += schedule.preemptions();
     total.hits += schedule.hits();
     total.ahead += schedule.ahead();
+    total.host_hits += schedule.stats().host_hit_tokens;
+    total.copied_out += schedule.stats().copied_out;
+    total.copied_in += schedule.stats().copied_in;
     if (settled == 0 && total.steps >= steps / 10) settled = testing::resident_bytes();
   }
   const int64_t grown = testing::resident_bytes() - settled;
   std::printf(
-      "%llu schedules, %llu steps, %llu preemptions, %llu tokens reused; resident %.1f MB, %+.2f MB of it new\n",
+      "%llu schedules, %llu steps, %llu preemptions, %llu tokens reused, %llu of them from the host, %llu blocks "
+      "copied out, %llu in; resident %.1f MB, %+.2f MB of it new\n",
       static_cast<unsigned long long>(total.schedules), static_cast<unsigned long long>(total.steps),
       static_cast<unsigned long long>(total.preemptions), static_cast<unsigned long long>(total.hits),
-      static_cast<double>(settled + grown) / 1e6, static_cast<double>(grown) / 1e6);
+      static_cast<unsigned long long>(total.host_hits), static_cast<unsigned long long>(total.copied_out),
+      static_cast<unsigned long long>(total.copied_in), static_cast<double>(settled + grown) / 1e6,
+      static_cast<double>(grown) / 1e6);
   if (testing::kResidentMeans && steps > 0) {
     EXPECT_LT(grown, 8 << 20);
   }
@@ -281,20 +307,29 @@ void run_schedules(int32_t under_way) {
   EXPECT_GT(total.hits, total.schedules) << "the schedules no longer exercise prefix reuse";
   EXPECT_EQ(total.ahead > 10 * total.schedules, under_way > 1)
       << "the schedules no longer read tokens before they are known";
+  EXPECT_EQ(total.copied_in > total.schedules, host_tier) << "the schedules no longer exercise the host tier";
 }
 
 TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {
-  run_schedules(1);
+  run_schedules(1, false);
 }
 
 TEST(Sim, SoTheyDoWhereAStepIsSubmittedBeforeTheOneBeforeIsRead) {
-  run_schedules(2);
+  run_schedules(2, false);
+}
+
+TEST(Sim, SoTheyDoOverAHostTier) {
+  run_schedules(1, true);
+}
+
+TEST(Sim, SoTheyDoOverAHostTierWhereAStepIsSubmittedBeforeTheOneBeforeIsRead) {
+  run_schedules(2, true);
 }
 
 // The checker itself must bite, or the test above proves nothing.
 class SimBites : public ::testing::Test {
  protected:
-  SimBackend sim{{.blocks = 4, .block_tokens = 2, .context_tokens = 8, .vocab_size = 10}};
+  SimBackend sim{{.blocks = 4, .host_blocks = 2, .block_tokens = 2, .context_tokens = 8, .vocab_size = 10}};
   std::vector<TokenId> history{1, 2, 3};
   SamplingParams params;
 
@@ -320,6 +355,12 @@ class SimBites : public ::testing::Test {
     p.slots = {p.block_table[1] * 2 + 1};
     p.row_begin = {0, 1};
     p.context_length = {static_cast<int32_t>(history.size())};
+    return p;
+  }
+  StepPlan copies(std::vector<BlockCopy> out, std::vector<BlockCopy> in) {
+    StepPlan p{.step = ++step, .row_begin = {0}, .block_table_begin = {0}};
+    p.copies_out = std::move(out);
+    p.copies_in = std::move(in);
     return p;
   }
   std::string run(const StepPlan& p) {
@@ -380,6 +421,56 @@ TEST_F(SimBites, TwoWritesToOneSlotShow) {
   p.salt = {0, 0};
   p.sampling.push_back(p.sampling[0]);
   EXPECT_THAT(run(p), ::testing::HasSubstr("written twice"));
+}
+TEST_F(SimBites, WhatWasCopiedOutComesBack) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  EXPECT_EQ(run(copies({{2, 1}}, {})), "");
+  const auto saved = std::exchange(history, {7, 8, 9});
+  EXPECT_EQ(run(whole({2, 1})), "");
+  history = saved;
+  EXPECT_EQ(run(copies({}, {{1, 3}})), "");
+  history.push_back(5);
+  EXPECT_EQ(run(decode({3, 0})), "");
+  EXPECT_EQ(run(copies({}, {{0, 3}})), "");  // another host block
+  EXPECT_THAT(run(decode({3, 0})), ::testing::HasSubstr("position 0 block 3"));
+}
+TEST_F(SimBites, ABlockIsCopiedOutBeforeTheStepOverwritesIt) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  const auto saved = std::exchange(history, {7, 8, 9});
+  auto p = whole({2, 1});
+  p.copies_out = {{2, 1}};
+  EXPECT_EQ(run(p), "");
+  history = saved;
+  EXPECT_EQ(run(copies({}, {{1, 3}})), "");
+  history.push_back(5);
+  EXPECT_EQ(run(decode({3, 0})), "");
+}
+TEST_F(SimBites, CopyingOutWhatTheStepBeforeWritesShows) {
+  const auto writes = whole({2, 0});
+  ASSERT_TRUE(sim.submit(writes).ok());
+  const auto out = copies({{2, 1}}, {});
+  ASSERT_TRUE(sim.submit(out).ok());
+  EXPECT_TRUE(sim.wait().ok());
+  EXPECT_THAT(sim.wait().error().detail, ::testing::HasSubstr("copies out block 2, and the step before writes it"));
+}
+TEST_F(SimBites, ReadingWhatTheSameStepCopiesInShows) {
+  EXPECT_EQ(run(whole({2, 0})), "");
+  EXPECT_EQ(run(copies({{2, 1}}, {})), "");
+  history.push_back(5);
+  auto p = decode({3, 0});
+  p.copies_in = {{1, 3}};
+  EXPECT_THAT(run(p), ::testing::HasSubstr("position 0 block 3"));
+}
+TEST_F(SimBites, WritingWhereTheSameStepCopiesInShows) {
+  auto p = whole({2, 0});
+  p.copies_in = {{1, 2}};
+  EXPECT_THAT(run(p), ::testing::HasSubstr("copies in to block 2, and writes it"));
+}
+TEST_F(SimBites, CopiesBeyondTheirMemoryAreErrors) {
+  for (const BlockCopy& copy : {BlockCopy{4, 0}, BlockCopy{-1, 0}, BlockCopy{0, 2}, BlockCopy{0, -1}}) {
+    EXPECT_THAT(run(copies({copy}, {})), ::testing::HasSubstr("is to be copied out to"));
+    EXPECT_THAT(run(copies({}, {{copy.to, copy.from}})), ::testing::HasSubstr("is to be copied in to"));
+  }
 }
 TEST_F(SimBites, MalformedPlansAreErrors) {
   auto p = whole({2, 0});

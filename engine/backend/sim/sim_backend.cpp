@@ -41,7 +41,8 @@ size_t slot_of(const int32_t* table, int32_t p, int32_t block_tokens) {
 bool same_plan(const StepPlan& a, const StepPlan& b) {
   return a.step == b.step && a.tokens == b.tokens && a.positions == b.positions && a.slots == b.slots &&
          a.row_begin == b.row_begin && a.context_length == b.context_length && a.block_table == b.block_table &&
-         a.block_table_begin == b.block_table_begin && a.samples == b.samples && a.salt == b.salt;
+         a.block_table_begin == b.block_table_begin && a.samples == b.samples && a.salt == b.salt &&
+         a.copies_out == b.copies_out && a.copies_in == b.copies_in;
 }
 
 }  // namespace
@@ -69,6 +70,7 @@ std::vector<TokenId> sim_generate(const std::vector<TokenId>& prompt, uint64_t s
 SimBackend::SimBackend(SimOptions options) : options_(std::move(options)) {
   info_ = {.name = "sim",
            .blocks = options_.blocks,
+           .host_blocks = options_.host_blocks,
            .block_tokens = options_.block_tokens,
            .context_tokens = options_.context_tokens,
            .vocab_size = options_.vocab_size,
@@ -76,19 +78,78 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)) {
   const size_t slots = static_cast<size_t>(options_.blocks) * static_cast<size_t>(options_.block_tokens);
   slots_.resize(slots);
   written_at_.resize(slots);
+  host_slots_.resize(static_cast<size_t>(options_.host_blocks) * static_cast<size_t>(options_.block_tokens));
 }
 
 Result<void> SimBackend::submit(const StepPlan& plan) {
   if (under_way_.size() == 2) return fault("a step was submitted while two are under way");
   if (auto shape = check_shape(plan); !shape) return shape;
-  under_way_.push_back({&plan, plan});
+  if (auto copies = check_copies(plan); !copies) return copies;
+  UnderWay step{.plan = &plan, .copy = plan, .leaves = {}};
+  for (const BlockCopy& copy : plan.copies_out) {
+    const auto block = block_of(slots_, copy.from);
+    step.leaves.insert(step.leaves.end(), block.begin(), block.end());
+  }
+  under_way_.push_back(std::move(step));
+  return {};
+}
+
+Result<void> SimBackend::check_copies(const StepPlan& plan) const {
+  const auto there = [](int32_t block, int32_t blocks) { return block >= 0 && block < blocks; };
+  for (const BlockCopy& copy : plan.copies_out) {
+    if (!there(copy.from, info_.blocks) || !there(copy.to, info_.host_blocks)) {
+      return fault("block " + std::to_string(copy.from) + " is to be copied out to " + std::to_string(copy.to));
+    }
+  }
+  for (const BlockCopy& copy : plan.copies_in) {
+    if (!there(copy.from, info_.host_blocks) || !there(copy.to, info_.blocks)) {
+      return fault("host block " + std::to_string(copy.from) + " is to be copied in to " + std::to_string(copy.to));
+    }
+  }
+  return {};
+}
+
+std::span<SimBackend::Slot> SimBackend::block_of(std::vector<Slot>& slots, int32_t block) const {
+  const auto size = static_cast<size_t>(info_.block_tokens);
+  return std::span(slots).subspan(static_cast<size_t>(block) * size, size);
+}
+
+/// A backend may begin with this as soon as it has the plan, while the step before is under way.
+Result<void> SimBackend::copy_out(const UnderWay& step) {
+  auto left = step.leaves.begin();
+  for (const BlockCopy& copy : step.plan->copies_out) {
+    const auto from = block_of(slots_, copy.from);
+    if (!std::equal(from.begin(), from.end(), left)) {
+      return fault("step " + std::to_string(step.plan->step) + " copies out block " + std::to_string(copy.from) +
+                   ", and the step before writes it");
+    }
+    left += info_.block_tokens;
+    std::ranges::copy(from, block_of(host_slots_, copy.to).begin());
+  }
+  return {};
+}
+
+/// A backend may end with its copies in when the step ends, and may begin with it: the step's rows find neither.
+void SimBackend::spoil(const StepPlan& plan) {
+  for (const BlockCopy& copy : plan.copies_in) std::ranges::fill(block_of(slots_, copy.to), Slot{});
+}
+
+Result<void> SimBackend::copy_in(const StepPlan& plan) {
+  for (const BlockCopy& copy : plan.copies_in) {
+    const auto to = block_of(slots_, copy.to);
+    if (std::ranges::any_of(to, [](const Slot& slot) { return slot != Slot{}; })) {
+      return fault("step " + std::to_string(plan.step) + " copies in to block " + std::to_string(copy.to) +
+                   ", and writes it");
+    }
+    std::ranges::copy(block_of(host_slots_, copy.from), to.begin());
+  }
   return {};
 }
 
 Result<void> SimBackend::check_shape(const StepPlan& plan) const {
   const size_t rows = plan.context_length.size();
   const size_t tokens = plan.tokens.size();
-  if (rows == 0 || plan.row_begin.size() != rows + 1 || plan.block_table_begin.size() != rows + 1 ||
+  if (plan.empty() || plan.row_begin.size() != rows + 1 || plan.block_table_begin.size() != rows + 1 ||
       plan.samples.size() != rows || plan.sequence.size() != rows || plan.salt.size() != rows ||
       plan.sampling.size() != rows || plan.positions.size() != tokens || plan.slots.size() != tokens) {
     return fault("a plan's arrays disagree in length");
@@ -125,6 +186,8 @@ Result<StepResult> SimBackend::wait() {
   if (options_.on_wait) options_.on_wait(plan.step);
   if (options_.fail_at_step == plan.step) return fault("failed at step " + std::to_string(plan.step) + ", as told");
   if (!same_plan(plan, oldest.copy)) return fault("the plan changed while in flight");
+  if (auto copied = copy_out(oldest); !copied) return std::move(copied).error();
+  spoil(plan);
   for (int32_t row = 0; row < plan.rows(); ++row) {
     if (auto written = write_row(plan, row); !written) return std::move(written).error();
   }
@@ -136,6 +199,7 @@ Result<StepResult> SimBackend::wait() {
     if (!chain) return std::move(chain).error();
     if (plan.samples[static_cast<size_t>(row)] != 0) sample(plan, static_cast<size_t>(row), *chain, result);
   }
+  if (auto copied = copy_in(plan); !copied) return std::move(copied).error();
   charge(plan);
   sampled_ = result.sampled;
   return result;

@@ -1,8 +1,9 @@
 // A backend without weights: it proves the bookkeeping. Each KV slot holds a token and hash(hash of the slot before it,
 // token), seeded by the salt; "attention" walks the row's block table over context_length positions and recomputes the
 // chain, so a wrong table, a stale or shared block, an early free or a skipped position is an Error that names row,
-// position and block. The token sampled is a function of the chain alone, so a run under any schedule must equal
-// sim_generate(). Owned and called by the engine thread (or a test's only thread).
+// position and block. Host blocks hold the same, and a copy that reads what a step under way writes, or goes where the
+// step's rows read or write, is an Error too. The token sampled is a function of the chain alone, so a run under any
+// schedule must equal sim_generate(). Owned and called by the engine thread (or a test's only thread).
 #pragma once
 
 #include <cstdint>
@@ -37,6 +38,7 @@ struct SimTiming {
 
 struct SimOptions {
   int32_t blocks = 64;
+  int32_t host_blocks = 0;
   int32_t block_tokens = 16;
   int32_t context_tokens = 1024;
   int32_t vocab_size = 256;
@@ -65,14 +67,22 @@ class SimBackend final : public Backend {
   struct Slot {
     uint64_t chain = 0;
     TokenId token = -1;
+
+    bool operator==(const Slot&) const = default;
   };
 
   struct UnderWay {
     const StepPlan* plan;
-    StepPlan copy;  // what it was at submit(): it must not change while in flight
+    StepPlan copy;             // what it was at submit(): it must not change while in flight
+    std::vector<Slot> leaves;  // what lay in the blocks that it copies out
   };
 
   Result<void> check_shape(const StepPlan& plan) const;
+  Result<void> check_copies(const StepPlan& plan) const;
+  std::span<Slot> block_of(std::vector<Slot>& slots, int32_t block) const;
+  Result<void> copy_out(const UnderWay& step);
+  void spoil(const StepPlan& plan);
+  Result<void> copy_in(const StepPlan& plan);
   Result<TokenId> input(const StepPlan& plan, int32_t row, size_t at) const;
   Result<void> write_row(const StepPlan& plan, int32_t row);
   Result<uint64_t> attend(const StepPlan& plan, int32_t row) const;
@@ -82,6 +92,7 @@ class SimBackend final : public Backend {
   SimOptions options_;
   BackendInfo info_;
   std::vector<Slot> slots_;           // [blocks * block_tokens]
+  std::vector<Slot> host_slots_;      // [host_blocks * block_tokens]
   std::vector<uint64_t> written_at_;  // [slots] the step that last wrote it: two writes in one step are an error
   std::deque<UnderWay> under_way_;    // at most two, the oldest first
   std::vector<TokenId> sampled_;      // of the step before
