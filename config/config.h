@@ -95,10 +95,11 @@ struct AccountConfig {
 
 struct KvCacheConfig {
   std::optional<uint64_t> memory_bytes;  // `memory`; unset: what max_sequences × context needs, at most 1 GiB
-  uint32_t block_tokens = 16;            // `block_size`
-  std::string dtype = "auto";            // or f32, bf16, f16, fp8, int8: of keys and values; auto: f32, on a GPU bf16
-  bool prefix_reuse = true;              // `prefix`
-  std::string policy = "lru";            // or "cost": which prefixes go when the blocks are used up
+  uint64_t host_memory_bytes = 0;  // `host_memory`: where a GPU's prefixes go when its blocks are used up; 0: nowhere
+  uint32_t block_tokens = 16;      // `block_size`
+  std::string dtype = "auto";      // or f32, bf16, f16, fp8, int8: of keys and values; auto: f32, on a GPU bf16
+  bool prefix_reuse = true;        // `prefix`
+  std::string policy = "lru";      // or "cost": which prefixes go when the blocks are used up
 
   bool operator==(const KvCacheConfig&) const = default;
 };

@@ -130,6 +130,7 @@ Fields lay_out(const EngineConfig& engine) {
   out.number("tensor_parallel", engine.tensor_parallel);
   out.number("replicas", engine.replicas);
   out.add("kv_cache.memory", engine.kv_cache.memory_bytes ? size_to_text(*engine.kv_cache.memory_bytes) : "none");
+  out.add("kv_cache.host_memory", size_to_text(engine.kv_cache.host_memory_bytes));
   out.number("kv_cache.block_size", engine.kv_cache.block_tokens);
   out.add("kv_cache.dtype", engine.kv_cache.dtype);
   out.add("kv_cache.prefix", text(engine.kv_cache.prefix_reuse));

@@ -15,6 +15,7 @@ CARDS = {  # bytes/s of a copy (read and written together), bf16 operations/s
     "H200": (4.3e12, 788e12),
     "H100": (2.9e12, 788e12),
 }
+BUS = 50e9  # bytes/s of a copy between pinned host memory and an H200 over PCIe 5
 KERNEL_GAP_US = 1.2  # from one kernel's last thread to the next one's first, within a graph
 
 
@@ -83,12 +84,32 @@ def prefill_table(model):
     return rows
 
 
+def tier_table(model):
+    """A prefix on the host: fetched over the bus, or computed anew."""
+    h, layers, heads, kv, dim, inter, vocab = MODELS[model]
+    rows = ["| format | KiB a token | fetched, tokens/s | 512 tokens: fetched, computed ms | 8192 tokens: fetched, computed ms | "
+            "beside a decode step of batch 64 free: tokens |", "|---|---|---|---|---|---|"]
+    for form in WEIGHT_BYTES:
+        token_bytes = layers * 2 * kv * dim * KV_BYTES[form]
+        cells = []
+        for prompt in (512, 8192):
+            b, p, a = step(model, form, prompt, 1, prompt, prompt * (prompt + 1) / 2)
+            fetched, computed = prompt * token_bytes / BUS, floor_s("H200", form, b, p, a)
+            cells.append(f"{fetched * 1e3:.2f}, {computed * 1e3:.2f}: {computed / fetched:.1f}×")
+        b, p, a = step(model, form, 64, 64, 64 * 1000, 64 * 1000)
+        bandwidth, rate = CARDS["H200"]
+        free = (b / bandwidth - p / (rate * RATE[form]) - a / rate) * rate * RATE[form] / (2 * weights(model)[2])
+        rows.append(f"| {form} | {token_bytes / 1024:.1f} | {BUS / token_bytes:,.0f} | {cells[0]} | {cells[1]} | {free:.0f} |")
+    return rows
+
+
 def tables():
     lines = []
     for model in MODELS:
         all_weights = weights(model)[0]
         lines += [f"### {model}: {all_weights / 1e9:.2f} billion weights read by every step", "", "A decode step:", ""]
-        lines += decode_table(model) + ["", "A prefill step of one prompt:", ""] + prefill_table(model) + [""]
+        lines += decode_table(model) + ["", "A prefill step of one prompt:", ""] + prefill_table(model)
+        lines += ["", "A prefix on the host:", ""] + tier_table(model) + [""]
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@
 #include "engine/engine_validate.h"
 
 namespace weir::engine {
-
 const EmbeddingShape& Engine::embeddings() const {
   static const EmbeddingShape none;
   return none;
@@ -70,6 +69,8 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
   const auto bounded = [](uint32_t n) { return static_cast<int32_t>(std::min<uint32_t>(n, INT32_MAX)); };
   if (config.kv_cache.policy != "lru" && config.kv_cache.policy != "cost")
     return wrong("kv_cache.policy must be lru or cost, is '" + config.kv_cache.policy + "'");
+  if (info.host_blocks > 0 && !config.kv_cache.prefix_reuse)
+    return wrong("kv_cache.host_memory keeps prefixes, and kv_cache.prefix: false keeps none");
   int64_t context = std::min<int64_t>(info.context_tokens, slots);
   if (config.context_tokens) context = std::min<int64_t>(context, *config.context_tokens);
   if (context < 2) return wrong("its context is " + std::to_string(context) + " tokens; at least 2 are needed");
@@ -84,7 +85,10 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
                     .step_tokens_max = bounded(config.step_tokens_max),
                     .prefix_reuse = config.kv_cache.prefix_reuse,
                     .hash_seed = std::random_device{}(),
-                    .eviction = config.kv_cache.policy == "cost" ? EvictionPolicy::cost : EvictionPolicy::lru},
+                    .eviction = config.kv_cache.policy == "cost" ? EvictionPolicy::cost : EvictionPolicy::lru,
+                    .host_blocks = info.host_blocks,
+                    .copies_in_max = std::max(1, info.copies_in_max),
+                    .fetch_blocks_min = (info.fetch_tokens_min + info.block_tokens - 1) / info.block_tokens},
       .queue_max = bounded(config.queue_max),
       .step_max = config.step_timeout,
       .backend = std::move(backend),

@@ -101,11 +101,13 @@ class Replicas final : public Engine {
 
   static void add(EngineStats& to, const EngineStats& more) {
     for (const auto count : {&EngineStats::running, &EngineStats::waiting, &EngineStats::blocks_total,
-                             &EngineStats::blocks_free, &EngineStats::blocks_cached, &EngineStats::blocks_active}) {
+                             &EngineStats::blocks_free, &EngineStats::blocks_cached, &EngineStats::blocks_active,
+                             &EngineStats::host_blocks_total, &EngineStats::host_blocks_cached}) {
       to.*count += more.*count;
     }
     for (const auto count :
-         {&EngineStats::prefix_hit_tokens, &EngineStats::prefix_miss_tokens, &EngineStats::prefill_tokens,
+         {&EngineStats::host_hit_tokens, &EngineStats::blocks_copied_out, &EngineStats::blocks_copied_in,
+          &EngineStats::prefix_hit_tokens, &EngineStats::prefix_miss_tokens, &EngineStats::prefill_tokens,
           &EngineStats::decode_tokens, &EngineStats::steps, &EngineStats::preemptions, &EngineStats::stalls}) {
       to.*count += more.*count;
     }

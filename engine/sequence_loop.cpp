@@ -217,6 +217,11 @@ void SequenceLoop::publish() {
   stats_.blocks_free = blocks.free();
   stats_.blocks_cached = blocks.cached();
   stats_.blocks_active = blocks.active();
+  stats_.host_blocks_total = scheduler_.host_blocks().total();
+  stats_.host_blocks_cached = scheduler_.host_blocks().total() - scheduler_.host_blocks().free();
+  stats_.host_hit_tokens = s.host_hit_tokens;
+  stats_.blocks_copied_out = s.copied_out;
+  stats_.blocks_copied_in = s.copied_in;
   stats_.prefix_hit_tokens = s.prefix_hit_tokens;
   stats_.prefix_miss_tokens = s.prefix_miss_tokens;
   stats_.prefill_tokens = s.prefill_tokens;
@@ -230,6 +235,7 @@ void SequenceLoop::check_invariants() const {
 #if !defined(NDEBUG) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   std::string wrong = scheduler_.check();
   if (wrong.empty() && scheduler_.blocks().active() != 0) wrong = "an idle engine holds blocks";
+  if (wrong.empty() && scheduler_.host_blocks().active() != 0) wrong = "an idle engine copies host blocks";
   if (wrong.empty() && !live_.empty()) wrong = "an idle engine has live sequences";
   if (wrong.empty()) return;
   std::fprintf(stderr, "engine %s: invariant broken: %s\n", name_.c_str(), wrong.c_str());

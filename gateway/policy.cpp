@@ -78,6 +78,7 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
                         {"device", (*made)->stats().device},
                         {"context_tokens", (*made)->context_tokens()},
                         {"blocks", (*made)->stats().blocks_total},
+                        {"host_blocks", (*made)->stats().host_blocks_total},
                         {"seconds", std::chrono::duration<double>(now() - began).count()}});
     engines[wanted.name] = std::move(*made);
   }

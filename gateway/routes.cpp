@@ -183,7 +183,8 @@ Task<void> health(Call call) {
                         {{"total", stats.blocks_total},
                          {"free", stats.blocks_free},
                          {"cached", stats.blocks_cached},
-                         {"active", stats.blocks_active}}}});
+                         {"active", stats.blocks_active}}},
+                       {"host_blocks", {{"total", stats.host_blocks_total}, {"cached", stats.host_blocks_cached}}}});
   }
   const std::string body = Json{{"targets", targets}, {"engines", engines}}.dump(2);
   co_await respond(call, 200, body);

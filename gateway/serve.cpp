@@ -307,7 +307,12 @@ void Gateway::fill(metrics::Samples& samples) const {
                                .prefill_tokens = stats.prefill_tokens,
                                .decode_tokens = stats.decode_tokens,
                                .up = stats.healthy,
-                               .stalls = stats.stalls});
+                               .stalls = stats.stalls,
+                               .host_blocks_total = stats.host_blocks_total,
+                               .host_blocks_cached = stats.host_blocks_cached,
+                               .blocks_copied_out = stats.blocks_copied_out,
+                               .blocks_copied_in = stats.blocks_copied_in,
+                               .host_hit_tokens = stats.host_hit_tokens});
   }
   for (const Route& route : policy->routes().all())
     for (const RouteTarget& target : route.targets) {

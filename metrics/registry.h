@@ -47,6 +47,9 @@ struct EngineSample {
   uint64_t prefill_tokens = 0, decode_tokens = 0;
   bool up = true;
   uint64_t stalls = 0;
+  int64_t host_blocks_total = 0, host_blocks_cached = 0;
+  uint64_t blocks_copied_out = 0, blocks_copied_in = 0;
+  uint64_t host_hit_tokens = 0;  // of prefix_hit_tokens
 };
 struct TargetSample {
   std::string target;

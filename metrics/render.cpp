@@ -217,6 +217,13 @@ void add_engines(Families& families, const Samples& samples) {
   auto& running = families.add("weir_engine_running_sequences", "Sequences in the batch.", MetricType::Gauge);
   auto& waiting = families.add("weir_engine_waiting_sequences", "Sequences in the queue.", MetricType::Gauge);
   auto& blocks = families.add("weir_engine_kv_blocks", "KV blocks by state.", MetricType::Gauge);
+  auto& host_blocks =
+      families.add("weir_engine_kv_host_blocks", "KV blocks in host memory by state.", MetricType::Gauge);
+  auto& copied = families.add("weir_engine_kv_blocks_copied_total",
+                              "KV blocks copied to host memory (out) and back (in).", MetricType::Counter);
+  auto& host_hits =
+      families.add("weir_engine_prefix_host_tokens_total",
+                   "Of the prompt tokens whose KV was reused, those that lay in host memory.", MetricType::Counter);
   auto& prefix = families.add("weir_engine_prefix_tokens_total", "Prompt tokens by whether their KV was reused.",
                               MetricType::Counter);
   auto& tokens = families.add("weir_engine_tokens_total", "Tokens computed by phase.", MetricType::Counter);
@@ -232,6 +239,13 @@ void add_engines(Families& families, const Samples& samples) {
     add_gauge(blocks, {name, label("state", "free")}, number(e.blocks_free));
     add_gauge(blocks, {name, label("state", "cached")}, number(e.blocks_cached));
     add_gauge(blocks, {name, label("state", "active")}, number(e.blocks_active));
+    if (e.host_blocks_total > 0) {
+      add_gauge(host_blocks, {name, label("state", "free")}, number(e.host_blocks_total - e.host_blocks_cached));
+      add_gauge(host_blocks, {name, label("state", "cached")}, number(e.host_blocks_cached));
+      add_counter(copied, {name, label("direction", "out")}, number(e.blocks_copied_out));
+      add_counter(copied, {name, label("direction", "in")}, number(e.blocks_copied_in));
+      add_counter(host_hits, {name}, number(e.host_hit_tokens));
+    }
     add_counter(prefix, {name, label("result", "hit")}, number(e.prefix_hit_tokens));
     add_counter(prefix, {name, label("result", "miss")}, number(e.prefix_miss_tokens));
     add_counter(tokens, {name, label("phase", "prefill")}, number(e.prefill_tokens));

@@ -146,6 +146,27 @@ void read_choice(MapReader& map, std::string_view key, const std::vector<std::st
   if (auto name = cursor->choice(choices)) out = std::move(*name);
 }
 
+void read_kv_cache(const Cursor& cursor, const std::string& device, KvCacheConfig& cache) {
+  MapReader map(cursor);
+  uint64_t memory = 0;
+  map.size("memory", memory, kMiB, 16 * kTiB);
+  if (memory > 0) cache.memory_bytes = memory;
+  map.size("host_memory", cache.host_memory_bytes, 0, 16 * kTiB);
+  map.integer("block_size", cache.block_tokens, 1, 1024);
+  read_choice(map, "dtype", {"auto", "f32", "bf16", "f16", "fp8", "int8"}, cache.dtype);
+  map.boolean("prefix", cache.prefix_reuse);
+  read_choice(map, "policy", {"lru", "cost"}, cache.policy);
+  if (const auto host = map.get("host_memory"); host && cache.host_memory_bytes > 0) {
+    if (device == "cpu") {
+      host->mistake(
+          "is for what a GPU gives up; on the CPU the blocks lie in that memory already: raise memory instead");
+    } else if (!cache.prefix_reuse) {
+      host->mistake("keeps prefixes, and prefix: false keeps none; leave out one of the two");
+    }
+  }
+  map.finish();
+}
+
 void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
   MapReader map(cursor);
   if (const auto model = map.require("model", "builtin:weir-tiny, or the folder of a Hugging Face model")) {
@@ -164,17 +185,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
   read_choice(map, "quantization", {"none", "int8", "fp8"}, engine.quantization);
   map.integer("tensor_parallel", engine.tensor_parallel, 1, 64);
   map.integer("replicas", engine.replicas, 1, 64);
-  if (const auto cache = map.get("kv_cache")) {
-    MapReader cache_map(*cache);
-    uint64_t memory = 0;
-    cache_map.size("memory", memory, kMiB, 16 * kTiB);
-    if (memory > 0) engine.kv_cache.memory_bytes = memory;
-    cache_map.integer("block_size", engine.kv_cache.block_tokens, 1, 1024);
-    read_choice(cache_map, "dtype", {"auto", "f32", "bf16", "f16", "fp8", "int8"}, engine.kv_cache.dtype);
-    cache_map.boolean("prefix", engine.kv_cache.prefix_reuse);
-    read_choice(cache_map, "policy", {"lru", "cost"}, engine.kv_cache.policy);
-    cache_map.finish();
-  }
+  if (const auto cache = map.get("kv_cache")) read_kv_cache(*cache, engine.device, engine.kv_cache);
   map.integer("max_sequences", engine.max_sequences, 1, 65'536);
   map.integer("queue", engine.queue_max, 0, 1'000'000);
   map.integer("step_tokens", engine.step_tokens_max, 1, 1'000'000);

@@ -75,9 +75,11 @@ struct StepResult {
 };
 
 struct BackendInfo {
-  std::string name;         // "cpu", "sim", "cuda:0 NVIDIA H200"
-  int32_t blocks = 0;       // KV blocks the backend holds
-  int32_t host_blocks = 0;  // and in host memory: the second tier of the prefix cache
+  std::string name;              // "cpu", "sim", "cuda:0 NVIDIA H200"
+  int32_t blocks = 0;            // KV blocks the backend holds
+  int32_t host_blocks = 0;       // and in host memory: the second tier of the prefix cache
+  int32_t copies_in_max = 64;    // blocks that a step can copy from there without being late for it
+  int32_t fetch_tokens_min = 1;  // of a prefix there: a shorter one is sooner computed anew
   int32_t block_tokens = 16;
   int32_t context_tokens = 0;  // the longest sequence the model takes
   int32_t vocab_size = 0;

@@ -44,6 +44,12 @@ Result<std::unique_ptr<Backend>> make_backend(std::vector<std::shared_ptr<const 
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
     return config_error(config, "device", "must be auto, cpu or cuda, is '" + config.device + "'");
   }
+  const bool host_tier = config.kv_cache.host_memory_bytes > 0;
+  if (host_tier && config.device == "cpu") {
+    return config_error(config, "kv_cache.host_memory",
+                        "is for what a GPU gives up; on the CPU the blocks lie in that memory already: raise "
+                        "kv_cache.memory instead");
+  }
   std::string reason = "device: cpu";
   if (config.device != "cpu") {
     auto made = make_on_gpu(parts, config, progress, first_device);
@@ -55,7 +61,10 @@ Result<std::unique_ptr<Backend>> make_backend(std::vector<std::shared_ptr<const 
     }
     reason = "device: auto; " + why;
   }
-  return make_cpu_backend(std::move(parts), config, reason);
+  config::EngineConfig on_cpu = config;
+  on_cpu.kv_cache.host_memory_bytes = 0;
+  if (host_tier) reason += "; kv_cache.host_memory is of use to a GPU alone and is not taken";
+  return make_cpu_backend(std::move(parts), on_cpu, reason);
 }
 
 }  // namespace weir::engine

@@ -21,7 +21,8 @@ constexpr std::string_view kHelp =
     "again under each policy of kv_cache.policy, and what a block costs to keep books of.\n"
     "  --trace FILE         one JSON object a line with hash_ids, the prompt's blocks (Mooncake's form)\n"
     "  --synthetic N        N made-up requests instead\n"
-    "  --capacity N,N,…     blocks that the cache holds (default 1000,3000,10000,30000,50000,100000)\n"
+    "  --capacity N,N,…     blocks that the device holds (default 1000,3000,10000,30000,50000,100000)\n"
+    "  --host-blocks N,N,…  with a host tier of so many blocks (default 0: none)\n"
     "  --policy P           lru, cost or both (default both)\n"
     "  --block-tokens N     tokens that a block is played with (default 16)\n"
     "  --json               one JSON object instead of the table\n";
@@ -30,6 +31,7 @@ struct Options {
   std::string trace;
   int32_t synthetic = 0;
   std::vector<int32_t> capacities = {1000, 3000, 10'000, 30'000, 50'000, 100'000};
+  std::vector<int32_t> host_capacities = {0};
   std::string policy = "both";
   int32_t block_tokens = 16;
   bool json = false;
@@ -38,6 +40,7 @@ struct Options {
 
 struct Row {
   int32_t capacity = 0;
+  int32_t host_capacity = 0;
   std::string policy;
   ReplayFigures figures;
 };
@@ -47,6 +50,8 @@ std::vector<Option> table_of(Options& o) {
       {"--trace", nullptr, take_text(o.trace), "a file"},
       {"--synthetic", nullptr, take_integer(o.synthetic, 1, kRequestsMax), between(1, kRequestsMax)},
       {"--capacity", nullptr, take_integers(o.capacities, kCapacityMax),
+       "integers between 1 and " + std::to_string(kCapacityMax) + ", with commas"},
+      {"--host-blocks", nullptr, take_integers(o.host_capacities, kCapacityMax),
        "integers between 1 and " + std::to_string(kCapacityMax) + ", with commas"},
       {"--policy", nullptr, take_one_of(o.policy, {"lru", "cost", "both"}), "lru, cost or both"},
       {"--block-tokens", nullptr, take_integer(o.block_tokens, 2, kTraceBlockTokens), between(2, kTraceBlockTokens)},
@@ -67,12 +72,16 @@ std::optional<std::string> parse(const std::vector<std::string>& args, Options& 
 Result<std::vector<Row>> measure(const Options& o, const Trace& trace) {
   std::vector<Row> rows;
   for (const int32_t capacity : o.capacities) {
-    for (const auto& [name, policy] :
-         {std::pair{"lru", EvictionPolicy::lru}, std::pair{"cost", EvictionPolicy::cost}}) {
-      if (o.policy != "both" && o.policy != name) continue;
-      auto figures = replay(trace, {.capacity = capacity, .block_tokens = o.block_tokens, .policy = policy});
-      if (!figures) return std::move(figures).error();
-      rows.push_back({capacity, name, *figures});
+    for (const int32_t host_capacity : o.host_capacities) {
+      for (const auto& [name, policy] :
+           {std::pair{"lru", EvictionPolicy::lru}, std::pair{"cost", EvictionPolicy::cost}}) {
+        if (o.policy != "both" && o.policy != name) continue;
+        auto figures = replay(
+            trace,
+            {.capacity = capacity, .host_capacity = host_capacity, .block_tokens = o.block_tokens, .policy = policy});
+        if (!figures) return std::move(figures).error();
+        rows.push_back({capacity, host_capacity, name, *figures});
+      }
     }
   }
   return rows;
@@ -82,13 +91,14 @@ std::string text_of(const Trace& trace, const std::vector<Row>& rows) {
   std::array<char, 160> line;
   std::string text = trace.name + ": " + std::to_string(trace.requests.size()) + " requests of " +
                      std::to_string(trace.blocks()) + " blocks\n";
-  std::snprintf(line.data(), line.size(), "%10s %8s %10s %12s %10s\n", "capacity", "policy", "hit ratio", "µs a block",
-                "too long");
+  std::snprintf(line.data(), line.size(), "%10s %8s %8s %10s %10s %10s %12s %10s\n", "capacity", "policy", "host",
+                "hit ratio", "from host", "copied out", "µs a block", "too long");
   text += line.data();
   for (const Row& row : rows) {
-    std::snprintf(line.data(), line.size(), "%10d %8s %10.4f %11.2f %10llu\n", row.capacity, row.policy.c_str(),
-                  row.figures.hit_ratio(), row.figures.us_a_block,
-                  static_cast<unsigned long long>(row.figures.too_long));
+    const ReplayFigures& f = row.figures;
+    std::snprintf(line.data(), line.size(), "%10d %8s %8d %10.4f %10.4f %10.4f %11.2f %10llu\n", row.capacity,
+                  row.policy.c_str(), row.host_capacity, f.hit_ratio(), f.share(f.host_hit_blocks),
+                  f.share(f.copied_out), f.us_a_block, static_cast<unsigned long long>(f.too_long));
     text += line.data();
   }
   return text;
@@ -99,9 +109,12 @@ std::string json_of(const Trace& trace, const std::vector<Row>& rows) {
       {"trace", trace.name}, {"requests", trace.requests.size()}, {"blocks", trace.blocks()}, {"replays", {}}};
   for (const Row& row : rows) {
     json["replays"].push_back({{"capacity", row.capacity},
+                               {"host_capacity", row.host_capacity},
                                {"policy", row.policy},
                                {"hit_ratio", row.figures.hit_ratio()},
                                {"hit_blocks", row.figures.hit_blocks},
+                               {"host_hit_blocks", row.figures.host_hit_blocks},
+                               {"copied_out", row.figures.copied_out},
                                {"us_a_block", row.figures.us_a_block},
                                {"too_long", row.figures.too_long}});
   }

@@ -37,9 +37,12 @@ class Replay {
         .step_tokens_max = context,
         .hash_seed = 1,
         .eviction = plan.policy,
-        .cost_context_tokens = RadixCacheOptions().cost_context_tokens / kTraceBlockTokens * plan.block_tokens};
+        .cost_context_tokens = RadixCacheOptions().cost_context_tokens / kTraceBlockTokens * plan.block_tokens,
+        .host_blocks = plan.host_capacity,
+        .copies_in_max = plan.capacity};
     scheduler_ = std::make_unique<Scheduler>(config);
     sim_ = std::make_unique<SimBackend>(SimOptions{.blocks = config.blocks,
+                                                   .host_blocks = config.host_blocks,
                                                    .block_tokens = config.block_tokens,
                                                    .context_tokens = context,
                                                    .vocab_size = kReplayVocabulary});
@@ -74,7 +77,10 @@ class Replay {
   }
 
   ReplayFigures figures() {
-    figures_.hit_blocks = scheduler_->stats().prefix_hit_tokens / static_cast<uint64_t>(plan_.block_tokens);
+    const auto block_tokens = static_cast<uint64_t>(plan_.block_tokens);
+    figures_.hit_blocks = scheduler_->stats().prefix_hit_tokens / block_tokens;
+    figures_.host_hit_blocks = scheduler_->stats().host_hit_tokens / block_tokens;
+    figures_.copied_out = scheduler_->stats().copied_out;
     const double us = std::chrono::duration<double, std::micro>(spent_).count();
     figures_.us_a_block = figures_.blocks == 0 ? 0 : us / static_cast<double>(figures_.blocks);
     return figures_;

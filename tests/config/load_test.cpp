@@ -29,6 +29,7 @@ accounts:
   echo:      {provider: echo, delay: 1s, chunk_delay: 1m}
 engines:
   tiny: {model: builtin:weir-tiny}
+  llama: {model: /models/Llama, device: cuda, kv_cache: {host_memory: 64GiB}}
   qwen: {model: /models/Qwen, device: cpu, quantization: int8,
          kv_cache: {memory: 40GiB, dtype: fp8, block_size: 32, prefix: false, policy: cost}, max_sequences: 256, queue: 9,
          step_tokens: 128, context: 4096, threads: 2, step_timeout: 5s}
@@ -123,6 +124,8 @@ TEST(Load, AccountsAndEngines) {
   EXPECT_EQ(qwen.context_tokens, 4096u);
   EXPECT_EQ(qwen.threads, 2u);
   EXPECT_EQ(qwen.step_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(qwen.kv_cache.host_memory_bytes, 0u);
+  EXPECT_EQ(config->find_engine("llama")->kv_cache.host_memory_bytes, 64ULL << 30);
   EXPECT_FALSE(config->find_engine("tiny")->kv_cache.memory_bytes.has_value());
 }
 

@@ -122,6 +122,15 @@ TEST(Mistakes, AccountsAndEngines) {
       {"engines: {e: {model: m, kv_cache: {memory: 1KiB, blocksize: 1}}}\n",
        {"1:44: engines.e.kv_cache.memory: must be ≥ 1MiB, is 1KiB",
         "1:50: engines.e.kv_cache.blocksize: unknown key; did you mean \"block_size\"?"}},
+      {"engines: {e: {model: m, kv_cache: {host_memory: much}}}\n",
+       {"1:49: engines.e.kv_cache.host_memory: must be a size such as 64KiB, 32MiB or 2GiB, is \"much\""}},
+      {"engines: {e: {model: m, device: cpu, kv_cache: {host_memory: 8GiB}}}\n",
+       {"1:62: engines.e.kv_cache.host_memory: is for what a GPU gives up; on the CPU the blocks lie in that memory "
+        "already: "
+        "raise memory instead"}},
+      {"engines: {e: {model: m, kv_cache: {prefix: false, host_memory: 8GiB}}}\n",
+       {"1:64: engines.e.kv_cache.host_memory: keeps prefixes, and prefix: false keeps none; leave out one of the "
+        "two"}},
   });
 }
 

@@ -69,6 +69,18 @@ TEST(CacheReplay, CostFindsMoreWhereMemoryIsShort) {
   }
 }
 
+/// A cache of two tiers finds what one of their size together does: the host forgets what that would.
+TEST(CacheReplay, WhatTheDeviceLacksTheHostHas) {
+  const Trace trace = synthetic_trace(7, 1500);
+  for (const EvictionPolicy policy : {EvictionPolicy::lru, EvictionPolicy::cost}) {
+    const auto figures = replay(trace, {.capacity = 100, .host_capacity = 900, .block_tokens = 2, .policy = policy});
+    ASSERT_TRUE(figures.ok()) << figures.error().detail;
+    EXPECT_NEAR(figures->hit_ratio(), hit_ratio(trace, 1000, policy), 0.01);
+    EXPECT_GT(figures->host_hit_blocks, 0u);
+    EXPECT_GT(figures->hit_blocks, figures->host_hit_blocks);
+  }
+}
+
 TEST(CacheReplay, EveryRepeatIsFoundWhereAllFits) {
   const Trace trace{.name = "three", .requests = {{1, 2, 3}, {1, 2, 4}, {1, 2, 3, 5}}};
   const auto figures = replay(trace, {.capacity = 5, .block_tokens = 16});
@@ -117,6 +129,14 @@ TEST(CacheReplay, CommandPrintsAndRefuses) {
   std::ostringstream out, err;
   EXPECT_EQ(cache_command({"--synthetic", "200", "--capacity", "50,100", "--policy=lru"}, out, err), 0) << err.str();
   EXPECT_THAT(out.str(), ::testing::HasSubstr("100      lru"));
+  out.str("");
+  EXPECT_EQ(
+      cache_command({"--synthetic", "200", "--capacity", "50", "--host-blocks", "100,200", "--policy=lru", "--json"},
+                    out, err),
+      0)
+      << err.str();
+  EXPECT_THAT(out.str(), ::testing::HasSubstr(R"("host_capacity":200)"));
+  EXPECT_EQ(cache_command({"--synthetic", "9", "--host-blocks", "-1"}, out, err), 2);
   EXPECT_EQ(cache_command({"--synthetic", "9", "--trace", "x"}, out, err), 2);
   EXPECT_EQ(cache_command({"--capacity", "0"}, out, err), 2);
   EXPECT_EQ(cache_command({"--synthetic", "9", "--policy", "fifo"}, out, err), 2);

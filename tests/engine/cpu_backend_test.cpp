@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "config/base/rng.h"
+#include "engine/backend/choose.h"
 #include "tests/engine/hand_plan.h"
 #include "tests/engine/model_harness.h"
 
@@ -122,6 +123,48 @@ TEST_P(CpuBackend, AReusedPrefixChangesNothing) {
   EXPECT_EQ(second.tokens, expected);
 }
 
+/// What every token of the vocabulary's likeliest is worth after the whole sequence: the same bits, or not.
+std::vector<float> likelihoods(Backend& backend, Hand& hand) {
+  hand.params.logprobs = 20;
+  const StepPlan plan = plan_of({&hand}, 512);
+  EXPECT_TRUE(backend.submit(plan).ok());
+  const auto result = backend.wait();
+  EXPECT_TRUE(result.ok());
+  std::vector<float> values{result->logprobs[0].logprob};
+  for (const auto& alternative : result->logprobs[0].top) values.push_back(alternative.logprob);
+  return values;
+}
+
+TEST_P(CpuBackend, WhatWasOnTheHostGivesTheSameBits) {
+  for (const char* type : {"f32", "bf16", "int8", "fp8"}) {
+    auto config = config_of();
+    config.kv_cache.dtype = type;
+    config.kv_cache.host_memory_bytes = 8 << 20;
+    const auto backend = *make_cpu_backend(model_, config);
+    ASSERT_GE(backend->info().host_blocks, 8);
+    Hand stays = make_hand(prompt_, 0);
+    const auto expected = likelihoods(*backend, stays);
+
+    // The first two blocks go to the host while another prompt takes them, and come back elsewhere.
+    Hand other = make_hand({prompt_.rbegin(), prompt_.rend()}, 0);
+    StepPlan overwrites = plan_of({&other}, 512);
+    overwrites.copies_out = {{0, 7}, {1, 3}};
+    ASSERT_TRUE(backend->submit(overwrites).ok());
+    ASSERT_TRUE(backend->wait().ok());
+    StepPlan back;
+    back.row_begin = {0};
+    back.block_table_begin = {0};
+    back.copies_in = {{7, 40}, {3, 50}};
+    ASSERT_TRUE(backend->submit(back).ok());
+    ASSERT_TRUE(backend->wait().ok());
+    Hand fetched = make_hand(prompt_, 16);
+    fetched.blocks[0] = 40;
+    fetched.blocks[1] = 50;
+    fetched.computed = 2 * kBlockTokens;
+    EXPECT_EQ(likelihoods(*backend, fetched), expected) << type;
+  }
+}
+
 TEST_P(CpuBackend, LogprobsComeWhereAskedFor) {
   const auto backend = backend_of(model_);
   Hand with = make_hand(prompt_, 0);
@@ -153,6 +196,14 @@ TEST(CpuBackendPlans, WhatDoesNotExistIsRefused) {
   const StepPlan good = plan_of({&hand}, 512);
   const std::vector<std::pair<const char*, std::function<void(StepPlan&)>>> breaks = {
       {"no tokens", [](StepPlan& p) { p.clear(); }},
+      {"copies out",
+       [](StepPlan& p) {
+         p.copies_out = {{0, 0}};
+       }},
+      {"copies in",
+       [](StepPlan& p) {
+         p.copies_in = {{0, 0}};
+       }},
       {"token", [](StepPlan& p) { p.tokens[1] = 160; }},
       {"token", [](StepPlan& p) { p.tokens[1] = -1; }},
       {"position", [](StepPlan& p) { p.positions[2] = 7; }},
@@ -187,6 +238,23 @@ TEST(CpuBackendPlans, WhatDoesNotExistIsRefused) {
   EXPECT_FALSE(backend->wait().ok());
 }
 
+TEST(CpuBackendMemory, AHostTierIsForAGpu) {
+  const auto model = load_folder(kReferenceFolder + "llama-gqa");
+  ASSERT_NE(model, nullptr);
+  auto config = config_of();
+  config.kv_cache.host_memory_bytes = 1 << 20;
+  config.device = "cpu";
+  const auto refused = make_backend({model}, config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().detail, HasSubstr("engines.test.kv_cache.host_memory: is for what a GPU gives up"));
+  config.device = "auto";
+  const auto made = make_backend({model}, config);
+  ASSERT_TRUE(made.ok()) << made.error().detail;
+  if ((*made)->info().name != "cpu") return;
+  EXPECT_EQ((*made)->info().host_blocks, 0);
+  EXPECT_THAT((*made)->info().reason, HasSubstr("kv_cache.host_memory is of use to a GPU alone and is not taken"));
+}
+
 TEST(CpuBackendMemory, FollowsTheConfig) {
   const auto model = load_folder(kReferenceFolder + "llama-gqa");
   ASSERT_NE(model, nullptr);
@@ -213,6 +281,15 @@ TEST(CpuBackendMemory, FollowsTheConfig) {
   config.kv_cache.memory_bytes = UINT64_MAX;
   EXPECT_EQ(size_kv(spec, config)->blocks, INT32_MAX / 16);
   config.kv_cache.memory_bytes.reset();
+
+  EXPECT_EQ(size_kv(spec, config)->host_blocks, 0);
+  config.kv_cache.host_memory_bytes = 5 * block + 1;
+  EXPECT_EQ(size_kv(spec, config)->host_blocks, 5);
+  config.kv_cache.host_memory_bytes = block - 1;
+  EXPECT_THAT(size_kv(spec, config).error().detail, HasSubstr("engines.test.kv_cache.host_memory: too small: a block"));
+  config.kv_cache.host_memory_bytes = UINT64_MAX;
+  EXPECT_EQ(size_kv(spec, config)->host_blocks, INT32_MAX - size_kv(spec, config)->blocks);
+  config.kv_cache.host_memory_bytes = 0;
 
   const uint64_t scales = 2ULL * 2 * 2 * 16 * 4;
   for (const auto& [dtype, bytes] : {std::pair{"auto", block}, {"f16", block / 2}, {"fp8", block / 4 + scales}}) {

@@ -307,7 +307,7 @@ void run_schedules(int32_t under_way, bool host_tier) {
   EXPECT_GT(total.hits, total.schedules) << "the schedules no longer exercise prefix reuse";
   EXPECT_EQ(total.ahead > 10 * total.schedules, under_way > 1)
       << "the schedules no longer read tokens before they are known";
-  EXPECT_EQ(total.copied_in > total.schedules, host_tier) << "the schedules no longer exercise the host tier";
+  EXPECT_EQ(total.copied_in > total.schedules / 2, host_tier) << "the schedules no longer exercise the host tier";
 }
 
 TEST(Sim, RandomSchedulesEqualTheUncachedRunAndConserveBlocks) {

@@ -86,6 +86,7 @@ class Soak : public ::testing::Test {
     const uint64_t block = sizes->bytes / static_cast<uint64_t>(sizes->blocks);
     const uint64_t tokens = 24 + rng.below(200);
     config.kv_cache.memory_bytes = block * (tokens / config.kv_cache.block_tokens + 2);
+    if (config.kv_cache.prefix_reuse) config.kv_cache.host_memory_bytes = block * rng.below(60);
     return config;
   }
 
@@ -136,6 +137,7 @@ class Soak : public ::testing::Test {
     EXPECT_TRUE(stats.healthy) << stats.reason;
     EXPECT_EQ(stats.running + stats.waiting + stats.blocks_active, 0);
     EXPECT_EQ(stats.blocks_free + stats.blocks_cached, stats.blocks_total);
+    copied_in_ += stats.blocks_copied_in;
     steps_ += stats.steps;
     preemptions_ += stats.preemptions;
     hits_ += stats.prefix_hit_tokens;
@@ -148,6 +150,7 @@ class Soak : public ::testing::Test {
   std::atomic<uint64_t> refused_{0};
   uint64_t steps_ = 0;
   uint64_t preemptions_ = 0;
+  uint64_t copied_in_ = 0;
   uint64_t hits_ = 0;
 };
 
@@ -172,6 +175,7 @@ TEST_F(Soak, TinyPoolsGiveEveryAnswerAndEveryBlockBack) {
       static_cast<double>(settled + grown) / 1e6, static_cast<double>(grown) / 1e6);
   EXPECT_GT(preemptions_, 0u);
   EXPECT_GT(hits_, 0u);
+  EXPECT_GT(copied_in_, 0u) << "the rounds no longer fetch from the host";
   EXPECT_GT(finished_, 0u);
   if (kResidentMeans) {
     EXPECT_LT(grown, kGrowthMax);

@@ -61,6 +61,17 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   EXPECT_THAT(said(512, config),
               HasSubstr("engines.test.kv_cache.dtype: must be auto, bf16, fp8 or int8 on a GPU, is 'fp4'"));
   config = config_of();
+  config.kv_cache.host_memory_bytes = 10;
+  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.host_memory: too small: a block of 16 tokens takes"));
+  config.kv_cache.host_memory_bytes = uint64_t{1} << 48;
+  EXPECT_THAT(said(512, config), HasSubstr("engines.test.kv_cache.host_memory: asks for"));
+  EXPECT_THAT(said(512, config), HasSubstr(" MiB available; lower it"));
+  config.kv_cache.host_memory_bytes = 64 << 20;
+  simt::reset_device({.pinned_bytes_max = 32 << 20});
+  const auto unpinned = on_gpu(*model, config);
+  ASSERT_FALSE(unpinned.ok());
+  EXPECT_THAT(unpinned.error().detail, HasSubstr("host_memory: asks for 64 MiB, and the system pins no more"));
+  config = config_of();
   config.kv_cache.memory_bytes.reset();
   EXPECT_EQ(said(420, config), "");  // takes what there is
   simt::reset_device({});

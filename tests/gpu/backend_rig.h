@@ -110,4 +110,44 @@ inline void advance(Backend& cpu, Backend& gpu, const std::vector<Hand*>& hands,
   }
 }
 
+/// Of the first row.
+inline std::vector<float> likelihoods(const Result<StepResult>& result) {
+  std::vector<float> values;
+  EXPECT_TRUE(result.ok()) << what_went_wrong();
+  if (!result.ok()) return values;
+  for (const auto& alternative : result->logprobs[0].top) values.push_back(alternative.logprob);
+  return values;
+}
+
+/// A sequence's log-probabilities after its first two blocks were on the host while another took their place, and came
+/// back elsewhere, one of them to where the other still reads: the same bits, of both.
+inline void comes_back_as_it_went(Backend& gpu) {
+  ASSERT_GE(gpu.info().host_blocks, 8);
+  const Hand another = make_hand(6, 40, 0, kVocab);
+  Hand alone = another;
+  const auto expected_of_other = likelihoods(step(gpu, plan_of({&alone}, 64)));
+  Hand whole = make_hand(5, 40, 0, kVocab);
+  ASSERT_TRUE(step(gpu, plan_of({&whole}, 32)).ok());
+  const auto expected = likelihoods(step(gpu, plan_of({&whole}, 64)));
+
+  Hand other = another;
+  StepPlan overwrites = plan_of({&other}, 64);
+  overwrites.copies_out = {{0, 7}, {1, 3}};
+  StepPlan back;
+  back.row_begin = {0};
+  back.block_table_begin = {0};
+  back.copies_in = {{7, 40}, {3, 0}};
+  Hand fetched = make_hand(5, 40, 60, kVocab);
+  fetched.blocks[0] = 40;
+  fetched.blocks[1] = 0;
+  fetched.computed = 32;
+  const StepPlan reads = plan_of({&fetched}, 64);
+  ASSERT_TRUE(gpu.submit(overwrites).ok());
+  ASSERT_TRUE(gpu.submit(back).ok());  // before the one before is read
+  EXPECT_EQ(likelihoods(gpu.wait()), expected_of_other);
+  ASSERT_TRUE(gpu.submit(reads).ok());
+  ASSERT_TRUE(gpu.wait().ok());
+  EXPECT_EQ(likelihoods(gpu.wait()), expected);
+}
+
 }  // namespace weir::engine::cuda

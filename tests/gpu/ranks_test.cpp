@@ -53,6 +53,18 @@ TEST(CudaRanks, TwoSayWhatTheCpuSays) {
   EXPECT_EQ(simt::device_allocations(), 0U);
 }
 
+TEST(CudaRanks, EachKeepsItsPartOnTheHost) {
+  simt::reset_device({.count = 2});
+  auto config = config_of();
+  config.kv_cache.host_memory_bytes = 1 << 20;
+  auto gpus = make_ranks_backend(parts_of(Quantization::none, 2), config, &make_emulated_product,
+                                 &make_emulated_communicators, {}, in_turn(2));
+  ASSERT_TRUE(gpus.ok()) << gpus.error().detail;
+  comes_back_as_it_went(**gpus);
+  gpus->reset();
+  simt::reset_device({});
+}
+
 TEST(CudaRanks, TooFewDevicesAndAFailingOneSaySo) {
   simt::reset_device({});
   const auto parts = parts_of(Quantization::none, 2);

@@ -162,29 +162,42 @@ TEST(GpuRopeKv, EqualsTheReference) {
   }
 }
 
-TEST(GpuCopyBlocks, CopiesInEveryLayer) {
-  const int64_t layers = 3;
-  const int64_t blocks = 6;
-  const int64_t block_bytes = 4112;
-  Rng rng(4);
-  std::vector<uint8_t> memory(static_cast<size_t>(layers * blocks * block_bytes));
-  for (auto& byte : memory) byte = static_cast<uint8_t>(rng.below(256));
-  const std::vector<int32_t> pairs = {0, 5, 3, 1};
-  DeviceArray<uint8_t> there(memory);
-  const DeviceArray<int32_t> pairs_there(pairs);
-  auto expected = memory;
-  for (int64_t layer = 0; layer < layers; ++layer) {
-    for (size_t i = 0; i < pairs.size(); i += 2) {
-      std::copy_n(memory.begin() + (layer * blocks + pairs[i]) * block_bytes, block_bytes,
-                  expected.begin() + (layer * blocks + pairs[i + 1]) * block_bytes);
+/// Packed, then unpacked elsewhere; blocks of an odd number of eight bytes too.
+TEST(GpuPackBlocks, MovesEveryLayerOfABlock) {
+  for (const int64_t block_bytes : {4112, 1032}) {
+    const int32_t layers = 3;
+    const int64_t blocks = 6;
+    const int64_t packed_bytes = layers * block_bytes + 16;
+    Rng rng(4);
+    std::vector<uint8_t> memory(static_cast<size_t>(layers * blocks * block_bytes));
+    for (auto& byte : memory) byte = static_cast<uint8_t>(rng.below(256));
+    DeviceArray<uint8_t> there(memory);
+    DeviceArray<uint8_t> packed(static_cast<size_t>(2 * packed_bytes));
+    auto expected = memory;
+    for (const auto& [from, to] : {std::pair{0, 5}, std::pair{3, 1}}) {
+      for (int64_t layer = 0; layer < layers; ++layer) {
+        std::copy_n(memory.begin() + (layer * blocks + from) * block_bytes, block_bytes,
+                    expected.begin() + (layer * blocks + to) * block_bytes);
+      }
     }
+    in_every_interleaving(
+        [&] {
+          there.set(memory);
+          PackBlocksArgs args{.paged = there.get(),
+                              .packed = packed.get(),
+                              .count = 2,
+                              .layers = layers,
+                              .layer_bytes = blocks * block_bytes,
+                              .block_bytes = block_bytes,
+                              .packed_bytes = packed_bytes,
+                              .blocks = {0, 3}};
+          if (const cudaError_t error = pack_blocks(nullptr, args); error != cudaSuccess) return error;
+          args.blocks[0] = 5;
+          args.blocks[1] = 1;
+          return unpack_blocks(nullptr, args);
+        },
+        [&] { ASSERT_EQ(there.host(), expected); });
   }
-  in_every_interleaving(
-      [&] {
-        there.set(memory);
-        return copy_blocks(nullptr, {pairs_there.get(), there.get(), 2, layers, blocks * block_bytes, block_bytes});
-      },
-      [&] { ASSERT_EQ(there.host(), expected); });
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ TEST(Registry, EveryNameOfTheContract) {
   registry.config_reload(true);
   registry.engine_steps("tiny").observe(0.003);
   registry.on_render([](Samples& samples) {
-    samples.engines.push_back({"tiny", 1, 2, 3, 4, 5, 6, 7, 8, 9, false, 10});
+    samples.engines.push_back({"tiny", 1, 2, 3, 4, 5, 6, 7, 8, 9, false, 10, 20, 13, 14, 15, 3});
+    samples.engines.push_back({.engine = "alone"});
     samples.targets.push_back({"openai-a/gpt-4o", true, 3});
     samples.budgets.push_back({"demo", {4'250'000'000}});
   });
@@ -82,8 +83,16 @@ TEST(Registry, EveryNameOfTheContract) {
            R"(weir_engine_tokens_total{engine="tiny",phase="decode"} 9)",
            R"(weir_engine_up{engine="tiny"} 0)",
            R"(weir_engine_stalls_total{engine="tiny"} 10)",
+           R"(weir_engine_kv_host_blocks{engine="tiny",state="free"} 7)",
+           R"(weir_engine_kv_host_blocks{engine="tiny",state="cached"} 13)",
+           R"(weir_engine_kv_blocks_copied_total{engine="tiny",direction="out"} 14)",
+           R"(weir_engine_kv_blocks_copied_total{engine="tiny",direction="in"} 15)",
+           R"(weir_engine_prefix_host_tokens_total{engine="tiny"} 3)",
        })
     EXPECT_THAT(text, HasSubstr(line));
+  // An engine without a host tier has no figures of one.
+  EXPECT_THAT(text, HasSubstr(R"(weir_engine_kv_blocks{engine="alone",state="free"} 0)"));
+  EXPECT_THAT(text, Not(HasSubstr(R"(weir_engine_kv_host_blocks{engine="alone")")));
 }
 
 TEST(Registry, SumsOverCoresAndKeepsStatusesApart) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
@@ -82,16 +83,35 @@ struct FlatPlan {
 /// One part of the model with its keys and values: the whole of it, where there is one.
 class CpuRank {
  public:
-  CpuRank(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, int threads, const Ops& ops,
-          std::unique_ptr<Communicator> together)
+  CpuRank(std::shared_ptr<const Model> model, const KvSizes& sizes, KvMemory kv, KvMemory host, int threads,
+          const Ops& ops, std::unique_ptr<Communicator> together)
       : model_(std::move(model)),
         ops_(ops),
         kv_(std::move(kv)),
+        host_(std::move(host)),
         layout_(layout_of(model_->spec, sizes.block_tokens, sizes.type)),
         layer_bytes_(sizes.blocks * layout_.block_bytes()),
         rope_(rope_frequencies(model_->spec.rope, sizes.context_tokens)),
         together_(std::move(together)),
         pool_(threads) {}
+
+  /// A host block is its layers, one behind the other.
+  void copy_blocks(const StepPlan& plan) {
+    const auto bytes = static_cast<size_t>(layout_.block_bytes());
+    const auto layers = static_cast<size_t>(model_->spec.layers);
+    const auto device = [&](int32_t block, size_t layer) {
+      return kv_.first + layer * static_cast<size_t>(layer_bytes_) + static_cast<size_t>(block) * bytes;
+    };
+    const auto host = [&](int32_t block, size_t layer) {
+      return host_.first + (static_cast<size_t>(block) * layers + layer) * bytes;
+    };
+    for (const BlockCopy& copy : plan.copies_out) {
+      for (size_t l = 0; l < layers; ++l) std::memcpy(host(copy.to, l), device(copy.from, l), bytes);
+    }
+    for (const BlockCopy& copy : plan.copies_in) {
+      for (size_t l = 0; l < layers; ++l) std::memcpy(device(copy.to, l), host(copy.from, l), bytes);
+    }
+  }
 
   Result<void> forward(const StepPlan& plan, const FlatPlan& flat) {
     DecoderPass pass{.ops = ops_,
@@ -125,6 +145,7 @@ class CpuRank {
   std::shared_ptr<const Model> model_;
   const Ops& ops_;
   KvMemory kv_;
+  KvMemory host_;
   KvLayout layout_;
   int64_t layer_bytes_;
   RopeFrequencies rope_;
@@ -150,7 +171,8 @@ class CpuBackend : public Backend {
     std::vector<Result<void>> done(ranks_.size());
     threads_.run([&](int rank) {
       const auto r = static_cast<size_t>(rank);
-      done[r] = ranks_[r]->forward(plan, flat_);
+      ranks_[r]->copy_blocks(plan);
+      if (plan.rows() > 0) done[r] = ranks_[r]->forward(plan, flat_);
     });
     for (const Result<void>& one : done) {
       if (!one.ok()) return one.error();
@@ -224,7 +246,10 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
                             std::to_string(one) + " bytes for this model");
   }
   context = std::min(context, blocks * block_tokens);
+  const auto host_blocks = host_blocks_of(config, one, static_cast<int32_t>(blocks));
+  if (!host_blocks.ok()) return host_blocks.error();
   return KvSizes{.blocks = static_cast<int32_t>(blocks),
+                 .host_blocks = *host_blocks,
                  .block_tokens = static_cast<int32_t>(block_tokens),
                  .context_tokens = static_cast<int32_t>(context),
                  .type = layout.type,
@@ -244,6 +269,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::vector<std::shared_ptr<co
   if (!sizes.ok()) return sizes.error();
   BackendInfo info{.name = "cpu",
                    .blocks = sizes->blocks,
+                   .host_blocks = sizes->host_blocks,
                    .block_tokens = sizes->block_tokens,
                    .context_tokens = sizes->context_tokens,
                    .vocab_size = static_cast<int32_t>(parts.front()->spec.vocab),
@@ -259,9 +285,15 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::vector<std::shared_ptr<co
     if (kv.first == nullptr) {
       return config_error(config, "kv_cache.memory", "cannot reserve " + std::to_string(sizes->bytes) + " bytes");
     }
+    const uint64_t host_bytes =
+        sizes->bytes / static_cast<uint64_t>(sizes->blocks) / parts.size() * static_cast<uint64_t>(sizes->host_blocks);
+    KvMemory host(host_bytes);
+    if (host.first == nullptr) {
+      return config_error(config, "kv_cache.host_memory", "cannot reserve " + std::to_string(host_bytes) + " bytes");
+    }
     info.weight_bytes += parts[r]->weights.bytes;
-    ranks.push_back(
-        std::make_unique<CpuRank>(std::move(parts[r]), *sizes, std::move(kv), threads, ops, std::move(together[r])));
+    ranks.push_back(std::make_unique<CpuRank>(std::move(parts[r]), *sizes, std::move(kv), std::move(host), threads, ops,
+                                              std::move(together[r])));
   }
   return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(std::move(ranks), std::move(info)));
 }

@@ -23,6 +23,7 @@ inline constexpr uint64_t kKvBytesDefaultMax = 1ULL << 30;  // where kv_cache.me
 /// How KV memory is cut, before any is allocated.
 struct KvSizes {
   int32_t blocks = 0;
+  int32_t host_blocks = 0;  // of a second tier in the same memory: what a GPU's is, for tests
   int32_t block_tokens = 0;
   int32_t context_tokens = 0;  // the model's, lowered by config.context and by what the blocks hold
   KvType type = KvType::f32;

@@ -8,7 +8,8 @@ namespace {
 const char* wrong_sizes(const StepPlan& plan) {
   const auto rows = static_cast<size_t>(plan.rows());
   const size_t tokens = plan.tokens.size();
-  if (rows == 0 || tokens == 0) return "has no rows or no tokens";
+  if (rows == 0 && !plan.copies()) return "has no rows, no tokens and nothing to copy";
+  if (rows > 0 && tokens == 0) return "has no tokens";
   if (plan.positions.size() != tokens || plan.slots.size() != tokens) return "positions or slots miss a token";
   if (plan.row_begin.size() != rows + 1 || plan.row_begin.front() != 0) return "row_begin has the wrong size";
   if (plan.row_begin.back() != static_cast<int32_t>(tokens)) return "row_begin does not end at the last token";
@@ -19,6 +20,17 @@ const char* wrong_sizes(const StepPlan& plan) {
     return "block_table_begin does not end at the last block";
   }
   if (plan.samples.size() != rows || plan.sampling.size() != rows) return "samples or sampling miss a row";
+  return nullptr;
+}
+
+const char* wrong_copies(const StepPlan& plan, const BackendInfo& info) {
+  const auto there = [](int32_t block, int32_t blocks) { return block >= 0 && block < blocks; };
+  for (const BlockCopy& copy : plan.copies_out) {
+    if (!there(copy.from, info.blocks) || !there(copy.to, info.host_blocks)) return "it copies out what is not there";
+  }
+  for (const BlockCopy& copy : plan.copies_in) {
+    if (!there(copy.from, info.host_blocks) || !there(copy.to, info.blocks)) return "it copies in what is not there";
+  }
   return nullptr;
 }
 
@@ -68,6 +80,7 @@ Error broken_plan(const std::string& what) {
 
 Result<void> check_plan(const StepPlan& plan, const BackendInfo& info, const StepPlan* before) {
   if (const char* wrong = wrong_sizes(plan)) return broken_plan(std::string("is broken: ") + wrong);
+  if (const char* wrong = wrong_copies(plan, info)) return broken_plan(std::string("is broken: ") + wrong);
   for (const int32_t block : plan.block_table) {
     if (block < 0 || block >= info.blocks) return broken_plan("is broken: it names a block that does not exist");
   }

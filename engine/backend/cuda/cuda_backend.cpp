@@ -7,12 +7,18 @@
 
 #include "engine/backend/cpu/plan_check.h"
 #include "engine/backend/cuda/decoder_walk.h"
+#include "engine/backend/cuda/host_tier.h"
 #include "engine/backend/cuda/memory_budget.h"
 
 namespace weir::engine::cuda {
 namespace {
 
 constexpr size_t kGraphsMax = 128;
+/// A step copies in no more: 2.7 ms over PCIe 5 (50 GB/s), less than a step takes that reads 16 GB of weights.
+constexpr uint64_t kCopiesInBytes = uint64_t{128} << 20;
+/// A shorter prefix on the host is computed anew: so few tokens multiply while a step reads the weights anyway (an H200
+/// does 183 operations a byte), and to fetch them would cost a step of waiting. docs/performance.md.
+constexpr int32_t kFetchTokensMin = 128;
 
 class CudaBackend : public Backend {
  public:
@@ -42,19 +48,16 @@ class CudaBackend : public Backend {
     WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
     newest_ = 1 - newest_;
     Outcome& outcome = outcomes_[newest_];
-    const Result<StepShape> shape = inputs_.build(plan, stream_.get());
-    if (!shape.ok()) return shape.error();
-    if (auto copied = inputs_.copy(stream_.get()); !copied.ok()) return copied;
-    if (auto run = run_step(*shape); !run.ok()) return run;
-    outcome.rows = inputs_.sample_rows();
-    const size_t bytes = chooses() ? outcome.rows.size() * sizeof(SampleOut) : 0;
-    if (bytes > 0) {
-      WEIR_CUDA_TRY(
-          cudaMemcpyAsync(outcome.sampled.as<void>(), scratch_.sampled, bytes, cudaMemcpyDeviceToHost, stream_.get()),
-          "copying results");
+    if (info_.host_blocks > 0) {
+      if (auto copied = host_tier_.before_step(plan.copies_out, stream_.get()); !copied.ok()) return copied;
+    }
+    outcome.rows.clear();
+    if (plan.rows() > 0) {
+      if (auto queued = queue_rows(plan, outcome); !queued.ok()) return queued;
     }
     WEIR_CUDA_TRY(cudaEventRecord(outcome.done.get(), stream_.get()), "ending a step");
-    return {};
+    if (info_.host_blocks == 0) return {};
+    return host_tier_.after_step(plan.copies_in, outcomes_[1 - newest_].done.get());
   }
 
   Result<StepResult> wait() override {
@@ -102,9 +105,13 @@ class CudaBackend : public Backend {
     auto uploaded = upload(model, budget->context_tokens, stream_.get(), progress);
     if (!uploaded.ok()) return uploaded.error();
     model_ = *std::move(uploaded);
-    if (auto reserved = reserve(*budget); !reserved.ok()) return reserved;
+    if (auto reserved = reserve(*budget, config); !reserved.ok()) return reserved;
+    const uint64_t block_bytes = budget->kv_bytes / static_cast<uint64_t>(budget->blocks);
     info_ = {.name = "cuda:" + std::to_string(place_.device) + " " + device->name,
              .blocks = budget->blocks,
+             .host_blocks = budget->host_blocks,
+             .copies_in_max = static_cast<int32_t>(std::clamp<uint64_t>(kCopiesInBytes / block_bytes, 1, 1 << 16)),
+             .fetch_tokens_min = kFetchTokensMin,
              .block_tokens = 1 << budget->kv.block_shift,
              .context_tokens = budget->context_tokens,
              .vocab_size = static_cast<int32_t>(spec_.vocab),
@@ -114,7 +121,7 @@ class CudaBackend : public Backend {
     return {};
   }
 
-  Result<void> reserve(const MemoryBudget& budget) {
+  Result<void> reserve(const MemoryBudget& budget, const config::EngineConfig& config) {
     if (auto made = scratch_memory_.allocate(budget.scratch_bytes, "a step's buffers"); !made.ok()) return made;
     lay_out(scratch_, spec_, limits_, scratch_memory_.as<unsigned char>());
     if (auto made = kv_memory_.allocate(budget.kv_bytes, "keys and values"); !made.ok()) return made;
@@ -131,7 +138,26 @@ class CudaBackend : public Backend {
     if (layer_scales_ > 0) kv_.scales = kv_memory_.as<float>(numbers_bytes);
     WEIR_CUDA_TRY(cudaMemsetAsync(kv_memory_.as<void>(), 0, budget.kv_bytes, stream_.get()),
                   "clearing keys and values");
+    if (budget.host_blocks > 0) {
+      const PagedKv paged{.kv = kv_, .layers = static_cast<int32_t>(spec_.layers), .blocks = budget.blocks};
+      if (auto made = host_tier_.allocate(config, paged, budget.host_blocks); !made.ok()) return made;
+    }
     return inputs_.allocate(limits_, {static_cast<int32_t>(spec_.heads / spec_.kv_heads), windows_});
+  }
+
+  Result<void> queue_rows(const StepPlan& plan, Outcome& outcome) {
+    const Result<StepShape> shape = inputs_.build(plan, stream_.get());
+    if (!shape.ok()) return shape.error();
+    if (auto copied = inputs_.copy(stream_.get()); !copied.ok()) return copied;
+    if (auto run = run_step(*shape); !run.ok()) return run;
+    outcome.rows = inputs_.sample_rows();
+    const size_t bytes = chooses() ? outcome.rows.size() * sizeof(SampleOut) : 0;
+    if (bytes > 0) {
+      WEIR_CUDA_TRY(
+          cudaMemcpyAsync(outcome.sampled.as<void>(), scratch_.sampled, bytes, cudaMemcpyDeviceToHost, stream_.get()),
+          "copying results");
+    }
+    return {};
   }
 
   Walk walk_of(const StepShape& shape) {
@@ -214,6 +240,7 @@ class CudaBackend : public Backend {
   DeviceModel model_;
   DeviceMemory scratch_memory_;
   DeviceMemory kv_memory_;
+  HostTier host_tier_;
   StepInputs inputs_;
   std::unique_ptr<MatrixProduct> products_;
   std::vector<Recorded> recorded_;

@@ -5,6 +5,7 @@
 
 #include "engine/backend/cuda/decoder_walk.h"
 #include "engine/backend/cuda/device_model.h"
+#include "engine/backend/cuda/host_tier.h"
 #include "engine/backend/cuda/matrix_product.h"
 #include "engine/backend/engine_limits.h"
 
@@ -76,8 +77,9 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
                         "a step's buffers take " + mib(budget.scratch_bytes) + " and " + device.name + " has " +
                             mib(usable - weights) + " free beside the weights; lower step_tokens or max_sequences");
   }
-  const uint64_t left = usable - weights - budget.scratch_bytes;
   const auto one = static_cast<uint64_t>(spec.layers * budget.kv.block_bytes());
+  uint64_t left = usable - weights - budget.scratch_bytes;
+  if (config.kv_cache.host_memory_bytes > 0) left -= std::min(left, packing_bytes(one));
   uint64_t blocks = std::min(uint64_t{rows} * blocks_of_context, left / 10 * 9 / one);
   if (config.kv_cache.memory_bytes) {
     if (*config.kv_cache.memory_bytes > left) {
@@ -97,6 +99,9 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
                             device.name);
   }
   budget.blocks = static_cast<int32_t>(blocks);
+  const auto host_blocks = host_blocks_of(config, one, budget.blocks);
+  if (!host_blocks.ok()) return host_blocks.error();
+  budget.host_blocks = *host_blocks;
   budget.context_tokens = static_cast<int32_t>(std::min(context, blocks * block_tokens));
   budget.kv_bytes = blocks * one;
   return budget;

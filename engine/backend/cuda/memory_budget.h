@@ -17,6 +17,7 @@ struct MemoryBudget {
   StepLimits limits;
   KvCache kv;  // without its memory
   int32_t blocks = 0;
+  int32_t host_blocks = 0;
   int32_t context_tokens = 0;
   uint64_t kv_bytes = 0;
   uint64_t scratch_bytes = 0;

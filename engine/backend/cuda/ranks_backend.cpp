@@ -24,6 +24,7 @@ class RanksBackend : public Backend {
                       MakeProduct make_product, const LoadProgress& progress, int first_device) {
     config::EngineConfig each = config;
     if (each.kv_cache.memory_bytes) *each.kv_cache.memory_bytes /= parts.size();
+    each.kv_cache.host_memory_bytes /= parts.size();
     auto made = on_each([&](size_t rank) -> Result<void> {
       const LoadProgress none;
       const Place place{first_device + static_cast<int>(rank), together_[rank].get()};
@@ -39,6 +40,8 @@ class RanksBackend : public Backend {
     info_.weight_bytes = 0;
     for (const auto& rank : ranks_) {
       info_.blocks = std::min(info_.blocks, rank->info().blocks);
+      info_.host_blocks = std::min(info_.host_blocks, rank->info().host_blocks);
+      info_.copies_in_max = std::min(info_.copies_in_max, rank->info().copies_in_max);
       info_.context_tokens = std::min(info_.context_tokens, rank->info().context_tokens);
       info_.kv_bytes += rank->info().kv_bytes;
       info_.weight_bytes += rank->info().weight_bytes;

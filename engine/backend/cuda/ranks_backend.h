@@ -18,8 +18,8 @@ using MakeCommunicators = Result<std::vector<std::unique_ptr<Communicator>>> (*)
 /// Has every rank do the work and waits for all: RankThreads; or one after the other, where a test has one thread.
 using EachRank = std::function<void(const std::function<void(int rank)>& work)>;
 
-/// Part r goes to device `first_device` + r. kv_cache.memory is that of all together. Errors: as make_cuda_backend;
-/// config, too few GPUs.
+/// Part r goes to device `first_device` + r. kv_cache.memory and host_memory are that of all together. Errors: as
+/// make_cuda_backend; config, too few GPUs.
 Result<std::unique_ptr<Backend>> make_ranks_backend(const std::vector<std::shared_ptr<const Model>>& parts,
                                                     const config::EngineConfig& config, MakeProduct make_product,
                                                     MakeCommunicators make_communicators,

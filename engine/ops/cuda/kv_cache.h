@@ -34,15 +34,21 @@ __device__ inline int64_t kv_place(const KvCache& kv, int32_t block, int32_t kv_
   return (((static_cast<int64_t>(block) * kv.kv_heads + kv_head) * 2 + part) << kv.block_shift) + offset;
 }
 
-struct CopyBlocksArgs {
-  const int32_t* pairs = nullptr;  // [count][from, to] blocks; no block is both
-  void* memory = nullptr;          // [layers][blocks] of block_bytes
-  int64_t count = 0;
-  int64_t layers = 0;
-  int64_t layer_bytes = 0;
-  int64_t block_bytes = 0;  // a multiple of 16
+inline constexpr int32_t kPackedBlocksMax = 256;
+
+struct PackBlocksArgs {
+  void* paged = nullptr;   // [layers][blocks] of block_bytes
+  void* packed = nullptr;  // [count] of packed_bytes, in each [layers] of block_bytes
+  int32_t count = 0;       // at most kPackedBlocksMax
+  int32_t layers = 0;
+  int64_t layer_bytes = 0;   // from a layer to the next of `paged`
+  int64_t block_bytes = 0;   // a multiple of 8, as every address and distance
+  int64_t packed_bytes = 0;  // from a block to the next of `packed`
+  int32_t blocks[kPackedBlocksMax] = {};
 };
-/// Copies whole blocks within every layer.
-cudaError_t copy_blocks(cudaStream_t stream, const CopyBlocksArgs& args);
+/// Block blocks[i] of every layer goes to the i-th place of `packed`, where it lies in one piece.
+cudaError_t pack_blocks(cudaStream_t stream, const PackBlocksArgs& args);
+/// The other way round. All blocks are different.
+cudaError_t unpack_blocks(cudaStream_t stream, const PackBlocksArgs& args);
 
 }  // namespace weir::engine::cuda

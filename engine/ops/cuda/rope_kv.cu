@@ -10,6 +10,7 @@ namespace {
 constexpr int kWarpsOfBlock = 4;
 constexpr int kPairsMax = 4;  // pairs of a lane: a head has at most 256 numbers
 constexpr unsigned kTableThreads = 128;
+constexpr unsigned kPackThreads = 256;
 
 /// Where the two numbers of a pair lie in a head: those that turn together first, then the rest.
 struct Places {
@@ -141,11 +142,28 @@ __global__ void __launch_bounds__(kWarpsOfBlock* kWarpThreads) rope_kv_kernel(Ro
   if (slot >= 0) keep<T>(args, x, slot, (head - heads) % args.kv.kv_heads, is_v ? 1 : 0, places, lane);
 }
 
-__global__ void __launch_bounds__(256) copy_blocks_kernel(CopyBlocksArgs args) {
-  auto* layer = static_cast<unsigned char*>(args.memory) + blockIdx.y * args.layer_bytes;
-  const auto* from = reinterpret_cast<const uint4*>(layer + args.pairs[2 * blockIdx.x] * args.block_bytes);
-  auto* to = reinterpret_cast<uint4*>(layer + args.pairs[2 * blockIdx.x + 1] * args.block_bytes);
-  for (int64_t i = threadIdx.x; i < args.block_bytes / 16; i += blockDim.x) to[i] = from[i];
+/// One block of one layer.
+template <class Word, bool kPacks>
+__global__ void __launch_bounds__(kPackThreads) pack_blocks_kernel(PackBlocksArgs args) {
+  auto* paged = reinterpret_cast<Word*>(static_cast<unsigned char*>(args.paged) + blockIdx.y * args.layer_bytes +
+                                        args.blocks[blockIdx.x] * args.block_bytes);
+  auto* packed = reinterpret_cast<Word*>(static_cast<unsigned char*>(args.packed) + blockIdx.x * args.packed_bytes +
+                                         blockIdx.y * args.block_bytes);
+  const Word* from = kPacks ? paged : packed;
+  Word* to = kPacks ? packed : paged;
+  const auto words = args.block_bytes / static_cast<int64_t>(sizeof(Word));
+  for (int64_t i = threadIdx.x; i < words; i += kPackThreads) to[i] = from[i];
+}
+
+template <bool kPacks>
+cudaError_t move_blocks(cudaStream_t stream, const PackBlocksArgs& args) {
+  if (args.count > kPackedBlocksMax || args.block_bytes % 8 != 0) return cudaErrorInvalidValue;
+  const dim3 grid(static_cast<unsigned>(args.count), static_cast<unsigned>(args.layers));
+  const auto places = reinterpret_cast<uintptr_t>(args.paged) | reinterpret_cast<uintptr_t>(args.packed);
+  const auto distances = static_cast<uintptr_t>(args.layer_bytes | args.block_bytes | args.packed_bytes);
+  const bool wide = (places | distances) % sizeof(uint4) == 0;
+  return launch(stream, grid, kPackThreads, 0,
+                wide ? pack_blocks_kernel<uint4, kPacks> : pack_blocks_kernel<uint2, kPacks>, args);
 }
 
 }  // namespace
@@ -164,9 +182,12 @@ cudaError_t rope_kv(cudaStream_t stream, const RopeKvArgs& args) {
   return launch(stream, grid, kWarpsOfBlock * kWarpThreads, 0, kernel, args);
 }
 
-cudaError_t copy_blocks(cudaStream_t stream, const CopyBlocksArgs& args) {
-  const dim3 grid(static_cast<unsigned>(args.count), static_cast<unsigned>(args.layers));
-  return launch(stream, grid, 256, 0, copy_blocks_kernel, args);
+cudaError_t pack_blocks(cudaStream_t stream, const PackBlocksArgs& args) {
+  return move_blocks<true>(stream, args);
+}
+
+cudaError_t unpack_blocks(cudaStream_t stream, const PackBlocksArgs& args) {
+  return move_blocks<false>(stream, args);
 }
 
 }  // namespace weir::engine::cuda

@@ -331,6 +331,7 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   if (broken != cudaSuccess) return note(broken);
+  if (bytes > options.pinned_bytes_max) return note(cudaErrorMemoryAllocation);
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (*memory == nullptr) return note(cudaErrorMemoryAllocation);
   std::memset(*memory, 0xff, bytes);

@@ -113,6 +113,7 @@ cudaError_t allow_shared_bytes(const void* kernel, int bytes);
 struct DeviceOptions {
   int count = 1;
   size_t memory_bytes = 512 << 20;
+  size_t pinned_bytes_max = SIZE_MAX;       // of one allocation
   int64_t operations_until_it_breaks = -1;  // copies, launches; -1: it does not
 };
 void reset_device(const DeviceOptions& options);
