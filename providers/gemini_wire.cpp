@@ -22,7 +22,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
-int64_t count_of(dom::object object, std::string_view key) {
+int64_t tokens_of(dom::object object, std::string_view key) {
   int64_t value = 0;
   return object[key].get(value) == SUCCESS ? std::clamp<int64_t>(value, 0, INT64_MAX / 8) : 0;
 }
@@ -44,7 +44,7 @@ int64_t audio_of(dom::object usage, std::string_view key) {
     if (element.get(one) != SUCCESS) continue;
     const bool audio = (one["modality"].get(name) == SUCCESS && name == "AUDIO") ||
                        (one["modality"].get(number) == SUCCESS && number == 4);
-    if (audio) sum += count_of(one, "tokenCount");
+    if (audio) sum += tokens_of(one, "tokenCount");
   }
   return sum;
 }
@@ -177,13 +177,13 @@ void GeminiUsage::read(dom::object answer) {
   const bool prompt = has_number(usage, "promptTokenCount");
   const bool total = has_number(usage, "totalTokenCount");
   config::TokenCounts counts;
-  counts.reasoning = count_of(usage, "thoughtsTokenCount");
-  counts.output = count_of(usage, "candidatesTokenCount") + counts.reasoning;
-  counts.input = count_of(usage, "promptTokenCount") + count_of(usage, "toolUsePromptTokenCount");
-  if (!prompt && total) counts.input = std::max<int64_t>(0, count_of(usage, "totalTokenCount") - counts.output);
+  counts.reasoning = tokens_of(usage, "thoughtsTokenCount");
+  counts.output = tokens_of(usage, "candidatesTokenCount") + counts.reasoning;
+  counts.input = tokens_of(usage, "promptTokenCount") + tokens_of(usage, "toolUsePromptTokenCount");
+  if (!prompt && total) counts.input = std::max<int64_t>(0, tokens_of(usage, "totalTokenCount") - counts.output);
   const bool sum = prompt && total;  // tells the output where its own count is left out
-  if (sum) counts.output = std::max(counts.output, count_of(usage, "totalTokenCount") - counts.input);
-  counts.cached_input = count_of(usage, "cachedContentTokenCount");
+  if (sum) counts.output = std::max(counts.output, tokens_of(usage, "totalTokenCount") - counts.input);
+  counts.cached_input = tokens_of(usage, "cachedContentTokenCount");
   counts.audio_input = audio_of(usage, "promptTokensDetails") + audio_of(usage, "toolUsePromptTokensDetails");
   counts.audio_output = audio_of(usage, "candidatesTokensDetails");
   if (!plausible(counts)) return;
@@ -211,7 +211,7 @@ std::optional<Error> gemini_error(dom::object answer) {
   if (answer["error"].get(error) != SUCCESS || error.is_null()) return {};
   dom::object object;
   int64_t code = 0;
-  if (error.get(object) == SUCCESS) code = count_of(object, "code");
+  if (error.get(object) == SUCCESS) code = tokens_of(object, "code");
   const int status = code >= 400 && code < 600 ? static_cast<int>(code) : 502;
   Error result = classify_answer(
       status, [](std::string_view) { return std::nullopt; }, simdjson::to_string(answer));

@@ -95,6 +95,28 @@ Json finish_reason(StopReason stop) {
   return stop == StopReason::content_filter || stop == StopReason::refusal ? "content_filter" : "stop";
 }
 
+Json call_json(const providers::ToolCall& call) {
+  Json out;
+  if (!call.id.empty()) out = {{"id", call.id}, {"type", "function"}};
+  if (!call.name.empty()) out["function"]["name"] = call.name;
+  out["function"]["arguments"] = call.arguments;
+  return out;
+}
+
+/// What the protocol has no member for, in those that chat has: calls of tools that came as an extension, citations and
+/// what a provider's own tools said. A piece of a stream.
+Json beside_of(const ChatEvent& event) {
+  Json out = Json::object();
+  if (event.kind == ChatEvent::Kind::tool_call) {
+    Json call = call_json(event.tool_call);
+    call["index"] = event.tool_index;
+    out["tool_calls"].push_back(std::move(call));
+  }
+  if (event.kind == ChatEvent::Kind::citation) out["citations"].push_back(event.citation);
+  if (event.kind == ChatEvent::Kind::native) out["provider_items"].push_back(event.native);
+  return out;
+}
+
 /// {"tokens","token_logprobs","top_logprobs","text_offset"}; `offset` in code points counts on over an answer's pieces.
 Json legacy_logprobs(const std::vector<providers::TokenLogprobs>& tokens, int64_t& offset) {
   Json out = {{"tokens", Json::array()},
@@ -134,6 +156,8 @@ class CompletionsEncoder final : public AnswerEncoder {
   struct Choice {
     std::string text;
     std::string reasoning;
+    std::map<int32_t, providers::ToolCall> calls;
+    Json beside = Json::object();  // citations and provider_items, as they came
     std::vector<providers::TokenLogprobs> logprobs;
     StopReason stop = StopReason::stop;
     int64_t offset = 0;
@@ -174,7 +198,8 @@ void CompletionsEncoder::chunk(const ChatEvent& event, std::string& out) {
   const bool thinks = event.kind == ChatEvent::Kind::reasoning && !event.text.empty();
   if (event.kind == ChatEvent::Kind::finish) finish = finish_reason(event.stop);
   if (says) text += event.text;
-  if (!says && !thinks && finish.is_null() && text.empty()) return;
+  const Json beside = beside_of(event);
+  if (!says && !thinks && finish.is_null() && text.empty() && beside.empty()) return;
   out.append("data: ").append(head_).append(R"([{"text":)");
   append_quoted(text, out);
   out.append(R"(,"index":)").append(std::to_string(event.index)).append(R"(,"logprobs":)");
@@ -184,6 +209,7 @@ void CompletionsEncoder::chunk(const ChatEvent& event, std::string& out) {
     out.append(R"(,"reasoning_content":)");
     append_quoted(event.text, out);
   }
+  for (const auto& [key, value] : beside.items()) out.append(",\"" + key + "\":").append(json_text(value));
   out.append("}]}\n\n");
 }
 
@@ -202,6 +228,14 @@ void CompletionsEncoder::add(ChatEvent event) {
   if (event.kind == ChatEvent::Kind::text || event.kind == ChatEvent::Kind::refusal) to.text += event.text;
   if (event.kind == ChatEvent::Kind::reasoning) to.reasoning += event.text;
   if (event.kind == ChatEvent::Kind::finish) to.stop = event.stop;
+  if (event.kind == ChatEvent::Kind::citation) to.beside["citations"].push_back(std::move(event.citation));
+  if (event.kind == ChatEvent::Kind::native) to.beside["provider_items"].push_back(std::move(event.native));
+  if (event.kind == ChatEvent::Kind::tool_call) {
+    providers::ToolCall& call = to.calls[event.tool_index];
+    if (!event.tool_call.id.empty()) call.id = event.tool_call.id;
+    if (!event.tool_call.name.empty()) call.name = event.tool_call.name;
+    call.arguments += event.tool_call.arguments;
+  }
   for (auto& token : event.logprobs) to.logprobs.push_back(std::move(token));
 }
 
@@ -212,6 +246,11 @@ std::string CompletionsEncoder::whole(const providers::Usage& usage, NanoUsd cos
     entry["logprobs"] = logprobs() ? legacy_logprobs(from.logprobs, from.offset) : Json(nullptr);
     entry["finish_reason"] = finish_reason(from.stop);
     if (!from.reasoning.empty()) entry["reasoning_content"] = from.reasoning;
+    for (auto& [at, call] : from.calls) {
+      if (call.arguments.empty()) call.arguments = "{}";
+      entry["tool_calls"].push_back(call_json(call));
+    }
+    entry.update(from.beside);
     choices.push_back(std::move(entry));
   }
   return head_ + json_text(choices) + R"(,"usage":)" + with_cost(json_text(openai_usage(usage)), cost) + "}";

@@ -114,6 +114,29 @@ TEST(OpenAiCompletions, StreamsChunks) {
   EXPECT_EQ(lines[3], "[DONE]");
 }
 
+TEST(OpenAiCompletions, CallsOfToolsStandBesideTheText) {
+  providers::CallBody body;
+  const auto encoder = [&] {
+    return openai_completions_api().encoder({.request_id = "req-7", .created_unix_s = 1, .model = "m", .body = body});
+  };
+  std::vector<ChatEvent> events(3);
+  events[0].kind = events[1].kind = ChatEvent::Kind::tool_call;
+  events[0].tool_call = {"c1", "f", ""};
+  events[1].tool_call.arguments = R"({"a":1})";
+  events[2].kind = ChatEvent::Kind::finish;
+  std::string stream;
+  auto told = encoder();
+  for (const ChatEvent& event : events) told->chunk(event, stream);
+  EXPECT_NE(
+      stream.find(R"("tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":""},"index":0}])"),
+      std::string::npos)
+      << stream;
+  auto whole = encoder();
+  for (const ChatEvent& event : events) whole->add(event);
+  EXPECT_EQ(read_json<Json>(whole->whole({}, {}))["choices"][0]["tool_calls"], read_json<Json>(R"([{"id":"c1",
+"type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}])"));
+}
+
 TEST(OpenAiCompletions, EchoesEachChoicesOwnPrompt) {
   Rig rig(R"("prompt":["one ","two "],"echo":true,"n":2,"logprobs":1)");
   for (int32_t i = 0; i < 4; ++i) {
