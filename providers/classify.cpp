@@ -1,4 +1,5 @@
 #include "providers/classify.h"
+#include "providers/json_fields.h"
 
 #include <algorithm>
 #include <array>
@@ -282,6 +283,9 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
   } else if (object.is_object()) {
     error.detail = first_text(object, {"message", "Message", "errorMessage"});
     if (error.detail.empty()) error.detail = detail_text(object);
+    // OpenRouter's own message says little of what the provider behind it said.
+    if (const auto* metadata = object_of(object, "metadata"))
+      if (const std::string raw = text_of(*metadata, "raw"); !raw.empty()) error.detail += ": " + raw.substr(0, 500);
     error.code = code_of(object, status);
     error.param = text_of(object, "param");
   }

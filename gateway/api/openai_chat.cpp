@@ -211,6 +211,10 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
 
 void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
   Choice& choice = choices_[event.index];
+  choice.in_order.pass(event, [&](const ChatEvent& next) { tell(next, choice, out); });
+}
+
+void ChatEncoder::tell(const ChatEvent& event, Choice& choice, std::string& out) {
   // Nearly all of a stream is plain text and its end: these bytes are put together without building a tree.
   const bool finish = event.kind == ChatEvent::Kind::finish;
   // A call without arguments means {}: what a client parses must be JSON.
@@ -219,7 +223,7 @@ void ChatEncoder::chunk(const ChatEvent& event, std::string& out) {
       if (begun) continue;
       ChatEvent empty = {.kind = ChatEvent::Kind::tool_call, .index = event.index, .tool_index = at};
       empty.tool_call.arguments = "{}";
-      chunk(empty, out);
+      tell(empty, choice, out);
     }
   if ((event.kind == ChatEvent::Kind::text || (finish && choice.opened)) && event.logprobs.empty()) {
     constexpr std::string_view kTextEnd = "},\"logprobs\":null,\"finish_reason\":null}]}\n\n";

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/api/calls_in_order.h"
 #include "gateway/api/citations.h"
 #include "gateway/api/client_api.h"
 
@@ -39,6 +40,7 @@ class ChatEncoder final : public AnswerEncoder {
     providers::Json annotations = providers::Json::array();
     providers::Json citations = providers::Json::array();  // of sources that are no page on the web, as they came
     providers::Json items = providers::Json::array();      // what the provider alone can say (native_item.h)
+    CallsInOrder in_order;  // of a stream: OpenAI's own client reads a call's arguments when the next one begins
     CitedStretch cited;
     std::vector<providers::TokenLogprobs> logprobs;
     std::map<int32_t, providers::ToolCall> tool_calls;
@@ -61,6 +63,7 @@ class ChatEncoder final : public AnswerEncoder {
     /// The thinking that a signature closes; empty where it signs a text.
     std::string_view signed_thinking();
   };
+  void tell(const providers::ChatEvent& event, Choice& choice, std::string& out);
   void delta(const providers::ChatEvent& event, Choice& choice, providers::Json& out);
 
   std::string id_;
