@@ -207,6 +207,7 @@ std::optional<Error> error_in(std::string_view text) {
     Members members(object);
     message = members.text("message");
     code = members.text("code");
+    if (const auto number = members.count("code"); number && *number > 0) code = std::to_string(*number);
     if (code.empty()) code = members.text("type");
   }
   Error error = stream_error(std::move(code), std::move(message));

@@ -355,6 +355,7 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
   // Some servers send the member always: "", {} or false where there is none.
   if (error != nullptr && !says_nothing(*error)) {
     std::string code = text_of(*error, "code");
+    if (const int64_t number = count_of(*error, "code"); number > 0) code = std::to_string(number);
     if (code.empty()) code = text_of(*error, "type");
     batch.error =
         stream_error(std::move(code), error->is_string() ? error->get<std::string>() : text_of(*error, "message"));

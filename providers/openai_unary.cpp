@@ -149,6 +149,7 @@ Error error_of(std::string_view data) {
   for (const char* inner : {"response", "error"})
     if (const auto* within = object_of(*object, inner)) object = within;
   std::string code = text_of(*object, "code");
+  if (const int64_t number = providers::count_of(*object, "code"); number > 0) code = std::to_string(number);
   if (code.empty()) code = text_of(*object, "type");
   Error error = stream_error(std::move(code), text_of(*object, "message"));
   error.code = "upstream_error";

@@ -46,7 +46,11 @@ std::optional<Error> miscounted_embeddings(const CallBody& call, size_t vectors)
 Error stream_error(std::string code, std::string message) {
   if (message.empty()) message = "the upstream reported an error inside its stream";
   if (message.size() > kDetailBytesMax) message.resize(kDetailBytesMax);
-  const ErrorKind kind = classify_code(0, code, message);
+  // OpenRouter and others give a status' number as the code.
+  const bool number = code.size() == 3 && code >= "400" && code <= "599" &&
+                      std::isdigit(static_cast<unsigned char>(code[1])) != 0 &&
+                      std::isdigit(static_cast<unsigned char>(code[2])) != 0;
+  const ErrorKind kind = classify_code(number ? std::stoi(code) : 0, number ? std::string_view() : code, message);
   const Retry retry = retry_of(kind);
   Error error{kind, "upstream", retry, retry == Retry::no ? 400 : 502, std::move(message), std::move(code)};
   if (kind == ErrorKind::rate_limit) error.limit = limit_in_words(error.detail + " " + error.code, {error.code});

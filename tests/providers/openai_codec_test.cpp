@@ -223,6 +223,19 @@ TEST(OpenAiEvents, ACallWithoutANameIsNamedAsAFault) {
   EXPECT_EQ(out.error->http_status, 502);
 }
 
+TEST(OpenAiEvents, AnErrorWithinAGoodAnswerKeepsItsClass) {
+  for (const char* code : {"429", R"("429")", R"("rate_limit_exceeded")"}) {
+    const std::string event = std::string(R"({"error":{"code":)") + code + R"(,"message":"slow down"}})";
+    const Decoded translated = events_of({event});
+    ASSERT_TRUE(translated.error) << code;
+    EXPECT_EQ(translated.error->kind, ErrorKind::rate_limit) << code;
+    const Decoded passed = decode({"data: " + event + "\n\n"});
+    ASSERT_TRUE(passed.error) << code;
+    EXPECT_EQ(passed.error->kind, ErrorKind::rate_limit) << code;
+  }
+  EXPECT_EQ(events_of({R"({"error":"the model is gone"})"}).error->detail, "the model is gone");
+}
+
 TEST(OpenAiEvents, TheOldFormOfACallIsOne) {
   const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"function_call":{"name":"f","arguments":""}}}]})",
                                  R"({"choices":[{"index":0,"delta":{"function_call":{"arguments":"{\"a\":1}"}}}]})",
