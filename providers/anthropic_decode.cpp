@@ -331,6 +331,11 @@ void Decoder::message_delta(dom::object& root, std::string_view raw, std::string
       text(Kind::refusal, std::string(text_at(details, "explanation")), Block{}, batch);
     if (!reason.empty() && !stopped_) {
       stopped_ = true;
+      for (auto& [index, block] : blocks_)  // whose end some servers do not tell
+        if (block.type == Block::Type::item) {
+          tell_item(block, batch);
+          block.type = Block::Type::unseen;
+        }
       ChatEvent event;
       event.kind = Kind::finish;
       event.stop = anthropic_stop(reason);
