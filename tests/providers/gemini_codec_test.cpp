@@ -264,8 +264,10 @@ TEST(GeminiCodec, EmbeddingsAndCounts) {
   EXPECT_THAT(binary.bytes, HasSubstr(R"("index":0,"embedding":"AACAPwAAAD8="})"));
   EXPECT_THAT(binary.bytes, HasSubstr(R"("model":"public","usage":{"prompt_tokens":)"));
   EXPECT_FALSE(binary.reported);
-  CodecRig plain(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
+  CodecRig plain(Protocol::openai_embeddings, R"({"model":"public","input":["a","b"]})");
   EXPECT_THAT(decode_whole(*codec(), plain, "m", answer).bytes, HasSubstr(R"("embedding":[-1,0.25]})"));
+  CodecRig one(Protocol::openai_embeddings, R"({"model":"public","input":"a"})");
+  EXPECT_THAT(decode_whole(*codec(), one, "m", answer).error_line(), HasSubstr("2 embeddings for 1 inputs"));
   CodecRig tokens(Protocol::openai_embeddings, R"({"model":"public","input":[[1,2]]})");
   EXPECT_EQ(encode(*codec(), tokens, "m").error->param, "input");
   CodecRig wrong(Protocol::openai_embeddings, R"({"model":"public","input":[]})");
