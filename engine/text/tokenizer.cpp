@@ -150,6 +150,10 @@ bool Tokenizer::is_special(TokenId id) const {
   return id >= 0 && static_cast<size_t>(id) < entries.size() && entries[id].special;
 }
 
+bool Tokenizer::is_added(TokenId id) const {
+  return impl_->added.find(id) != nullptr;
+}
+
 size_t Tokenizer::token_bytes_max() const {
   return impl_->token_bytes_max;
 }

@@ -73,6 +73,8 @@ class Tokenizer {
   std::optional<std::string_view> id_to_token(TokenId id) const;
   std::optional<TokenId> token_to_id(std::string_view token) const;
   bool is_special(TokenId id) const;
+  /// One of the file's added tokens, special or not: it stands outside the model's own vocabulary.
+  bool is_added(TokenId id) const;
 
   /// The most bytes that one token stands for: a text of n bytes has at least n / this tokens (where the normalizer
   /// does not shrink it), so that a prompt far too long for a model can be refused before it is tokenized. At least 1.
