@@ -1,5 +1,6 @@
 #include "engine/cli.h"
 
+#include <fstream>
 #include <optional>
 #include <ostream>
 #include <random>
@@ -8,6 +9,7 @@
 #include "config/base/json.h"
 
 #include "engine/generate.h"
+#include "engine/grammar/compile.h"
 #include "engine/options.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/unicode.h"
@@ -27,6 +29,7 @@ constexpr std::string_view kHelp =
     "  --top-p P  --top-k K  --min-p P\n"
     "                       draw only from the most likely tokens (default: all)\n"
     "  --seed N             makes the draw repeatable (default: a new one each time)\n"
+    "  --schema FILE        the answer is JSON as the JSON Schema in FILE says\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
     "  --quantization Q     none, int8 (8-bit weights and activations) or fp8 (8-bit weights); default none\n"
     "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
@@ -37,6 +40,7 @@ struct Options {
   std::string model;
   std::optional<std::string> prompt;
   std::string system;
+  std::string schema;
   std::string device = "auto";
   std::string quantization = "none";
   std::string kv_dtype = "auto";
@@ -58,6 +62,7 @@ std::vector<Option> table_of(Options& o) {
   return {{"--model", nullptr, take_text(o.model), "a folder"},
           {"--prompt", nullptr, take_text(o.prompt), "a text"},
           {"--system", nullptr, take_text(o.system), "a text"},
+          {"--schema", nullptr, take_text(o.schema), "a file"},
           {"--max-tokens", nullptr, take_integer(o.max_tokens, 1), "an integer of at least 1"},
           {"--temperature", nullptr, number(o.temperature), "a number"},
           {"--top-p", nullptr, number(o.top_p), "a number"},
@@ -99,7 +104,16 @@ config::EngineConfig engine_config(const Options& options) {
   return config;
 }
 
-Result<GenerateRequest> request_of(const Engine& engine, const Options& options, uint64_t seed) {
+Result<std::shared_ptr<const grammar::Grammar>> grammar_of(Engine& engine, const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  grammar::Source source{.answer = grammar::Source::Answer::json_schema, .place = file};
+  source.schema = read_json<nlohmann::ordered_json>(in);
+  if (in.bad() || source.schema.is_discarded())
+    return Error{.kind = ErrorKind::bad_request, .source = "engine", .detail = file + ": is no JSON file"};
+  return engine.grammar(source);
+}
+
+Result<GenerateRequest> request_of(Engine& engine, const Options& options, uint64_t seed) {
   GenerateRequest request;
   auto prompt = options.raw ? engine.tokenizer()->encode(*options.prompt, {.parse_special = true, .add_special = true})
                             : chat_prompt(engine, *options.prompt, options.system);
@@ -112,6 +126,11 @@ Result<GenerateRequest> request_of(const Engine& engine, const Options& options,
   request.sampling.top_k = static_cast<int32_t>(options.top_k);
   request.sampling.seed = seed;
   request.stop.output_tokens_max = static_cast<int32_t>(options.max_tokens);
+  if (!options.schema.empty()) {
+    auto grammar = grammar_of(engine, options.schema);
+    if (!grammar) return std::move(grammar).error();
+    request.grammar = *std::move(grammar);
+  }
   return request;
 }
 

@@ -22,12 +22,23 @@ Result<std::unique_ptr<EmbedJob>> Engine::embed(std::vector<std::vector<TokenId>
                .code = "unsupported_operation"};
 }
 
+Result<std::shared_ptr<const grammar::Grammar>> Engine::grammar(const grammar::Source& source) {
+  return Error{.kind = ErrorKind::bad_request,
+               .source = "engine",
+               .retry = Retry::other_target,
+               .http_status = 400,
+               .detail = source.place + ": the model of engine \"" + name() + "\" writes no text",
+               .code = "unsupported_operation",
+               .param = source.place};
+}
+
 EngineThread::EngineThread(EngineParts parts)
     : name_(parts.name),
       scheduler_config_(parts.scheduler),
       tokenizer_(parts.tokenizer),
       chat_template_(std::move(parts.chat_template)),
       eos_ids_(std::move(parts.eos_ids)),
+      grammars_(tokenizer_, eos_ids_, scheduler_config_.vocab_size),
       loop_(std::make_shared<SequenceLoop>(std::move(parts))) {}
 
 EngineThread::~EngineThread() {

@@ -22,6 +22,10 @@ namespace weir::engine {
 
 class Tokenizer;
 class ChatTemplate;
+namespace grammar {
+class Grammar;
+struct Source;
+}  // namespace grammar
 
 struct GenerateRequest {
   std::vector<TokenId> prompt;  // not empty
@@ -31,6 +35,9 @@ struct GenerateRequest {
   TimePoint deadline = kNever;  // on expiry the sequence ends with an error
   int32_t priority = 0;         // -100 to 100; the higher goes first, see sched/policy.h
   bool skip_special = true;     // special tokens do not show in the text
+  /// What the answer must look like, from this engine's grammar(); null: anything. An answer that is whole and to which
+  /// nothing may be added has finished; stop.ignore_eos does not go beyond.
+  std::shared_ptr<const grammar::Grammar> grammar = nullptr;
   bool continues_text = false;  // a raw completion: no blank is cut from the output's start
 };
 
@@ -127,6 +134,9 @@ class Engine {
   /// Never blocks. `texts` as the tokenizer gives them, with its special tokens. Errors: bad_request (it makes none, a
   /// text without tokens, an id outside the vocabulary), context_length, overloaded.
   virtual Result<std::unique_ptr<EmbedJob>> embed(std::vector<std::vector<TokenId>> texts, OnEmbedded done);
+  /// A grammar for this model's tokens; known ones are kept. Up to a second of work: see post_text(). Errors:
+  /// bad_request, which names the place in the request.
+  virtual Result<std::shared_ptr<const grammar::Grammar>> grammar(const grammar::Source& source);
   virtual EngineStats stats() const = 0;
   /// stats().healthy, cheaply. Down: its thread died, its backend broke, or a step stalls; submit() refuses.
   virtual bool healthy() const = 0;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/grammar/shelf.h"
 #include "engine/sequence_loop.h"
 #include "engine/text_thread.h"
 
@@ -24,6 +25,9 @@ class EngineThread final : public Engine {
   Result<void> start() { return EngineLoop::start(loop_); }
 
   Result<std::unique_ptr<Stream>> submit(GenerateRequest request) override;
+  Result<std::shared_ptr<const grammar::Grammar>> grammar(const grammar::Source& source) override {
+    return grammars_.get(source);
+  }
   EngineStats stats() const override { return loop_->stats(); }
   bool healthy() const override { return loop_->healthy(); }
   int32_t live_max() const override { return loop_->inbox()->live_max(); }
@@ -42,6 +46,7 @@ class EngineThread final : public Engine {
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::shared_ptr<const ChatTemplate> chat_template_;
   const std::vector<TokenId> eos_ids_;
+  grammar::Shelf grammars_;
   const std::shared_ptr<SequenceLoop> loop_;
   std::atomic<uint64_t> next_id_{1};
   TextThread text_thread_;

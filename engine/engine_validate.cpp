@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/grammar/grammar.h"
+
 namespace weir::engine {
 namespace {
 
@@ -119,6 +121,9 @@ Result<void> validate_stop(const StopConditions& stop) {
 Result<void> validate(const GenerateRequest& request, int32_t vocab_size, int32_t context_tokens) {
   if (auto prompt = validate_prompt(request, vocab_size, context_tokens); !prompt) return prompt;
   if (auto sampling = validate_sampling(request.sampling, vocab_size); !sampling) return sampling;
+  if (request.grammar && request.grammar->vocabulary().size() != vocab_size) {
+    return bad("grammar", "is of another model's vocabulary");
+  }
   return validate_stop(request.stop);
 }
 

@@ -45,6 +45,11 @@ class Replicas final : public Engine {
     return replicas_[order.back()]->submit(std::move(request));
   }
 
+  /// Their tokens are the same.
+  Result<std::shared_ptr<const grammar::Grammar>> grammar(const grammar::Source& source) override {
+    return first().grammar(source);
+  }
+
   EngineStats stats() const override {
     EngineStats all = replicas_.front()->stats();
     for (size_t i = 1; i < replicas_.size(); ++i) add(all, replicas_[i]->stats());

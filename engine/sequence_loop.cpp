@@ -102,6 +102,7 @@ void SequenceLoop::begin(Arrival arrival) {
   sequence->tokens = std::move(request.prompt);
   sequence->sampling = std::move(request.sampling);
   sequence->stop = std::move(request.stop);
+  if (request.grammar) sequence->matcher.emplace(std::move(request.grammar));
   sequence->salt = request.cache_salt;
   sequence->deadline = request.deadline;
   sequence->priority = request.priority;
@@ -167,7 +168,7 @@ void SequenceLoop::digest(Progress progress) {
 /// Feeds one token to the text; gives how the sequence ends, if it does.
 std::optional<Finish> SequenceLoop::digest_token(Live& live, Progress& progress) {
   ++live.usage.output_tokens;
-  if (progress.finish == Finish::stop) {
+  if (progress.hidden) {
     live.text.add_hidden(progress.token);
     return Finish::stop;
   }

@@ -15,8 +15,8 @@
 namespace weir::engine {
 
 /// An input token that is not known yet: the one that row `row` of the step before samples, which is still under way.
-/// Only the single input of a row that samples can be such. The row's history lacks it at submit(), and has it at
-/// wait().
+/// Only the single input of a row that samples without a mask can be such. The row's history lacks it at submit(), and
+/// has it at wait().
 constexpr TokenId sampled_by(int32_t row) {
   return -2 - row;
 }
@@ -51,6 +51,8 @@ struct StepPlan {
     const std::vector<TokenId>* history = nullptr;
     int32_t prompt_length = 0;
     int32_t output_index = 0;
+    /// [(vocab_size + 31) / 32] bit t of word t / 32: token t may be drawn, at least one of them; null: every token.
+    const std::vector<uint32_t>* mask = nullptr;
   };
   std::vector<SampleRow> sampling;  // [R]
 

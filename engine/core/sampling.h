@@ -12,8 +12,9 @@
 
 namespace weir::engine {
 
-/// The order of operations: logit bias, penalties, then (greedy if temperature == 0) temperature, top-k, min-p, top-p,
-/// draw. Log-probabilities are of the distribution before temperature and truncation, as OpenAI's are.
+/// The order of operations: grammar mask, logit bias, penalties, then (greedy if temperature == 0) temperature, top-k,
+/// min-p, top-p, draw. Log-probabilities are of the distribution before temperature and truncation, as OpenAI's are,
+/// and after the mask, as vLLM's are: what a grammar forbids has no part in it.
 struct SamplingParams {
   float temperature = 1.0F;         // ≥ 0; 0 is greedy, ties to the lowest id
   int32_t top_k = 0;                // 0: off

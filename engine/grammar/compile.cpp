@@ -140,6 +140,27 @@ class SourceCompiler {
 
 }  // namespace
 
+Result<void> Source::check() const {
+  const auto checked = [](const Json& one, const std::string& where) -> Result<void> {
+    if (!nested_too_deep(one)) return {};
+    return refused(where, "is nested more than " + std::to_string(kSchemaDepthMax) + " deep");
+  };
+  for (const ToolShape& tool : tools) {
+    if (auto fine = checked(tool.parameters, tool.place); !fine) return fine;
+  }
+  return checked(schema, place);
+}
+
+Error refused(const std::string& path, const std::string& what) {
+  return {.kind = ErrorKind::bad_request,
+          .source = "engine",
+          .retry = Retry::other_target,
+          .http_status = 400,
+          .detail = path + ": " + what,
+          .code = "invalid_request_error",
+          .param = path};
+}
+
 std::string Source::key() const {
   Json key = {static_cast<int>(answer), schema, regex, choices, static_cast<int>(style), calls_max};
   for (const ToolShape& tool : tools) key.push_back({tool.name, tool.parameters});
@@ -147,18 +168,12 @@ std::string Source::key() const {
 }
 
 Result<std::shared_ptr<const Grammar>> compile(std::shared_ptr<const Vocabulary> vocabulary, const Source& source) {
+  if (auto checked = source.check(); !checked) return std::move(checked).error();
   SourceCompiler compiler(std::move(vocabulary), source);
   try {
     return compiler.run();
   } catch (const SchemaFault& fault) {
-    const std::string path = compiler.place() + fault.path;
-    return Error{.kind = ErrorKind::bad_request,
-                 .source = "engine",
-                 .retry = Retry::other_target,
-                 .http_status = 400,
-                 .detail = path + ": " + fault.what,
-                 .code = "invalid_request_error",
-                 .param = path};
+    return refused(compiler.place() + fault.path, fault.what);
   }
 }
 

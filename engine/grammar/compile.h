@@ -33,9 +33,14 @@ struct Source {
   ToolCallStyle style = ToolCallStyle::none;
   int32_t calls_max = 1;
 
+  /// An Error where a schema is nested too deep to be walked. REQUIRED of all else that is done with it.
+  Result<void> check() const;
   /// The same sources give the same text.
   std::string key() const;
 };
+
+/// The Error for what is asked at `path` of the request.
+Error refused(const std::string& path, const std::string& what);
 
 /// Calls of one answer, at most.
 inline constexpr int32_t kCallsMax = 16;

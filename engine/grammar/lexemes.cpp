@@ -120,13 +120,21 @@ std::optional<Dfa> Lexemes::other_key(const std::vector<std::string>& quoted) {
     }
     tree[at].is_key = true;
   }
+  // Most keys are ASCII: the other characters are then the same everywhere, and have their states once.
+  const CharSet ascii = {{0, 0x7F}};
+  const Nfa::State beyond = nfa.add();
+  nfa.chars(beyond, intersection(plain_chars(), complement(ascii)), Spelling::raw, false, free);
   for (const auto& [at, branch] : tree) {
     CharSet taken;
     for (const auto& [c, to] : branch.next) {
       taken.push_back({c, c});
       nfa.chars(at, {{c, c}}, Spelling::raw, false, to);
     }
-    nfa.chars(at, intersection(plain_chars(), complement(normalized(std::move(taken)))), Spelling::raw, false, free);
+    const bool all_ascii = branch.next.empty() || branch.next.rbegin()->first <= 0x7F;
+    CharSet others = intersection(plain_chars(), complement(normalized(std::move(taken))));
+    if (all_ascii) others = intersection(others, ascii);
+    nfa.chars(at, others, Spelling::raw, false, free);
+    if (all_ascii) nfa.empty(at, beyond);
     if (!branch.is_key) nfa.byte(at, '"', '"', closed);
   }
   nfa.chars(free, plain_chars(), Spelling::raw, false, free);

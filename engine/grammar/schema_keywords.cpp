@@ -121,7 +121,9 @@ ObjectKeywords object_keywords(const Place& resolved) {
   const Place properties = resolved.at("properties");
   if (properties.schema != nullptr) {
     if (!properties.schema->is_object()) throw SchemaFault{properties.path, "must be an object of schemas"};
-    for (const auto& [name, schema] : properties.schema->items()) out.properties.push_back({name, properties.at(name)});
+    for (const auto& [name, schema] : properties.schema->items()) {
+      out.properties.push_back({name, {&schema, properties.path + "." + name}});
+    }
   }
   Place others = resolved.at("additionalProperties");
   if (others.schema == nullptr || *others.schema == true) {

@@ -166,6 +166,18 @@ Json common_values(const Json& a, const Json& b) {
 
 }  // namespace
 
+bool nested_too_deep(const Json& value) {
+  std::vector<std::pair<const Json*, size_t>> left = {{&value, 1}};
+  while (!left.empty()) {
+    const auto [at, depth] = left.back();
+    left.pop_back();
+    if (depth > kSchemaDepthMax) return true;
+    if (!at->is_structured()) continue;
+    for (const Json& part : *at) left.emplace_back(&part, depth + 1);
+  }
+  return false;
+}
+
 bool same_value(const Json& a, const Json& b) {
   if (a.is_number() && b.is_number()) return a == b;
   return a.type() == b.type() && a == b;

@@ -53,6 +53,10 @@ class SchemaTree {
   size_t made_bytes_ = 0;
 };
 
+/// Schemas are walked by recursion here and there: none may be nested deeper.
+inline constexpr size_t kSchemaDepthMax = 256;
+bool nested_too_deep(const Json& value);
+
 /// Two values that JSON Schema calls equal: 1 and 1.0 are.
 bool same_value(const Json& a, const Json& b);
 

@@ -137,8 +137,9 @@ std::shared_ptr<const Vocabulary> Vocabulary::of(const Tokenizer& tokenizer, std
     if (rule.stop > 0 || rule.content != " ") return nullptr;
     options.drops_blank = true;
   }
-  std::vector<std::string> tokens(static_cast<size_t>(tokenizer.vocab_size()));
-  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+  const int32_t count = size > 0 ? std::min(size, tokenizer.vocab_size()) : tokenizer.vocab_size();
+  std::vector<std::string> tokens(static_cast<size_t>(count));
+  for (TokenId id = 0; id < count; ++id) {
     tokens[static_cast<size_t>(id)] = tokenizer.token_bytes(id);
     if (tokenizer.is_special(id) || tokenizer.is_added(id)) options.hidden.push_back(id);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "config/base/rng.h"
@@ -11,6 +12,7 @@ namespace {
 
 // Far beyond any model's logits and far below what overflows: one request's penalty must not look like broken weights.
 constexpr float kLogitMax = 1e30F;
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
 
 Error broken(const std::string& what) {
   return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "sampling: " + what};
@@ -18,6 +20,17 @@ Error broken(const std::string& what) {
 
 float bounded(float logit) {
   return std::clamp(logit, -kLogitMax, kLogitMax);
+}
+
+void apply_mask(std::span<float> logits, std::span<const uint32_t> mask) {
+  for (size_t begin = 0; begin < logits.size(); begin += 32) {
+    const uint32_t word = begin / 32 < mask.size() ? mask[begin / 32] : 0;
+    if (word == UINT32_MAX) continue;
+    const size_t end = std::min(begin + 32, logits.size());
+    for (size_t i = begin; i < end; ++i) {
+      if ((word >> (i - begin) & 1U) == 0) logits[i] = kMasked;
+    }
+  }
 }
 
 /// Most likely first, ties to the lowest id.
@@ -41,9 +54,11 @@ Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& co
   for (const float logit : logits) {
     if (!std::isfinite(logit)) return broken("the model gave a logit that is not a finite number");
   }
+  if (!context.mask.empty()) apply_mask(logits, context.mask);
   apply_bias_and_penalties(logits, context);
   const auto best = std::max_element(logits.begin(), logits.end());
   if (best == logits.end()) return broken("the model has no vocabulary");
+  if (*best == kMasked) return broken("every token is masked");
   const float max = *best;
   Sampled result;
   result.token = context.params->temperature == 0.0F ? static_cast<TokenId>(best - logits.begin())
@@ -56,7 +71,9 @@ Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& co
 
 void Sampler::apply_bias_and_penalties(std::span<float> logits, const SampleContext& context) {
   const SamplingParams& params = *context.params;
-  const auto known = [&](TokenId id) { return id >= 0 && static_cast<size_t>(id) < logits.size(); };
+  const auto known = [&](TokenId id) {
+    return id >= 0 && static_cast<size_t>(id) < logits.size() && logits[static_cast<size_t>(id)] != kMasked;
+  };
   for (const auto& [id, bias] : params.logit_bias) {
     if (known(id)) logits[static_cast<size_t>(id)] = bounded(logits[static_cast<size_t>(id)] + bias);
   }
@@ -76,11 +93,15 @@ void Sampler::apply_bias_and_penalties(std::span<float> logits, const SampleCont
   }
 }
 
-/// Fills candidates_ with the `count` most likely tokens in order, or with all of them in the order of ids.
+/// Fills candidates_ with the `count` most likely tokens in order, or with all of them in the order of ids; without
+/// those that are masked.
 void Sampler::keep_top(std::span<const float> logits, size_t count) {
-  candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {static_cast<TokenId>(i), logits[i], 0.0};
-  if (count >= logits.size()) return;
+  candidates_.clear();
+  candidates_.reserve(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] != kMasked) candidates_.push_back({static_cast<TokenId>(i), logits[i], 0.0});
+  }
+  if (count >= candidates_.size()) return;
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
   std::nth_element(candidates_.begin(), end, candidates_.end(), Better());
   candidates_.erase(end, candidates_.end());

@@ -22,6 +22,7 @@ struct SampleContext {
   std::span<const TokenId> prompt;
   std::span<const TokenId> output;  // tokens generated so far
   int32_t output_index = 0;
+  std::span<const uint32_t> mask;  // as StepPlan::SampleRow::mask; empty: every token may be drawn
 };
 
 struct Sampled {
@@ -34,9 +35,9 @@ double uniform_of(uint64_t seed, int32_t output_index);
 
 class Sampler {
  public:
-  /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite: the model or its
-  /// weights are broken. Parameters cannot cause one: engine_validate.h has refused senseless ones, ids outside the
-  /// vocabulary are ignored, and a penalty that would overflow is clamped.
+  /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite, as the model or
+  /// its weights are broken, or where the mask lets no token through. Parameters cannot cause one: engine_validate.h
+  /// has refused senseless ones, ids outside the vocabulary are ignored, and a penalty that would overflow is clamped.
   Result<Sampled> sample(std::span<float> logits, const SampleContext& context);
 
  private:

@@ -62,6 +62,7 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   assert(!sequence->tokens.empty() && sequence->length() < config_.context_tokens);
   sequence->arrival = arrivals_++;
   sequence->prompt_length = sequence->length();
+  if (sequence->matcher) sequence->mask = sequence->matcher->mask();
   Sequence& s = *sequence;
   [[maybe_unused]] const bool fresh = sequences_.emplace(s.id, std::move(sequence)).second;
   assert(fresh);
@@ -124,6 +125,7 @@ void Scheduler::expire(TimePoint now, std::vector<Progress>& progress) {
 
 /// Whether a running sequence is to have a row in the next step, for all that is known.
 bool Scheduler::goes_on(const Sequence& s, TimePoint now) const {
+  if (s.matcher && s.pending > 0) return false;
   return s.state != SequenceState::finished && s.deadline > now && !s.ends_in_flight(config_.context_tokens);
 }
 
@@ -252,9 +254,9 @@ void Scheduler::plan_row(Sequence& s, int32_t count) {
   plan.samples.push_back(samples ? 1 : 0);
   plan.sequence.push_back(s.id);
   plan.salt.push_back(s.salt);
-  plan.sampling.push_back(
-      samples ? StepPlan::SampleRow{&s.sampling, &s.tokens, s.prompt_length, s.length_ahead() - s.prompt_length}
-              : StepPlan::SampleRow{});
+  plan.sampling.push_back(samples ? StepPlan::SampleRow{&s.sampling, &s.tokens, s.prompt_length,
+                                                        s.length_ahead() - s.prompt_length, s.mask.get()}
+                                  : StepPlan::SampleRow{});
   (s.state == SequenceState::decoding ? stats_.decode_tokens : stats_.prefill_tokens) += static_cast<uint64_t>(count);
   if (samples) {
     s.state = SequenceState::decoding;
@@ -355,14 +357,24 @@ void Scheduler::index_full_blocks(Sequence& s) {
 void Scheduler::take_token(Sequence& s, TokenId token, const TokenLogprob* logprob, std::vector<Progress>& progress) {
   Progress p{.sequence = s.id, .token = token, .cached_tokens = s.cached_tokens};
   if (logprob != nullptr) p.logprob = *logprob;
-  if (!s.stop.ignore_eos && std::ranges::find(s.stop.token_ids, token) != s.stop.token_ids.end()) {
+  const bool stops = std::ranges::find(s.stop.token_ids, token) != s.stop.token_ids.end();
+  if (stops && (!s.stop.ignore_eos || s.matcher)) {
+    p.finish = Finish::stop;
+    p.hidden = true;
+  } else if (s.matcher && !s.matcher->accept(token)) {
+    p.finish = Finish::error;
+    p.error = broken_result("a token was sampled that its mask forbids");
+  } else if (s.matcher && s.matcher->finished()) {
     p.finish = Finish::stop;
   } else if (s.output_length() >= s.stop.output_tokens_max || s.length() >= config_.context_tokens) {
     p.finish = Finish::length;
   }
   const bool last = p.finish.has_value();
   progress.push_back(std::move(p));
-  if (!last) return;
+  if (!last) {
+    if (s.matcher) s.mask = s.matcher->mask();
+    return;
+  }
   s.state = SequenceState::finished;
   if (s.in_flight == 0) erase(s);
 }

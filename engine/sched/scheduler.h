@@ -4,7 +4,8 @@
 //   add / abort (any time)  ·  step(now) -> StepPlan  ·  [the backend works]  ·  commit(StepResult)
 //
 // A second step may be planned while one is in flight, as if nothing ended with it: its rows read tokens that are not
-// sampled yet (sampled_by). What a sequence turns out not to have needed, one token, is dropped.
+// sampled yet (sampled_by). What a sequence turns out not to have needed, one token, is dropped. One whose output has a
+// grammar waits for its token, which its mask depends on: it is in every other step, and the others go on as they are.
 //
 // A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, in
 // the order of policy.h, then admits waiting sequences. Who is admitted is promised blocks for its whole history, and
@@ -54,6 +55,7 @@ struct SchedulerConfig {
 struct Progress {
   uint64_t sequence = 0;
   TokenId token = -1;                   // the token sampled; -1: none (it ended without one)
+  bool hidden = false;                  // it only says that the output ends, and is not shown
   std::optional<TokenLogprob> logprob;  // of the token, if asked for; `bytes` empty
   std::optional<Finish> finish;         // its last event; the scheduler has forgotten it
   std::optional<Error> error;           // with Finish::error

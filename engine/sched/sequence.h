@@ -10,11 +10,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "config/base/clock.h"
 #include "engine/core/sampling.h"
 #include "engine/core/types.h"
+#include "engine/grammar/grammar.h"
 #include "engine/sched/block_pool.h"
 #include "engine/sched/prefix_tree.h"
 
@@ -33,6 +36,8 @@ struct Sequence {
   int32_t prompt_length = 0;
   SamplingParams sampling;
   StopConditions stop;
+  std::optional<grammar::Matcher> matcher;    // what the output must look like, where it has got to; none: anything
+  std::shared_ptr<const grammar::Mask> mask;  // of the token to come, where there is a matcher
   uint64_t salt = 0;
   TimePoint deadline = kNever;
   int32_t priority = 0;  // -100 to 100; the higher goes first

@@ -80,8 +80,22 @@ inline std::vector<TokenId> allowed(const Mask& mask) {
   return out;
 }
 
+/// Whether a quote is open at the end of a piece of JSON.
+inline bool in_string(const std::string& text) {
+  bool open = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (open && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      open = !open;
+    }
+  }
+  return open;
+}
+
 /// A text of tokens drawn at random of those that are allowed; after `tokens_max` of them the way to the end is taken:
-/// stops, and what closes. Fails the test where nothing is allowed.
+/// stops, and what closes (in a string now and then a b or an @ before, which patterns of the recorded ones want).
+/// Fails the test where nothing is allowed.
 inline std::string walk(const std::shared_ptr<const Grammar>& grammar, Rng& rng, int tokens_max) {
   Matcher matcher(grammar);
   std::string text;
@@ -94,8 +108,7 @@ inline std::string walk(const std::shared_ptr<const Grammar>& grammar, Rng& rng,
     TokenId token = choice[rng.below(choice.size())];
     if (matcher.complete() && (i >= tokens_max || rng.below(4) == 0)) break;
     if (i >= tokens_max) {
-      const bool in_string = allows(*matcher.mask(), 'z');
-      for (const char closing : std::string_view(in_string ? "\"" : "}]")) {
+      for (const char closing : std::string_view(!in_string(text) ? "}]" : rng.below(2) == 0 ? "b\"" : "@\"")) {
         if (allows(*matcher.mask(), static_cast<unsigned char>(closing))) token = static_cast<unsigned char>(closing);
       }
     }

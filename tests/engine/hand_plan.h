@@ -20,7 +20,8 @@ struct Hand {
   SamplingParams params;
   int32_t prompt = 0;
   int32_t computed = 0;
-  int32_t row = -1;  // of the step under way that samples the token after `tokens`; -1: none does
+  std::vector<uint32_t> mask;  // of every token; empty: none
+  int32_t row = -1;            // of the step under way that samples the token after `tokens`; -1: none does
 };
 
 /// Plans up to `chunk` tokens of each sequence; the last token of a sequence samples.
@@ -44,7 +45,8 @@ inline StepPlan plan_of(const std::vector<Hand*>& hands, int32_t chunk) {
     plan.samples.push_back(end == size);
     plan.sequence.push_back(0);
     plan.salt.push_back(0);
-    plan.sampling.push_back({&hand->params, &hand->tokens, hand->prompt, size - hand->prompt});
+    plan.sampling.push_back(
+        {&hand->params, &hand->tokens, hand->prompt, size - hand->prompt, hand->mask.empty() ? nullptr : &hand->mask});
     hand->computed = end;
   }
   return plan;

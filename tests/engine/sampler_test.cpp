@@ -18,11 +18,12 @@ struct Call {
   std::vector<TokenId> prompt;
   std::vector<TokenId> output;
   int32_t index = 0;
+  std::vector<uint32_t> mask;
 };
 
 Result<Sampled> sample(std::vector<float> logits, const Call& call) {
   Sampler sampler;
-  return sampler.sample(logits, {&call.params, call.prompt, call.output, call.index});
+  return sampler.sample(logits, {&call.params, call.prompt, call.output, call.index, call.mask});
 }
 
 TokenId token(const std::vector<float>& logits, const Call& call) {
@@ -225,6 +226,40 @@ TEST(Sampler, LogprobsAreBeforeTemperatureAndTruncation) {
   EXPECT_NEAR(sample(kLogits, call)->logprob.logprob, 2.0 - std::log(sum), 1e-6);
   call.params.logprobs = 20;  // more than the vocabulary holds
   EXPECT_EQ(sample(kLogits, call)->logprob.top.size(), kLogits.size());
+}
+
+TEST(Sampler, AMaskComesBeforeEverything) {
+  Call call = greedy();
+  call.mask = {0b011010};
+  EXPECT_EQ(token(kLogits, call), 4) << "5 and 2 are larger, and masked";
+  call.params.logit_bias = {{2, 100.0F}, {3, 5.0F}};
+  EXPECT_EQ(token(kLogits, call), 3) << "a bias lifts no mask";
+  call.params.logit_bias.clear();
+  call.params.repetition_penalty = 2.0F;
+  call.params.presence_penalty = 2.0F;
+  call.output = {4, 2};
+  EXPECT_EQ(token(kLogits, call), 1) << "a penalty neither";
+  Call drawn;
+  drawn.mask = {0b011010};
+  EXPECT_LT(chi_square(histogram(kLogits, drawn, kDraws), kLogits, 1.0, {1, 3, 4}, kDraws), kChi2);
+  drawn.params.top_k = 2;
+  const auto counts = histogram(kLogits, drawn, 1000);
+  EXPECT_EQ(counts.size(), 2u);
+  EXPECT_EQ(counts.count(1) + counts.count(4), 2u) << "the two most likely of those that are left";
+}
+
+TEST(Sampler, LogprobsAreOfWhatTheMaskLeaves) {
+  Call call = greedy();
+  call.mask = {0b011010};
+  call.params.logprobs = 5;
+  const auto sampled = sample(kLogits, call);
+  ASSERT_TRUE(sampled.ok());
+  ASSERT_EQ(sampled->logprob.top.size(), 3u);
+  const double sum = std::exp(0.0) + std::exp(-1.0) + std::exp(0.5);
+  EXPECT_NEAR(sampled->logprob.logprob, 0.5 - std::log(sum), 1e-5);
+  EXPECT_EQ(sampled->logprob.top[2].token, 3);
+  call.mask = {0b1000000};
+  EXPECT_FALSE(sample(kLogits, call).ok()) << "no token is left";
 }
 
 TEST(Sampler, LogitsThatAreNoNumbersAreAnError) {

@@ -211,6 +211,31 @@ TEST(CudaBackendSampling, DrawsPenaltiesAndBiasesAreTheRequests) {
   EXPECT_NE(second->sampled[0], first->sampled[1]);
 }
 
+TEST(CudaBackendSampling, MasksAreTheCpus) {
+  reset_after_fault();
+  const auto model = tiny(Quantization::none);
+  auto gpu = on_gpu(*model, config_of());
+  auto cpu = make_cpu_backend(model, config_of(), "");
+  ASSERT_TRUE(gpu.ok() && cpu.ok());
+  std::vector<std::vector<TokenId>> said;
+  for (Backend* backend : {gpu->get(), cpu->get()}) {
+    std::vector<Hand> hands;
+    for (int32_t i = 0; i < 4; ++i) {
+      Hand hand = make_hand(static_cast<uint64_t>(i + 1), 9, 20 * i, kVocab);
+      hand.params.logprobs = -1;
+      if (i % 2 == 1) hand.mask.assign(kVocab / 32, 1U << 7 * i);  // every 32nd token
+      hands.push_back(hand);
+    }
+    const auto done = generate(*backend, {&hands[0], &hands[1], &hands[2], &hands[3]}, 14, 4, false);
+    ASSERT_TRUE(done.ok()) << done.error().detail << " " << what_went_wrong();
+    for (const Hand& hand : hands) said.push_back(hand.tokens);
+  }
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(said[i], said[i + 4]) << i;
+    for (size_t t = 9; i % 2 == 1 && t < said[i].size(); ++t) EXPECT_EQ(said[i][t] % 32, 7 * static_cast<TokenId>(i));
+  }
+}
+
 /// Four sequences, one of which prefills for some steps: greedy, drawn, with penalties over prompt and output, biased.
 std::vector<std::vector<TokenId>> four(Backend& backend, bool ahead) {
   std::vector<Hand> hands;

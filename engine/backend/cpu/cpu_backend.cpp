@@ -192,7 +192,8 @@ class CpuBackend : public Backend {
         const StepPlan::SampleRow& row = plan.sampling[static_cast<size_t>(flat_.sample_rows[i])];
         const std::span<const TokenId> history(*row.history);
         const auto prompt = static_cast<size_t>(row.prompt_length);
-        const SampleContext context{row.params, history.first(prompt), history.subspan(prompt), row.output_index};
+        SampleContext context{row.params, history.first(prompt), history.subspan(prompt), row.output_index, {}};
+        if (row.mask != nullptr) context.mask = *row.mask;
         drawn_[i] = samplers_[i].sample({logits + i * vocab, vocab}, context);
       }
     });

@@ -69,6 +69,9 @@ const char* wrong_row(const StepPlan& plan, size_t row, const BackendInfo& info,
   if (sampling.prompt_length < 0 || static_cast<size_t>(sampling.prompt_length) > sampling.history->size()) {
     return "a prompt is longer than its history";
   }
+  if (sampling.mask != nullptr && sampling.mask->size() != (static_cast<size_t>(info.vocab_size) + 31) / 32) {
+    return "a mask has another size than the vocabulary";
+  }
   return nullptr;
 }
 

@@ -174,6 +174,7 @@ Result<void> choose_tokens(const Walk& step) {
                                        .params = step.arrays.params,
                                        .changes = step.arrays.changes,
                                        .ids = s.ids,
+                                       .masks = step.arrays.masks,
                                        .out = s.sampled,
                                        .tokens = s.tokens,
                                        .rows = samples,

@@ -61,7 +61,8 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   budget.limits = {.tokens = static_cast<int32_t>(std::max(config.step_tokens_max, (rows + 15) / 16 * 16)),
                    .rows = static_cast<int32_t>((rows + 15) / 16 * 16),
                    .row_blocks = static_cast<int32_t>(blocks_of_context),
-                   .ranks = ranks};
+                   .ranks = ranks,
+                   .vocab = static_cast<int32_t>(spec.vocab)};
   Scratch counted;
   budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
 

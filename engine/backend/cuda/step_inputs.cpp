@@ -72,8 +72,11 @@ Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape
   const size_t bytes = offsets_of(largest).block_table +
                        static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);
   if (auto made = device_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
+  const size_t mask_bytes = static_cast<size_t>(limits.rows) * limits.mask_words() * sizeof(uint32_t);
+  if (auto made = masks_device_.allocate(mask_bytes, "grammar masks"); !made.ok()) return made;
   for (Side& side : sides_) {
     if (auto made = side.arrays.allocate(bytes, "a step's inputs"); !made.ok()) return made;
+    if (auto made = side.masks.allocate(mask_bytes, "grammar masks"); !made.ok()) return made;
     if (auto made = side.changes.allocate(kChangesMin * sizeof(LogitChange), "penalties"); !made.ok()) return made;
   }
   return changes_device_.allocate(kChangesMin * sizeof(LogitChange), "penalties");
@@ -155,6 +158,7 @@ void StepInputs::write_samples(const StepPlan& plan) {
   const Offsets o = offsets_of(shape_);
   const PinnedMemory& host = sides_[side_].arrays;
   changes_.clear();
+  masks_ = 0;
   std::vector<int32_t> tokens;
   std::vector<SampleRow> rows;
   for (const int32_t r : sample_rows_) {
@@ -170,6 +174,12 @@ void StepInputs::write_samples(const StepPlan& plan) {
                  .uniform = static_cast<float>(uniform_of(p.seed, row.output_index)),
                  .logprobs = p.logprobs};
     add_changes(row, to);
+    if (row.mask != nullptr) {
+      to.mask = static_cast<int32_t>(masks_);
+      std::copy(row.mask->begin(), row.mask->end(),
+                sides_[side_].masks.as<uint32_t>(masks_ * limits_.mask_words() * sizeof(uint32_t)));
+      ++masks_;
+    }
     tokens.push_back(plan.row_begin[static_cast<size_t>(r) + 1] - 1);
     if (counts_history(p) && is_sampled(plan.tokens[static_cast<size_t>(tokens.back())])) to.newest = tokens.back();
     rows.push_back(to);
@@ -222,6 +232,11 @@ Result<void> StepInputs::copy(cudaStream_t stream) {
   const size_t bytes = offsets_of(shape_).block_table + table_bytes_;
   WEIR_CUDA_TRY(cudaMemcpyAsync(device_.as<void>(), side.arrays.as<void>(), bytes, cudaMemcpyHostToDevice, stream),
                 "copying a step's inputs");
+  if (masks_ > 0) {
+    WEIR_CUDA_TRY(cudaMemcpyAsync(masks_device_.as<void>(), side.masks.as<void>(),
+                                  masks_ * limits_.mask_words() * sizeof(uint32_t), cudaMemcpyHostToDevice, stream),
+                  "copying grammar masks");
+  }
   if (changes_.empty()) return {};
   WEIR_CUDA_TRY(cudaMemcpyAsync(changes_device_.as<void>(), side.changes.as<void>(),
                                 changes_.size() * sizeof(LogitChange), cudaMemcpyHostToDevice, stream),
@@ -238,7 +253,8 @@ StepArrays StepInputs::arrays() const {
                     .params = device_.as<SampleRow>(o.params),
                     .works = {},
                     .block_table = device_.as<int32_t>(o.block_table),
-                    .changes = changes_device_.as<LogitChange>()};
+                    .changes = changes_device_.as<LogitChange>(),
+                    .masks = masks_device_.as<uint32_t>()};
   for (size_t w = 0; w < kWindowsMax; ++w) {
     arrays.works[w] = {.decode = device_.as<AttentionWork>(o.works[w].decode),
                        .prefill = device_.as<AttentionWork>(o.works[w].prefill),

@@ -62,6 +62,7 @@ struct StepArrays {
   std::array<WorkArrays, kWindowsMax> works;  // of each window
   const int32_t* block_table = nullptr;
   const LogitChange* changes = nullptr;
+  const uint32_t* masks = nullptr;  // [masked rows, (vocab + 31) / 32]
 };
 
 /// Most of each that a step can have.
@@ -70,6 +71,9 @@ struct StepLimits {
   int32_t rows = 0;
   int32_t row_blocks = 0;  // blocks of one row
   int32_t ranks = 1;       // that share the vocabulary
+  int32_t vocab = 0;
+
+  size_t mask_words() const { return (static_cast<size_t>(vocab) + 31) / 32; }
 };
 
 class StepInputs {
@@ -104,6 +108,7 @@ class StepInputs {
   struct Side {
     PinnedMemory arrays;
     PinnedMemory changes;
+    PinnedMemory masks;
   };
   static Offsets offsets_of(const StepShape& shape);
   StepShape shape_of(const StepPlan& plan) const;
@@ -119,6 +124,8 @@ class StepInputs {
   size_t side_ = 0;  // of the step laid out last
   DeviceMemory device_;
   DeviceMemory changes_device_;
+  DeviceMemory masks_device_;  // of every row there can be: graphs find it where it is
+  size_t masks_ = 0;           // rows of the step laid out last that have one
   StepShape shape_;
   std::array<AttentionPlan, kWindowsMax> plans_;
   size_t table_bytes_ = 0;

@@ -32,6 +32,15 @@ TokenId next_token(const SimModel& model, std::span<const TokenId> history, uint
   return static_cast<TokenId>(mix(chain) % static_cast<uint64_t>(vocab_size));
 }
 
+/// The token itself, or the next above it that the mask lets through; after the last comes the first.
+TokenId nearest_allowed(const std::vector<uint32_t>& mask, TokenId token, int32_t vocab_size) {
+  for (int32_t i = 0; i < vocab_size; ++i) {
+    const auto t = static_cast<size_t>((token + i) % vocab_size);
+    if ((mask[t / 32] >> t % 32 & 1U) != 0) return static_cast<TokenId>(t);
+  }
+  return token;  // the engine refuses it
+}
+
 /// The KV slot of position `p` under a row's block table.
 size_t slot_of(const int32_t* table, int32_t p, int32_t block_tokens) {
   return static_cast<size_t>(table[p / block_tokens]) * static_cast<size_t>(block_tokens) +
@@ -168,6 +177,10 @@ Result<void> SimBackend::check_shape(const StepPlan& plan) const {
       return fault(where(plan, static_cast<int32_t>(r)) + ": " + std::to_string(count) + " tokens, context " +
                    std::to_string(context) + ", " + std::to_string(blocks) + " blocks");
     }
+    const auto* mask = plan.sampling[r].mask;
+    if (mask != nullptr && mask->size() != (static_cast<size_t>(info_.vocab_size) + 31) / 32) {
+      return fault(where(plan, static_cast<int32_t>(r)) + ": a mask of another vocabulary");
+    }
     if ((plan.samples[r] != 0) != (plan.sampling[r].params != nullptr && plan.sampling[r].history != nullptr)) {
       return fault(where(plan, static_cast<int32_t>(r)) + ": samples and sampling disagree");
     }
@@ -276,7 +289,8 @@ Result<uint64_t> SimBackend::attend(const StepPlan& plan, int32_t row) const {
 
 void SimBackend::sample(const StepPlan& plan, size_t row, uint64_t chain, StepResult& result) const {
   const auto& sampling = plan.sampling[row];
-  const TokenId token = next_token(options_.model, *sampling.history, chain, info_.vocab_size);
+  TokenId token = next_token(options_.model, *sampling.history, chain, info_.vocab_size);
+  if (sampling.mask != nullptr) token = nearest_allowed(*sampling.mask, token, info_.vocab_size);
   result.sampled[row] = token;
   if (sampling.params->logprobs < 0) return;
   TokenLogprob& out = result.logprobs[row];
