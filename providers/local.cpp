@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/text/chat_template.h"
 #include "providers/local_embeddings.h"
+#include "providers/local_grammar.h"
 #include "providers/local_request.h"
 #include "providers/local_text.h"
 #include "providers/local_tools.h"
@@ -220,19 +221,33 @@ class LocalProvider final : public Provider {
     if (!request) co_return std::move(request).error();
     if (protocol != Protocol::anthropic_count)
       if (auto supported = check_local_request(**request, engine_); !supported) co_return std::move(supported).error();
+    const bool counts = protocol == Protocol::anthropic_count;
+    auto source = counts ? std::optional<engine::grammar::Source>() : local_grammar(**request, tool_call_style());
+    if (!source) co_return std::move(source).error();
     Result<LocalPrompts> prompts = LocalPrompts();
-    const auto prepare = [&] { prompts = local_prompts(**request, engine_); };
-    if (auto prepared = co_await prepare_text(attempt, engine_, prepare); !prepared)
+    Result<GrammarPtr> grammar = GrammarPtr();
+    const auto prepare = [&] {
+      if (*source) grammar = engine_.grammar(**source);
+      if (grammar) prompts = local_prompts(**request, engine_);
+    };
+    if (auto prepared = co_await prepare_text(attempt, engine_, prepare, source->has_value()); !prepared)
       co_return std::move(prepared).error();
+    if (!grammar) co_return std::move(grammar).error();
     if (!prompts) co_return std::move(prompts).error();
     if (attempt.abort.fired()) co_return attempt.abort.reason();
-    if (protocol == Protocol::anthropic_count) co_return count(*prompts);
-    co_return start_sequences(**request, *prompts, attempt);
+    if (counts) co_return count(*prompts);
+    co_return start_sequences(**request, *prompts, *std::move(grammar), attempt);
   }
 
  private:
+  using GrammarPtr = std::shared_ptr<const engine::grammar::Grammar>;
+
+  engine::ToolCallStyle tool_call_style() const {
+    const auto& chat_template = engine_.chat_template();
+    return chat_template ? chat_template->tool_call_style() : engine::ToolCallStyle::none;
+  }
   Result<std::unique_ptr<Reply>> start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
-                                                 const Attempt& attempt) const;
+                                                 GrammarPtr grammar, const Attempt& attempt) const;
   static Result<std::unique_ptr<Reply>> count(const LocalPrompts& prompts);
 
   engine::Engine& engine_;
@@ -245,7 +260,7 @@ Result<std::unique_ptr<Reply>> LocalProvider::count(const LocalPrompts& prompts)
 }
 
 Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest& request, const LocalPrompts& prompts,
-                                                              const Attempt& attempt) const {
+                                                              GrammarPtr grammar, const Attempt& attempt) const {
   const int64_t sequences = static_cast<int64_t>(prompts.prompts.size()) * request.n;
   if (sequences > engine_.live_max())
     return Error{ErrorKind::bad_request,
@@ -263,6 +278,7 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
     for (int32_t i = 0; i < request.n; ++i) {
       auto generate = local_generate_request(request, attempt, engine_, static_cast<int32_t>(choices.size()));
       generate.prompt = prompt;
+      generate.grammar = grammar;
       auto stream = engine_.submit(std::move(generate));
       if (!stream) {
         Error error = std::move(stream).error();

@@ -7,6 +7,7 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "providers/json_text.h"
+#include "providers/local_grammar.h"
 #include "providers/native_item.h"
 #include "providers/reasoning.h"
 #include "providers/refusals.h"
@@ -57,7 +58,7 @@ void note_left_out(const ChatRequest& request, std::string& left_out) {
   if (!tier.empty() && tier != "auto" && tier != "default") append_left_out(left_out, "service_tier");
   for (const Json* fields : {&request.unmodelled, &request.extensions})
     for (const auto& [name, value] : fields->items())
-      if (is_header_name(name)) append_left_out(left_out, name);
+      if (is_header_name(name) && !is_grammar_field(name)) append_left_out(left_out, name);
 }
 
 bool is_media(const Part& part) {
@@ -176,14 +177,7 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
                      "the model of engine \"" + engine.name() + "\" was not taught to call tools; leave tools out");
     for (const Tool& tool : request.tools)
       if (!tool.native.is_null()) return refused("tools", "the local engine runs no tools of its own; give functions");
-    if (request.tool_choice.kind != ToolChoice::Kind::unset && request.tool_choice.kind != ToolChoice::Kind::automatic)
-      return refused("tool_choice",
-                     "the local engine cannot force a tool call in this version; use \"auto\" or \"none\"");
   }
-  if (request.response_format.kind != ResponseFormat::Kind::text)
-    return refused("response_format",
-                   "this model runs in the local engine, which does not constrain its output in this version; ask for "
-                   "JSON in the prompt");
   if (request.n > kChoicesMax)
     return refused("n", "n: this model gives at most 16 choices, asked for " + std::to_string(request.n));
   // Of OpenAI's own fields these change the answer; the others are hints.

@@ -6,9 +6,10 @@
 
 namespace weir::providers {
 
-Task<Result<void>> prepare_text(const Attempt& attempt, engine::Engine& engine, std::function<void()> work) {
+Task<Result<void>> prepare_text(const Attempt& attempt, engine::Engine& engine, std::function<void()> work,
+                                bool aside) {
   constexpr size_t kShortBytes = 64 * 1024;
-  if (attempt.body.json.size() <= kShortBytes) {
+  if (!aside && attempt.body.json.size() <= kShortBytes) {
     work();
     co_return Result<void>{};
   }

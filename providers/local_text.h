@@ -10,8 +10,10 @@
 
 namespace weir::providers {
 
-/// Runs `work`, which reads the attempt's call. It has ended when the task has, also where the client left meanwhile.
-/// Error: overloaded, 429, where too many wait for the thread; `work` did not run then.
-Task<Result<void>> prepare_text(const Attempt& attempt, engine::Engine& engine, std::function<void()> work);
+/// Runs `work`, which reads the attempt's call; `aside`: on the text thread, however short the call is. It has ended
+/// when the task has, also where the client left meanwhile. Error: overloaded, 429, where too many wait for the thread;
+/// `work` did not run then.
+Task<Result<void>> prepare_text(const Attempt& attempt, engine::Engine& engine, std::function<void()> work,
+                                bool aside = false);
 
 }  // namespace weir::providers

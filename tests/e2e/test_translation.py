@@ -206,6 +206,9 @@ class Engine:
             text = self.ask({**ask, "stop": None, "temperature": 0})[0]["text"]
             cut = self.ask({**ask, "stop": [text[3:6]], "temperature": 0})[0]["text"]
             return "yes" if cut == text[:text.index(text[3:6])] else None
+        if name == "JSON schema of the answer":
+            text = self.ask({**ask, "max_tokens": 300, "temperature": 0})[0]["text"]
+            return "yes" if json.loads(text) in ({"city": "Oslo"}, {"city": "Rome"}) else None
         plain = {"turns": [QUESTION]}
         if name == "tool choice: none":
             return "as no tools" if self.tokens(ask) == self.tokens(plain) else None
