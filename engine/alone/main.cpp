@@ -6,6 +6,7 @@
 
 #include "engine/bench/bench_cli.h"
 #include "engine/bench/cache_replay.h"
+#include "engine/bench/grammar_cli.h"
 #include "engine/cli.h"
 #include "engine/eval/eval_cli.h"
 #include "engine/quantize_cli.h"
@@ -19,6 +20,7 @@ constexpr std::string_view kUsage =
     "  eval --model DIR --data FILE                   how good a local model is: perplexity, exact answers\n"
     "  bench engine --model DIR | --shape NAME        a local model, beside what the machine allows\n"
     "  bench cache --trace FILE | --synthetic N       the prefix cache over a trace of requests\n"
+    "  bench grammar --tokenizer DIR                  holding answers to a schema, token by token\n"
     "COMMAND --help\n";
 
 }  // namespace
@@ -33,6 +35,7 @@ int main(int argc, char** argv) {
   }
   if (command == "bench engine") return weir::engine::bench_command(args, std::cout, std::cerr);
   if (command == "bench cache") return weir::engine::bench::cache_command(args, std::cout, std::cerr);
+  if (command == "bench grammar") return weir::engine::bench::grammar_command(args, std::cout, std::cerr);
   if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);
   if (command == "quantize") return weir::engine::quantize_command(args, std::cout, std::cerr);
   if (command == "eval") return weir::engine::eval_command(args, std::cout, std::cerr);

@@ -2,6 +2,7 @@
 
 #include "engine/bench/bench_cli.h"
 #include "engine/bench/cache_replay.h"
+#include "engine/bench/grammar_cli.h"
 #include "gateway/bench/http.h"
 
 namespace weir::gateway {
@@ -12,6 +13,7 @@ constexpr std::string_view kUsage =
     "       weir bench gateway [options]                       translated streams beside those that pass through\n"
     "       weir bench engine --model DIR | --shape NAME       a local model, beside what the machine allows\n"
     "       weir bench cache --trace FILE | --synthetic N      the prefix cache over a trace of requests\n"
+    "       weir bench grammar --tokenizer DIR                 holding answers to a schema, token by token\n"
     "Each has a --help of its own, and --json.\n";
 
 }  // namespace
@@ -26,6 +28,7 @@ int bench_command(const std::vector<std::string>& args, std::ostream& out, std::
   if (args[0] == "gateway") return bench::gateway_command(rest, out, err);
   if (args[0] == "engine") return engine::bench_command(rest, out, err);
   if (args[0] == "cache") return engine::bench::cache_command(rest, out, err);
+  if (args[0] == "grammar") return engine::bench::grammar_command(rest, out, err);
   if (args[0] == "--help") {
     out << kUsage;
     return 0;
