@@ -18,11 +18,11 @@ namespace fs = std::filesystem;
 
 std::span<const Target* const> targets() {
   static const Target* const all[] = {
-      &kSse,           &kEventStream,  &kHttpHead,       &kHttpChunks,  &kMultipart,
-      &kMarks,         &kOpenAiReply,  &kAnthropicReply, &kGeminiReply, &kBedrockReply,
-      &kCohereReply,   &kPassedReply,  &kErrorReply,     &kChatCall,    &kCompletionsCall,
-      &kResponsesCall, &kMessagesCall, &kGeminiCall,     &kUnaryCall,   &kLoadConfig,
-      &kChatTemplate,  &kToolCalls,    &kTokenizer,      &kSafetensors, &kModelConfig,
+      &kSse,         &kEventStream,    &kHttpHead,        &kHttpChunks,    &kMultipart,    &kMarks,
+      &kOpenAiReply, &kAnthropicReply, &kGeminiReply,     &kBedrockReply,  &kCohereReply,  &kPassedReply,
+      &kErrorReply,  &kChatCall,       &kCompletionsCall, &kResponsesCall, &kMessagesCall, &kGeminiCall,
+      &kUnaryCall,   &kLoadConfig,     &kChatTemplate,    &kToolCalls,     &kTokenizer,    &kSafetensors,
+      &kModelConfig, &kGrammar,
   };
   return all;
 }

@@ -12,5 +12,6 @@ extern const Target kPassedReply, kErrorReply;                                  
 extern const Target kChatCall, kCompletionsCall, kResponsesCall, kMessagesCall, kGeminiCall, kUnaryCall;  // client APIs
 extern const Target kLoadConfig;                                                        // configuration
 extern const Target kChatTemplate, kToolCalls, kTokenizer, kSafetensors, kModelConfig;  // model files
+extern const Target kGrammar;                                                           // the form of an answer
 
 }  // namespace weir::fuzz
