@@ -283,9 +283,10 @@ Error classify_answer(int status, const HeaderLookup& header, std::string_view b
   } else if (object.is_object()) {
     error.detail = first_text(object, {"message", "Message", "errorMessage"});
     if (error.detail.empty()) error.detail = detail_text(object);
-    // OpenRouter's own message says little of what the provider behind it said.
-    if (const auto* metadata = object_of(object, "metadata"))
-      if (const std::string raw = text_of(*metadata, "raw"); !raw.empty()) error.detail += ": " + raw.substr(0, 500);
+    // OpenRouter's own message says nothing of what the provider behind it said.
+    if (const auto* metadata = object_of(object, "metadata");
+        metadata != nullptr && error.detail == "Provider returned error")
+      if (std::string raw = text_of(*metadata, "raw"); !raw.empty()) error.detail = std::move(raw);
     error.code = code_of(object, status);
     error.param = text_of(object, "param");
   }
