@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/base/result.h"
 #include "providers/protocol.h"
@@ -41,7 +42,10 @@ struct CallBody {
   bool store = true;                  // Responses: whether the answer may be gone on from
   ByteRange store_value;
   uint32_t message_count = 0;  // of the protocols that have messages
-  uint64_t units = 0;          // speech: characters to be spoken; rerank: documents; embeddings: inputs
+  /// Fields that no client's protocol knows and some upstream acts on: another name for the output's limit (n_predict),
+  /// or other models than the call's. A codec to whose upstream they mean something leaves them out.
+  std::vector<std::string> steering;
+  uint64_t units = 0;  // speech: characters to be spoken; rerank: documents; embeddings: inputs
 };
 
 /// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on,

@@ -38,6 +38,7 @@ class BodyMarker {
   bool generation_config(Value value);
   bool other_field(std::string_view key, Value value);
   bool choices(std::string_view key, Value value);
+  bool unknown(std::string_view key, Value value);
   bool output_limit(std::string_view key, Value value, ByteRange& range);
   bool prompts(Value value);
   bool responses_field(std::string_view key, Value value);

@@ -128,6 +128,29 @@ bool BodyMarker::chat_field(std::string_view key, Value value) {
   if (key == "top_logprobs") return integer(key, value, 0, ignored_number);
   if (key == "logprobs") return boolean(key, value, ignored);
   if (key == "user") return null(value) || text("", key, value, ignored_text);
+  return unknown(key, value);
+}
+
+/// What OpenAI's protocol does not know and an upstream that speaks it may: llama.cpp lets n_predict win over
+/// max_tokens (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), OpenRouter asks other models
+/// (https://openrouter.ai/docs/features/model-routing), xAI answers later
+/// (https://docs.x.ai/docs/guides/deferred-chat-completions).
+bool BodyMarker::unknown(std::string_view key, Value value) {
+  if (key == "deferred") {
+    bool deferred = false;
+    if (!boolean(key, value, deferred)) return false;
+    return !deferred ||
+           fail(bad_body(
+               "deferred",
+               "deferred: true is not supported: what it costs could not be charged; leave it out, and stream"));
+  }
+  const bool limit = key == "n_predict" || key == "num_predict" || key == "max_new_tokens";
+  if (limit || key == "models" || key == "route" || key == "preset") body_.steering.emplace_back(key);
+  int64_t number = 0;
+  if (limit && value.get_int64().get(number) == SUCCESS) {
+    if (number > 0) body_.output_tokens_max = std::max(number, body_.output_tokens_max.value_or(0));
+    return true;
+  }
   return skip(value, 1);
 }
 
@@ -257,7 +280,7 @@ bool BodyMarker::other_field(std::string_view key, Value value) {
     messages_seen_ = true;
     return protocol == Protocol::openai_speech ? spoken(value) : skip(value, 1);
   }
-  return skip(value, 1);
+  return protocol == Protocol::openai_completions ? unknown(key, value) : skip(value, 1);
 }
 
 }  // namespace weir::providers

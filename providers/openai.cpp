@@ -101,6 +101,7 @@ class OpenAiCodec final : public Codec {
   void pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_responses(const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_chat(const Attempt& attempt, EncodedCall& out) const;
+  static std::optional<std::string> without_steering(std::string_view json, const Attempt& attempt, EncodedCall& out);
   Result<void> pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const;
 
   config::AccountConfig account_;
@@ -232,6 +233,26 @@ Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& ou
   return {};
 }
 
+/// The body without fields that would steer past what was decided; unset: it has none. Another limit of the output goes
+/// where there is one in the protocol's own word, or the policy's; other models never travel.
+std::optional<std::string> OpenAiCodec::without_steering(std::string_view json, const Attempt& attempt,
+                                                         EncodedCall& out) {
+  const CallBody& call = attempt.body;
+  if (call.steering.empty()) return {};
+  const bool limited =
+      attempt.output_tokens_cap || !call.max_tokens_value.empty() || !call.max_completion_tokens_value.empty();
+  nlohmann::ordered_json body = parse_json(json);
+  bool changed = false;
+  for (const std::string& name : call.steering) {
+    const bool limit = name != "models" && name != "route" && name != "preset";
+    if ((limit && !limited) || !body.is_object() || body.erase(name) == 0) continue;
+    add_dropped(out.dropped, name);
+    changed = true;
+  }
+  if (!changed) return {};
+  return json_text(body);
+}
+
 /// Without what other providers' tools said, and in Mistral's own words.
 Result<void> OpenAiCodec::pass_chat(const Attempt& attempt, EncodedCall& out) const {
   std::optional<std::string> json;
@@ -239,6 +260,8 @@ Result<void> OpenAiCodec::pass_chat(const Attempt& attempt, EncodedCall& out) co
     json = std::move(items->json);
     add_dropped(out.dropped, kItemsOfOthers);
   }
+  if (auto plain = without_steering(json ? std::string_view(*json) : attempt.body.json, attempt, out))
+    json = std::move(*plain);
   if (dialect_.mistrals_words)
     if (auto reworded = in_mistrals_words(json ? *json : attempt.body.json)) json = std::move(*reworded);
   if (json) return pass_anew(std::move(*json), attempt, out);
@@ -267,7 +290,8 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   if (passes(body)) {
     out.target = target(attempt, body.protocol, out);
     if (body.protocol == Protocol::openai_responses) return pass_responses(attempt, out);
-    if (body.protocol == Protocol::openai_chat) return pass_chat(attempt, out);
+    if (body.protocol == Protocol::openai_chat || body.protocol == Protocol::openai_completions)
+      return pass_chat(attempt, out);
     pass(body, attempt, out);
     return {};
   }

@@ -36,38 +36,15 @@ void append_to_header(std::string& list, std::string_view name) {
 }  // namespace
 
 bool steers(std::string_view name) {
-  constexpr auto kSteering = std::to_array<std::string_view>({"background",
-                                                              "bestof",
-                                                              "candidatecount",
-                                                              "contents",
-                                                              "inferenceconfig",
-                                                              "input",
-                                                              "maxcompletiontokens",
-                                                              "maxgenlen",
-                                                              "maxnewtokens",
-                                                              "maxoutputtokens",
-                                                              "maxtokencount",
-                                                              "maxtokens",
-                                                              "maxtokenstosample",
-                                                              "messages",
-                                                              "model",
-                                                              "models",
-                                                              "n",
-                                                              "npredict",
-                                                              "numgenerations",
-                                                              "numpredict",
-                                                              "prompt",
-                                                              "prompts",
-                                                              "store",
-                                                              "stream",
-                                                              "streamoptions",
-                                                              "system",
-                                                              "systeminstruction",
-                                                              "textgenerationconfig"});
-  std::string plain;
+  constexpr std::string_view kSteering =
+      "|background|bestof|candidatecount|contents|deferred|inferenceconfig|input|maxcompletiontokens|maxgenlen|"
+      "maxnewtokens|maxoutputtokens|maxtokencount|maxtokens|maxtokenstosample|messages|model|models|n|npredict|"
+      "numgenerations|numpredict|numreturnsequences|preset|prompt|prompts|route|store|stream|streamoptions|system|"
+      "systeminstruction|textgenerationconfig|";
+  std::string plain = "|";
   for (const char c : name.substr(0, 64))
-    if (c != '_' && c != '-') plain.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-  return std::find(kSteering.begin(), kSteering.end(), plain) != kSteering.end();
+    if (c != '_' && c != '-' && c != '|') plain.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+  return kSteering.find(plain + "|") != std::string_view::npos;
 }
 
 Refusals::Refusals(const config::AccountConfig& account) : drop_(account.drop_params) {}

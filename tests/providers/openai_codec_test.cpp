@@ -41,6 +41,24 @@ TEST(OpenAiCodec, OnlyWhatMustChangeChanges) {
             R"({"max_completion_tokens":9,"model":"a",)" + messages + "}");
 }
 
+TEST(OpenAiCodec, WhatSteersPastThePolicyIsTakenOut) {
+  const std::string messages = R"("messages":[{"role":"user","content":"hi"}])";
+  const auto sent = [&](const std::string& fields, std::optional<int64_t> cap = {}) {
+    return read_json<Json>(encoded(R"({"model":"a",)" + messages + fields + "}", "a", cap));
+  };
+  EXPECT_EQ(sent(R"(,"n_predict":60000)").value("n_predict", 0), 60000) << "it is the call's own limit";
+  EXPECT_FALSE(sent(R"(,"n_predict":60000)", 9).contains("n_predict"));
+  EXPECT_EQ(sent(R"(,"n_predict":60000)", 9)["max_completion_tokens"], 9);
+  const Json both = sent(R"(,"max_tokens":5,"n\u005fpredict":-1,"max_new_tokens":70000)");
+  EXPECT_FALSE(both.contains("n_predict") || both.contains("max_new_tokens"));
+  EXPECT_EQ(both["max_tokens"], 5);
+  EXPECT_FALSE(sent(R"(,"models":["dear"],"route":"fallback")").contains("models"));
+  const std::string limited = R"({"model":"a",)" + messages + R"(,"n_predict":60000,"max_tokens":5})";
+  EXPECT_EQ(mark_call(Protocol::openai_chat, limited)->output_tokens_max, 60000) << "the most that can be asked of us";
+  const std::string later = R"({"model":"a",)" + messages + R"(,"deferred":true})";
+  EXPECT_EQ(mark_call(Protocol::openai_chat, later).error().param, "deferred");
+}
+
 Decoded decode(const std::vector<std::string_view>& pieces) {
   CodecRig rig(Protocol::openai_chat, "", true);
   return decode_pieces(codec(), rig, "a", pieces);
