@@ -129,7 +129,7 @@ class OpenAiDecoder final : public ReplyDecoder {
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
   void whole(std::string_view body, ReplyBatch& batch) override;
-  Usage usage() const override { return usage_.usage(); }
+  Usage usage() const override { return usage_.usage(whole_ || done_ || unfinished_ <= 0); }
 
  private:
   void event(const SseEvent& event, ReplyBatch& batch);
@@ -141,6 +141,7 @@ class OpenAiDecoder final : public ReplyDecoder {
   SseScanner scanner_;
   Opening opening_;
   UsageMeter usage_;
+  bool whole_ = false;  // no stream
   bool done_ = false;
   int64_t unfinished_;  // choices whose finish_reason was not seen
   AlikeEvents alike_;   // to the last event of text
@@ -268,6 +269,7 @@ void OpenAiDecoder::finish(ReplyBatch& batch) {
 }
 
 void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
+  whole_ = true;
   PaddedJson& json = padded_json();
   od::object root;
   if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) {

@@ -66,7 +66,7 @@ class OpenAiEvents final : public ReplyDecoder {
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;
   void whole(std::string_view body, ReplyBatch& batch) override;
-  Usage usage() const override { return usage_.usage(); }
+  Usage usage() const override { return usage_.usage(ended_ || done_ || finished()); }
 
  private:
   struct Choice {
@@ -90,6 +90,10 @@ class OpenAiEvents final : public ReplyDecoder {
     bool refused = false;
     bool finished = false;
   };
+  bool finished() const {
+    return choices_.size() >= asked_ &&
+           std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.finished; });
+  }
   void event(const SseEvent& event, ReplyBatch& batch);
   void text_piece(std::string_view inside, ReplyBatch& batch);
   bool common(const Json& root, ReplyBatch& batch);
@@ -114,7 +118,8 @@ class OpenAiEvents final : public ReplyDecoder {
   int64_t calls_ = 0;        // over all choices
   Json sources_;             // Perplexity's, of all the text; they are told at its end
   bool done_ = false;
-  AlikeEvents alike_;  // to the last event that was one piece of text of choice 0
+  bool ended_ = false;  // a whole answer, or a stream at its end
+  AlikeEvents alike_;   // to the last event that was one piece of text of choice 0
 };
 
 void OpenAiEvents::push(ChatEvent event, ReplyBatch& batch) {
@@ -438,8 +443,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
   SseEvent last;
   if (!done_ && scanner_.flush(last)) event(last, batch);
   if (batch.error || batch.end) return;
-  const bool finished = std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.finished; });
-  if (!done_ && (choices_.size() < asked_ || !finished)) {
+  if (!done_ && !finished()) {
     batch.error = stream_cut_off();
     return;
   }
@@ -448,6 +452,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
 }
 
 void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
+  ended_ = true;
   const Json root = parse_json(body);
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");

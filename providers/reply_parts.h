@@ -61,12 +61,15 @@ class UsageMeter {
     told_.output = told_.output || (told.output && (told_.input || counts.output > 0));
   }
   bool reported() const { return told_.input && told_.output; }
-  Usage usage() const {
+  /// `ended`: the answer came to its end; else what was told of the output may be of a moment long ago.
+  Usage usage(bool ended = true) const {
     Usage out = known_;
-    out.reported = reported();
     out.told = told_;
+    // No text is nothing.
+    out.told.output = told_.output && ended && (known_.counts.output > 0 || text_bytes_ == 0);
+    out.reported = out.told.input && out.told.output;
     if (!told_.input && out.counts.input == 0) out.counts.input = input_estimate_;
-    if (!told_.output) out.counts.output = std::max({out.counts.output, pieces_, (text_bytes_ + 3) / 4});
+    if (!out.told.output) out.counts.output = std::max({out.counts.output, pieces_, (text_bytes_ + 3) / 4});
     return out;
   }
 
