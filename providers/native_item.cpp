@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "providers/anthropic.h"
 #include "providers/base64.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
@@ -62,8 +63,13 @@ class Items {
   /// Chat's upstreams have no items of their own.
   void erase_from(Json& messages) {
     if (!messages.is_array()) return;
-    for (Json& message : messages)
-      if (message.is_object() && message.erase("provider_items") > 0) changed_ = left_out_ = true;
+    for (Json& message : messages) {
+      if (!message.is_object() || message.erase("provider_items") == 0) continue;
+      changed_ = left_out_ = true;
+      // Items alone: an assistant's turn must say something, if nothing.
+      if (member_of(message, "content") == nullptr && array_of(message, "tool_calls") == nullptr)
+        message["content"] = "";
+    }
   }
 
  private:

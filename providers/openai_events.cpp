@@ -73,7 +73,8 @@ class OpenAiEvents final : public ReplyDecoder {
     struct Call {
       int32_t index = 0;  // ours
       std::string id;     // theirs
-      std::string name;   // may come in pieces, before the arguments
+      std::string name;   // may come in pieces
+      std::string held;   // arguments that came before it
       bool told = false;
 
       /// Whether these are of another call with the same index: some upstreams give every call index 0 and tell them
@@ -106,7 +107,7 @@ class OpenAiEvents final : public ReplyDecoder {
   static int64_t place_of(const Choice& choice, const Json& in, const std::string& id, bool named);
   void tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch);
   void tell_call(Choice::Call& call, int32_t index, std::string arguments, ReplyBatch& batch);
-  void tell_waiting(int32_t index, ReplyBatch& batch);
+  void tell_waiting(int32_t index, ReplyBatch& batch, int32_t before = INT32_MAX);
   void push(ChatEvent event, ReplyBatch& batch);
   void finish_choices(ReplyBatch& batch);
 
@@ -235,12 +236,18 @@ void OpenAiEvents::tell_call(Choice::Call& call, int32_t index, std::string argu
   if (!batch.error) push(std::move(event), batch);
 }
 
-/// Calls that had no arguments when something else came.
-void OpenAiEvents::tell_waiting(int32_t index, ReplyBatch& batch) {
+/// Calls that had no arguments when something else came, or the arguments of a later one: those with a smaller index.
+void OpenAiEvents::tell_waiting(int32_t index, ReplyBatch& batch, int32_t before) {
   Choice& choice = choices_[index];
-  if (choice.waiting.empty()) return;
-  for (const int64_t place : std::exchange(choice.waiting, {}))
-    if (Choice::Call& call = choice.tools[place]; !call.told) tell_call(call, index, {}, batch);
+  std::vector<int64_t> later;
+  for (const int64_t place : std::exchange(choice.waiting, {})) {
+    Choice::Call& call = choice.tools[place];
+    if (call.index >= before)
+      later.push_back(place);
+    else if (!call.told)
+      tell_call(call, index, std::exchange(call.held, {}), batch);
+  }
+  choice.waiting = std::move(later);
 }
 
 void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch) {
@@ -257,8 +264,8 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, Repl
   const auto known = choice.tools.find(choice.last_tool);
   const bool opens = known == choice.tools.end() || (!name.empty() && known->second.is_another(id, name));
   if (opens) {
-    tell_waiting(index, batch);
-    choice.tools[choice.last_tool] = {choice.tool_count++, id, name, false};
+    if (known != choice.tools.end()) tell_waiting(index, batch);  // its place is taken
+    choice.tools[choice.last_tool] = {choice.tool_count++, id, name, {}, false};
     choice.waiting.push_back(choice.last_tool);
   }
   Choice::Call& call = choice.tools[choice.last_tool];
@@ -266,7 +273,13 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, Repl
     if (call.id.empty()) call.id = id;
     if (name != call.name) call.name += name;
   }
-  if (!arguments.empty()) tell_call(call, index, std::move(arguments), batch);
+  if (!call.told) arguments = std::exchange(call.held, {}) + arguments;
+  if (!arguments.empty() && call.name.empty()) {
+    call.held = std::move(arguments);
+  } else if (!arguments.empty()) {
+    tell_waiting(index, batch, call.index);
+    tell_call(call, index, std::move(arguments), batch);
+  }
   const Json* extra = object_of(in, "extra_content");
   const Json* google = extra != nullptr ? object_of(*extra, "google") : nullptr;
   if (google == nullptr) return;

@@ -1,7 +1,7 @@
 // Parallel tool calls whose arguments come in turns, told one call after the other: Gemini's clients get calls whole,
 // and those of Responses an item that is over before the next begins. Pieces of a later call wait until the arguments
-// of the one before are a whole JSON value, or the answer ends; calls that come one by one are not delayed. One per
-// choice.
+// of the one before are a whole JSON value, or the answer ends, and so does what else comes between the pieces of one;
+// calls that come one by one are not delayed. One per choice.
 #pragma once
 
 #include <optional>
@@ -23,6 +23,11 @@ class CallsInOrder {
       for (bool more = true; more; more = next(to)) open_.reset();
     const bool held_signature = event.kind == Kind::signature && last_held_;
     if (event.kind != Kind::tool_call && !held_signature) {
+      if (event.kind != Kind::finish && event.kind != Kind::signature && open_ && !arguments_.whole()) {
+        waiting_.push_back(event);
+        waiting_.back().tool_index = *open_;
+        return;
+      }
       last_held_ = false;
       return to(event);
     }

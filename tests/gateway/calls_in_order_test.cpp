@@ -49,6 +49,11 @@ TEST(CallsInOrder, NoArgumentsAtAll) {
   EXPECT_EQ(told({"0:f", "1:g", "2:h", "!"}), "0f |||1g 2h !");
 }
 
+TEST(CallsInOrder, WhatComesBetweenThePiecesOfACallWaitsForItsEnd) {
+  EXPECT_EQ(told({"0:f", "t", "0+{\"a\":", "t", "0+1}", "t", "!"}), "0f ||0{\"a\": ||01} t t |t |!");
+  EXPECT_EQ(told({"0:f", "t", "1:g", "1+{}", "!"}), "0f ||||t 1g 1{} !");
+}
+
 TEST(CallsInOrder, ASignatureStaysWithItsCall) {
   EXPECT_EQ(told({"0:f", "1:g", "s", "0+{}", "!"}), "0f |||0{} 1g s |!");
   EXPECT_EQ(told({"0:f", "s", "0+{}", "!"}), "0f |s |0{} |!");

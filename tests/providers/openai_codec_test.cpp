@@ -225,6 +225,15 @@ TEST(OpenAiEvents, ToolCallsAreToldApartHoweverTheyAreNumbered) {
                      R"({"index":0,"function":{"arguments":"{}"}})"}),
               ElementsAre("a get_weather {}"))
       << "the name after the id, in pieces";
+  EXPECT_THAT(
+      calls({R"({"index":0,"id":"a","function":{"name":"get_"}})", R"({"index":1,"id":"b","function":{"name":"set_"}})",
+             R"({"index":0,"function":{"name":"x"}})", R"({"index":1,"function":{"name":"y","arguments":"{}"}})"}),
+      ElementsAre("a get_x ", "b set_y {}"))
+      << "names of two calls in pieces";
+  EXPECT_THAT(calls({R"({"index":0,"id":"a","function":{"name":null,"arguments":"{"}})",
+                     R"({"index":0,"function":{"name":"f","arguments":"}"}})"}),
+              ElementsAre("a f {}"))
+      << "the name after its arguments";
   EXPECT_THAT(calls({R"({"index":0,"function":{"name":"f","arguments":"{}"}})",
                      R"({"index":0,"function":{"name":"g","arguments":"{}"}})"}),
               ElementsAre("call_7_0 f {}", "call_7_1 g {}"))
