@@ -100,7 +100,8 @@ class Scheduler {
   /// Forgets every cached prefix that no sequence holds.
   void clear_cache() { cache_.clear(); }
 
-  bool idle() const { return sequences_.empty(); }
+  /// No sequence and no step: a step that only copies may outlast whom it copied for.
+  bool idle() const { return sequences_.empty() && in_flight_ == 0; }
   int32_t in_flight() const { return in_flight_; }  // steps, 0 to 2
   const SchedulerStats& stats() const { return stats_; }
   const BlockPool& blocks() const { return pool_; }

@@ -29,10 +29,10 @@ TEST(EngineOverlap, AStepIsToldWhileTheNextIsComputed) {
 }
 
 /// Every answer of some requests with stop strings, limits and shared prefixes.
-std::vector<Output> answers(bool overlaps) {
+std::vector<Output> answers(SimOptions options) {
   auto config = engine_config();
   config.max_sequences = 3;
-  auto engine = make_sim_engine(config, {.overlaps = overlaps});
+  auto engine = make_sim_engine(config, std::move(options));
   Rng rng(7);
   std::vector<std::unique_ptr<Stream>> streams;
   for (int i = 0; i < 40; ++i) {
@@ -51,13 +51,19 @@ std::vector<Output> answers(bool overlaps) {
 }
 
 TEST(EngineOverlap, AnswersAreTheSame) {
-  const auto apart = answers(false);
-  const auto overlapped = answers(true);
-  ASSERT_EQ(overlapped.size(), apart.size());
-  for (size_t i = 0; i < apart.size(); ++i) {
-    EXPECT_EQ(overlapped[i].token_ids, apart[i].token_ids) << i;
-    EXPECT_EQ(overlapped[i].text, apart[i].text) << i;
-    EXPECT_EQ(overlapped[i].finish, apart[i].finish) << i;
+  const auto apart = answers({});
+  const auto same = [&](const std::vector<Output>& got) {
+    ASSERT_EQ(got.size(), apart.size());
+    for (size_t i = 0; i < apart.size(); ++i) {
+      EXPECT_EQ(got[i].token_ids, apart[i].token_ids) << i;
+      EXPECT_EQ(got[i].text, apart[i].text) << i;
+      EXPECT_EQ(got[i].finish, apart[i].finish) << i;
+    }
+  };
+  same(answers({.overlaps = true}));
+  for (const int32_t host_blocks : {2, 40}) {  // few blocks, and a host tier
+    same(answers(
+        {.blocks = 16, .host_blocks = host_blocks, .block_tokens = 8, .context_tokens = 128, .overlaps = true}));
   }
 }
 

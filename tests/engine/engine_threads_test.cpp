@@ -58,8 +58,10 @@ void clients(Engine& engine, uint64_t seed, std::atomic<int>& refused, std::atom
   }
 }
 
-TEST(EngineThreads, SubmitPullAndAbortAtOnce) {
-  auto engine = make_sim_engine(crowded(), {.blocks = 24, .block_tokens = 4, .context_tokens = 64}, false);
+class EngineThreads : public ::testing::TestWithParam<SimOptions> {};
+
+TEST_P(EngineThreads, SubmitPullAndAbortAtOnce) {
+  auto engine = make_sim_engine(crowded(), GetParam(), false);
   std::atomic<int> refused{0};
   std::atomic<int> finished{0};
   std::atomic<bool> watching{true};
@@ -91,9 +93,9 @@ TEST(EngineThreads, SubmitPullAndAbortAtOnce) {
   }
 }
 
-TEST(EngineThreads, DestructionMidFlightLeavesEveryStreamWithAnEnd) {
+TEST_P(EngineThreads, DestructionMidFlightLeavesEveryStreamWithAnEnd) {
   for (uint64_t round = 0; round < 20; ++round) {
-    auto engine = make_sim_engine(crowded(), {.blocks = 24, .block_tokens = 4, .context_tokens = 64}, false);
+    auto engine = make_sim_engine(crowded(), GetParam(), false);
     std::vector<std::thread> threads;
     std::atomic<int> begun{0};
     for (int t = 0; t < 4; ++t) {
@@ -111,6 +113,13 @@ TEST(EngineThreads, DestructionMidFlightLeavesEveryStreamWithAnEnd) {
     for (auto& thread : threads) thread.join();
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Tiers, EngineThreads,
+    ::testing::Values(SimOptions{.blocks = 24, .block_tokens = 4, .context_tokens = 64},
+                      SimOptions{
+                          .blocks = 24, .host_blocks = 30, .block_tokens = 4, .context_tokens = 64, .overlaps = true}),
+    [](const auto& tier) { return std::string(tier.param.host_blocks == 0 ? "one" : "two"); });
 
 }  // namespace
 }  // namespace weir::engine

@@ -534,6 +534,35 @@ TEST(HostTier, WhatWasPreemptedIsFetched) {
   EXPECT_GT(rig.scheduler.stats().copied_in, 0u);
 }
 
+TEST(HostTier, AStepOfCopiesThatOutlastsAllSequencesIsWaitedFor) {
+  auto config = small();
+  config.blocks = 3;
+  Rig rig(config);
+  rig.add(1, {1, 2}, 1);
+  rig.run(1);  // leaves one block that is found again
+  for (const uint64_t id : {2, 3}) {
+    auto s = std::make_unique<Sequence>();
+    s->id = id;
+    s->tokens = {static_cast<TokenId>(10 * id)};
+    s->stop.output_tokens_max = 9;
+    s->stop.token_ids = {sim_generate(s->tokens, 0, 2, 100)[1]};
+    rig.scheduler.add(std::move(s));
+  }
+  rig.begin();
+  rig.begin();
+  rig.end();
+  const StepPlan& plan = rig.begin();  // one of the two would have found room to grow
+  EXPECT_EQ(plan.rows(), 0);
+  EXPECT_EQ(plan.copies_out.size(), 1u);
+  rig.end();  // both stop
+  EXPECT_FALSE(rig.scheduler.idle());
+  EXPECT_EQ(rig.scheduler.host_blocks().active(), 1);
+  EXPECT_TRUE(rig.scheduler.step(TimePoint(), rig.progress).empty());
+  rig.end();
+  EXPECT_TRUE(rig.scheduler.idle());
+  EXPECT_EQ(rig.scheduler.host_blocks().active(), 0);
+}
+
 TEST(HostTier, DropAllLetsGoOfWhatCopiesHold) {
   Rig rig(small());
   send_to_host(rig);

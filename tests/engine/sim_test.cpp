@@ -272,7 +272,8 @@ void run_schedules(int32_t under_way, bool host_tier) {
   using testing::from_environment;
   const uint64_t first = from_environment("WEIR_SIM_SEED", 0);
   const uint64_t steps = from_environment("WEIR_SIM_STEPS", 0);
-  const uint64_t count = std::getenv("WEIR_SIM_SEED") != nullptr ? 1 : from_environment("WEIR_SIM_SCHEDULES", 10'000);
+  const uint64_t count =
+      std::getenv("WEIR_SIM_SEED") != nullptr ? 1 : from_environment("WEIR_SIM_SCHEDULES", host_tier ? 5000 : 10'000);
   Totals total;
   int64_t settled = 0;  // memory after a tenth of the steps
   while (steps > 0 ? total.steps < steps : total.schedules < count) {
