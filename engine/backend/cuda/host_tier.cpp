@@ -11,14 +11,17 @@ namespace {
 
 constexpr uint64_t kPackingBytes = uint64_t{64} << 20;
 
-/// Of the machine, so that asking for more is an error and not an end; 0: it does not say.
+/// Of the machine, or what a container may have in all, so that asking for more is an error and not an end.
 uint64_t available_bytes() {
+  uint64_t available = UINT64_MAX;
   std::ifstream file("/proc/meminfo");
   std::string name;
   for (uint64_t kib = 0; file >> name >> kib; file.ignore(80, '\n')) {
-    if (name == "MemAvailable:") return kib << 10;
+    if (name == "MemAvailable:") available = kib << 10;
   }
-  return 0;
+  uint64_t limit = 0;  // "max" where there is none
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) available = std::min(available, limit);
+  return available;
 }
 
 std::string mib(uint64_t bytes) {
@@ -52,10 +55,10 @@ Result<void> HostTier::allocate(const config::EngineConfig& config, const PagedK
     return config_error(config, "kv_cache.host_memory", "asks for " + mib(bytes) + ", and " + why + "; lower it");
   };
   const uint64_t available = available_bytes();
-  if (available > 0 && bytes > available) return refused("the machine has " + mib(available) + " available");
+  if (bytes > available) return refused("the machine has " + mib(available) + " available");
   if (auto made = host_.allocate(bytes, "blocks of the host"); !made.ok()) {
     if (made.error().kind != ErrorKind::config) return made;
-    return refused("the system pins no more (a container's memory limit counts too)");
+    return refused("the system pins no more");
   }
   if (auto made = packing_.allocate(packing_bytes(block_bytes_), "packing blocks"); !made.ok()) return made;
   for (Event* event : {&out_done_, &in_done_}) {
