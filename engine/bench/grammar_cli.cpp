@@ -1,8 +1,8 @@
 #include "engine/bench/grammar_cli.h"
 
 #include <array>
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <numeric>
 #include <ostream>
 
@@ -14,13 +14,11 @@
 namespace weir::engine::bench {
 namespace {
 
-using std::chrono::steady_clock;
-
 constexpr std::string_view kGrammarHelp =
     "usage: weir bench grammar --tokenizer DIR [options]\n"
     "Holds answers to JSON Schemas with a model's vocabulary, token by token as the sampler does: what compiling "
     "takes,\n"
-    "and what each next token's mask does. No model runs.\n"
+    "and what each next token's mask does, in the processor time of one thread. No model runs.\n"
     "  --tokenizer DIR      a folder with a tokenizer.json, or such a file\n"
     "  --rounds N           times that each schema is compiled anew and followed (default 5)\n"
     "  --json               one JSON object instead of the table\n";
@@ -65,8 +63,11 @@ struct Row {
   std::vector<double> mask_us;
 };
 
-double microseconds_since(steady_clock::time_point begin) {
-  return std::chrono::duration<double, std::micro>(steady_clock::now() - begin).count();
+/// Of this thread's own processor time: what others do on the machine is no part of it.
+double microseconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
 }
 
 double mean_of(const std::vector<double>& values) {
@@ -78,19 +79,19 @@ Result<void> follow(const Sample& sample, const std::shared_ptr<const grammar::V
                     const Tokenizer& tokenizer, Row& row) {
   grammar::Source source{.answer = grammar::Source::Answer::json_schema, .place = sample.name};
   source.schema = read_json<nlohmann::ordered_json>(sample.schema);
-  const auto begin = steady_clock::now();
+  const double begin = microseconds();
   auto made = grammar::compile(vocabulary, source);
   if (!made) return std::move(made).error();
-  row.compile_ms = microseconds_since(begin) / 1000;
+  row.compile_ms = (microseconds() - begin) / 1000;
   auto ids = tokenizer.encode(sample.answer);
   if (!ids) return std::move(ids).error();
   grammar::Matcher matcher(*made);
   for (const TokenId id : *ids) {
-    const auto asked = steady_clock::now();
+    const double asked = microseconds();
     const auto mask = matcher.mask();
     const bool allowed = ((*mask)[static_cast<size_t>(id) / 32] >> id % 32 & 1U) != 0;
     const bool taken = matcher.accept(id);
-    row.mask_us.push_back(microseconds_since(asked));
+    row.mask_us.push_back(microseconds() - asked);
     if (!allowed || !taken) return grammar::refused(sample.name, "its answer is not one of its texts");
   }
   if (!matcher.complete()) return grammar::refused(sample.name, "its answer is not whole");
@@ -139,9 +140,9 @@ std::optional<std::string> parse_grammar(const std::vector<std::string>& args, G
 Result<std::vector<Row>> measure_masks(const GrammarOptions& options, double& vocabulary_ms) {
   const auto tokenizer = Tokenizer::load(options.tokenizer);
   if (!tokenizer) return tokenizer.error();
-  const auto begin = steady_clock::now();
+  const double begin = microseconds();
   const auto vocabulary = grammar::Vocabulary::of(**tokenizer, (*tokenizer)->stop_ids(), (*tokenizer)->vocab_size());
-  vocabulary_ms = microseconds_since(begin) / 1000;
+  vocabulary_ms = (microseconds() - begin) / 1000;
   if (!vocabulary) return grammar::refused("--tokenizer", "joins tokens by more than their bytes");
   std::vector<Row> rows;
   Row all{.name = "all"};

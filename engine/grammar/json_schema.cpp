@@ -12,14 +12,14 @@ namespace weir::engine::grammar {
 SchemaCompiler::SchemaCompiler(const Vocabulary& vocabulary, Rules& rules, Effort& effort)
     : vocabulary_(vocabulary), rules_(rules), lexemes_(vocabulary.alphabet(), effort), end_(rules.add()) {
   rules_.end(end_);
-  object_open_ = with_blanks(lexemes_.blanks_after("{"));
-  object_close_ = with_blanks(lexemes_.blanks_before("}"));
-  array_open_ = with_blanks(lexemes_.blanks_after("["));
-  array_close_ = with_blanks(lexemes_.blanks_before("]"));
-  comma_ = with_blanks(lexemes_.blanks_after(","));
-  any_string_ = lexeme(lexemes_.string(), "");
-  any_number_ = lexeme(lexemes_.number({}, {}), "");
-  any_integer_ = lexeme(lexemes_.integer({}, {}), "");
+  object_open_ = common(lexemes_.blanks_after("{"), kBlanksMax);
+  object_close_ = common(lexemes_.blanks_before("}"), kBlanksMax);
+  array_open_ = common(lexemes_.blanks_after("["), kBlanksMax);
+  array_close_ = common(lexemes_.blanks_before("]"), kBlanksMax);
+  comma_ = common(lexemes_.blanks_after(","), kBlanksMax);
+  any_string_ = common(lexemes_.string());
+  any_number_ = common(lexemes_.number({}, {}));
+  any_integer_ = common(lexemes_.integer({}, {}));
 }
 
 Rules::Node SchemaCompiler::schema(const Json& root) {
@@ -47,6 +47,13 @@ Rules::LexemeId SchemaCompiler::lexeme(std::optional<Dfa> dfa, const std::string
   if (lexemes_.spent()) throw SchemaFault{path, "is too large or too ambiguous to compile"};
   if (!dfa) return -1;
   return rules_.lexeme(vocabulary_.tokens_of(*std::move(dfa)), low, high);
+}
+
+/// One that every schema has.
+Rules::LexemeId SchemaCompiler::common(std::optional<Dfa> dfa, int32_t high) {
+  if (lexemes_.spent()) throw SchemaFault{"", "is too large or too ambiguous to compile"};
+  if (!dfa) return -1;
+  return rules_.lexeme(vocabulary_.tokens_of(*std::move(dfa), true), 0, high);
 }
 
 Rules::LexemeId SchemaCompiler::literal(const std::string& text) {
@@ -173,7 +180,7 @@ Rules::Node SchemaCompiler::any_object() {
   rules_.read(start, object_open_, opened);
   rules_.read(opened, object_close_, end_);
   rules_.nothing(opened, key);
-  rules_.read(key, lexeme(lexemes_.other_key({}), ""), value);
+  rules_.read(key, common(lexemes_.other_key({})), value);
   rules_.call(value, any_value(), filled);
   rules_.read(filled, comma_, key);
   rules_.read(filled, object_close_, end_);

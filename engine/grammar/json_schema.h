@@ -57,7 +57,7 @@ class SchemaCompiler {
   Rules::LexemeId number(const Place& resolved, bool integer);
 
   Rules::LexemeId lexeme(std::optional<Dfa> dfa, const std::string& path, int32_t low = 0, int32_t high = -1);
-  Rules::LexemeId with_blanks(std::optional<Dfa> dfa) { return lexeme(std::move(dfa), "", 0, kBlanksMax); }
+  Rules::LexemeId common(std::optional<Dfa> dfa, int32_t high = -1);
   void check_size(const std::string& path) const;
   Rules::Node any_value();
 

@@ -200,7 +200,7 @@ TokenId Vocabulary::hidden(std::string_view spelling) const {
   return found == hidden_.end() ? -1 : found->second;
 }
 
-std::shared_ptr<DfaTokens> Vocabulary::tokens_of(Dfa dfa) const {
+std::shared_ptr<DfaTokens> Vocabulary::tokens_of(Dfa dfa, bool keep) const {
   std::string key = dfa.fingerprint();
   const std::lock_guard lock(mutex_);
   if (shared_.size() >= kSharedSweep) std::erase_if(shared_, [](const auto& entry) { return entry.second.expired(); });
@@ -208,6 +208,7 @@ std::shared_ptr<DfaTokens> Vocabulary::tokens_of(Dfa dfa) const {
   if (auto found = known.lock()) return found;
   auto made = std::make_shared<DfaTokens>(tree_, options_.size, std::move(dfa));
   known = made;
+  if (keep) kept_.push_back(made);
   return made;
 }
 

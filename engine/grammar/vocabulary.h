@@ -101,8 +101,9 @@ class Vocabulary {
   /// Bytes that are a token: all, for the tokenizers of language models.
   const Alphabet& alphabet() const { return alphabet_; }
   const TokenTree& tree() const { return tree_; }
-  /// The tables of an automaton, shared by all that have the same.
-  std::shared_ptr<DfaTokens> tokens_of(Dfa dfa) const;
+  /// The tables of an automaton, shared by all that have the same. `keep`: also when nobody has it any more, as those
+  /// few that are in every schema.
+  std::shared_ptr<DfaTokens> tokens_of(Dfa dfa, bool keep = false) const;
 
  private:
   void build_tree();
@@ -114,6 +115,7 @@ class Vocabulary {
   Alphabet alphabet_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, std::weak_ptr<DfaTokens>> shared_;  // by fingerprint
+  mutable std::vector<std::shared_ptr<DfaTokens>> kept_;
 };
 
 }  // namespace weir::engine::grammar
