@@ -59,7 +59,7 @@ class SourceCompiler {
         rules_.nothing(root, schemas.schema(source_.schema));
         break;
       case Source::Answer::regex:
-        rules_.read(root, schemas.pattern(source_.regex, ""), end);
+        pattern(schemas, root, end);
         break;
       case Source::Answer::choice:
         if (std::find(source_.choices.begin(), source_.choices.end(), "") != source_.choices.end())
@@ -67,6 +67,13 @@ class SourceCompiler {
         rules_.read(root, schemas.literals(source_.choices, ""), end);
         break;
     }
+  }
+
+  /// A lexeme is no empty text: where the pattern has one, there is a way around it.
+  void pattern(SchemaCompiler& schemas, Rules::Node root, Rules::Node end) {
+    const Rules::LexemeId lexeme = schemas.pattern(source_.regex, "");
+    rules_.read(root, lexeme, end);
+    if (lexeme >= 0 && rules_.lexeme_at(lexeme).tokens->dfa().accepts_at(0)) rules_.nothing(root, end);
   }
 
   /// A tag: the token of that name, where the model has one; else its letters.

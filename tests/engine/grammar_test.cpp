@@ -90,6 +90,11 @@ TEST(Grammar, RegularExpressionsAndChoices) {
   EXPECT_TRUE(accepts(regex, "abcabddd"));
   EXPECT_FALSE(accepts(regex, "abcabdddd"));
   EXPECT_FALSE(accepts(regex, "xabdd"));
+  const auto maybe = compiled({.answer = Source::Answer::regex, .regex = "(ab)*"});
+  EXPECT_TRUE(accepts(maybe, ""));
+  EXPECT_TRUE(accepts(maybe, "abab"));
+  EXPECT_EQ(allowed(*Matcher(compiled({.answer = Source::Answer::regex, .regex = "^$"})).mask()),
+            std::vector<TokenId>{kStop});
   const auto choice = compiled({.answer = Source::Answer::choice, .choices = {"yes", "no", "not sure", "n\xC3\xA9"}});
   EXPECT_TRUE(accepts(choice, "no"));
   EXPECT_TRUE(accepts(choice, "not sure"));
