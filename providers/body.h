@@ -45,7 +45,8 @@ struct CallBody {
   /// Fields that no client's protocol knows and some upstream acts on: another name for the output's limit (n_predict),
   /// or other models than the call's. A codec to whose upstream they mean something leaves them out.
   std::vector<std::string> steering;
-  uint64_t units = 0;  // speech: characters to be spoken; rerank: documents; embeddings: inputs
+  uint64_t units = 0;  // speech: characters to be spoken; rerank: documents; embeddings: inputs;
+                       // transcriptions: seconds, by the size of what was sent
 };
 
 /// Checks that `json` is one JSON object with the types that the protocol's reference gives to the fields we act on,

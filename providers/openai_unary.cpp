@@ -81,20 +81,6 @@ std::optional<int64_t> subtitle_seconds(std::string_view body) {
   return end ? std::optional<int64_t>(whole_seconds(*end)) : std::nullopt;
 }
 
-/// How long a recording that was sent is, where nobody says: by a WAV file's own rate
-/// (http://soundfile.sapp.org/doc/WaveFormat), else at 64 kbit/s.
-int64_t recorded_seconds(std::string_view form) {
-  constexpr uint64_t kBytesASecond = 8'000;
-  uint64_t rate = kBytesASecond;
-  const size_t wave = form.find("WAVEfmt ");
-  if (wave != std::string_view::npos && wave + 24 <= form.size()) {
-    uint32_t told = 0;  // bytes a second: behind name, size, format, channels and samples a second
-    for (size_t i = 4; i-- > 0;) told = told << 8 | static_cast<unsigned char>(form[wave + 20 + i]);
-    if (told >= 1'000) rate = told;
-  }
-  return static_cast<int64_t>(form.size() / rate) + 1;
-}
-
 /// A number at the top of an answer, or an array's length.
 double top_number(std::string_view body, std::string_view key) {
   PaddedJson& json = padded_json();
@@ -235,7 +221,7 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
     case Protocol::openai_transcriptions: {
       const auto seconds = json ? whole_seconds(top_number(body, "duration")) : subtitle_seconds(body).value_or(0);
       out.reported = seconds > 0;
-      out.counts.input = out.reported ? seconds : recorded_seconds(call.json);
+      out.counts.input = out.reported ? seconds : static_cast<int64_t>(call.units);
       return out;
     }
     default:

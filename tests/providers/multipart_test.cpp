@@ -32,6 +32,26 @@ TEST(Multipart, FindsTheModelAndStream) {
   EXPECT_EQ(marked->json, body);
 }
 
+TEST(Multipart, GuessesHowLongARecordingIs) {
+  const auto seconds = [](const std::string& file, const std::string& before = "") {
+    const std::string body = before + part("model", "m") + part("file", file, "; filename=\"a\"") + kEnd;
+    return mark(body)->units;
+  };
+  const auto wave = [](uint16_t channels, uint32_t samples, uint16_t bits) {
+    std::string out = "RIFF....WAVEfmt ....AA";
+    const auto add = [&](uint64_t number, int bytes) {
+      for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(number >> 8 * i & 0xFFU));
+    };
+    add(channels, 2), add(samples, 4), add(0xFFFFFFFF, 4), add(0, 2), add(bits, 2);  // a byte rate that nobody reads
+    out.resize(320'000, 'x');
+    return out;
+  };
+  EXPECT_EQ(seconds(std::string(80'000, 'x')), 11U) << "64 kbit/s";
+  EXPECT_EQ(seconds(wave(1, 16'000, 16)), 11U);
+  EXPECT_EQ(seconds(wave(2, 0xFFFFFFFF, 16)), 41U) << "no such rate";
+  EXPECT_EQ(seconds(std::string(80'000, 'x'), part("prompt", wave(2, 48'000, 32).substr(0, 44))), 11U);
+}
+
 TEST(Multipart, TakesEveryFormOfBoundaryAndHead) {
   const std::string body = part("model", "m") + kFile + kEnd;
   for (const char* type :

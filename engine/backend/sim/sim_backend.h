@@ -2,9 +2,9 @@
 // token), seeded by the salt; "attention" walks the row's block table over context_length positions and recomputes the
 // chain, so a wrong table, a stale or shared block, an early free or a skipped position is an Error that names row,
 // position and block. Host blocks hold the same, and a copy that reads what a step under way writes, or goes where the
-// step's rows read or write, is an Error too. The token sampled is a function of the chain alone (and of the mask, where
-// a grammar has one), so a run under any schedule must equal sim_generate(). Owned and called by the engine thread (or a
-// test's only thread).
+// step's rows read or write, is an Error too. The token sampled is a function of the chain alone (and of the mask,
+// where a grammar has one), so a run under any schedule must equal sim_generate(). Owned and called by the engine
+// thread (or a test's only thread).
 #pragma once
 
 #include <cstdint>
