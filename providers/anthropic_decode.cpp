@@ -61,10 +61,20 @@ class UsageReader {
 
 void UsageReader::read(dom::object& object, bool last, UsageMeter& meter) {
   config::TokenCounts counts;
-  const int64_t fresh = count_of(object, "input_tokens");
+  int64_t fresh = count_of(object, "input_tokens");
   const int64_t written = count_of(object, "cache_creation_input_tokens");
   counts.cached_input = count_of(object, "cache_read_input_tokens");
   counts.output = count_of(object, "output_tokens");
+  // What compacting a conversation took is billed beside the counts of the whole:
+  // https://docs.anthropic.com/en/docs/build-with-claude/compaction.
+  dom::array iterations;
+  if (object["iterations"].get_array().get(iterations) == SUCCESS)
+    for (const dom::element element : iterations) {
+      dom::object one;
+      if (element.get_object().get(one) != SUCCESS || text_at(one, "type") != "compaction") continue;
+      fresh += std::min(count_of(one, "input_tokens"), kPlausibleTokensMax);
+      counts.output += std::min(count_of(one, "output_tokens"), kPlausibleTokensMax);
+    }
   dom::object inner;
   if (object["cache_creation"].get_object().get(inner) == SUCCESS)
     write_1h_ = std::max(write_1h_, count_of(inner, "ephemeral_1h_input_tokens"));

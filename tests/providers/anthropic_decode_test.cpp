@@ -123,6 +123,15 @@ TEST(AnthropicDecode, BytesThatAreNoTextAreMarkedHoweverTheyArrive) {
   EXPECT_EQ(decode_every_way(codec(), rig, "a", text).text(), "a\uFFFD\uFFFD");
 }
 
+TEST(AnthropicDecode, WhatCompactingTookIsCounted) {
+  CodecRig rig(Protocol::anthropic_messages);
+  const Decoded out = decode_whole(codec(), rig, "a", R"({"type":"message","content":[],"usage":{"input_tokens":23,
+"output_tokens":10,"iterations":[{"type":"compaction","input_tokens":1800,"output_tokens":35},
+{"type":"message","input_tokens":23,"output_tokens":10}]}})");
+  EXPECT_EQ(out.counts.input, 1823);
+  EXPECT_EQ(out.counts.output, 45);
+}
+
 TEST(AnthropicDecode, AnEventThatIsNoJsonIsAFault) {
   CodecRig rig(Protocol::openai_chat, "", true);
   const Decoded out = decode_every_way(codec(), rig, "a", "data: {\"type\":\"content_block_delta\",}\n\n");
