@@ -132,8 +132,8 @@ bool BodyMarker::chat_field(std::string_view key, Value value) {
 }
 
 /// What OpenAI's protocol does not know and an upstream that speaks it may: llama.cpp lets n_predict win over
-/// max_tokens (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), OpenRouter asks other models
-/// (https://openrouter.ai/docs/features/model-routing), xAI answers later
+/// max_tokens and n_cmpl over n (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), OpenRouter
+/// asks other models (https://openrouter.ai/docs/features/model-routing), xAI answers later
 /// (https://docs.x.ai/docs/guides/deferred-chat-completions).
 bool BodyMarker::unknown(std::string_view key, Value value) {
   if (key == "deferred") {
@@ -145,7 +145,8 @@ bool BodyMarker::unknown(std::string_view key, Value value) {
                "deferred: true is not supported: what it costs could not be charged; leave it out, and stream"));
   }
   const bool limit = key == "n_predict" || key == "num_predict" || key == "max_new_tokens";
-  if (limit || key == "models" || key == "route" || key == "preset") body_.steering.emplace_back(key);
+  if (limit || key == "n_cmpl" || key == "models" || key == "route" || key == "preset")
+    body_.steering.emplace_back(key);
   int64_t number = 0;
   if (limit && value.get_int64().get(number) == SUCCESS) {
     if (number > 0) body_.output_tokens_max = std::max(number, body_.output_tokens_max.value_or(0));

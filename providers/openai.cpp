@@ -234,7 +234,7 @@ Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& ou
 }
 
 /// The body without fields that would steer past what was decided; unset: it has none. Another limit of the output goes
-/// where there is one in the protocol's own word, or the policy's; other models never travel.
+/// where there is one in the protocol's own word, or the policy's; other models and more answers never travel.
 std::optional<std::string> OpenAiCodec::without_steering(std::string_view json, const Attempt& attempt,
                                                          EncodedCall& out) {
   const CallBody& call = attempt.body;
@@ -244,7 +244,7 @@ std::optional<std::string> OpenAiCodec::without_steering(std::string_view json, 
   nlohmann::ordered_json body = parse_json(json);
   bool changed = false;
   for (const std::string& name : call.steering) {
-    const bool limit = name != "models" && name != "route" && name != "preset";
+    const bool limit = name == "n_predict" || name == "num_predict" || name == "max_new_tokens";
     if ((limit && !limited) || !body.is_object() || body.erase(name) == 0) continue;
     add_dropped(out.dropped, name);
     changed = true;

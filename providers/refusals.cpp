@@ -38,7 +38,7 @@ void append_to_header(std::string& list, std::string_view name) {
 bool steers(std::string_view name) {
   constexpr std::string_view kSteering =
       "|background|bestof|candidatecount|contents|deferred|inferenceconfig|input|maxcompletiontokens|maxgenlen|"
-      "maxnewtokens|maxoutputtokens|maxtokencount|maxtokens|maxtokenstosample|messages|model|models|n|npredict|"
+      "maxnewtokens|maxoutputtokens|maxtokencount|maxtokens|maxtokenstosample|messages|model|models|n|ncmpl|npredict|"
       "numgenerations|numpredict|numreturnsequences|preset|prompt|prompts|route|store|stream|streamoptions|system|"
       "systeminstruction|textgenerationconfig|";
   std::string plain = "|";

@@ -52,7 +52,8 @@ TEST(OpenAiCodec, WhatSteersPastThePolicyIsTakenOut) {
   const Json both = sent(R"(,"max_tokens":5,"n\u005fpredict":-1,"max_new_tokens":70000)");
   EXPECT_FALSE(both.contains("n_predict") || both.contains("max_new_tokens"));
   EXPECT_EQ(both["max_tokens"], 5);
-  EXPECT_FALSE(sent(R"(,"models":["dear"],"route":"fallback")").contains("models"));
+  const Json others = sent(R"(,"models":["dear"],"route":"fallback","n_cmpl":50)");
+  EXPECT_FALSE(others.contains("models") || others.contains("n_cmpl"));
   const std::string limited = R"({"model":"a",)" + messages + R"(,"n_predict":60000,"max_tokens":5})";
   EXPECT_EQ(mark_call(Protocol::openai_chat, limited)->output_tokens_max, 60000) << "the most that can be asked of us";
   const std::string later = R"({"model":"a",)" + messages + R"(,"deferred":true})";
