@@ -350,7 +350,9 @@ bool ChatRun::shows_the_whole() const {
 
 Task<void> ChatRun::answer_stream() {
   if (!reply_->native()) make_encoder();
-  ResponseHead out = head(200, reply_->native() && !body_.sse ? reply_->content_type() : api_.stream_type(body_));
+  // Where the upstream answers with a whole all the same, it is none of the protocol's events.
+  const bool as_sent = reply_->native() && (!body_.sse || !reply_->open());
+  ResponseHead out = head(200, as_sent ? reply_->content_type() : api_.stream_type(body_));
   out.add("cache-control", "no-cache");
   co_await exchange_.begin_stream(out);
   std::string bytes;

@@ -216,7 +216,10 @@ bool BodyMarker::field(std::string_view key, Value value) {
   if (!once(key)) return false;
   if (body_.protocol == Protocol::gemini_generate) return gemini_field(key, value);
   if (key == "model") return model(value);
-  if (key == "stream") return boolean(key, value, body_.stream);
+  // Of the others a stream is not to be had, whoever asks: what they get is whole.
+  const bool streams = generates_chat(body_.protocol) || body_.protocol == Protocol::openai_images ||
+                       body_.protocol == Protocol::openai_speech;
+  if (key == "stream" && streams) return boolean(key, value, body_.stream);
   return body_.protocol == Protocol::openai_chat ? chat_field(key, value) : other_field(key, value);
 }
 

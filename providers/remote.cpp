@@ -165,7 +165,9 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
   const bool streamed =
       attempt.body.stream &&
       (!type || is_event_stream(*type, attempt.body.protocol == Protocol::gemini_generate && !attempt.body.sse));
-  if (attempt.body.stream && !streamed) {
+  // OpenAI: "streaming is not supported for the whisper-1 model and will be ignored".
+  const bool ignored = attempt.body.protocol == Protocol::openai_transcriptions;
+  if (attempt.body.stream && !streamed && !ignored) {
     auto body = co_await head.read_all(kErrorBodyBytesMax);
     Error error = codec_->classify(
         502, [&](std::string_view name) { return head.header(name); }, body ? *body : std::string_view{});

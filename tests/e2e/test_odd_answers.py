@@ -215,6 +215,21 @@ def test_no_answer_ends_the_gateway(patient, upstream, path, body):
     assert patient.request("GET", "/health/live")[0] == 200
 
 
+def test_who_has_no_stream_answers_whole_and_is_charged(odd, upstream):
+    """whisper-1 ignores the field, as OpenAI's reference says; embeddings have no streams whoever asks for one."""
+    form = b"".join(b'--B\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % part for part in (
+        (b"model", b"", b"m-openai"), (b"stream", b"", b"true"), (b"file", b'; filename="a.mp3"', b"x" * 100))) + b"--B--\r\n"
+    said = json.dumps({"text": "hi", "usage": {"type": "tokens", "input_tokens": 14, "output_tokens": 3}}).encode()
+    upstream.replay["openai"] = (200, "application/json", said)
+    status, headers, body = odd.request("POST", "/v1/audio/transcriptions", form, {"content-type": "multipart/form-data; boundary=B"})
+    assert (status, headers["content-type"], body) == (200, "application/json", said)
+    row = last_row(odd)
+    assert (row["input_tokens"], row["output_tokens"], row["charge_nanos"]) == (14, 3, 20_000), row
+    upstream.replay["openai"] = (200, "application/json", json.dumps({"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 4}}).encode())
+    assert odd.request("POST", "/v1/embeddings", {"model": "m-openai", "input": "x", "stream": True})[0] == 200
+    assert last_row(odd)["charge_nanos"] == 4_000
+
+
 def chunk(delta, finish=None, **more):
     return {"choices": [{"index": 0, "delta": delta, "text": delta.get("content", ""), "finish_reason": finish}], **more}
 
