@@ -85,7 +85,7 @@ Result<void> guided_fields(const ChatRequest& request, Source& out) {
   for (const auto& [name, value] : request.extensions.items()) {
     if (name == kStructured && value.is_object()) {
       for (const auto& [kind, inner] : value.items()) {
-        if (auto read = guided(kind, inner, name + "." + kind, out); !read) return read;
+        if (auto read = guided(kind, inner, std::string(name).append(".").append(kind), out); !read) return read;
       }
     } else if (name == kStructured) {
       return wrong(name, "must be an object");
