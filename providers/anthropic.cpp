@@ -144,11 +144,11 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
   };
   if (auto cleaned = without_foreign_thinking(body.json)) {
     instead(std::move(*cleaned));
-    add_dropped(out.dropped, kReasoningOfOthers);
+    out.drop(kReasoningOfOthers);
   }
-  if (auto items = with_own_items(body.json, body.protocol, "anthropic")) {
+  if (auto items = body.items ? with_own_items(body.json, body.protocol, "anthropic") : std::nullopt) {
     instead(std::move(items->json));
-    if (items->left_out) add_dropped(out.dropped, kItemsOfOthers);
+    if (items->left_out) out.drop(kItemsOfOthers);
   }
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;

@@ -22,8 +22,7 @@ namespace dom = simdjson::dom;
 using simdjson::SUCCESS;
 using Kind = ChatEvent::Kind;
 
-constexpr int64_t kBlocksMax = 100'000;      // block numbers of one answer
-constexpr size_t kItemBytesMax = 16U << 20;  // the input of a tool that Claude's API runs itself
+constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
 
 /// The whole text is checked, so that what is read from it afterwards cannot fail half-way. `out` is valid until the
 /// thread's next call.
@@ -303,7 +302,7 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
     if (block.type == Block::Type::tool) piece(Kind::tool_call, "\"partial_json\"");
     if (block.type != Block::Type::item) return;
     block.input += text_at(delta, "partial_json");
-    if (block.input.size() > kItemBytesMax) batch.error = unsayable_answer("a tool's input of more than 16 MiB");
+    if (block.input.size() > kNativeItemBytesMax) batch.error = unsayable_answer("a tool's input of more than 16 MiB");
   } else if (type == "signature_delta") {
     ChatEvent event;
     event.kind = Kind::signature;

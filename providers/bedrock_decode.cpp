@@ -23,8 +23,7 @@ namespace {
 
 using Kind = ChatEvent::Kind;
 
-constexpr int64_t kBlocksMax = 100'000;      // block numbers of one answer
-constexpr size_t kItemBytesMax = 16U << 20;  // what a tool of the service's own is told or says
+constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
 
 StopReason stop_of(std::string_view reason) {
   if (reason == "guardrail_intervened" || reason == "content_filtered") return StopReason::content_filter;
@@ -213,10 +212,10 @@ void ConverseDecoder::add_to_item(const Json& delta, Block& block, ReplyBatch& b
   Json* result = block.item.contains("toolResult") ? &block.item["toolResult"] : nullptr;
   if (const Json* pieces = array_of(delta, "toolResult"); pieces != nullptr && result != nullptr)
     for (const Json& piece : *pieces) {
-      block.input_bytes += piece.dump(-1, ' ', false, Json::error_handler_t::replace).size();
+      block.input_bytes += json_text(piece).size();
       (*result)["content"].push_back(piece);
     }
-  if (block.input.size() + block.input_bytes > kItemBytesMax)
+  if (block.input.size() + block.input_bytes > kNativeItemBytesMax)
     batch.error = unsayable_answer("what a tool of the service's own said: more than 16 MiB");
 }
 

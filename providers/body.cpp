@@ -50,6 +50,13 @@ bool escapes_fine(std::string_view text) {
   return true;
 }
 
+/// `inside` goes on at least to the closing quote.
+bool is_key(const char* inside, std::string_view name) {
+  size_t at = 0;
+  while (at < name.size() && inside[at] == name[at]) ++at;
+  return at == name.size() && inside[at] == '"';
+}
+
 }  // namespace
 
 Error bad_body(std::string param, std::string detail) {
@@ -104,7 +111,10 @@ bool BodyMarker::skip(Value value, int depth) {
         od::raw_json_string key;
         Value inner;
         if (member.key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
-        if (!key_fine(key.raw()) || !skip(inner, depth + 1)) return false;
+        const char* name = key.raw();
+        body_.items =
+            body_.items || (*name == 'i' && is_key(name, "item")) || (*name == 'p' && is_key(name, "providerItem"));
+        if (!key_fine(name) || !skip(inner, depth + 1)) return false;
       }
       return true;
     }

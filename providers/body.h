@@ -42,9 +42,13 @@ struct CallBody {
   bool store = true;                  // Responses: whether the answer may be gone on from
   ByteRange store_value;
   uint32_t message_count = 0;  // of the protocols that have messages
-  /// Fields that no client's protocol knows and some upstream acts on: another name for the output's limit (n_predict),
-  /// or other models than the call's. A codec to whose upstream they mean something leaves them out.
-  std::vector<std::string> steering;
+  bool items = false;          // something in it may be an item (native_item.h)
+  /// Fields that no client's protocol knows and some upstream acts on. A codec whose upstream may leaves them out.
+  struct Steering {
+    std::string name;
+    bool limit = false;  // another name for the output's limit (n_predict); else other models, or more answers
+  };
+  std::vector<Steering> steering;
   uint64_t units = 0;  // speech: characters to be spoken; rerank: documents; embeddings: inputs;
                        // transcriptions: seconds, by the size of what was sent
 };

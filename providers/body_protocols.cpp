@@ -91,7 +91,7 @@ bool BodyMarker::message(Value value, const std::string& where) {
       role = true;
     } else if (key == "content") {
       if (!content(inner, where + ".content")) return false;
-    } else if (!skip(inner, 3)) {
+    } else if (body_.items = body_.items || key == "provider_items"; !skip(inner, 3)) {
       return false;
     }
   }
@@ -146,7 +146,7 @@ bool BodyMarker::unknown(std::string_view key, Value value) {
   }
   const bool limit = key == "n_predict" || key == "num_predict" || key == "max_new_tokens";
   if (limit || key == "n_cmpl" || key == "models" || key == "route" || key == "preset")
-    body_.steering.emplace_back(key);
+    body_.steering.push_back({std::string(key), limit});
   int64_t number = 0;
   if (limit && value.get_int64().get(number) == SUCCESS) {
     if (number > 0) body_.output_tokens_max = std::max(number, body_.output_tokens_max.value_or(0));

@@ -1,5 +1,4 @@
 #include "providers/classify.h"
-#include "providers/json_fields.h"
 
 #include <algorithm>
 #include <array>
@@ -8,6 +7,7 @@
 #include <string>
 #include "config/base/json.h"
 
+#include "providers/json_fields.h"
 #include "providers/retry_after.h"
 
 namespace weir::providers {

@@ -26,6 +26,10 @@ struct EncodedCall {
   std::string dropped;          // fields that were left out: "seed,logit_bias"
   bool kept_upstream = true;    // Responses: the upstream keeps the answer for previous_response_id
   std::vector<std::unique_ptr<std::string>> storage;
+  void drop(std::string_view name) {
+    if (!dropped.empty()) dropped += ",";
+    dropped += name;
+  }
   /// Keeps text alive as long as this and gives a view of it.
   std::string_view keep(std::string text) {
     return *storage.emplace_back(std::make_unique<std::string>(std::move(text)));

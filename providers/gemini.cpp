@@ -141,7 +141,7 @@ void replace_foreign_signatures(EncodedCall& out) {
     }
     pieces.push_back(piece);
   }
-  if (any) add_dropped(out.dropped, kReasoningOfOthers);
+  if (any) out.drop(kReasoningOfOthers);
   out.body = std::move(pieces);
 }
 
@@ -184,13 +184,13 @@ std::unique_ptr<ReplyDecoder> make_gemini_reply_decoder(const Attempt& attempt) 
 }
 
 void pass_gemini(const CallBody& body, std::optional<int64_t> cap, EncodedCall& out) {
-  CallBody passed = body;
-  if (auto items = with_own_items(body.json, Protocol::gemini_generate, "gemini")) {
-    if (auto marked = mark_call(body.protocol, out.keep(std::move(items->json)))) passed = std::move(*marked);
-    if (items->left_out) add_dropped(out.dropped, kItemsOfOthers);
-  }
-  pass_members(passed, cap, out);
-  if (foreign_signature(passed.json, 0) != std::string_view::npos) replace_foreign_signatures(out);
+  const bool foreign = foreign_signature(body.json, 0) != std::string_view::npos;
+  // An item comes back as one, or as the signature of a thought.
+  auto items = body.items || foreign ? with_own_items(body.json, Protocol::gemini_generate, "gemini") : std::nullopt;
+  if (items && items->left_out) out.drop(kItemsOfOthers);
+  const auto marked = items ? mark_call(body.protocol, out.keep(std::move(items->json))) : Result<CallBody>(CallBody());
+  pass_members(items && marked ? *marked : body, cap, out);
+  if (foreign) replace_foreign_signatures(out);
 }
 
 Error classify_google(int status, const HeaderLookup& header, std::string_view body) {

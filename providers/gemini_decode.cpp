@@ -44,11 +44,8 @@ Json json_of(dom::element element) {
 
 class GeminiDecoder final : public ReplyDecoder {
  public:
-  explicit GeminiDecoder(const Attempt& attempt) : usage_(attempt.body, attempt.prompt_tokens) {
-    std::string_view id = attempt.request_id;
-    if (const size_t dash = id.find('-'); dash != std::string_view::npos) id.remove_prefix(dash + 1);
-    call_prefix_ = "call_" + std::string(id) + "_";
-  }
+  explicit GeminiDecoder(const Attempt& attempt)
+      : usage_(attempt.body, attempt.prompt_tokens), call_prefix_(call_id_prefix(attempt.request_id)) {}
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;
   void finish(ReplyBatch& batch) override;

@@ -282,9 +282,12 @@ void Encoder::extensions() {
       others[camel(key)] = value;
       continue;
     }
+    if (!value.is_object()) {
+      refusals_.leave_out(key);
+      continue;
+    }
     Json settings = Json::object();
-    if (value.is_object())
-      for (const auto& [name, setting] : value.items()) settings[camel(name)] = setting;
+    for (const auto& [name, setting] : value.items()) settings[camel(name)] = setting;
     Json& config = body_["generationConfig"];
     if (config.is_null()) config = Json::object();
     refusals_.extensions(settings, config,

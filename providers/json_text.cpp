@@ -153,6 +153,12 @@ std::string json_text(const nlohmann::ordered_json& json) {
 }
 
 bool append_unescaped(std::string_view inside, std::string& out) {
+  // Most pieces of a stream are plain ASCII: one look and one copy.
+  if (std::all_of(inside.begin(), inside.end(),
+                  [](char c) { return static_cast<signed char>(c) >= ' ' && c != '\\'; })) {
+    out.append(inside);
+    return true;
+  }
   if (std::any_of(inside.begin(), inside.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }))
     return false;
   if (!is_utf8(inside)) return append_unescaped(utf8_of(inside), out);

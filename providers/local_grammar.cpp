@@ -89,7 +89,7 @@ Result<void> guided_fields(const ChatRequest& request, Source& out) {
       }
     } else if (name == kStructured) {
       return wrong(name, "must be an object");
-    } else if (std::find(kGuided.begin(), kGuided.end(), name) != kGuided.end()) {
+    } else if (is_grammar_field(name)) {
       if (auto read = guided(std::string_view(name).substr(7), value, name, out); !read) return read;
     }
   }

@@ -1,7 +1,6 @@
 #include "providers/native_item.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "providers/anthropic.h"
@@ -95,11 +94,6 @@ Json item_of_signature(std::string_view signature) {
 }
 
 std::optional<OwnItems> with_own_items(std::string_view json, Protocol protocol, std::string_view family) {
-  constexpr auto kMarks = std::to_array<std::string_view>(
-      {"\"anthropic:", "\"bedrock:", "\"gemini:", "\"provider_items\"", "\"d2Vpci1pdGVtO"});  // base64 of weir-item:
-  if (std::none_of(kMarks.begin(), kMarks.end(),
-                   [&](std::string_view mark) { return json.find(mark) != std::string_view::npos; }))
-    return {};
   Json body = parse_json(json);
   if (!body.is_object()) return {};
   Items items(family);
@@ -110,11 +104,6 @@ std::optional<OwnItems> with_own_items(std::string_view json, Protocol protocol,
   if (protocol == Protocol::gemini_generate) items.sift_turns(of("contents"), "parts", true);
   if (!items.changed()) return {};
   return OwnItems{json_text(body), items.left_out()};
-}
-
-void add_dropped(std::string& dropped, std::string_view name) {
-  if (!dropped.empty()) dropped += ",";
-  dropped += name;
 }
 
 }  // namespace weir::providers

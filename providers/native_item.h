@@ -16,6 +16,9 @@ namespace weir::providers {
 /// What Refusals::leave_out() calls items that this upstream did not make.
 inline constexpr std::string_view kItemsOfOthers = "messages.provider_items";
 
+/// What a tool that a provider ran itself is told, or says, at most.
+inline constexpr size_t kNativeItemBytesMax = 16U << 20;
+
 /// `family`: "anthropic", "gemini", "bedrock".
 inline Json native_item(std::string_view family, std::string_view type, Json item) {
   std::string named(family);
@@ -65,10 +68,8 @@ struct OwnItems {
   bool left_out = false;  // items of others were taken out
 };
 /// A body that passes to an upstream of its own protocol, with the items of `family` as that wrote them and without
-/// those of others, which it would refuse. Unset: it has none, which a few searches tell of nearly every body.
+/// those of others, which it would refuse. Unset: it has none. Where CallBody::items is false there is nothing to look
+/// for.
 std::optional<OwnItems> with_own_items(std::string_view json, Protocol protocol, std::string_view family);
-
-/// One more name for EncodedCall::dropped.
-void add_dropped(std::string& dropped, std::string_view name);
 
 }  // namespace weir::providers

@@ -80,6 +80,33 @@ class Edits {
   size_t count_ = 0;
 };
 
+/// Of a body that passes: `json` is it where it was written anew already, and becomes it where this changes something.
+/// What other providers' tools said, which these APIs would refuse.
+void leave_out_items(const Attempt& attempt, std::optional<std::string>& json, EncodedCall& out) {
+  if (!attempt.body.items) return;
+  auto items = with_own_items(json ? *json : attempt.body.json, attempt.body.protocol, "openai");
+  if (!items) return;
+  json = std::move(items->json);
+  out.drop(kItemsOfOthers);
+}
+
+/// Fields that would steer past what was decided. Another limit of the output goes where there is one in the protocol's
+/// own word, or the policy's; other models and more answers never travel.
+void leave_out_steering(const Attempt& attempt, std::optional<std::string>& json, EncodedCall& out) {
+  const CallBody& call = attempt.body;
+  if (call.steering.empty()) return;
+  const bool limited =
+      attempt.output_tokens_cap || !call.max_tokens_value.empty() || !call.max_completion_tokens_value.empty();
+  nlohmann::ordered_json body = parse_json(json ? std::string_view(*json) : call.json);
+  bool changed = false;
+  for (const CallBody::Steering& field : call.steering) {
+    if ((field.limit && !limited) || !body.is_object() || body.erase(field.name) == 0) continue;
+    out.drop(field.name);
+    changed = true;
+  }
+  if (changed) json = json_text(body);
+}
+
 class OpenAiCodec final : public Codec {
  public:
   OpenAiCodec(const config::AccountConfig& account, const std::string& base_path);
@@ -101,7 +128,6 @@ class OpenAiCodec final : public Codec {
   void pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_responses(const Attempt& attempt, EncodedCall& out) const;
   Result<void> pass_chat(const Attempt& attempt, EncodedCall& out) const;
-  static std::optional<std::string> without_steering(std::string_view json, const Attempt& attempt, EncodedCall& out);
   Result<void> pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const;
 
   config::AccountConfig account_;
@@ -223,45 +249,18 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
 Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& out) const {
   out.kept_upstream = dialect_.keeps_responses;
   std::optional<std::string> json = without_foreign_reasoning(attempt.body.json);
-  if (json) add_dropped(out.dropped, kReasoningOfOthers);
-  if (auto items = with_own_items(json ? *json : attempt.body.json, Protocol::openai_responses, "openai")) {
-    json = std::move(items->json);
-    add_dropped(out.dropped, kItemsOfOthers);
-  }
+  if (json) out.drop(kReasoningOfOthers);
+  leave_out_items(attempt, json, out);
   if (json) return pass_anew(std::move(*json), attempt, out);
   pass(attempt.body, attempt, out);
   return {};
 }
 
-/// The body without fields that would steer past what was decided; unset: it has none. Another limit of the output goes
-/// where there is one in the protocol's own word, or the policy's; other models and more answers never travel.
-std::optional<std::string> OpenAiCodec::without_steering(std::string_view json, const Attempt& attempt,
-                                                         EncodedCall& out) {
-  const CallBody& call = attempt.body;
-  if (call.steering.empty()) return {};
-  const bool limited =
-      attempt.output_tokens_cap || !call.max_tokens_value.empty() || !call.max_completion_tokens_value.empty();
-  nlohmann::ordered_json body = parse_json(json);
-  bool changed = false;
-  for (const std::string& name : call.steering) {
-    const bool limit = name == "n_predict" || name == "num_predict" || name == "max_new_tokens";
-    if ((limit && !limited) || !body.is_object() || body.erase(name) == 0) continue;
-    add_dropped(out.dropped, name);
-    changed = true;
-  }
-  if (!changed) return {};
-  return json_text(body);
-}
-
 /// Without what other providers' tools said, and in Mistral's own words.
 Result<void> OpenAiCodec::pass_chat(const Attempt& attempt, EncodedCall& out) const {
   std::optional<std::string> json;
-  if (auto items = with_own_items(attempt.body.json, Protocol::openai_chat, "openai")) {
-    json = std::move(items->json);
-    add_dropped(out.dropped, kItemsOfOthers);
-  }
-  if (auto plain = without_steering(json ? std::string_view(*json) : attempt.body.json, attempt, out))
-    json = std::move(*plain);
+  leave_out_items(attempt, json, out);
+  leave_out_steering(attempt, json, out);
   if (dialect_.mistrals_words)
     if (auto reworded = in_mistrals_words(json ? *json : attempt.body.json)) json = std::move(*reworded);
   if (json) return pass_anew(std::move(*json), attempt, out);

@@ -56,11 +56,9 @@ StopReason stop_of(const std::string& name) {
 class OpenAiEvents final : public ReplyDecoder {
  public:
   explicit OpenAiEvents(const Attempt& attempt)
-      : usage_(attempt.body, attempt.prompt_tokens), asked_(static_cast<size_t>(std::max<int64_t>(attempt.body.n, 1))) {
-    std::string_view id = attempt.request_id;
-    if (const size_t dash = id.find('-'); dash != std::string_view::npos) id.remove_prefix(dash + 1);
-    call_prefix_ = "call_" + std::string(id) + "_";
-  }
+      : usage_(attempt.body, attempt.prompt_tokens),
+        asked_(static_cast<size_t>(std::max<int64_t>(attempt.body.n, 1))),
+        call_prefix_(call_id_prefix(attempt.request_id)) {}
 
   bool native() const override { return false; }
   void feed(std::string_view bytes, ReplyBatch& batch) override;

@@ -37,6 +37,11 @@ Error stream_event_too_large() {
   return upstream_fault("the upstream sent a stream event larger than 16 MiB");
 }
 
+std::string call_id_prefix(std::string_view request_id) {
+  if (const size_t dash = request_id.find('-'); dash != std::string_view::npos) request_id.remove_prefix(dash + 1);
+  return "call_" + std::string(request_id) + "_";
+}
+
 std::optional<Error> miscounted_embeddings(const CallBody& call, size_t vectors) {
   if (call.units == vectors || call.units == 0) return {};
   return upstream_fault("the upstream's answer has " + std::to_string(vectors) + " embeddings for " +

@@ -38,6 +38,10 @@ Error stream_error(std::string code, std::string message);
 /// Adds bytes that pass as they came, to the segment before them where they follow it in memory.
 void pass_data(std::string_view raw, ReplyBatch& batch);
 
+/// What the ids of an answer's calls begin with where the upstream gives none: "call_7_" of request "req-7", another in
+/// every answer, since a conversation's calls are told apart by them.
+std::string call_id_prefix(std::string_view request_id);
+
 /// Usage of one answer: what was reported, the maximum of several reports; what was not, an estimate of about four
 /// bytes a token, and at least one token a piece.
 class UsageMeter {
@@ -57,8 +61,7 @@ class UsageMeter {
   void report(const config::TokenCounts& counts, Told told = {}) {
     known_.raise(counts);
     told_.input = told_.input || told.input;
-    // No prompt is empty: beside an input of 0 an output of 0 was not counted either.
-    told_.output = told_.output || (told.output && (told_.input || counts.output > 0));
+    told_.output = told_.output || told.output;
   }
   bool reported() const { return told_.input && told_.output; }
   /// `ended`: the answer came to its end; else what was told of the output may be of a moment long ago.

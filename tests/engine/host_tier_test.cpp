@@ -50,6 +50,13 @@ class HostTierCache : public ::testing::Test {
     cache.copied(out, in);
     EXPECT_EQ(cache.check(), "");
   }
+  /// They come to lie on the host alone.
+  void offload(const std::vector<TokenId>& tokens) {
+    compute(tokens);
+    empty_device();
+    plan();
+    finish();
+  }
   void TearDown() override { EXPECT_EQ(cache.check(), ""); }
 
   BlockPool pool;
@@ -75,10 +82,7 @@ TEST_F(HostTierCache, WhatTheDeviceGivesUpIsCopiedOutAndFoundThere) {
 }
 
 TEST_F(HostTierCache, WhatIsFetchedLiesOnBothAndIsGivenUpForNothing) {
-  compute({1, 2, 3, 4});
-  empty_device();
-  plan();
-  finish();
+  offload({1, 2, 3, 4});
   const auto nodes = match({1, 2, 3, 4}).host;
   cache.hold_host(nodes);
   EXPECT_EQ(cache.host().active(), 2);
@@ -102,10 +106,7 @@ TEST_F(HostTierCache, WhatIsFetchedLiesOnBothAndIsGivenUpForNothing) {
 }
 
 TEST_F(HostTierCache, TheHostForgetsTheOldestLeaf) {
-  compute({1, 2, 3, 4});
-  empty_device();
-  plan();
-  finish();
+  offload({1, 2, 3, 4});
   compute({5, 6});
   empty_device();
   plan();
@@ -164,10 +165,7 @@ TEST_F(HostTierCache, WhatIsBelowABlockWithoutRoomGoesWithIt) {
 }
 
 TEST_F(HostTierCache, WhoWaitsKeepsTheHostBlockAndWhoGivesUpLetsItGo) {
-  compute({1, 2, 3, 4});
-  empty_device();
-  plan();
-  finish();
+  offload({1, 2, 3, 4});
   const auto nodes = match({1, 2, 3, 4}).host;
   cache.hold_host(nodes);
   compute({5, 6});
