@@ -1,5 +1,7 @@
 #include "providers/json_tree.h"
 
+#include <simdjson.h>
+
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -9,11 +11,24 @@
 namespace weir::providers {
 namespace {
 
+namespace dom = simdjson::dom;
 using Json = nlohmann::ordered_json;
 using Members = std::vector<std::pair<std::string, Json>>;
 
+constexpr size_t kSmallBytesMax = 64 * 1024;  // of what each thread keeps a parser for
+constexpr size_t kFewMembers = 16;            // compared with each other sooner than hashed
+
+bool few_and_different(const Members& members) {
+  if (members.size() > kFewMembers) return false;
+  for (size_t i = 1; i < members.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (members[i].first == members[j].first) return false;
+  return true;
+}
+
 /// Of several members of one name the last one's value counts, at the place of the first, as in JavaScript.
 void drop_repeated(Members& members) {
+  if (few_and_different(members)) return;
   std::unordered_map<std::string_view, size_t> first;
   first.reserve(members.size());
   std::vector<uint8_t> repeated(members.size());
@@ -37,7 +52,7 @@ void drop_repeated(Members& members) {
 
 /// nlohmann's ordered object is a vector that is searched at every insertion; here it is filled once, of a known size.
 Json object_of(Members members) {
-  if (members.size() > 1) drop_repeated(members);
+  drop_repeated(members);
   Json::object_t object;
   object.reserve(members.size());
   for (auto& [name, value] : members) object.emplace_back(std::move(name), std::move(value));
@@ -92,9 +107,55 @@ class Builder final : public nlohmann::json_sax<Json> {
   Json root_;
 };
 
+/// Of a text that is JSON, so that nothing here can fail; as deep as simdjson reads, 1,024.
+Json tree_of(const dom::element& element) {  // NOLINT(misc-no-recursion)
+  switch (element.type()) {
+    case dom::element_type::OBJECT: {
+      const dom::object from = element;
+      Members members;
+      members.reserve(from.size());
+      for (const dom::key_value_pair member : from) members.emplace_back(member.key, tree_of(member.value));
+      return object_of(std::move(members));
+    }
+    case dom::element_type::ARRAY: {
+      const dom::array from = element;
+      Json::array_t elements;
+      elements.reserve(from.size());
+      for (const dom::element one : from) elements.push_back(tree_of(one));
+      return Json(std::move(elements));
+    }
+    case dom::element_type::STRING:
+      return std::string(std::string_view(element));
+    case dom::element_type::INT64: {
+      const int64_t v = element;
+      return v < 0 ? Json(v) : Json(static_cast<uint64_t>(v));  // as nlohmann has them
+    }
+    case dom::element_type::UINT64:
+      return uint64_t(element);
+    case dom::element_type::DOUBLE:
+      return double(element);
+    case dom::element_type::BOOL:
+      return bool(element);
+    default:
+      return nullptr;
+  }
+}
+
+/// False: it is long, or no JSON, or holds a number or a depth that simdjson does not.
+bool read_small(std::string_view text, Json& tree) {
+  if (text.empty() || text.size() > kSmallBytesMax) return false;
+  static thread_local dom::parser parser;
+  dom::element root;
+  if (parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) return false;
+  tree = tree_of(root);
+  return true;
+}
+
 }  // namespace
 
 Json json_tree(std::string_view text) {
+  Json tree;
+  if (read_small(text, tree)) return tree;
   Builder builder;
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) return Json(Json::value_t::discarded);
   return builder.take();
