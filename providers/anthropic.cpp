@@ -150,6 +150,10 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
     instead(std::move(items->json));
     if (items->left_out) out.drop(kItemsOfOthers);
   }
+  for (const CallBody::Steering& field : std::exchange(body.steering, {})) {  // OpenRouter answers Messages too
+    instead(without_members(std::string(body.json), {field.name}));
+    out.drop(field.name);
+  }
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;
   // Counting on Vertex has the model in the body: its URL names no model.

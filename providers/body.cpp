@@ -6,6 +6,7 @@
 
 #include "providers/body_marker.h"
 #include "providers/json_text.h"
+#include "providers/net/http_parser.h"
 
 namespace weir::providers {
 
@@ -208,14 +209,18 @@ bool BodyMarker::output_limit(std::string_view key, Value value, ByteRange& rang
   return true;
 }
 
-/// Of two members with one name some parsers take the first and some the last: what policy was decided by must be what
-/// the upstream reads.
+/// Of two members with one name some parsers take the first and some the last, and Go's read "Model" as "model" too
+/// (https://pkg.go.dev/encoding/json#Unmarshal): what policy was decided by must be what the upstream reads.
 bool BodyMarker::once(std::string_view key) {
   constexpr auto kActedOn = std::to_array<std::string_view>(
       {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
-       "messages", "generationConfig", "generation_config", "input", "previous_response_id", "store"});
-  const auto found = std::find(kActedOn.begin(), kActedOn.end(), key);
+       "messages", "generationConfig", "generation_config", "input", "previous_response_id", "store", "prompt"});
+  const auto found =
+      std::find_if(kActedOn.begin(), kActedOn.end(), [&](std::string_view name) { return iequals(name, key); });
   if (found == kActedOn.end()) return true;
+  if (*found != key)
+    return fail(bad_body(std::string(key), std::string(key) + ": is " + std::string(*found) +
+                                               " in other letters, which some servers read as that; write it so"));
   const uint32_t bit = 1U << static_cast<uint32_t>(found - kActedOn.begin());
   if ((seen_ & bit) != 0) return fail(bad_body(std::string(key), std::string(key) + ": is given twice"));
   seen_ |= bit;
@@ -272,12 +277,15 @@ Result<CallBody> BodyMarker::run() {
   int members = 0;
   for (auto member : object) {
     if (!counted(members)) break;
+    od::raw_json_string raw;
     std::string_view key;
     Value value;
-    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(value) != SUCCESS) {
+    if (member.key().get(raw) != SUCCESS || member.unescaped_key().get(key) != SUCCESS ||
+        member.value().get(value) != SUCCESS) {
       not_json();
       break;
     }
+    key_ = raw.raw();
     if (!field(key, value)) break;
   }
   const bool whole = error_ || document.current_location().error() == simdjson::OUT_OF_BOUNDS;

@@ -36,10 +36,11 @@ struct CallBody {
   ByteRange stream_options_value;
   ByteRange max_tokens_value;  // max_tokens; Responses: max_output_tokens; Gemini: generationConfig.maxOutputTokens
   ByteRange max_completion_tokens_value;
-  ByteRange input_value;              // Responses
-  ByteRange previous_response_value;  // Responses: previous_response_id
-  std::string previous_response_id;   // empty: none
-  bool store = true;                  // Responses: whether the answer may be gone on from
+  ByteRange max_completion_tokens_key;  // with its quotes
+  ByteRange input_value;                // Responses
+  ByteRange previous_response_value;    // Responses: previous_response_id
+  std::string previous_response_id;     // empty: none
+  bool store = true;                    // Responses: whether the answer may be gone on from
   ByteRange store_value;
   uint32_t message_count = 0;  // of the protocols that have messages
   bool items = false;          // something in it may be an item (native_item.h)

@@ -39,6 +39,11 @@ class BodyMarker {
   bool other_field(std::string_view key, Value value);
   bool choices(std::string_view key, Value value);
   bool unknown(std::string_view key, Value value);
+  bool messages_field(std::string_view key, Value value);
+  bool tools(Value value);
+  bool tool(Value value, const std::string& where);
+  bool names_a_model(Value value, bool& names);
+  bool refused(std::string_view key, Value value, std::string_view why);
   bool output_limit(std::string_view key, Value value, ByteRange& range);
   bool prompts(Value value);
   bool responses_field(std::string_view key, Value value);
@@ -79,6 +84,10 @@ class BodyMarker {
     token = trimmed(token);
     return {offset(token.data()), offset(token.data() + token.size())};
   }
+  /// With its quotes. REQUIRES: a name without quotes of its own.
+  ByteRange key_range() const {
+    return {offset(key_) - 1, offset(key_) + static_cast<uint32_t>(std::string_view(key_).find('"')) + 1};
+  }
   ByteRange scalar_range(Value& value) const { return trimmed_range(value.raw_json_token()); }
   bool null(Value& value) const {
     bool is_null = false;
@@ -89,8 +98,9 @@ class BodyMarker {
   od::document document_;
   std::optional<Error> error_;
   const char* start_ = nullptr;
-  int64_t prompts_ = 1;  // completions: how many
-  uint32_t seen_ = 0;    // which of the fields that policy acts on, a bit each
+  const char* key_ = nullptr;  // of the member that is being read, behind its quote
+  int64_t prompts_ = 1;        // completions: how many
+  uint32_t seen_ = 0;          // which of the fields that policy acts on, a bit each
   bool model_seen_ = false;
   bool messages_seen_ = false;  // or what the protocol has in their place
 };

@@ -120,7 +120,11 @@ bool BodyMarker::chat_field(std::string_view key, Value value) {
   if (key == "messages") return messages(value);
   if (key == "stream_options") return stream_options(value);
   if (key == "max_tokens") return output_limit(key, value, body_.max_tokens_value);
-  if (key == "max_completion_tokens") return output_limit(key, value, body_.max_completion_tokens_value);
+  if (key == "max_completion_tokens") {
+    body_.max_completion_tokens_key = key_range();
+    return output_limit(key, value, body_.max_completion_tokens_value);
+  }
+  if (key == "tools") return tools(value);
   if (key == "n") return choices(key, value);
   if (key == "temperature") return number(key, value, 0, 2);
   if (key == "top_p") return number(key, value, 0, 1);
@@ -131,21 +135,35 @@ bool BodyMarker::chat_field(std::string_view key, Value value) {
   return unknown(key, value);
 }
 
-/// What OpenAI's protocol does not know and an upstream that speaks it may: llama.cpp lets n_predict win over
+/// What an upstream would do or keep where neither keys nor budgets reach. `null`, `false` and an empty list ask for
+/// nothing.
+bool BodyMarker::refused(std::string_view key, Value value, std::string_view why) {
+  if (null(value)) return true;
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  bool asked = true;
+  if (type == od::json_type::boolean && value.get_bool().get(asked) != SUCCESS) return not_json();
+  if (type == od::json_type::array) {
+    od::array array;
+    if (value.get_array().get(array) != SUCCESS) return not_json();
+    asked = false;
+    for (auto element : array) {
+      Value inner;
+      if (element.get(inner) != SUCCESS || !skip(inner, 2)) return not_json();
+      asked = true;
+    }
+  }
+  return !asked || fail(bad_body(std::string(key), std::string(key) + ": is not supported: " + std::string(why)));
+}
+
+/// What a protocol does not know and an upstream that speaks it may: llama.cpp lets n_predict win over
 /// max_tokens and n_cmpl over n (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), OpenRouter
-/// asks other models (https://openrouter.ai/docs/features/model-routing), xAI answers later
+/// and LiteLLM ask other models (https://openrouter.ai/docs/features/model-routing), xAI answers later
 /// (https://docs.x.ai/docs/guides/deferred-chat-completions).
 bool BodyMarker::unknown(std::string_view key, Value value) {
-  if (key == "deferred") {
-    bool deferred = false;
-    if (!boolean(key, value, deferred)) return false;
-    return !deferred ||
-           fail(bad_body(
-               "deferred",
-               "deferred: true is not supported: what it costs could not be charged; leave it out, and stream"));
-  }
+  if (key == "deferred") return refused(key, value, "what it costs could not be charged; leave it out, and stream");
   const bool limit = key == "n_predict" || key == "num_predict" || key == "max_new_tokens";
-  if (limit || key == "n_cmpl" || key == "models" || key == "route" || key == "preset")
+  if (limit || key == "n_cmpl" || key == "models" || key == "route" || key == "preset" || key == "fallbacks")
     body_.steering.push_back({std::string(key), limit});
   int64_t number = 0;
   if (limit && value.get_int64().get(number) == SUCCESS) {
@@ -153,6 +171,75 @@ bool BodyMarker::unknown(std::string_view key, Value value) {
     return true;
   }
   return skip(value, 1);
+}
+
+/// Whether an object has a model's name among its members; true: it was read.
+bool BodyMarker::names_a_model(Value value, bool& names) {
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return not_json();
+  int members = 0;
+  for (auto member : object) {
+    if (!counted(members)) return false;
+    std::string_view key;
+    Value inner;
+    od::json_type type{};
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS ||
+        inner.type().get(type) != SUCCESS)
+      return not_json();
+    names = names || (key == "model" && type == od::json_type::string);
+    if (!skip(inner, 5)) return false;
+  }
+  return true;
+}
+
+bool BodyMarker::tool(Value value, const std::string& where) {
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return not_json();
+  std::string kind;
+  bool names = false;
+  int members = 0;
+  for (auto member : object) {
+    if (!counted(members)) return false;
+    std::string_view key;
+    Value inner;
+    od::json_type type{};
+    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS ||
+        inner.type().get(type) != SUCCESS)
+      return not_json();
+    const bool is_text = type == od::json_type::string;
+    names = names || (key == "model" && is_text);
+    if (key == "type" && is_text) {
+      if (!text(where, ".type", inner, kind)) return false;
+    } else if (key == "parameters" && type == od::json_type::object) {
+      if (!names_a_model(inner, names)) return false;
+    } else if (!skip(inner, 3)) {
+      return false;
+    }
+  }
+  if (kind == "function" || kind == "custom") return true;  // the client's own
+  if (kind == "image_generation")
+    return fail(bad_body(where, where + ": image_generation is not supported: what its images cost could not be "
+                                        "charged; ask for them at /v1/images/generations"));
+  return !names || fail(bad_body(where, where + ": names a model that would answer beside the one asked for, and what "
+                                                "that costs could not be charged; leave the tool out"));
+}
+
+/// Tools that an upstream runs itself may ask another model, whose tokens are not in the answer's counts: OpenAI's
+/// image_generation, Anthropic's advisor (https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool).
+bool BodyMarker::tools(Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::array) return skip(value, 1);
+  od::array array;
+  if (value.get_array().get(array) != SUCCESS) return not_json();
+  size_t index = 0;
+  for (auto element : array) {
+    Value inner;
+    if (element.get(inner) != SUCCESS || inner.type().get(type) != SUCCESS) return not_json();
+    const std::string where = "tools[" + std::to_string(index++) + "]";
+    if (!(type == od::json_type::object ? tool(inner, where) : skip(inner, 2))) return false;
+  }
+  return true;
 }
 
 bool BodyMarker::generation_config(Value value) {
@@ -169,6 +256,8 @@ bool BodyMarker::generation_config(Value value) {
       fine = output_limit("generationConfig.maxOutputTokens", inner, body_.max_tokens_value);
     else if (key == "candidateCount" || key == "candidate_count")
       fine = choices("generationConfig.candidateCount", inner);
+    else if (key == "routingConfig" || key == "routing_config")  // of Vertex: which model answers
+      fine = refused("generationConfig.routingConfig", inner, "the model is the one asked for; leave it out");
     else
       fine = skip(inner, 2);
     if (!fine) return false;
@@ -212,32 +301,23 @@ bool BodyMarker::spoken(Value value) {
   return true;
 }
 
-/// What an upstream would keep or do behind our back, where neither keys nor budgets reach, is refused.
 bool BodyMarker::responses_field(std::string_view key, Value value) {
   if (key == "max_output_tokens") return output_limit(key, value, body_.max_tokens_value);
   if (key == "store") {
     body_.store_value = scalar_range(value);
     return boolean(key, value, body_.store);
   }
-  if (key == "background") {
-    bool background = false;
-    if (!boolean(key, value, background)) return false;
-    return !background ||
-           fail(bad_body("background",
-                         "background: true is not supported: what it costs could not be charged; leave it "
-                         "out, and stream"));
-  }
+  if (key == "background") return refused(key, value, "what it costs could not be charged; leave it out, and stream");
   if (key == "conversation")
-    return null(value) ||
-           fail(bad_body("conversation",
-                         "conversation: is not supported: conversations belong to an upstream account and "
-                         "not to a key; use previous_response_id"));
+    return refused(key, value,
+                   "conversations belong to an upstream account and not to a key; use previous_response_id");
+  if (key == "tools") return tools(value);
   if (key == "previous_response_id") {
     body_.previous_response_value = scalar_range(value);
     if (null(value)) return true;
     return text("", key, value, body_.previous_response_id);
   }
-  if (key != "input") return skip(value, 1);
+  if (key != "input") return unknown(key, value);
   const uint32_t begin = scalar_range(value).begin;
   messages_seen_ = true;
   if (!skip(value, 1)) return false;
@@ -246,6 +326,17 @@ bool BodyMarker::responses_field(std::string_view key, Value value) {
   if (document_.current_location().get(next) != SUCCESS) return not_json();
   body_.input_value = trimmed_range({start_ + begin, static_cast<size_t>(next - start_) - begin});
   return true;
+}
+
+/// Anthropic's later ways to another model or another conversation:
+/// https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback, …/message-threads.
+bool BodyMarker::messages_field(std::string_view key, Value value) {
+  if (key == "fallbacks" || key == "fallback_credit_token")
+    return refused(key, value, "the model is the one asked for; the gateway's own fallbacks are in its configuration");
+  if (key == "thread")
+    return refused(key, value, "threads belong to an upstream account and not to a key; send the whole conversation");
+  if (key == "tools") return tools(value);
+  return unknown(key, value);
 }
 
 /// The protocols that are forwarded or decoded elsewhere: only what policy acts on is looked at.
@@ -281,7 +372,8 @@ bool BodyMarker::other_field(std::string_view key, Value value) {
     messages_seen_ = true;
     return protocol == Protocol::openai_speech ? spoken(value) : skip(value, 1);
   }
-  return protocol == Protocol::openai_completions ? unknown(key, value) : skip(value, 1);
+  if (protocol == Protocol::anthropic_messages) return messages_field(key, value);
+  return unknown(key, value);
 }
 
 }  // namespace weir::providers

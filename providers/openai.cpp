@@ -76,7 +76,7 @@ class Edits {
     ByteRange where;
     std::string_view text;
   };
-  std::array<Edit, 5> edits_;  // model, stream_options or store, two maxima, one insertion
+  std::array<Edit, 6> edits_;  // model, stream_options or store, two maxima, a maximum's name, one insertion
   size_t count_ = 0;
 };
 
@@ -126,9 +126,7 @@ class OpenAiCodec final : public Codec {
   std::string_view target(const Attempt& attempt, Protocol protocol, EncodedCall& out) const;
   std::string_view headers(const Attempt& attempt, EncodedCall& out) const;
   void pass(const CallBody& body, const Attempt& attempt, EncodedCall& out) const;
-  Result<void> pass_responses(const Attempt& attempt, EncodedCall& out) const;
-  Result<void> pass_chat(const Attempt& attempt, EncodedCall& out) const;
-  Result<void> pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const;
+  Result<void> pass_cleaned(const Attempt& attempt, EncodedCall& out) const;
 
   config::AccountConfig account_;
   const OpenAiDialect& dialect_;
@@ -227,6 +225,10 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
       edits.add(range, out.keep(with_usage(body.json.substr(range.begin, range.end - range.begin))));
     }
   }
+  // Who does not read the newer name has no limit where the older one is not there.
+  if (!body.max_completion_tokens_key.empty() && body.max_tokens_value.empty() &&
+      dialect_.limit == OpenAiDialect::Limit::max_tokens)
+    edits.add(body.max_completion_tokens_key, "\"max_tokens\"");
   // What keeps no answers refuses to be asked for it: ours are in the gateway's store.
   if (body.store && !body.store_value.empty() && !dialect_.keeps_responses) edits.add(body.store_value, "false");
   if (attempt.output_tokens_cap) {
@@ -236,7 +238,8 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
     std::string_view name = "\"max_tokens\":";
     if (body.protocol == Protocol::openai_responses) name = "\"max_output_tokens\":";
     // OpenAI's reasoning models refuse the older name.
-    if (body.protocol == Protocol::openai_chat && dialect_.max_completion_tokens) name = "\"max_completion_tokens\":";
+    if (body.protocol == Protocol::openai_chat && dialect_.limit == OpenAiDialect::Limit::max_completion_tokens)
+      name = "\"max_completion_tokens\":";
     if (body.max_tokens_value.empty() && body.max_completion_tokens_value.empty())
       inserted.append(name).append(cap).append(",");
   }
@@ -244,35 +247,27 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
   edits.apply(body.json, out.body);
 }
 
-/// Reasoning that another family signed, and what its tools said, is no use to this one, which would refuse the call
-/// for it.
-Result<void> OpenAiCodec::pass_responses(const Attempt& attempt, EncodedCall& out) const {
-  out.kept_upstream = dialect_.keeps_responses;
-  std::optional<std::string> json = without_foreign_reasoning(attempt.body.json);
-  if (json) out.drop(kReasoningOfOthers);
-  leave_out_items(attempt, json, out);
-  if (json) return pass_anew(std::move(*json), attempt, out);
-  pass(attempt.body, attempt, out);
-  return {};
-}
-
-/// Without what other providers' tools said, and in Mistral's own words.
-Result<void> OpenAiCodec::pass_chat(const Attempt& attempt, EncodedCall& out) const {
-  std::optional<std::string> json;
-  leave_out_items(attempt, json, out);
+/// Without what would steer past the policy, and without the reasoning that another family signed and what its tools
+/// said, for which this one would refuse the call. Mistral has its own words.
+Result<void> OpenAiCodec::pass_cleaned(const Attempt& attempt, EncodedCall& out) const {
+  const CallBody& body = attempt.body;
+  std::optional<std::string> json;  // the client's body with other words for something that stands deep in it
+  if (body.protocol == Protocol::openai_responses) {
+    out.kept_upstream = dialect_.keeps_responses;
+    json = without_foreign_reasoning(body.json);
+    if (json) out.drop(kReasoningOfOthers);
+  }
+  if (generates_chat(body.protocol)) leave_out_items(attempt, json, out);
   leave_out_steering(attempt, json, out);
-  if (dialect_.mistrals_words)
-    if (auto reworded = in_mistrals_words(json ? *json : attempt.body.json)) json = std::move(*reworded);
-  if (json) return pass_anew(std::move(*json), attempt, out);
-  pass(attempt.body, attempt, out);
-  return {};
-}
-
-/// The client's body with other words for something that stands deep in it.
-Result<void> OpenAiCodec::pass_anew(std::string json, const Attempt& attempt, EncodedCall& out) const {
-  auto body = mark_call(attempt.body.protocol, out.keep(std::move(json)));
-  if (!body) return std::move(body).error();
-  pass(*body, attempt, out);
+  if (dialect_.mistrals_words && generates_chat(body.protocol))
+    if (auto reworded = in_mistrals_words(json ? *json : body.json)) json = std::move(*reworded);
+  if (!json) {
+    pass(body, attempt, out);
+    return {};
+  }
+  auto anew = mark_call(body.protocol, out.keep(std::move(*json)));
+  if (!anew) return std::move(anew).error();
+  pass(*anew, attempt, out);
   return {};
 }
 
@@ -288,11 +283,7 @@ Result<void> OpenAiCodec::encode(const Attempt& attempt, EncodedCall& out) const
   out.header_lines = headers(attempt, out);
   if (passes(body)) {
     out.target = target(attempt, body.protocol, out);
-    if (body.protocol == Protocol::openai_responses) return pass_responses(attempt, out);
-    if (body.protocol == Protocol::openai_chat || body.protocol == Protocol::openai_completions)
-      return pass_chat(attempt, out);
-    pass(body, attempt, out);
-    return {};
+    return pass_cleaned(attempt, out);
   }
   auto request = attempt.neutral();
   if (!request) return std::move(request).error();

@@ -22,13 +22,14 @@ struct OpenAiDialect {
   std::string_view base_url;  // empty: must be given
   bool stream_usage = true;   // understands stream_options.include_usage
   bool developer_role = false;
-  bool max_completion_tokens = false;  // the name that its chat API prefers for the output limit
-  bool sampling_extras = false;        // top_k, min_p, repetition_penalty
-  bool replays_reasoning = false;      // takes reasoning_content of earlier turns
-  bool responses = false;              // has /responses
-  bool keeps_responses = false;        // and keeps its answers there for previous_response_id
-  bool completions = true;             // has /completions
-  bool mistrals_words = false;         // in_mistrals_words()
+  /// The output limit's names in its chat API: the older one alone is read, both are, or the newer one is wanted.
+  enum class Limit : uint8_t { max_tokens, either, max_completion_tokens } limit = Limit::max_tokens;
+  bool sampling_extras = false;    // top_k, min_p, repetition_penalty
+  bool replays_reasoning = false;  // takes reasoning_content of earlier turns
+  bool responses = false;          // has /responses
+  bool keeps_responses = false;    // and keeps its answers there for previous_response_id
+  bool completions = true;         // has /completions
+  bool mistrals_words = false;     // in_mistrals_words()
   enum class Effort : uint8_t { reasoning_effort, reasoning_object, none } effort = Effort::reasoning_effort;
 };
 

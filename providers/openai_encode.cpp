@@ -220,7 +220,8 @@ void ChatBodyEncoder::sampling() {
 void ChatBodyEncoder::limits() {
   auto limit = request_.output_tokens_max;
   if (attempt_.output_tokens_cap) limit = std::min(*attempt_.output_tokens_cap, limit.value_or(INT64_MAX));
-  if (limit) body_[dialect_.max_completion_tokens ? "max_completion_tokens" : "max_tokens"] = *limit;
+  const bool newer = dialect_.limit == OpenAiDialect::Limit::max_completion_tokens;
+  if (limit) body_[newer ? "max_completion_tokens" : "max_tokens"] = *limit;
 }
 
 /// The least thinking that a model of OpenAI's can be told to do; empty: it does none.

@@ -37,10 +37,11 @@ void append_to_header(std::string& list, std::string_view name) {
 
 bool steers(std::string_view name) {
   constexpr std::string_view kSteering =
-      "|background|bestof|candidatecount|contents|deferred|inferenceconfig|input|maxcompletiontokens|maxgenlen|"
-      "maxnewtokens|maxoutputtokens|maxtokencount|maxtokens|maxtokenstosample|messages|model|models|n|ncmpl|npredict|"
-      "numgenerations|numpredict|numreturnsequences|preset|prompt|prompts|route|store|stream|streamoptions|system|"
-      "systeminstruction|textgenerationconfig|";
+      "|background|bestof|candidatecount|contents|conversation|deferred|fallbackcredittoken|fallbacks|inferenceconfig|"
+      "input|maxcompletiontokens|maxgenlen|maxnewtokens|maxoutputtokens|maxtokencount|maxtokens|maxtokenstosample|"
+      "messages|model|models|n|ncmpl|npredict|numgenerations|numpredict|numreturnsequences|preset|"
+      "previousinteractionid|previousresponseid|prompt|prompts|route|routingconfig|store|stream|streamoptions|system|"
+      "systeminstruction|textgenerationconfig|thread|";
   std::string plain = "|";
   for (const char c : name.substr(0, 64))
     if (c != '_' && c != '-' && c != '|') plain.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);

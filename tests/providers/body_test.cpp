@@ -83,6 +83,53 @@ TEST(CallBody, RefusesWithTheFieldsName) {
   }
 }
 
+TEST(CallBody, OtherModelsAndOthersConversationsAreRefused) {
+  const std::string chat = R"({"model":"m","messages":[{"role":"user","content":"x"}],)";
+  const std::string messages = R"({"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}],)";
+  const std::string responses = R"({"model":"m","input":"x",)";
+  const std::string gemini = R"({"contents":[{"parts":[{"text":"x"}]}],)";
+  const auto param = [](Protocol protocol, const std::string& json) {
+    const auto marked = mark_call(protocol, json);
+    return marked ? "" : marked.error().param;
+  };
+  const std::string advisor = R"("tools":[{"type":"advisor_20260301","name":"advisor","model":"dear"}]})";
+  EXPECT_EQ(param(Protocol::anthropic_messages, messages + advisor), "tools[0]");
+  EXPECT_EQ(param(Protocol::openai_chat,
+                  chat + R"("tools":[{"type":"function","function":{"name":"f"}},{"type":"openrouter:advisor",)"
+                         R"("parameters":{"model":"dear"}}]})"),
+            "tools[1]");
+  EXPECT_EQ(param(Protocol::openai_responses, responses + R"("tools":[{"type":"image_generation"}]})"), "tools[0]");
+  EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("fallbacks":[{"model":"dear"}]})"), "fallbacks");
+  EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("fallbacks":"default"})"), "fallbacks");
+  EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("thread":{"type":"new"}})"), "thread");
+  EXPECT_EQ(param(Protocol::openai_responses, responses + R"("conversation":"conv_1"})"), "conversation");
+  EXPECT_EQ(param(Protocol::openai_responses, responses + R"("background":true})"), "background");
+  EXPECT_EQ(param(Protocol::gemini_generate,
+                  gemini + R"("generationConfig":{"routingConfig":{"manualMode":{"modelName":"dear"}}}})"),
+            "generationConfig.routingConfig");
+
+  // What asks for nothing, and the client's own tools with a parameter of that name.
+  EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("fallbacks":[],"thread":null})"), "");
+  EXPECT_EQ(param(Protocol::openai_responses, responses + R"("background":false,"conversation":null})"), "");
+  const std::string schema = R"("parameters":{"type":"object","properties":{"model":{"type":"string"}}})";
+  EXPECT_EQ(param(Protocol::openai_responses,
+                  responses + R"("tools":[{"type":"function","name":"f",)" + schema + R"(},{"type":"web_search"}]})"),
+            "");
+  EXPECT_EQ(
+      param(Protocol::openai_chat, chat + R"("tools":[{"type":"function","function":{"name":"f",)" + schema + "}}]}"),
+      "");
+}
+
+TEST(CallBody, ANameInOtherLettersIsNoWayAroundThePolicy) {
+  for (const char* field : {"Model", "MAX_TOKENS", "N", "Stream", "Messages", "max_Completion_tokens"}) {
+    const std::string json =
+        R"({"model":"m","messages":[{"role":"user","content":"x"}],")" + std::string(field) + R"(":1})";
+    const auto marked = mark_call(Protocol::openai_chat, json);
+    ASSERT_FALSE(marked.ok()) << field;
+    EXPECT_EQ(marked.error().param, field);
+  }
+}
+
 TEST(CallBody, AnthropicsZeroTokensOnlyWriteTheCache) {
   const std::string json = R"({"model":"m","max_tokens":0,"messages":[{"role":"user","content":"x"}]})";
   const auto body = mark_call(Protocol::anthropic_messages, json);

@@ -60,6 +60,20 @@ TEST(OpenAiCodec, WhatSteersPastThePolicyIsTakenOut) {
   EXPECT_EQ(mark_call(Protocol::openai_chat, later).error().param, "deferred");
 }
 
+TEST(OpenAiCodec, NothingSteersWhateverTheProtocol) {
+  for (const auto& [protocol, path, rest] :
+       {std::tuple{Protocol::openai_responses, "/v1/responses", R"("input":"hi")"},
+        std::tuple{Protocol::openai_embeddings, "/v1/embeddings", R"("input":"hi")"},
+        std::tuple{Protocol::openai_images, "/v1/images/generations", R"("prompt":"a cat")"}}) {
+    CodecRig rig(protocol, R"({"model":"a","models":["dear"],"route":"fallback","preset":"x","fallbacks":["dear"],)" +
+                               std::string(rest) + "}");
+    const Encoded out = encode(codec(), rig, "a");
+    EXPECT_EQ(out.target, path);
+    EXPECT_EQ(out.body, R"({"model":"a",)" + std::string(rest) + "}");
+    EXPECT_EQ(out.dropped, "models,route,preset,fallbacks");
+  }
+}
+
 Decoded decode(const std::vector<std::string_view>& pieces) {
   CodecRig rig(Protocol::openai_chat, "", true);
   return decode_pieces(codec(), rig, "a", pieces);

@@ -77,6 +77,24 @@ TEST(OpenAiDialects, AnswersOfAnOlderAzureAreTranslated) {
   EXPECT_EQ(out.text(), "hi");
 }
 
+TEST(OpenAiDialects, TheOlderNameOfTheLimitIsSentToWhoReadsNoOther) {
+  const std::string rest = R"("messages":[{"role":"user","content":"x"}]})";
+  const auto sent = [&](const char* provider, const std::string& fields, std::optional<int64_t> cap = {}) {
+    CodecRig rig(Protocol::openai_chat, R"({"model":"m",)" + fields + rest);
+    rig.cap = cap;
+    return encode(*codec_of(provider, "/v1"), rig, "m").body;
+  };
+  const std::string newer = R"( "max_completion_tokens" : 5 ,)";
+  for (const char* provider : {"ollama", "deepseek", "llama.cpp", "together"})
+    EXPECT_EQ(sent(provider, newer), R"({"model":"m", "max_tokens" : 5 ,)" + rest) << provider;
+  EXPECT_EQ(sent("ollama", newer, 3), R"({"model":"m", "max_tokens" : 3 ,)" + rest);
+  EXPECT_EQ(sent("ollama", R"("max_completion\u005ftokens":5,)"), R"({"model":"m","max_tokens":5,)" + rest);
+  EXPECT_EQ(sent("ollama", R"("max_tokens":4,"max_completion_tokens":5,)"),
+            R"({"model":"m","max_tokens":4,"max_completion_tokens":5,)" + rest);
+  for (const char* provider : {"openai", "vllm", "openrouter"})
+    EXPECT_EQ(sent(provider, newer), R"({"model":"m", "max_completion_tokens" : 5 ,)" + rest) << provider;
+}
+
 bool is_call_id(const std::string& id) {
   return id.size() == 9 && std::all_of(id.begin(), id.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
 }
