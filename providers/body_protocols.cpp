@@ -149,7 +149,8 @@ bool BodyMarker::refused(std::string_view key, Value value, std::string_view why
     asked = false;
     for (auto element : array) {
       Value inner;
-      if (element.get(inner) != SUCCESS || !skip(inner, 2)) return not_json();
+      if (element.get(inner) != SUCCESS) return not_json();
+      if (!skip(inner, 2)) return false;
       asked = true;
     }
   }
