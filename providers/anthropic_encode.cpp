@@ -33,7 +33,9 @@ class Builder {
         attempt_(attempt),
         host_(host),
         refusals_(refusals),
-        generation_(claude_generation(attempt.model)) {}
+        generation_(claude_generation(attempt.model)) {
+    body_.get_ref<Json::object_t&>().reserve(8);  // one member more than there is room for copies the names of all
+  }
   Result<AnthropicBody> run();
 
  private:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include "config/base/json.h"
 
 #include "providers/json_tree.h"
@@ -149,7 +150,49 @@ std::string_view without_byte_order_mark(std::string_view text) {
 }
 
 std::string json_text(const nlohmann::ordered_json& json) {
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string out;
+  append_json(json, out);
+  return out;
+}
+
+void append_json(const nlohmann::ordered_json& json, std::string& out) {  // NOLINT(misc-no-recursion)
+  using Json = nlohmann::ordered_json;
+  switch (json.type()) {
+    case Json::value_t::object: {
+      char before = '{';
+      for (const auto& [name, value] : json.get_ref<const Json::object_t&>()) {
+        out.push_back(std::exchange(before, ','));
+        append_quoted(name, out);
+        out.push_back(':');
+        append_json(value, out);
+      }
+      out.append(before == '{' ? "{}" : "}");
+      break;
+    }
+    case Json::value_t::array: {
+      char before = '[';
+      for (const Json& element : json.get_ref<const Json::array_t&>()) {
+        out.push_back(std::exchange(before, ','));
+        append_json(element, out);
+      }
+      out.append(before == '[' ? "[]" : "]");
+      break;
+    }
+    case Json::value_t::string:
+      append_quoted(json.get_ref<const std::string&>(), out);
+      break;
+    case Json::value_t::boolean:
+      out.append(json.get<bool>() ? "true" : "false");
+      break;
+    case Json::value_t::number_integer:
+      out.append(std::to_string(json.get<int64_t>()));
+      break;
+    case Json::value_t::number_unsigned:
+      out.append(std::to_string(json.get<uint64_t>()));
+      break;
+    default:
+      out.append(json.dump());
+  }
 }
 
 bool append_unescaped(std::string_view inside, std::string& out) {

@@ -20,6 +20,7 @@ std::string_view without_byte_order_mark(std::string_view text);
 
 /// Compact JSON text; invalid UTF-8 becomes U+FFFD.
 std::string json_text(const nlohmann::ordered_json& json);
+void append_json(const nlohmann::ordered_json& json, std::string& out);
 
 /// Appends what the inside of a JSON string (`inside`, without its quotes, as written) stands for, as UTF-8. A lone
 /// surrogate and bytes that are no UTF-8 become U+FFFD. False: not the inside of a JSON string (RFC 8259 §7); then

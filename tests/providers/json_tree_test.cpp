@@ -1,9 +1,10 @@
-// The linear tree builder against nlohmann's own parser, whose results it must equal to the byte.
+// The linear tree builder and the text of a tree against nlohmann's own, whose results they must equal.
 #include <gtest/gtest.h>
 
 #include <string>
 #include "config/base/json.h"
 
+#include "providers/json_text.h"
 #include "providers/json_tree.h"
 
 namespace weir::providers {
@@ -79,6 +80,19 @@ TEST(JsonTree, ManyMembersKeepTheirOrder) {
   text += R"(,"k0":"last"})";
   expected["k0"] = "last";
   EXPECT_EQ(json_tree(text).dump(), expected.dump());
+}
+
+TEST(JsonText, SaysWhatTheLibrarySays) {
+  for (const char* text :
+       {"{}", "[]", R"("x")", "[1,-2,1.5,1e300,0.1,true,false,null,18446744073709551615,-9223372036854775808]",
+        R"({"a":[{},[],{"b":[null]}],"é":"日本","\"":"\\/\u0000\u001f\u007f\n\t\r\b\f"})"}) {
+    const Json json = read_json<Json>(text);
+    const std::string said = json_text(json);
+    EXPECT_EQ(read_json<Json>(said), json) << said;
+  }
+  Json odd;
+  odd["x\xff"] = "a\xff\xfe b";
+  EXPECT_EQ(json_text(odd), odd.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 TEST(JsonTree, DepthTakesNoStack) {
