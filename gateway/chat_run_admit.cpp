@@ -156,4 +156,12 @@ Result<void> ChatRun::take_funds(const Route& route) {
   return {};
 }
 
+/// Where the last attempt used what was set aside, another needs as much again. `error` is the last attempt's; it says
+/// why none follows.
+bool ChatRun::fund_another(const Route& route, Error& error) {
+  auto funded = take_funds(route);
+  if (!funded) error.detail += " It was not tried again: " + funded.error().detail;
+  return funded.ok();
+}
+
 }  // namespace weir::gateway

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "providers/reply_parts.h"
-
 namespace weir::gateway {
 namespace {
 
@@ -96,8 +94,9 @@ Outcome outcome_of(const Error& error) {
       if (error.source == "engine") return Outcome::neutral;
       return error.retry_after ? Outcome::rate_limited : Outcome::server_error;
     case ErrorKind::upstream:
-      // An answer that the client's protocol cannot say was made well.
-      return providers::is_unsayable(error) ? Outcome::success : Outcome::server_error;
+      // An answer that the client's protocol cannot say was made well, and what a model spoils is no fault of who runs
+      // it.
+      return error.answered ? Outcome::success : Outcome::server_error;
     case ErrorKind::connection:
       return Outcome::connect_failure;
     case ErrorKind::timeout:

@@ -392,18 +392,22 @@ std::optional<Error> GeminiDecoder::broken(bool framed) const {
   const bool cut = std::any_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.reason.empty(); });
   if (cut && !framed) return stream_cut_off();
   std::string failure;
+  bool said_why = true;
   for (const auto& [index, choice] : choices_) {
     const bool failed = outcome_of(choice.reason) == Outcome::failed && (!choice.content || spoils(choice.reason));
     if (!failed) return {};
+    said_why = said_why && !choice.reason.empty();
     failure = choice.reason.empty() ? "the upstream's answer has neither content nor a finish reason"
                                     : "the upstream's answer failed with " + choice.reason;
     if (!choice.message.empty()) failure += ": " + choice.message;
   }
   if (blocked_) return blocked_;
-  return upstream_fault(std::move(failure));
+  return said_why ? spoiled_answer(std::move(failure)) : upstream_fault(std::move(failure));
 }
 
 void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
+  complete_ = !choices_.empty() &&
+              std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return !c.second.reason.empty(); });
   if (auto error = broken(framed)) {
     batch.error = std::move(*error);
     return;

@@ -245,6 +245,7 @@ OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
   if (type == "error" || type == "response.failed") {
     out.kind = Kind::error;
     out.error = error_of(event.data);
+    if (type == "response.failed") out.usage = find_openai_usage(event.data);
     return out;
   }
   if (protocol == Protocol::openai_completions) {
@@ -322,6 +323,7 @@ class UnaryDecoder final : public ReplyDecoder {
 
 void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   OpenAiStreamEvent read = read_openai_event(call_.protocol, event);
+  if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
   if (read.error) {
     batch.error = std::move(read.error);
     batch.segments.push_back({.kind = Segment::Kind::error, .bytes = event.raw});
@@ -329,7 +331,6 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   }
   if (opening_.takes(event, batch)) return;
   usage_.saw_text(read.text);
-  if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
   finished_ = finished_ || read.finished;
   const bool in_place =
       event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();

@@ -54,6 +54,8 @@ struct Error {
   std::string param = {};  // the request field that was wrong, as "messages[2].role"
   std::optional<std::chrono::milliseconds> retry_after = {};  // when trying again may help
   RateLimit limit = RateLimit::unknown;                       // of a rate_limit
+  /// An answer was made, and is of no use: that says nothing against the target's health, and what it used is charged.
+  bool answered = false;
 };
 
 constexpr const char* to_string(RateLimit limit) {

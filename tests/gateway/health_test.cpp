@@ -198,6 +198,7 @@ TEST(OutcomeOf, EveryKind) {
   }
   EXPECT_EQ(outcome_of(providers::stream_cut_off()), Outcome::server_error);
   EXPECT_EQ(outcome_of(providers::unsayable_answer("a block")), Outcome::success) << "it was made well";
+  EXPECT_EQ(outcome_of(providers::spoiled_answer("MALFORMED_FUNCTION_CALL")), Outcome::success) << "by its model";
   Error busy;
   busy.kind = ErrorKind::overloaded;
   busy.retry_after = milliseconds(100);

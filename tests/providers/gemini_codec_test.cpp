@@ -339,6 +339,14 @@ TEST(GeminiCodec, BrokenAnswers) {
   EXPECT_THAT(
       whole(R"({"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"no such f"}]})").error_line(),
       HasSubstr("no such f"));
+  const Decoded spoiled = whole(R"({"candidates":[{"content":{},"finishReason":"UNEXPECTED_TOOL_CALL"}],
+"usageMetadata":{"promptTokenCount":7,"thoughtsTokenCount":5}})");
+  ASSERT_TRUE(spoiled.error && spoiled.error->answered) << spoiled;
+  EXPECT_EQ(spoiled.error->retry, Retry::other_target);
+  EXPECT_TRUE(spoiled.reported) << "it is paid";
+  EXPECT_EQ(spoiled.counts.output, 5);
+  const Decoded empty = whole(R"({"candidates":[{"content":{}}],"usageMetadata":{"promptTokenCount":7}})");
+  EXPECT_TRUE(empty.error && !empty.error->answered) << empty;
   EXPECT_THAT(whole(R"([{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}])").error_line(),
               HasSubstr("429 RESOURCE_EXHAUSTED slow down"));
   const auto stream = [&](std::string_view body) { return decode_pieces(*gemini, rig, "m", {body}); };

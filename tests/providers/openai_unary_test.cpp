@@ -89,6 +89,11 @@ TEST(OpenAiUnary, ErrorsAndBrokenStreams) {
       "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":\"r\",\"status\":\"failed\","
       "\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow down\"}}}\n\n";
   EXPECT_EQ(error_kind(decode_cut(Protocol::openai_responses, failed)), ErrorKind::rate_limit);
+  const Decoded paid = decode_cut(Protocol::openai_responses,
+                                  "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":"
+                                  "\"server_error\"},\"usage\":{\"input_tokens\":7,\"output_tokens\":5}}}\n\n");
+  EXPECT_TRUE(paid.error && paid.reported) << paid;
+  EXPECT_EQ(paid.counts, (config::TokenCounts{.input = 7, .output = 5}));
   const std::string said =
       "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"oh\",\"sequence_number\":1}\n\n";
   EXPECT_EQ(error_kind(decode_cut(Protocol::openai_responses, said)), ErrorKind::upstream);
