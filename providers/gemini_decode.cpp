@@ -5,6 +5,7 @@
 
 #include "providers/classify.h"
 #include "providers/gemini.h"
+#include "providers/gemini_arguments.h"
 #include "providers/gemini_wire.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
@@ -58,6 +59,7 @@ class GeminiDecoder final : public ReplyDecoder {
     std::string message;  // finishMessage
     bool content = false;
     int32_t calls = 0;
+    std::optional<GeminiArguments> streamed;       // of the last call, while it will continue
     std::set<std::string, std::less<>> citations;  // as sent: some models repeat them in every piece
     std::string said;                              // its text so far, which citations count in
   };
@@ -70,6 +72,9 @@ class GeminiDecoder final : public ReplyDecoder {
   void text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch);
   void other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   bool call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
+  void more_arguments(dom::object call, int32_t index, Choice& choice, ReplyBatch& batch);
+  void close_call(int32_t index, Choice& choice, ReplyBatch& batch);
+  void arguments(std::string piece, int32_t index, const Choice& choice, ReplyBatch& batch);
   static void cite_supports(const Json& metadata, int32_t index, Choice& choice, ReplyBatch& batch);
   void cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch);
   void citations(dom::object candidate, int32_t index, Choice& choice, ReplyBatch& batch);
@@ -101,21 +106,74 @@ void GeminiDecoder::text(Kind kind, std::string text, int32_t index, Choice& cho
 bool GeminiDecoder::call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
   dom::object call;
   if (part["functionCall"].get(call) != SUCCESS && part["function_call"].get(call) != SUCCESS) return false;
+  std::string_view text;
+  const bool has_name = call["name"].get(text) == SUCCESS && !text.empty();
+  if (choice.streamed && !has_name) {
+    more_arguments(call, index, choice, batch);
+    return true;
+  }
+  close_call(index, choice, batch);
   ChatEvent event;
   event.kind = Kind::tool_call;
   event.index = index;
   event.tool_index = choice.calls++;
-  std::string_view text;
-  if (call["name"].get(text) == SUCCESS) event.tool_call.name = std::string(text);
+  if (has_name) event.tool_call.name = std::string(text);
   const bool named = call["id"].get(text) == SUCCESS && !text.empty();
   event.tool_call.id = named ? std::string(text) : call_prefix_ + std::to_string(calls_);
   ++calls_;
   dom::object arguments;
-  event.tool_call.arguments = call["args"].get(arguments) == SUCCESS ? simdjson::to_string(arguments) : "{}";
+  bool more = false;
+  const bool whole = call["args"].get(arguments) == SUCCESS;
+  const bool streamed =
+      !whole && (call["partialArgs"].error() == SUCCESS || (call["willContinue"].get(more) == SUCCESS && more));
+  if (!streamed) event.tool_call.arguments = whole ? simdjson::to_string(arguments) : "{}";
   usage_.saw_text(event.tool_call.name.size() + event.tool_call.arguments.size());
   choice.content = true;
   batch.events.push_back(std::move(event));
+  if (streamed) choice.streamed.emplace();
+  if (streamed) more_arguments(call, index, choice, batch);
   return true;
+}
+
+void GeminiDecoder::arguments(std::string piece, int32_t index, const Choice& choice, ReplyBatch& batch) {
+  if (piece.empty()) return;
+  usage_.saw_text(piece.size());
+  ChatEvent event;
+  event.kind = Kind::tool_call;
+  event.index = index;
+  event.tool_index = choice.calls - 1;
+  event.tool_call.arguments = std::move(piece);
+  batch.events.push_back(std::move(event));
+}
+
+/// {"partialArgs": [{"jsonPath": "$.place", "stringValue": "Bos", "willContinue": true}], "willContinue": true}; one
+/// that is not to continue ends the call.
+void GeminiDecoder::more_arguments(dom::object call, int32_t index, Choice& choice, ReplyBatch& batch) {
+  std::string piece;
+  dom::array leaves;
+  if (call["partialArgs"].get(leaves) == SUCCESS)
+    for (const dom::element element : leaves) {
+      dom::element value;
+      std::string_view path;
+      std::string_view text;
+      if (element["jsonPath"].get(path) != SUCCESS) continue;
+      const bool is_string = element["stringValue"].get(text) == SUCCESS;
+      const bool is_else = element["numberValue"].get(value) == SUCCESS || element["boolValue"].get(value) == SUCCESS;
+      const std::string other = is_else ? simdjson::to_string(value) : "null";
+      if (!choice.streamed->add(path, is_string, is_string ? text : std::string_view(other), piece))
+        batch.error = unsayable_answer("arguments of a call that make no JSON, at " + quoted(path.substr(0, 64)));
+    }
+  arguments(std::move(piece), index, choice, batch);
+  bool more = false;
+  if (call["willContinue"].get(more) != SUCCESS || !more) close_call(index, choice, batch);
+}
+
+void GeminiDecoder::close_call(int32_t index, Choice& choice, ReplyBatch& batch) {
+  if (!choice.streamed) return;
+  std::string piece;
+  choice.streamed->close(piece);
+  choice.streamed.reset();
+  arguments(std::move(piece), index, choice, batch);
 }
 
 /// Pictures and code that the model ran have no word of their own in an answer: they come as the Markdown that chat
@@ -412,7 +470,8 @@ void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
     batch.error = std::move(*error);
     return;
   }
-  for (const auto& [index, choice] : choices_) {
+  for (auto& [index, choice] : choices_) {
+    close_call(index, choice, batch);
     ChatEvent event;
     event.kind = Kind::finish;
     event.index = index;
