@@ -380,6 +380,9 @@ TEST(MessagesEncode, StopReasons) {
   EXPECT_EQ(reason(StopReason::content_filter), "refusalnull");
   EXPECT_EQ(reason(StopReason::pause_turn), "pause_turnnull");
   EXPECT_EQ(reason(StopReason::stop_sequence, "END"), "stop_sequence\"END\"");
+  ChatEvent contained = event(Kind::finish);
+  contained.container = {{"id", "c1"}};
+  EXPECT_EQ(events_of(stream_of({contained}))[1]["delta"]["container"]["id"], "c1");
 }
 
 TEST(MessagesErrors, Shape) {

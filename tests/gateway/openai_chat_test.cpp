@@ -145,8 +145,20 @@ TEST(OpenAiChat, APauseIsNotTheEnd) {
   ChatEvent finish;
   finish.kind = ChatEvent::Kind::finish;
   finish.stop = providers::StopReason::pause_turn;
-  encoder.add(finish);
-  EXPECT_EQ(read_json<Json>(encoder.whole({}, {}))["choices"][0]["finish_reason"], "length");
+  finish.container = {{"id", "c1"}};
+  std::string out;
+  ChatEvent text;
+  text.text = "hi";
+  encoder.chunk(text, out);
+  encoder.chunk(finish, out);
+  EXPECT_NE(out.find(R"("delta":{"container":{"id":"c1"}})"), std::string::npos) << out;
+  EXPECT_NE(out.find(R"("finish_reason":"length","native_finish_reason":"pause_turn")"), std::string::npos) << out;
+  ChatEncoder whole("id", 7, "m", false);
+  whole.add(finish);
+  const Json choice = read_json<Json>(whole.whole({}, {}))["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["native_finish_reason"], "pause_turn");
+  EXPECT_EQ(choice["message"]["container"]["id"], "c1");
 }
 
 /// OpenAI's clients join the entries of a list by their `index`, and look for a function in every piece of a call.
