@@ -50,6 +50,8 @@ Counts read_counts(dom::object usage) {
     out.cache_write_5m = std::max(out.cache_write_5m, nested_count(usage, details, "cache_write_tokens"));
     out.audio_input = std::max(out.audio_input, nested_count(usage, details, "audio_tokens"));
   }
+  for (const char* beside : {"prompt_cache_hit_tokens", "cached_tokens"})  // DeepSeek's and Moonshot's
+    if (out.cached_input == 0) out.cached_input = std::min(count_of(usage, beside), out.input);
   for (const char* details : {"output_tokens_details", "completion_tokens_details"})
     out.reasoning = std::max(out.reasoning, nested_count(usage, details, "reasoning_tokens"));
   return out;

@@ -61,6 +61,10 @@ TEST(OpenAiUnary, CountsWhatAnAnswerDoesNotSay) {
   EXPECT_FALSE(usage(Protocol::openai_embeddings, kJson, R"({"usage":{"prompt_tokens":999999999999}})").reported)
       << "what makes no sense is not believed";
   EXPECT_EQ(usage(Protocol::rerank, kJson, "{}", 101).counts.input, 2);
+  const auto deepseek = usage(Protocol::openai_completions, kJson,
+                              R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5,
+                              "prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":3}})");
+  EXPECT_EQ(deepseek.counts, (config::TokenCounts{.input = 7, .cached_input = 4, .output = 5}));
 }
 
 TEST(OpenAiUnary, StreamsOfSoundAndPictures) {
