@@ -138,8 +138,9 @@ void ChatRun::blame_target(const Error& error, int64_t tokens_used) {
   if (lease_.report(outcome, error.retry_after, tokens_used, now(), policy_->policy().config().health)) {
     registry.ejection(target_->state->label, to_string(outcome));
     // Clients are not told why; those who run the gateway are, once each time.
-    if (error.kind == ErrorKind::authentication)
-      services.log.event(metrics::Level::error, "credential_refused",
+    if (error.kind == ErrorKind::authentication || error.kind == ErrorKind::quota)
+      services.log.event(metrics::Level::error,
+                         error.kind == ErrorKind::quota ? "upstream_quota_exhausted" : "credential_refused",
                          {{"target", target_->state->label}, {"detail", error.detail}});
   }
   if (error.kind == ErrorKind::rate_limit && error.source == "upstream" && !client_gone())
@@ -323,13 +324,13 @@ bool ChatRun::encode_batch(std::string& out) {
     if (batch_.end && translated) encoder_->final(usage(), cost(), out);
   });
   if (batch_.error) {
-    const Error error = for_client(std::move(*batch_.error));
+    const Error error = for_client(*batch_.error);
     // What the upstream ended with may lack the blank line that parts it from what follows.
     if (body_.sse && reply_->native() && !out.empty() && !out.ends_with("\n\n")) out.append("\n\n");
     const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
     if (!told) out.append(api_.stream_error(error, body_));
     const config::TokenCounts used = usage().counts;
-    if (!client_gone()) blame_target(error, used.input + used.output);
+    if (!client_gone()) blame_target(*batch_.error, used.input + used.output);
     const bool left = client_gone() && !shutting_down();
     left ? settle_left() : settle(error.http_status, error.code);
     return true;

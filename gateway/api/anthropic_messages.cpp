@@ -319,6 +319,7 @@ std::string messages_error(const Error& error) {
   std::string_view type = error.http_status >= 500 ? "api_error" : "invalid_request_error";
   for (const Row& row : kTypes)
     if (row.status == error.http_status) type = row.type;
+  if (error.code == kUpstreamQuota) type = "billing_error";
   if (error.kind == ErrorKind::overloaded && error.http_status >= 500) type = "overloaded_error";
   Json body;
   body["type"] = "error";

@@ -258,6 +258,29 @@ def test_an_error_in_place_of_a_stream_stays_one(odd, upstream):
         assert status == 502 and b"no event stream" in body, body
 
 
+NO_MONEY = {
+    "openai": (429, {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}}),
+    "anthropic": (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access"}}),
+    "gemini": (403, {"error": {"code": 403, "message": "This API method requires billing to be enabled", "status": "PERMISSION_DENIED"}}),
+    "cohere": (402, {"message": "please add or update your payment method"}),
+}
+
+
+@pytest.mark.parametrize("provider", NO_MONEY)
+def test_an_account_without_money_is_no_budget_of_the_clients(odd, upstream, provider):
+    status, said = NO_MONEY[provider]
+    upstream.replay[provider] = (status, "application/json", json.dumps(said).encode())
+    status, _, body = ask(odd, "messages" if provider == "anthropic" else "chat", f"m-{provider}")
+    error = json.loads(body)["error"]
+    kind = "billing_error" if provider == "anthropic" else "insufficient_quota"
+    assert (status, error["type"], error["code"]) == (429, kind, "upstream_insufficient_quota") and "no budget of your key's" in error["message"], body
+    assert odd.metric("weir_target_ejections_total", reason="quota") == 1, "it cools, as its credential does"
+    status, _, body = ask(odd, "gemini", f"m-{provider}")
+    assert status == 503 and b"used up" in body, body
+    assert until(lambda: odd.events("upstream_quota_exhausted"), "it is logged")[0]["target"] == f"{provider}/up-1"
+    assert last_row(odd)["charge_nanos"] == 0
+
+
 def chunk(delta, finish=None, **more):
     return {"choices": [{"index": 0, "delta": delta, "text": delta.get("content", ""), "finish_reason": finish}], **more}
 

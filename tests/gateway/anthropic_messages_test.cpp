@@ -395,6 +395,9 @@ TEST(MessagesErrors, Shape) {
     error.http_status = status;
     return read_json<Json>(anthropic_messages_api().error_body(error))["error"]["type"].get<std::string>();
   };
+  error.code = "upstream_insufficient_quota";
+  EXPECT_EQ(type(429), "billing_error");
+  error.code = "rate_limit_exceeded";
   EXPECT_EQ(type(400), "invalid_request_error");
   EXPECT_EQ(type(401), "authentication_error");
   EXPECT_EQ(type(403), "permission_error");

@@ -302,6 +302,17 @@ TEST(Errors, WhatAClientSees) {
   upstream.kind = ErrorKind::content_policy;
   EXPECT_EQ(for_client(upstream).code, "content_filter");
   EXPECT_EQ(for_client(upstream).http_status, 400);
+  upstream.kind = ErrorKind::quota;
+  upstream.detail = "Your credit balance is too low";
+  const Error poor = for_client(upstream);
+  EXPECT_EQ(poor.http_status, 429);
+  EXPECT_EQ(poor.code, "upstream_insufficient_quota");
+  EXPECT_EQ(poor.detail.find("credit balance"), std::string::npos);
+  EXPECT_EQ(read_json<Json>(error_body(poor))["error"]["type"], "insufficient_quota");
+  upstream.source = "gateway";  // a budget of the key's own
+  upstream.code = "insufficient_quota";
+  EXPECT_EQ(for_client(upstream).code, "insufficient_quota");
+  EXPECT_EQ(for_client(upstream).detail, "Your credit balance is too low");
   const auto body = read_json<Json>(error_body(bad_request("n", "bad \xff")));
   EXPECT_EQ(body["error"]["type"], "invalid_request_error");
   EXPECT_EQ(body["error"]["param"], "n");
