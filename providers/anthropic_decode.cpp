@@ -7,6 +7,7 @@
 
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
@@ -142,6 +143,7 @@ class Decoder final : public AnthropicDecoder {
   UsageMeter usage_;
   UsageReader reader_;
   SseScanner scanner_;
+  HalfCharacters halves_;  // of events
   std::map<int64_t, Block> blocks_;
   int32_t tools_ = 0;
   Json container_;
@@ -197,7 +199,7 @@ bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch&
 bool Decoder::take(std::string_view raw, std::string_view inside, ReplyBatch& batch) {
   if (!native_) {
     std::string piece;
-    if (!append_unescaped(inside, piece)) return false;
+    if (!append_unescaped(halves_.inside(inside), piece)) return false;
     text(head_kind_, std::move(piece), *head_block_, batch);
   }
   head_block_->arguments = head_block_->arguments || !inside.empty();
@@ -394,6 +396,7 @@ void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& b
 
 void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch) {
   if (like_last(raw, data, batch)) return;
+  if (!native_) data = halves_.data(data);
   dom::object root;
   const bool object = parse_object(data, root);
   const std::string type(object ? text_at(root, "type") : std::string_view{});

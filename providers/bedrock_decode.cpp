@@ -12,6 +12,7 @@
 #include "providers/bedrock.h"
 #include "providers/bedrock_frames.h"
 #include "providers/classify.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
@@ -146,6 +147,7 @@ class ConverseDecoder final : public ReplyDecoder {
   Signer signer_;
   UsageMeter usage_;
   EventStreamDecoder frames_;
+  HalfCharacters halves_;
   std::map<int64_t, Block> blocks_;
   int32_t tools_ = 0;
   bool stopped_ = false;
@@ -295,7 +297,7 @@ void ConverseDecoder::message_stop(const Json& event, ReplyBatch& batch) {
 }
 
 void ConverseDecoder::message(const EventStreamMessage& message, ReplyBatch& batch) {
-  const Json event = bedrock_json(message.payload);
+  const Json event = bedrock_json(halves_.data(message.payload));
   if (!event.is_object()) {
     batch.error = upstream_fault("the upstream sent an event that is not JSON");
     return;

@@ -7,6 +7,7 @@
 #include "providers/gemini.h"
 #include "providers/gemini_arguments.h"
 #include "providers/gemini_wire.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
@@ -83,6 +84,7 @@ class GeminiDecoder final : public ReplyDecoder {
   std::optional<Error> broken(bool framed) const;
 
   GeminiStream stream_;
+  HalfCharacters halves_;
   GeminiUsage usage_;
   std::string call_prefix_;
   int64_t calls_ = 0;  // over all choices
@@ -434,7 +436,7 @@ void GeminiDecoder::piece(std::string_view json, ReplyBatch& batch) {
 void GeminiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   stream_.feed(bytes);
   GeminiPiece next;
-  while (!batch.error && stream_.next(next)) piece(next.json, batch);
+  while (!batch.error && stream_.next(next)) piece(halves_.data(next.json), batch);
   if (batch.error) return;
   if (stream_.too_large()) batch.error = stream_event_too_large();
   if (stream_.garbage()) batch.error = upstream_fault("the upstream's stream is not a JSON array");
@@ -491,7 +493,7 @@ void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
 // Finish events wait for the end of the body: a reason may be revised, and usage comes with the last piece.
 void GeminiDecoder::finish(ReplyBatch& batch) {
   GeminiPiece last;
-  if (stream_.flush(last)) piece(last.json, batch);
+  if (stream_.flush(last)) piece(halves_.data(last.json), batch);
   if (!batch.error && stream_.open()) batch.error = stream_cut_off();
   if (!batch.error) end(false, batch);
 }

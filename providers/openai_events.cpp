@@ -5,6 +5,7 @@
 #include <vector>
 #include "config/base/json.h"
 
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
@@ -110,6 +111,7 @@ class OpenAiEvents final : public ReplyDecoder {
   void finish_choices(ReplyBatch& batch);
 
   SseScanner scanner_;
+  HalfCharacters halves_;
   UsageMeter usage_;
   std::map<int32_t, Choice> choices_;
   size_t asked_;             // choices that the client asked for
@@ -391,7 +393,7 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
 
 void OpenAiEvents::text_piece(std::string_view inside, ReplyBatch& batch) {
   ChatEvent event;
-  if (!append_unescaped(inside, event.text)) {
+  if (!append_unescaped(halves_.inside(inside), event.text)) {
     batch.error = upstream_fault("the upstream sent a stream event that is not valid JSON");
     return;
   }
@@ -407,7 +409,7 @@ void OpenAiEvents::event(const SseEvent& event, ReplyBatch& batch) {
     batch.end = !batch.error;
     return;
   }
-  const Json root = parse_json(event.data);
+  const Json root = parse_json(halves_.data(event.data));
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;

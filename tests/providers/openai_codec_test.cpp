@@ -326,13 +326,21 @@ TEST(OpenAiEvents, SignaturesOfOpenRoutersModels) {
   EXPECT_EQ(out.all(ChatEvent::Kind::reasoning), "hm");
 }
 
-TEST(OpenAiEvents, HalfOfACharacterIsNoFault) {
+TEST(OpenAiEvents, HalvesOfACharacterAreJoined) {
   const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"content":"a\ud83d"}}]})",
                                  R"({"choices":[{"index":0,"delta":{"content":"\ude00b"},"finish_reason":"stop"}]})"});
   EXPECT_FALSE(out.error);
   EXPECT_EQ(out.text(),
-            "a\xEF\xBF\xBD\xEF\xBF\xBD"
+            "a\xF0\x9F\x98\x80"
             "b");
+  const auto text = [](const char* content) {
+    return std::string(R"({"choices":[{"index":0,"delta":{"content":")") + content + "\"}}]}";
+  };
+  const Decoded alike = events_of({text("a"), text("b\\ud83d"), text("\\ude00c"), text("d"),
+                                   R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"});
+  EXPECT_EQ(alike.text(),
+            "ab\xF0\x9F\x98\x80"
+            "cd");
 }
 
 TEST(OpenAiEvents, ARefusalIsNoEndOfTurn) {
