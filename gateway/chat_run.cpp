@@ -95,10 +95,10 @@ std::vector<size_t> ChatRun::elsewhere(const Route& route) const {
 Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
   std::vector<size_t> tried = elsewhere(route);
   if (!tried.empty() && tried.size() == route.targets.size()) {
-    Error error = bad_request("previous_response_id",
-                              "previous_response_id: the account that holds this conversation does not serve the model "
-                              "\"" +
-                                  route.model->name + "\"; ask a model that it serves, or begin a new conversation");
+    const std::string field = continued_->previous_id.empty() ? "input" : "previous_response_id";
+    Error error =
+        bad_request(field, field + ": the account that holds this conversation does not serve the model \"" +
+                               route.model->name + "\"; ask a model that it serves, or begin a new conversation");
     error.retry = Retry::other_target;  // a fallback may be there
     co_return error;
   }

@@ -104,6 +104,7 @@ class ChatRun {
   std::string id_;
   const Key* key_ = nullptr;
   const Route* route_ = nullptr;
+  std::string referred_body_;               // Responses: with what the client's items name in their place
   std::optional<ContinuedCall> continued_;  // Responses: what it goes on from
   providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
