@@ -115,7 +115,7 @@ int64_t ChatRun::book_attempt(const Error& error) {
   const providers::Told told = reply_->usage().told;
   const bool upstreams = target_->account != nullptr && (told.input || told.output);
   config::TokenCounts tokens;
-  if (accepted_ && (error.answered || upstreams)) {
+  if (accepted_ && (error.kind == ErrorKind::unusable || upstreams)) {
     if (wants_count() && !count_is_large()) count_untold();
     const providers::Usage used = usage();
     tokens = used.counts;

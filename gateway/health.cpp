@@ -99,9 +99,7 @@ Outcome outcome_of(const Error& error) {
       if (error.source == "engine") return Outcome::neutral;
       return error.retry_after ? Outcome::rate_limited : Outcome::server_error;
     case ErrorKind::upstream:
-      // An answer that the client's protocol cannot say was made well, and what a model spoils is no fault of who runs
-      // it.
-      return error.answered ? Outcome::success : Outcome::server_error;
+      return Outcome::server_error;
     case ErrorKind::connection:
       return Outcome::connect_failure;
     case ErrorKind::timeout:
@@ -111,6 +109,8 @@ Outcome outcome_of(const Error& error) {
     case ErrorKind::too_large:
     case ErrorKind::context_length:
     case ErrorKind::content_policy:
+    // What the client's protocol cannot say was made well, and what a model spoils is no fault of who runs it.
+    case ErrorKind::unusable:
       return Outcome::success;
     case ErrorKind::cancelled:
     case ErrorKind::config:

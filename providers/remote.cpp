@@ -105,8 +105,7 @@ Task<Result<void>> RemoteReply::take_whole(const Codec& codec) {
   const bool large = body.size() > attempt_.inline_bytes_max;
   if (json && read && !co_await run_aside(attempt_.core, attempt_.abort, large, decode_guarded))
     co_return attempt_.abort.reason();
-  // What a model spoiled, or what cannot be said, was answered and is paid.
-  if (told || (batch->error && batch->error->answered)) {
+  if (told) {
     ready_ = std::move(batch);
     co_return Result<void>{};
   }
@@ -116,7 +115,14 @@ Task<Result<void>> RemoteReply::take_whole(const Codec& codec) {
   error.detail = "the upstream answered a streaming request with status " + std::to_string(response_->status()) +
                  " and " + std::string(type.substr(0, 64)) + ", no event stream" +
                  (says_why ? ": " + error.detail : "");
-  co_return error;
+  // What a model spoiled, or what cannot be said, was answered and is paid; so is whatever told its usage.
+  const Told usage = decoder_->usage().told;
+  const bool paid =
+      (batch->error && batch->error->kind == ErrorKind::unusable) || (json && (usage.input || usage.output));
+  if (!paid) co_return error;
+  if (!batch->error) batch->error = std::move(error);
+  ready_ = std::move(batch);
+  co_return Result<void>{};
 }
 
 /// The connection broke: an answer that had said why it stopped is whole all the same.

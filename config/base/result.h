@@ -29,6 +29,7 @@ enum class ErrorKind {
   cancelled,       // our side gave up: client gone, shutdown
   config,          // a mistake in a configuration or model file
   internal,        // a fault of Weir
+  unusable,        // an answer was made, and is of no use to the client: it is paid, and says nothing against its maker
 };
 
 enum class Retry {
@@ -54,8 +55,6 @@ struct Error {
   std::string param = {};  // the request field that was wrong, as "messages[2].role"
   std::optional<std::chrono::milliseconds> retry_after = {};  // when trying again may help
   RateLimit limit = RateLimit::unknown;                       // of a rate_limit
-  /// An answer was made, and is of no use: that says nothing against the target's health, and what it used is charged.
-  bool answered = false;
 };
 
 constexpr const char* to_string(RateLimit limit) {

@@ -120,7 +120,7 @@ TEST(BedrockDecode, StopReasonsAndSequences) {
     EXPECT_THAT(decode({frame("messageStop", said)}).error_line(), testing::HasSubstr(spoiled)) << "no good answer";
     const Decoded told =
         decode({frame("messageStop", said), frame("metadata", R"({"usage":{"inputTokens":7,"outputTokens":5}})")});
-    ASSERT_TRUE(told.error && told.error->answered) << told;
+    ASSERT_TRUE(told.error && told.error->kind == ErrorKind::unusable) << told;
     EXPECT_TRUE(told.reported) << "it is paid, and usage comes last";
     EXPECT_EQ(told.counts, (config::TokenCounts{.input = 7, .output = 5}));
   }

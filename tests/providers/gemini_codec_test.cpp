@@ -358,7 +358,7 @@ TEST(GeminiCodec, StreamedArguments) {
   for (const char* odd : {"$.a[1]", "a", "$", "$.a['b", "$[0]", "$.a[x]"}) {
     const std::string leaf = R"({"name":"f","partialArgs":[{"jsonPath":)" + quoted(odd) + R"(,"boolValue":true}]})";
     const Decoded broken = decode_pieces(*codec(), rig, "m", {sse({part(leaf.c_str())})});
-    EXPECT_TRUE(broken.error && broken.error->answered) << odd;
+    EXPECT_TRUE(broken.error && broken.error->kind == ErrorKind::unusable) << odd;
   }
   const Decoded twice = decode_pieces(
       *codec(), rig, "m",
@@ -381,12 +381,12 @@ TEST(GeminiCodec, BrokenAnswers) {
       HasSubstr("no such f"));
   const Decoded spoiled = whole(R"({"candidates":[{"content":{},"finishReason":"UNEXPECTED_TOOL_CALL"}],
 "usageMetadata":{"promptTokenCount":7,"thoughtsTokenCount":5}})");
-  ASSERT_TRUE(spoiled.error && spoiled.error->answered) << spoiled;
+  ASSERT_TRUE(spoiled.error && spoiled.error->kind == ErrorKind::unusable) << spoiled;
   EXPECT_EQ(spoiled.error->retry, Retry::other_target);
   EXPECT_TRUE(spoiled.reported) << "it is paid";
   EXPECT_EQ(spoiled.counts.output, 5);
   const Decoded empty = whole(R"({"candidates":[{"content":{}}],"usageMetadata":{"promptTokenCount":7}})");
-  EXPECT_TRUE(empty.error && !empty.error->answered) << empty;
+  EXPECT_TRUE(empty.error && empty.error->kind == ErrorKind::upstream) << empty;
   EXPECT_THAT(whole(R"([{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}])").error_line(),
               HasSubstr("429 RESOURCE_EXHAUSTED slow down"));
   const auto stream = [&](std::string_view body) { return decode_pieces(*gemini, rig, "m", {body}); };

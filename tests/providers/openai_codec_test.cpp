@@ -343,6 +343,25 @@ TEST(OpenAiEvents, HalvesOfACharacterAreJoined) {
             "cd");
 }
 
+TEST(OpenAiEvents, AnAnswerThatFailsIsPaid) {
+  const auto failed = [](const char* more) {
+    return events_of({std::string(R"({"choices":[{"index":0,"delta":{},"finish_reason":"error")") + more + "}]}",
+                      R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}})"});
+  };
+  const Decoded gave_up = failed("");
+  ASSERT_TRUE(gave_up.error) << gave_up;
+  EXPECT_EQ(gave_up.error->kind, ErrorKind::overloaded);
+  const Decoded spoiled = failed(R"(,"native_finish_reason":"MALFORMED_FUNCTION_CALL")");
+  ASSERT_TRUE(spoiled.error) << spoiled;
+  EXPECT_EQ(spoiled.error->kind, ErrorKind::unusable);
+  EXPECT_EQ(spoiled.error->retry, Retry::other_target);
+  for (const Decoded* out : {&gave_up, &spoiled}) {
+    EXPECT_FALSE(out->end);
+    EXPECT_TRUE(out->reported) << "the usage comes behind it";
+    EXPECT_EQ(out->counts, (config::TokenCounts{.input = 7, .output = 5}));
+  }
+}
+
 TEST(OpenAiEvents, ARefusalIsNoEndOfTurn) {
   const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"refusal":"no"}}]})",
                                  R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"});
