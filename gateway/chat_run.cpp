@@ -6,7 +6,6 @@
 #include "gateway/accounting/charge.h"
 #include "gateway/api/errors.h"
 #include "providers/net/workers.h"
-#include "providers/reply_parts.h"
 
 namespace weir::gateway {
 namespace {
@@ -96,16 +95,17 @@ std::vector<size_t> ChatRun::elsewhere(const Route& route) const {
 Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
   std::vector<size_t> tried = elsewhere(route);
   if (!tried.empty() && tried.size() == route.targets.size()) {
-    Error error = bad_request("previous_response_id",
-                              "previous_response_id: the account that holds this conversation does not serve the model "
-                              "\"" +
-                                  route.model->name + "\"; ask a model that it serves, or begin a new conversation");
+    const std::string field = continued_->previous_id.empty() ? "input" : "previous_response_id";
+    Error error =
+        bad_request(field, field + ": the account that holds this conversation does not serve the model \"" +
+                               route.model->name + "\"; ask a model that it serves, or begin a new conversation");
     error.retry = Retry::other_target;  // a fallback may be there
     co_return error;
   }
   std::optional<Error> last;
   if (fallback) ++fallbacks_;
   for (uint32_t i = 0; i <= route.model->retries; ++i) {
+    if (last && !fund_another(route, *last)) break;
     auto lease = choose(route, tried, prompt_estimate_, now());
     if (!lease) {
       Error error = last ? std::move(*last) : std::move(lease).error();
@@ -118,10 +118,11 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
     auto result = co_await attempt(route);
     if (result) co_return result;
     Error& error = result.error();
-    blame_target(error);
-    // The reply stays where what it used until now is charged.
-    if (client_gone() || providers::is_unsayable(error)) co_return result;
-    reply_.reset();
+    if (client_gone()) {
+      blame_target(error, 0);
+      co_return result;  // the reply stays: what it used until now is charged
+    }
+    blame_target(error, book_attempt(error));
     if (error.retry == Retry::no || now() >= deadline_) co_return result;
     last = std::move(error);
     tried.push_back(index);
@@ -130,15 +131,16 @@ Task<Result<void>> ChatRun::reach_model(const Route& route, bool fallback) {
 }
 
 /// What an attempt's error says of its target, which may begin to cool; nothing where the client left.
-void ChatRun::blame_target(const Error& error) {
+void ChatRun::blame_target(const Error& error, int64_t tokens_used) {
   const auto outcome = client_gone() ? Outcome::neutral : outcome_of(error);
   Services& services = context_.services();
   auto& registry = services.registry;
-  if (lease_.report(outcome, error.retry_after, 0, now(), policy_->policy().config().health)) {
+  if (lease_.report(outcome, error.retry_after, tokens_used, now(), policy_->policy().config().health)) {
     registry.ejection(target_->state->label, to_string(outcome));
     // Clients are not told why; those who run the gateway are, once each time.
-    if (error.kind == ErrorKind::authentication)
-      services.log.event(metrics::Level::error, "credential_refused",
+    if (error.kind == ErrorKind::authentication || error.kind == ErrorKind::quota)
+      services.log.event(metrics::Level::error,
+                         error.kind == ErrorKind::quota ? "upstream_quota_exhausted" : "credential_refused",
                          {{"target", target_->state->label}, {"detail", error.detail}});
   }
   if (error.kind == ErrorKind::rate_limit && error.source == "upstream" && !client_gone())
@@ -322,12 +324,13 @@ bool ChatRun::encode_batch(std::string& out) {
     if (batch_.end && translated) encoder_->final(usage(), cost(), out);
   });
   if (batch_.error) {
-    const Error error = for_client(std::move(*batch_.error));
+    const Error error = for_client(*batch_.error);
     // What the upstream ended with may lack the blank line that parts it from what follows.
     if (body_.sse && reply_->native() && !out.empty() && !out.ends_with("\n\n")) out.append("\n\n");
     const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
     if (!told) out.append(api_.stream_error(error, body_));
-    if (!client_gone()) blame_target(error);
+    const config::TokenCounts used = usage().counts;
+    if (!client_gone()) blame_target(*batch_.error, used.input + used.output);
     const bool left = client_gone() && !shutting_down();
     left ? settle_left() : settle(error.http_status, error.code);
     return true;
@@ -399,17 +402,15 @@ Task<void> ChatRun::answer_error(Error error) {
     settle_left();
     co_return;
   }
-  const bool made = reply_ != nullptr && providers::is_unsayable(error);
+  book_attempt(error);
   error = for_client(std::move(error));
   ResponseHead out = head(error.http_status, "application/json");
   if (error.retry_after) {
     const int64_t seconds = std::max<int64_t>(1, (error.retry_after->count() + 999) / 1000);
     out.add("retry-after", std::to_string(seconds));
   }
-  if (!made) {  // what broke before the client saw any of it is not charged
-    reply_.reset();
-    sent_upstream_ = false;
-  }
+  if (spent_.charge.nanos > 0) out.add("x-weir-cost-usd", to_decimal_usd(spent_.charge));
+  sent_upstream_ = false;  // what is booked is all
   settle(error.http_status, error.code);
   co_await exchange_.respond(out, api_.error_body(error));
 }

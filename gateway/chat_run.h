@@ -54,6 +54,7 @@ class ChatRun {
   Result<void> mark();
   Result<void> find_route();
   Result<void> take_funds(const Route& route);
+  bool fund_another(const Route& route, Error& error);
   Task<Result<void>> reach();
   Task<Result<void>> reach_model(const Route& route, bool fallback);
   Task<Result<void>> attempt(const Route& route);
@@ -62,7 +63,8 @@ class ChatRun {
   Task<void> answer_stream();
   bool shows_the_whole() const;
   bool encode_batch(std::string& out);
-  void blame_target(const Error& error);
+  int64_t book_attempt(const Error& error);
+  void blame_target(const Error& error, int64_t tokens_used);
   Task<void> answer_error(Error error);
   Task<void> answer_count();
   template <class Work>
@@ -80,12 +82,14 @@ class ChatRun {
   bool count_is_large() const;
   void count_untold();
   Task<void> count_untold_aside();
-  NanoUsd cost() const;
+  NanoUsd cost() const;  // of all attempts
+  /// Of this attempt.
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);
   /// Nobody takes the answer: the exchange knows whether the client left or did not read.
   void settle_left();
+  metrics::RequestLabels labels() const;
   void record(int status, std::string_view error_code, const providers::Usage& usage, NanoUsd charge, WallTime wall);
   /// Nobody waits for the answer any more, or nobody may: the client left, or the drain's time is over.
   bool client_gone() const { return exchange_.abort().fired(); }
@@ -100,6 +104,7 @@ class ChatRun {
   std::string id_;
   const Key* key_ = nullptr;
   const Route* route_ = nullptr;
+  std::string referred_body_;               // Responses: with what the client's items name in their place
   std::optional<ContinuedCall> continued_;  // Responses: what it goes on from
   providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
@@ -132,7 +137,14 @@ class ChatRun {
     uint64_t answer_bytes = 0;  // of answer_text_, by then
   };
   std::optional<Counted> counted_;  // by it, once it is known that nobody else did
-  uint64_t answer_bytes_ = 0;       // of text, for an estimate where the upstream's usage makes no sense
+  struct Spent {
+    config::TokenCounts tokens;
+    NanoUsd charge;
+    bool estimated = false;
+    std::vector<Hold> holds;  // what was set aside for them, until all is settled
+  };
+  Spent spent_;                // by the attempts before this one
+  uint64_t answer_bytes_ = 0;  // of text, for an estimate where the upstream's usage makes no sense
   int32_t attempts_ = 0;
   uint32_t retries_ = 0;  // attempts after another of the same model
   uint32_t fallbacks_ = 0;

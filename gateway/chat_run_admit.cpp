@@ -94,6 +94,19 @@ Result<void> ChatRun::mark() {
   auto marked = api_.mark(call, rest_);
   if (!marked) return std::move(marked).error();
   body_ = std::move(*marked);
+  std::string holder;  // the account of items that the call names
+  if (!body_.item_references.empty()) {
+    auto referred = refer_to_items(context_.services().responses, key_->config->name, body_, wall_now());
+    if (!referred) return std::move(referred).error();
+    holder = std::move(referred->account);
+    referred_body_ = std::move(referred->body);
+    if (!referred_body_.empty()) {
+      call.body = referred_body_;
+      marked = api_.mark(call, rest_);
+      if (!marked) return std::move(marked).error();
+      body_ = std::move(*marked);
+    }
+  }
   auto continued = continue_call(context_.services().responses, key_->config->name, body_, wall_now());
   if (!continued) return std::move(continued).error();
   continued_ = std::move(*continued);
@@ -102,6 +115,12 @@ Result<void> ChatRun::mark() {
     marked = api_.mark(call, rest_);
     if (!marked) return std::move(marked).error();
     body_ = std::move(*marked);
+  }
+  if (!holder.empty()) {
+    if (!continued_) continued_.emplace(ContinuedCall{.call = body_, .previous_id = {}, .body = {}, .account = {}});
+    if (!continued_->account.empty() && continued_->account != holder)
+      return bad_request("input", "input: the items it names are held by another account than the conversation");
+    continued_->account = holder;
   }
   prompt_size_ = measure_prompt(body_);
   return {};
@@ -154,6 +173,14 @@ Result<void> ChatRun::take_funds(const Route& route) {
   funding_ = std::move(*funding);
   funded_ = &route;
   return {};
+}
+
+/// Where the last attempt used what was set aside, another needs as much again. `error` is the last attempt's; it says
+/// why none follows.
+bool ChatRun::fund_another(const Route& route, Error& error) {
+  auto funded = take_funds(route);
+  if (!funded) error.detail += " It was not tried again: " + funded.error().detail;
+  return funded.ok();
 }
 
 }  // namespace weir::gateway

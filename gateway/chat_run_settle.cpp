@@ -92,7 +92,45 @@ providers::Usage ChatRun::raw_usage() const {
 }
 
 NanoUsd ChatRun::cost() const {
-  return config::charge(price_, usage().counts);
+  return config::charge(price_, usage().counts) + spent_.charge;
+}
+
+namespace {
+
+void add(const config::TokenCounts& more, config::TokenCounts& sum) {
+  using Counts = config::TokenCounts;
+  for (int64_t Counts::*const count :
+       {&Counts::input, &Counts::cached_input, &Counts::output, &Counts::reasoning, &Counts::cache_write_5m,
+        &Counts::cache_write_1h, &Counts::audio_input, &Counts::audio_output})
+    sum.*count += more.*count;
+}
+
+}  // namespace
+
+/// An attempt failed before the client saw any of it: what its upstream told of its usage is charged, since that much
+/// was spent, and so is an answer that was made, told or not. Nothing else is, nor what our own engine failed at. The
+/// attempt's reply is gone then; returns its tokens.
+int64_t ChatRun::book_attempt(const Error& error) {
+  if (!reply_) return 0;
+  const providers::Told told = reply_->usage().told;
+  const bool upstreams = target_->account != nullptr && (told.input || told.output);
+  config::TokenCounts tokens;
+  if (accepted_ && (error.kind == ErrorKind::unusable || upstreams)) {
+    if (wants_count() && !count_is_large()) count_untold();
+    const providers::Usage used = usage();
+    tokens = used.counts;
+    const NanoUsd charge = config::charge(price_, tokens);
+    add(tokens, spent_.tokens);
+    spent_.charge += charge;
+    spent_.estimated = spent_.estimated || !used.reported;
+    if (charge.nanos > 0) {
+      spent_.holds.push_back(std::move(funding_.hold));
+      funded_ = nullptr;
+    }
+    context_.services().registry.series(context_.core().index(), labels()).spent(tokens, charge);
+  }
+  reply_.reset();
+  return tokens.input + tokens.output;
 }
 
 void ChatRun::settle(int status, std::string_view error_code) {
@@ -100,13 +138,15 @@ void ChatRun::settle(int status, std::string_view error_code) {
   // Who left did not wait for a worker: what is large is then estimated by its bytes.
   if (wants_count() && !count_is_large()) count_untold();
   const providers::Usage used = usage();
-  const NanoUsd charge = config::charge(price_, used.counts);
+  const NanoUsd charge = cost();
   const WallTime wall = wall_now();  // one for row and booking: a reload parts them by it
   record(status, error_code, used, charge, wall);
-  funding_.hold.settle(charge, wall);
+  (spent_.holds.empty() ? funding_.hold : spent_.holds.front()).settle(charge, wall);
+  spent_.holds.clear();
+  funding_.hold.cancel();
   if (key_ != nullptr && key_->meter != nullptr) key_->meter->book(charge, wall);
   const int64_t tokens = used.counts.input + used.counts.output;
-  admission_.settle(tokens, now());
+  admission_.settle(tokens + spent_.tokens.input + spent_.tokens.output, now());
   const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;
   lease_.report(outcome, {}, tokens, now(), policy_->policy().config().health);
 }
@@ -115,16 +155,23 @@ void ChatRun::settle_left() {
   settle(499, client_gone() && !shutting_down() ? std::string_view(exchange_.abort().reason().code) : "client_closed");
 }
 
+metrics::RequestLabels ChatRun::labels() const {
+  return {.model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name),
+          .target = target_ == nullptr ? std::string_view{} : std::string_view(target_->state->label),
+          .key = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->name),
+          .team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team)};
+}
+
 void ChatRun::record(int status, std::string_view error_code, const providers::Usage& used, NanoUsd charge,
                      WallTime wall) {
   Services& services = context_.services();
   const Duration total = now() - request_.accepted;
   const auto micros = [](Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); };
   const int64_t first_us = first_token_ ? micros(*first_token_ - request_.received) : -1;
-  const std::string_view key = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->name);
-  const std::string_view team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team);
-  const std::string_view model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name);
-  const std::string_view target = target_ == nullptr ? std::string_view{} : std::string_view(target_->state->label);
+  const auto [model, target, key, team] = labels();
+  config::TokenCounts tokens = used.counts;
+  add(spent_.tokens, tokens);
+  const bool estimated = !used.reported || spent_.estimated;
   if (accepted_ && row_)
     row_.append(LedgerRow{.settled = wall,
                           .request_id = id_,
@@ -134,17 +181,18 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .target = target,
                           .upstream_model = target_ == nullptr ? std::string_view{} : target_->upstream_model,
                           .error_code = error_code,
-                          .tokens = used.counts,
+                          .tokens = tokens,
                           .charge = charge,
                           .status = status,
                           .attempts = attempts_,
                           .total_us = micros(total),
                           .first_token_us = first_us,
-                          .estimated = !used.reported,
+                          .estimated = estimated,
                           .stream = body_.stream,
                           .cancelled = status == 499,
                           .fallback = fallbacks_ > 0});
-  metrics::RequestSample sample{.status = status, .tokens = used.counts, .cost = charge, .duration = total};
+  metrics::RequestSample sample{
+      .status = status, .tokens = used.counts, .cost = charge - spent_.charge, .duration = total};
   if (first_token_) {
     sample.first_token = *first_token_ - request_.received;
     sample.overhead = overhead_;
@@ -154,7 +202,7 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
   sample.retries = retries_;
   sample.fallbacks = fallbacks_;
   const int core = context_.core().index();
-  services.registry.request(core, {model, target, key, team}, sample);
+  services.registry.request(core, labels(), sample);
   services.registry.in_flight(core, -1);
   if (policy_->policy().config().log.requests)
     services.log.request({.time = wall,
@@ -166,12 +214,12 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .error_code = error_code,
                           .status = status,
                           .attempts = attempts_,
-                          .input_tokens = used.counts.input,
-                          .cached_tokens = used.counts.cached_input,
-                          .output_tokens = used.counts.output,
-                          .cache_write_tokens = used.counts.cache_write_5m + used.counts.cache_write_1h,
-                          .audio_input_tokens = used.counts.audio_input,
-                          .audio_output_tokens = used.counts.audio_output,
+                          .input_tokens = tokens.input,
+                          .cached_tokens = tokens.cached_input,
+                          .output_tokens = tokens.output,
+                          .cache_write_tokens = tokens.cache_write_5m + tokens.cache_write_1h,
+                          .audio_input_tokens = tokens.audio_input,
+                          .audio_output_tokens = tokens.audio_output,
                           .cost = charge,
                           .total_us = micros(total),
                           .first_token_us = first_us,

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "providers/reply_parts.h"
-
 namespace weir::gateway {
 namespace {
 
@@ -46,7 +44,9 @@ std::string_view explain(Outcome outcome) {
     case Outcome::day_limited:
       return "rate limited by the upstream (429): what it allows in a day";
     case Outcome::credential:
-      return "credential refused or without money (401, 402, 403)";
+      return "credential refused (401, 403)";
+    case Outcome::quota:
+      return "its quota, credit or money at the upstream is used up";
     case Outcome::server_error:
       return "errors of the upstream (5xx)";
     case Outcome::connect_failure:
@@ -71,6 +71,8 @@ std::string_view to_string(Outcome outcome) {
       return "rate_limited";
     case Outcome::credential:
       return "credential";
+    case Outcome::quota:
+      return "quota";
     case Outcome::server_error:
       return "server_error";
     case Outcome::connect_failure:
@@ -89,15 +91,15 @@ Outcome outcome_of(const Error& error) {
       return outcome_of(error.limit);
     case ErrorKind::authentication:
     case ErrorKind::permission:
-    case ErrorKind::quota:
       return Outcome::credential;
+    case ErrorKind::quota:
+      return Outcome::quota;
     case ErrorKind::overloaded:
       // A full queue of our own engine is no fault of it: it works, and the next request may find room.
       if (error.source == "engine") return Outcome::neutral;
       return error.retry_after ? Outcome::rate_limited : Outcome::server_error;
     case ErrorKind::upstream:
-      // An answer that the client's protocol cannot say was made well.
-      return providers::is_unsayable(error) ? Outcome::success : Outcome::server_error;
+      return Outcome::server_error;
     case ErrorKind::connection:
       return Outcome::connect_failure;
     case ErrorKind::timeout:
@@ -107,6 +109,8 @@ Outcome outcome_of(const Error& error) {
     case ErrorKind::too_large:
     case ErrorKind::context_length:
     case ErrorKind::content_policy:
+    // What the client's protocol cannot say was made well, and what a model spoils is no fault of who runs it.
+    case ErrorKind::unusable:
       return Outcome::success;
     case ErrorKind::cancelled:
     case ErrorKind::config:
@@ -179,7 +183,7 @@ bool Health::report(Outcome outcome, std::optional<std::chrono::milliseconds> re
   Duration length = day ? settings.cooldown_max : settings.cooldown;
   for (uint32_t i = 0; i < coolings_ && length < cooldown_max; ++i) length *= 2;
   length = std::min(length, cooldown_max);
-  if (outcome == Outcome::credential) length = settings.credential_cooldown;
+  if (is_of_account(outcome)) length = settings.credential_cooldown;
   if (is_limited(outcome) && retry_after) length = std::clamp<Duration>(*retry_after, Duration(0), cooldown_max);
   if (cooling) {  // a later word of the upstream can only prolong it
     const bool says_when = !is_limited(outcome) || retry_after || (day && reason_ != Outcome::day_limited);

@@ -23,7 +23,8 @@ enum class Outcome {
   requests_limited,  // 429, these three say it
   tokens_limited,
   day_limited,
-  credential,       // 401, 402, 403, or its money is used up
+  credential,       // 401, 403
+  quota,            // 402, or whatever says that its prepaid quota, credit or money is used up
   server_error,     // 5xx, overloaded, an answer that makes no sense
   connect_failure,  // resolve, connect, TLS, reset
   timeout,
@@ -34,6 +35,10 @@ std::string_view to_string(Outcome outcome);
 
 /// From the error of an attempt.
 Outcome outcome_of(const Error& error);
+/// It is the account's trouble, at whichever of its targets it came up.
+inline bool is_of_account(Outcome outcome) {
+  return outcome == Outcome::credential || outcome == Outcome::quota;
+}
 
 class Health {
  public:

@@ -163,10 +163,10 @@ bool Lease::report(Outcome outcome, std::optional<std::chrono::milliseconds> ret
   state->in_flight.fetch_sub(1, std::memory_order_relaxed);
   admission_.settle(tokens_used, now);
   // A refused credential is the account's fault, and all its targets cool with it; everything else is the target's.
-  const bool account_at_fault = outcome == Outcome::credential && account_ != nullptr;
+  const bool account_at_fault = is_of_account(outcome) && account_ != nullptr;
   bool ejected = false;
   if (account_ != nullptr) {
-    const bool concerns = outcome == Outcome::credential || outcome == Outcome::success;
+    const bool concerns = is_of_account(outcome) || outcome == Outcome::success;
     ejected =
         account_->credential.report(concerns ? outcome : Outcome::neutral, retry_after, account_probe_, now, settings);
   }

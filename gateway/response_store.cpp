@@ -7,7 +7,7 @@
 namespace weir::gateway {
 namespace {
 
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr int kApplicationId =
     0x57525370;                    // "WRSp": PRAGMA application_id, so that another program's file is not taken
 constexpr size_t kBatchMax = 256;  // turns in one transaction
@@ -19,12 +19,23 @@ CREATE TABLE response(
   expires_us INTEGER NOT NULL, input TEXT NOT NULL, response TEXT NOT NULL, account TEXT NOT NULL DEFAULT '');
 CREATE INDEX response_expiry ON response(expires_us);
 PRAGMA application_id = 1465013104;
-PRAGMA user_version = 2;
 )sql";
 /// Version 1 kept no upstream's answers.
 constexpr const char* kFromVersion1 = R"sql(
 ALTER TABLE response ADD COLUMN account TEXT NOT NULL DEFAULT '';
-PRAGMA user_version = 2;
+)sql";
+/// Versions 1 and 2 did not know whose an item is.
+constexpr const char* kItems = R"sql(
+CREATE TABLE item(id TEXT NOT NULL, key TEXT NOT NULL, response TEXT NOT NULL, PRIMARY KEY(id, key)) WITHOUT ROWID;
+CREATE INDEX item_response ON item(response);
+CREATE TRIGGER response_gone AFTER DELETE ON response BEGIN
+  DELETE FROM item WHERE response = old.id AND key = old.key;
+END;
+INSERT OR IGNORE INTO item SELECT i.id, i.key, i.response FROM (
+  SELECT json_extract(CASE o.type WHEN 'object' THEN o.value ELSE '{}' END, '$.id') AS id, r.key AS key, r.id AS response
+  FROM response r, json_each(CASE WHEN json_valid(r.response) THEN r.response ELSE '{}' END, '$.output') o) i
+  WHERE typeof(i.id) = 'text';
+PRAGMA user_version = 3;
 )sql";
 
 uint64_t bytes_of(const StoredResponse& turn) {
@@ -55,13 +66,28 @@ std::string column_text(sqlite3_stmt* row, int column) {
 
 }  // namespace
 
+Error no_item(std::string_view id) {
+  Error error{ErrorKind::not_found,
+              "gateway",
+              Retry::no,
+              404,
+              "Item with id '" + std::string(id.substr(0, 128)) + "' not found.",
+              "item_not_found"};
+  error.param = "input";
+  return error;
+}
+
 /// One connection and its statements. One thread at a time.
 struct ResponseStore::Database {
   Connection db;
-  Statement begin, commit, rollback, insert, remove, extend, expire, oldest, total;
+  Statement begin, commit, rollback, insert, add_item, remove, extend, expire, oldest, total;
   sqlite3_stmt* find = nullptr;
+  sqlite3_stmt* find_item = nullptr;
 
-  ~Database() { sqlite3_finalize(find); }
+  ~Database() {
+    sqlite3_finalize(find);
+    sqlite3_finalize(find_item);
+  }
 
   Result<void> open(const std::string& path);
   Result<void> make_schema(const std::string& path);
@@ -90,11 +116,14 @@ Result<void> ResponseStore::Database::make_schema(const std::string& path) {
   const bool ours = read("PRAGMA application_id") == kApplicationId;
   if (version == kSchemaVersion && ours) return {};
   const bool empty = version == 0 && read("SELECT count(*) FROM sqlite_master") == 0;
-  if (!empty && !(version == 1 && ours))
+  if (!empty && !((version == 1 || version == 2) && ours))
     return Error{ErrorKind::config, "responses", Retry::no, 500,
                  path + ": is not a file of stored responses of this version; move it away"};
   if (auto ok = db.execute("BEGIN IMMEDIATE"); !ok) return ok;
-  if (auto made = db.execute(empty ? kSchema : kFromVersion1); !made) {
+  Result<void> made;
+  if (version < 2) made = db.execute(empty ? kSchema : kFromVersion1);
+  if (made) made = db.execute(kItems);
+  if (!made) {
     (void)db.execute("ROLLBACK");
     return made;
   }
@@ -110,6 +139,7 @@ Result<void> ResponseStore::Database::prepare() {
        // An upstream that names an answer like one of another key's must not take that one's place.
        "INSERT INTO response VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(id) DO UPDATE SET previous=?3, created_us=?4, "
        "expires_us=?5, input=?6, response=?7, account=?8 WHERE key=?2"},
+      {&add_item, "INSERT OR REPLACE INTO item VALUES(?1,?2,?3)"},
       {&remove, "DELETE FROM response WHERE id=?1 AND key=?2"},
       // A turn keeps those before it alive, or it could not be gone on from.
       {&extend,
@@ -133,7 +163,9 @@ Result<void> ResponseStore::Database::prepare() {
           db.get(),
           "SELECT previous, created_us, expires_us, input, response, account FROM response WHERE id=?1 AND "
           "key=?2 AND expires_us > ?3",
-          -1, &find, nullptr) != SQLITE_OK)
+          -1, &find, nullptr) != SQLITE_OK ||
+      sqlite3_prepare_v2(db.get(), "SELECT response FROM item WHERE id=?1 AND key=?2", -1, &find_item, nullptr) !=
+          SQLITE_OK)
     return db.error("does not have the table of responses as it should be");
   return {};
 }
@@ -154,6 +186,12 @@ Result<void> ResponseStore::Database::write_one(const Job& job, const ResponseSt
   insert.bind(7, turn.response);
   insert.bind(8, turn.account);
   if (insert.run() != SQLITE_DONE) return db.error("cannot add a response");
+  for (const std::string& item : turn.items) {
+    add_item.bind(1, item);
+    add_item.bind(2, turn.key);
+    add_item.bind(3, turn.id);
+    if (add_item.run() != SQLITE_DONE) return db.error("cannot add a response's item");
+  }
   if (turn.previous.empty()) return {};
   extend.bind(1, turn.previous);
   extend.bind(2, turn.key);
@@ -275,8 +313,13 @@ Result<std::shared_ptr<const ResponseStore::Row>> ResponseStore::turn(std::strin
   const int rc = sqlite3_step(find);
   Row row;
   if (rc == SQLITE_ROW) {
-    row.turn = {std::string(id),      std::string(key),     column_text(find, 0),
-                column_text(find, 3), column_text(find, 4), column_text(find, 5)};
+    row.turn = {std::string(id),
+                std::string(key),
+                column_text(find, 0),
+                column_text(find, 3),
+                column_text(find, 4),
+                column_text(find, 5),
+                {}};
     row.created_us = sqlite3_column_int64(find, 1);
     row.expires_us = sqlite3_column_int64(find, 2);
   }
@@ -285,6 +328,37 @@ Result<std::shared_ptr<const ResponseStore::Row>> ResponseStore::turn(std::strin
   if (rc == SQLITE_ROW) return std::make_shared<const Row>(std::move(row));
   if (rc == SQLITE_DONE) return gone(id);
   return reader_->db.error("cannot be read");
+}
+
+/// The id of the answer.
+Result<std::string> ResponseStore::turn_with(std::string_view item, std::string_view key) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, row] : waiting_) {
+      const std::vector<std::string>& items = row->turn.items;
+      if (row->turn.key == key && std::find(items.begin(), items.end(), item) != items.end()) return id;
+    }
+  }
+  const std::lock_guard lock(read_mutex_);
+  sqlite3_stmt* find = reader_->find_item;
+  sqlite3_bind_text(find, 1, item.data(), static_cast<int>(item.size()), SQLITE_STATIC);
+  sqlite3_bind_text(find, 2, key.data(), static_cast<int>(key.size()), SQLITE_STATIC);
+  const int rc = sqlite3_step(find);
+  const std::string id = rc == SQLITE_ROW ? column_text(find, 0) : std::string();
+  sqlite3_reset(find);
+  sqlite3_clear_bindings(find);
+  if (rc == SQLITE_ROW) return id;
+  if (rc == SQLITE_DONE) return no_item(item);
+  return reader_->db.error("cannot be read");
+}
+
+Result<StoredResponse> ResponseStore::with_item(std::string_view item, std::string_view key, WallTime now) {
+  const auto id = turn_with(item, key);
+  if (!id) return id.error();
+  auto found = turn(*id, key, now);
+  if (!found && found.error().kind == ErrorKind::not_found) return no_item(item);
+  if (!found) return std::move(found).error();
+  return (*found)->turn;
 }
 
 Result<std::vector<StoredResponse>> ResponseStore::conversation(std::string_view id, std::string_view key,

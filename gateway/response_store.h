@@ -31,6 +31,7 @@ struct StoredResponse {
   std::string input;     // JSON array of the items that this turn added
   std::string response;  // JSON: the Response object as the client got it
   std::string account;   // empty: we hold the conversation; else the upstream account that holds it and made the id
+  std::vector<std::string> items;  // ids of the items of its output
 };
 
 struct ResponseStoreOptions {
@@ -41,6 +42,9 @@ struct ResponseStoreOptions {
   uint64_t chain_bytes_max = 64 * 1024 * 1024;              // of one conversation read back
   uint32_t chain_turns_max = 2000;
 };
+
+/// not_found, 404: item_not_found.
+Error no_item(std::string_view id);
 
 class ResponseStore {
  public:
@@ -58,6 +62,8 @@ class ResponseStore {
   Result<std::vector<StoredResponse>> conversation(std::string_view id, std::string_view key, WallTime now);
   /// The Response object alone; the same errors.
   Result<std::string> response(std::string_view id, std::string_view key, WallTime now);
+  /// The turn whose output has the item. Error: not_found (404, item_not_found).
+  Result<StoredResponse> with_item(std::string_view item, std::string_view key, WallTime now);
   /// False: there is no such answer of this key's.
   bool remove(std::string_view id, std::string_view key, WallTime now);
 
@@ -90,6 +96,7 @@ class ResponseStore {
   void write(const std::vector<Job>& jobs);
   void forget(const std::vector<Job>& jobs);
   Result<std::shared_ptr<const Row>> turn(std::string_view id, std::string_view key, WallTime now);
+  Result<std::string> turn_with(std::string_view item, std::string_view key);
 
   const ResponseStoreOptions options_;
   std::unique_ptr<Database> writer_;  // the writing thread's

@@ -74,17 +74,22 @@ bool RegistryState::take_place(const std::string& combination) {
   return true;
 }
 
+void RequestSeries::spent(const config::TokenCounts& tokens, NanoUsd cost) {
+  RequestCells& cells = *cells_;
+  cells.tokens[0].add(positive(tokens.input));
+  cells.tokens[1].add(positive(tokens.cached_input));
+  cells.tokens[2].add(positive(tokens.output));
+  cells.tokens[3].add(positive(tokens.reasoning));
+  cells.tokens[4].add(positive(tokens.cache_write_5m) + positive(tokens.cache_write_1h));
+  cells.tokens[5].add(positive(tokens.audio_input));
+  cells.tokens[6].add(positive(tokens.audio_output));
+  if (cost.nanos > 0) cells.cost_nanos.set((NanoUsd{cells.cost_nanos.get()} + cost).nanos);
+}
+
 void RequestSeries::record(const RequestSample& sample) {
   RequestCells& cells = *cells_;
   count_status(cells, sample.status);
-  cells.tokens[0].add(positive(sample.tokens.input));
-  cells.tokens[1].add(positive(sample.tokens.cached_input));
-  cells.tokens[2].add(positive(sample.tokens.output));
-  cells.tokens[3].add(positive(sample.tokens.reasoning));
-  cells.tokens[4].add(positive(sample.tokens.cache_write_5m) + positive(sample.tokens.cache_write_1h));
-  cells.tokens[5].add(positive(sample.tokens.audio_input));
-  cells.tokens[6].add(positive(sample.tokens.audio_output));
-  if (sample.cost.nanos > 0) cells.cost_nanos.set((NanoUsd{cells.cost_nanos.get()} + sample.cost).nanos);
+  spent(sample.tokens, sample.cost);
   LatencyCells& latency = *cells.latency;
   latency.duration.observe(kDurationBounds, seconds(sample.duration));
   if (sample.first_token) latency.first_token.observe(kDurationBounds, seconds(*sample.first_token));

@@ -83,6 +83,8 @@ struct RegistryState;  // series.h
 class RequestSeries {
  public:
   void record(const RequestSample& sample);
+  /// What an attempt used whose request goes on elsewhere or fails.
+  void spent(const config::TokenCounts& tokens, NanoUsd cost);
 
  private:
   friend class Registry;

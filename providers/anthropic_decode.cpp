@@ -7,6 +7,7 @@
 
 #include "providers/anthropic.h"
 #include "providers/anthropic_parts.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
@@ -126,6 +127,7 @@ class Decoder final : public AnthropicDecoder {
   void block_stop(dom::object& root, ReplyBatch& batch);
   void tell_item(Block& block, ReplyBatch& batch);
   void message_start(dom::object& root);
+  void note_container(dom::object& within);
   void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void error_event(dom::object& root, std::string_view raw, ReplyBatch& batch);
   void see_content(dom::object& root);
@@ -141,8 +143,10 @@ class Decoder final : public AnthropicDecoder {
   UsageMeter usage_;
   UsageReader reader_;
   SseScanner scanner_;
+  HalfCharacters halves_;  // of events
   std::map<int64_t, Block> blocks_;
   int32_t tools_ = 0;
+  Json container_;
   bool stopped_ = false;  // a stop_reason was seen
   bool done_ = false;     // message_stop
   // The last delta up to its text: one that begins like it has the same meaning.
@@ -195,7 +199,7 @@ bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch&
 bool Decoder::take(std::string_view raw, std::string_view inside, ReplyBatch& batch) {
   if (!native_) {
     std::string piece;
-    if (!append_unescaped(inside, piece)) return false;
+    if (!append_unescaped(halves_.inside(inside), piece)) return false;
     text(head_kind_, std::move(piece), *head_block_, batch);
   }
   head_block_->arguments = head_block_->arguments || !inside.empty();
@@ -221,8 +225,16 @@ void Decoder::learn(std::string_view raw, std::string_view data, std::string_vie
 void Decoder::message_start(dom::object& root) {
   dom::object message;
   dom::object usage;
-  if (root["message"].get_object().get(message) == SUCCESS && message["usage"].get_object().get(usage) == SUCCESS)
-    reader_.read(usage, false, usage_);
+  if (root["message"].get_object().get(message) != SUCCESS) return;
+  note_container(message);
+  if (message["usage"].get_object().get(usage) == SUCCESS) reader_.read(usage, false, usage_);
+}
+
+/// Told with the message's end, or already with its beginning where the call named it.
+void Decoder::note_container(dom::object& within) {
+  dom::object container;
+  if (!native_ && within["container"].get_object().get(container) == SUCCESS)
+    container_ = read_json<Json>(simdjson::minify(container));
 }
 
 void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
@@ -335,6 +347,7 @@ void Decoder::message_delta(dom::object& root, std::string_view raw, std::string
   dom::object delta;
   if (root["delta"].get_object().get(delta) == SUCCESS) {
     const std::string reason(text_at(delta, "stop_reason"));
+    note_container(delta);
     dom::object details;
     if (delta["stop_details"].get_object().get(details) == SUCCESS)
       text(Kind::refusal, std::string(text_at(details, "explanation")), Block{}, batch);
@@ -349,6 +362,7 @@ void Decoder::message_delta(dom::object& root, std::string_view raw, std::string
       event.kind = Kind::finish;
       event.stop = anthropic_stop(reason);
       event.stop_sequence = std::string(text_at(delta, "stop_sequence"));
+      event.container = std::exchange(container_, Json());
       emit(std::move(event), batch);
     }
   }
@@ -382,6 +396,7 @@ void Decoder::error_event(dom::object& root, std::string_view raw, ReplyBatch& b
 
 void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch) {
   if (like_last(raw, data, batch)) return;
+  if (!native_) data = halves_.data(data);
   dom::object root;
   const bool object = parse_object(data, root);
   const std::string type(object ? text_at(root, "type") : std::string_view{});

@@ -102,6 +102,7 @@ std::optional<Error> anthropic_events(const Json& body, std::vector<ChatEvent>& 
   ChatEvent& finish = add(Kind::finish, out);
   finish.stop = anthropic_stop(text_of(body, "stop_reason"));
   finish.stop_sequence = text_of(body, "stop_sequence");
+  if (const Json* container = object_of(body, "container")) finish.container = *container;
   return {};
 }
 

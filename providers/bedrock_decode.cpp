@@ -12,6 +12,7 @@
 #include "providers/bedrock.h"
 #include "providers/bedrock_frames.h"
 #include "providers/classify.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
@@ -141,13 +142,16 @@ class ConverseDecoder final : public ReplyDecoder {
   void thought(const Block& block, ReplyBatch& batch);
   static void cite(const Json& citation, ReplyBatch& batch);
   void learn_usage(const Json& usage);
+  void end(ReplyBatch& batch);
 
   Signer signer_;
   UsageMeter usage_;
   EventStreamDecoder frames_;
+  HalfCharacters halves_;
   std::map<int64_t, Block> blocks_;
   int32_t tools_ = 0;
   bool stopped_ = false;
+  std::optional<Error> spoiled_;  // told when the usage is, which comes last
 };
 
 void ConverseDecoder::learn_usage(const Json& usage) {
@@ -280,7 +284,7 @@ void ConverseDecoder::message_stop(const Json& event, ReplyBatch& batch) {
   if (stopped_) return;
   stopped_ = true;
   if (const std::string reason = text_of(event, "stopReason"); reason.starts_with("malformed_")) {
-    batch.error = upstream_fault("the upstream's answer failed with " + reason);
+    spoiled_ = spoiled_answer("the upstream's answer failed with " + reason);
     return;
   }
   for (auto& [index, block] : blocks_) block_stop(block, batch);
@@ -293,7 +297,7 @@ void ConverseDecoder::message_stop(const Json& event, ReplyBatch& batch) {
 }
 
 void ConverseDecoder::message(const EventStreamMessage& message, ReplyBatch& batch) {
-  const Json event = bedrock_json(message.payload);
+  const Json event = bedrock_json(halves_.data(message.payload));
   if (!event.is_object()) {
     batch.error = upstream_fault("the upstream sent an event that is not JSON");
     return;
@@ -312,7 +316,7 @@ void ConverseDecoder::message(const EventStreamMessage& message, ReplyBatch& bat
     message_stop(event, batch);
   } else if (type == "metadata") {
     if (const Json* usage = object_of(event, "usage")) learn_usage(*usage);
-    batch.end = stopped_;  // nothing comes behind it
+    if (stopped_) end(batch);  // nothing comes behind it
   }
 }
 
@@ -326,7 +330,12 @@ void ConverseDecoder::finish(ReplyBatch& batch) {
   else if (!stopped_)
     batch.error = stream_cut_off();
   else
-    batch.end = true;
+    end(batch);
+}
+
+void ConverseDecoder::end(ReplyBatch& batch) {
+  batch.error = spoiled_;
+  batch.end = !batch.error;
 }
 
 /// A block that has its kind as its one member's name. What the service says of its own marks is left out.
@@ -383,7 +392,7 @@ void ConverseDecoder::whole(std::string_view body, ReplyBatch& batch) {
   if (const Json* usage = object_of(root, "usage")) learn_usage(*usage);
   if (batch.error) return;
   message_stop(root, batch);
-  batch.end = !batch.error;
+  end(batch);
 }
 
 }  // namespace

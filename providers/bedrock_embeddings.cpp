@@ -42,6 +42,16 @@ Result<std::vector<std::string>> texts_of(const Json& body, Refusals& refusals) 
   return texts;
 }
 
+/// Whether a model is told the field: OpenAI's own, and those of its own that a client may add by name.
+bool takes(std::string_view field, const Json& body, std::string_view model) {
+  const auto is = [&](std::string_view part) { return model.find(part) != std::string_view::npos; };
+  const Json& value = body.at(std::string(field));
+  if (field == "model" || field == "input" || field == "dimensions" || field == "encoding_format") return true;
+  if (field == "normalize") return is("embed-text-v2") && value.is_boolean();
+  if (field == "input_type" || field == "truncate") return is("cohere.embed") && value.is_string();
+  return field == "max_tokens" && is("cohere.embed-v4") && value.is_number_integer();
+}
+
 Json titan_body(const Json& body, const std::vector<std::string>& texts, std::string_view model, Refusals& refusals) {
   Json out;
   if (texts.size() > 1) refusals.must_say("input", "Titan embeds one text a call");
@@ -50,7 +60,8 @@ Json titan_body(const Json& body, const std::vector<std::string>& texts, std::st
   const bool given = dimensions != body.end() && !dimensions->is_null();
   if (model.find("embed-text-v2") != std::string_view::npos) {
     if (given) out["dimensions"] = *dimensions;
-    out["normalize"] = true;  // as OpenAI's are
+    const auto normalize = body.find("normalize");
+    out["normalize"] = normalize != body.end() && normalize->is_boolean() ? *normalize : Json(true);  // as OpenAI's are
   } else if (model.find("embed-image") != std::string_view::npos) {
     if (given) out["embeddingConfig"]["outputEmbeddingLength"] = *dimensions;
   } else if (given) {
@@ -72,6 +83,7 @@ Json cohere_body(const Json& body, const std::vector<std::string>& texts, std::s
       refusals.must_say("dimensions", "this model has one size only");
   }
   if (const std::string truncate = text_of(body, "truncate"); !truncate.empty()) out["truncate"] = truncate;
+  if (body.contains("max_tokens") && takes("max_tokens", body, model)) out["max_tokens"] = body["max_tokens"];
   return out;
 }
 
@@ -180,7 +192,11 @@ Result<std::string> bedrock_embedding_body(const Attempt& attempt, Refusals& ref
   if (!body.is_object()) return bad_input("", "the body must be a JSON object");
   auto texts = texts_of(body, refusals);
   if (!texts) return std::move(texts).error();
-  if (!text_of(body, "user").empty()) refusals.cannot_say("user");
+  const Json* format = member_of(body, "encoding_format");
+  if (format != nullptr && *format != "float" && *format != "base64")
+    return bad_input("encoding_format", "encoding_format: must be float or base64");
+  for (const auto& [field, value] : body.items())
+    if (!value.is_null() && value != "" && !takes(field, body, model)) refusals.cannot_say(field);
   const Json out = titan ? titan_body(body, *texts, model, refusals) : cohere_body(body, *texts, model, refusals);
   return json_text(out);
 }

@@ -61,6 +61,7 @@ class Builder {
   void service_tier();
   void metadata();
   void rest();
+  void nova_settings(Json& fields);
 
   const ChatRequest& request_;
   const Attempt& attempt_;
@@ -258,6 +259,22 @@ void Builder::metadata() {
     for (const auto& [name, value] : request_.metadata.items()) add(name, value, "metadata." + name);
 }
 
+/// Nova's topK stands within an inferenceConfig of the model's own fields, where a client may have put it itself, or
+/// beside Converse's, as InvokeModel has it. All else there is Converse's and the gateway's business.
+void Builder::nova_settings(Json& fields) {
+  Json* config = family_ == BedrockFamily::nova && fields.is_object() && fields.contains("inferenceConfig")
+                     ? &fields["inferenceConfig"]
+                     : nullptr;
+  if (config == nullptr || !config->is_object() || !config->contains("topK")) return;
+  Json top_k = std::move((*config)["topK"]);
+  config->erase("topK");
+  if (config->empty()) fields.erase("inferenceConfig");
+  if (own_.contains("inferenceConfig"))
+    refusals_.leave_out("inferenceConfig.topK");
+  else
+    own_["inferenceConfig"]["topK"] = std::move(top_k);
+}
+
 void Builder::rest() {
   if (!request_.stop.empty()) {
     inference_["stopSequences"] = request_.stop;
@@ -266,8 +283,12 @@ void Builder::rest() {
   }
   refusals_.unmodelled(request_);
   // Fields of Converse's own that a client gave by name go where they belong, all others to the model.
+  Json extensions = request_.extensions;
+  nova_settings(extensions);
+  if (extensions.is_object() && extensions.contains("additionalModelRequestFields"))
+    nova_settings(extensions["additionalModelRequestFields"]);
   const auto to_model = [&](const std::string& name, const Json& value) { own_[name] = value; };
-  refusals_.extensions(request_.extensions, own_, [&](const std::string& name, const Json& value) {
+  refusals_.extensions(extensions, own_, [&](const std::string& name, const Json& value) {
     const bool converse = name == "guardrailConfig" || name == "performanceConfig" || name == "promptVariables" ||
                           name == "additionalModelResponseFieldPaths";
     if (converse)

@@ -97,6 +97,12 @@ bool BodyMarker::key_fine(const char* inside) {
   return escapes_fine({inside, static_cast<size_t>(end - inside)}) || not_json();
 }
 
+/// A key that is passed by.
+bool BodyMarker::note_item(const char* key) {
+  body_.items = body_.items || (*key == 'i' && is_key(key, "item")) || (*key == 'p' && is_key(key, "providerItem"));
+  return key_fine(key);
+}
+
 bool BodyMarker::skip(Value value, int depth) {
   if (depth > kDepthMax)
     return fail(bad_body("", "the request body is nested deeper than " + std::to_string(kDepthMax)));
@@ -112,10 +118,7 @@ bool BodyMarker::skip(Value value, int depth) {
         od::raw_json_string key;
         Value inner;
         if (member.key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS) return not_json();
-        const char* name = key.raw();
-        body_.items =
-            body_.items || (*name == 'i' && is_key(name, "item")) || (*name == 'p' && is_key(name, "providerItem"));
-        if (!key_fine(name) || !skip(inner, depth + 1)) return false;
+        if (!note_item(key.raw()) || !skip(inner, depth + 1)) return false;
       }
       return true;
     }

@@ -42,8 +42,9 @@ struct CallBody {
   std::string previous_response_id;     // empty: none
   bool store = true;                    // Responses: whether the answer may be gone on from
   ByteRange store_value;
-  uint32_t message_count = 0;  // of the protocols that have messages
-  bool items = false;          // something in it may be an item (native_item.h)
+  std::vector<std::string> item_references;  // Responses: ids of items of `input` that only name one stored before
+  uint32_t message_count = 0;                // of the protocols that have messages
+  bool items = false;                        // something in it may be an item (native_item.h)
   /// Fields that no client's protocol knows and some upstream acts on. A codec whose upstream may leaves them out.
   struct Steering {
     std::string name;

@@ -47,6 +47,9 @@ class BodyMarker {
   bool output_limit(std::string_view key, Value value, ByteRange& range);
   bool prompts(Value value);
   bool responses_field(std::string_view key, Value value);
+  bool input_items(Value value);
+  bool input_item(Value value);
+  bool note_item(const char* key);
   bool spoken(Value value);
   bool list(std::string_view key, Value value, uint32_t& count);
   Result<void> check_required();

@@ -1,5 +1,6 @@
 // The fields of each protocol that policy reads or changes, or that its reference gives a type.
 #include "providers/body_marker.h"
+#include "providers/json_text.h"
 
 #include <algorithm>
 
@@ -321,7 +322,7 @@ bool BodyMarker::responses_field(std::string_view key, Value value) {
   if (key != "input") return unknown(key, value);
   const uint32_t begin = scalar_range(value).begin;
   messages_seen_ = true;
-  if (!skip(value, 1)) return false;
+  if (!input_items(value)) return false;
   // simdjson stands behind the value now, at the comma or brace that follows it.
   const char* next = nullptr;
   if (document_.current_location().get(next) != SUCCESS) return not_json();
@@ -338,6 +339,52 @@ bool BodyMarker::messages_field(std::string_view key, Value value) {
     return refused(key, value, "threads belong to an upstream account and not to a key; send the whole conversation");
   if (key == "tools") return tools(value);
   return unknown(key, value);
+}
+
+bool BodyMarker::input_items(Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  if (type != od::json_type::array) return skip(value, 1);
+  od::array items;
+  if (value.get_array().get(items) != SUCCESS) return not_json();
+  for (auto element : items) {
+    Value item;
+    if (element.get(item) != SUCCESS || item.type().get(type) != SUCCESS) return not_json();
+    if (!(type == od::json_type::object ? input_item(item) : skip(item, 2))) return false;
+  }
+  return true;
+}
+
+/// {"type":"item_reference","id":"msg_…"}, whose type may be left out. Only the key that has the item may name it.
+/// https://platform.openai.com/docs/api-reference/responses/create#responses_create-input
+bool BodyMarker::input_item(Value value) {
+  od::object object;
+  if (value.get_object().get(object) != SUCCESS) return not_json();
+  std::string type;
+  std::string id;
+  std::string name;
+  bool has_role = false;
+  int members = 0;
+  for (auto member : object) {
+    od::raw_json_string key;
+    Value inner;
+    od::json_type kind{};
+    if (!counted(members)) return false;
+    if (member.key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS || inner.type().get(kind) != SUCCESS)
+      return not_json();
+    const char* end = key.raw();
+    while (*end != '"') end += *end == '\\' ? 2 : 1;
+    name.clear();
+    if (!note_item(key.raw()) || !append_unescaped({key.raw(), static_cast<size_t>(end - key.raw())}, name))
+      return not_json();
+    has_role = has_role || name == "role";
+    std::string* const text_of = name == "type" ? &type : name == "id" ? &id : nullptr;
+    const bool wanted = text_of != nullptr && kind == od::json_type::string;
+    if (!(wanted ? text("input[].", name, inner, *text_of) : skip(inner, 3))) return false;
+  }
+  if (type == "item_reference" || (type.empty() && !has_role && !id.empty()))
+    body_.item_references.push_back(std::move(id));
+  return true;
 }
 
 /// The protocols that are forwarded or decoded elsewhere: only what policy acts on is looked at.

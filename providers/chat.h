@@ -188,6 +188,7 @@ struct ChatEvent {
   Json native = {};                    // native: a whole item in the form of native_item.h
   StopReason stop = StopReason::stop;  // finish
   std::string stop_sequence;           // finish, where stop is stop_sequence and the upstream said which
+  Json container = {};  // finish: where Claude's code ran, {"id","expires_at",…}, for a later call to go on in
 };
 
 }  // namespace weir::providers

@@ -38,7 +38,9 @@ constexpr auto kCodes = std::to_array<Row>({
     {"arrearage", ErrorKind::quota},               // DashScope
     {"data_inspection_failed", ErrorKind::content_policy},
     {"datainspectionfailed", ErrorKind::content_policy},
-    {"1113", ErrorKind::quota},  // Zhipu, which has numbers only
+    {"budget_exceeded", ErrorKind::quota},              // LiteLLM
+    {"upstream_insufficient_quota", ErrorKind::quota},  // another of these gateways
+    {"1113", ErrorKind::quota},                         // Zhipu, which has numbers only
     {"1261", ErrorKind::context_length},
     {"1301", ErrorKind::content_policy},
     {"1305", ErrorKind::overloaded},
@@ -113,7 +115,8 @@ std::optional<ErrorKind> kind_of_message(int status, const std::string& message)
     return ErrorKind::context_length;
   if (says_any(message, {"credit balance is too low", "exceeded your current quota", "insufficient balance",
                          "insufficient credits", "purchase credits", "out of credits", "have any credits",
-                         "reached your specified api usage limits", "account is in good standing"}))
+                         "reached your specified api usage limits", "account is in good standing", "billing hard limit",
+                         "spending limit", "spend limit", "monthly budget", "insufficient funds", "requires billing"}))
     return ErrorKind::quota;
   if (callers && says_any(message, {"content management policy", "content filter", "content policy", "safety system",
                                     "input was flagged", "prompt was flagged", "usage guidelines", "deny-listed token",
@@ -183,7 +186,9 @@ void read_google_details(const nlohmann::json& object, Error& error) {
     if (!delay.empty() && std::from_chars(delay.data(), delay.data() + delay.size(), seconds).ec == std::errc() &&
         seconds >= 0 && seconds <= kRetryAfterSecondsMax)
       error.retry_after = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-    if (text_of(one, "reason") == "API_KEY_INVALID") error.kind = ErrorKind::authentication;
+    const std::string reason = text_of(one, "reason");
+    if (reason == "API_KEY_INVALID") error.kind = ErrorKind::authentication;
+    if (reason == "BILLING_DISABLED") error.kind = ErrorKind::quota;
   }
 }
 

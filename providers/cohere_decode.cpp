@@ -4,6 +4,7 @@
 
 #include "providers/classify.h"
 #include "providers/cohere.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/reply_parts.h"
@@ -45,6 +46,7 @@ class ChatDecoder final : public ReplyDecoder {
   void say(Kind kind, std::string text, ReplyBatch& batch);
 
   SseScanner scanner_;
+  HalfCharacters halves_;
   UsageMeter usage_;
   bool finished_ = false;
   bool ended_ = false;
@@ -119,7 +121,7 @@ void ChatDecoder::event(const SseEvent& event, ReplyBatch& batch) {
     batch.end = finished_;
     return;
   }
-  const Json json = parse_json(event.data);
+  const Json json = parse_json(halves_.data(event.data));
   if (!json.is_object()) {
     batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;

@@ -5,7 +5,9 @@
 
 #include "providers/classify.h"
 #include "providers/gemini.h"
+#include "providers/gemini_arguments.h"
 #include "providers/gemini_wire.h"
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
@@ -58,6 +60,7 @@ class GeminiDecoder final : public ReplyDecoder {
     std::string message;  // finishMessage
     bool content = false;
     int32_t calls = 0;
+    std::optional<GeminiArguments> streamed;       // of the last call, while it will continue
     std::set<std::string, std::less<>> citations;  // as sent: some models repeat them in every piece
     std::string said;                              // its text so far, which citations count in
   };
@@ -70,6 +73,9 @@ class GeminiDecoder final : public ReplyDecoder {
   void text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch);
   void other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   bool call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
+  void more_arguments(dom::object call, int32_t index, Choice& choice, ReplyBatch& batch);
+  void close_call(int32_t index, Choice& choice, ReplyBatch& batch);
+  void arguments(std::string piece, int32_t index, const Choice& choice, ReplyBatch& batch);
   static void cite_supports(const Json& metadata, int32_t index, Choice& choice, ReplyBatch& batch);
   void cite(dom::element citation, const char* wrapper, int32_t index, Choice& choice, ReplyBatch& batch);
   void citations(dom::object candidate, int32_t index, Choice& choice, ReplyBatch& batch);
@@ -78,6 +84,7 @@ class GeminiDecoder final : public ReplyDecoder {
   std::optional<Error> broken(bool framed) const;
 
   GeminiStream stream_;
+  HalfCharacters halves_;
   GeminiUsage usage_;
   std::string call_prefix_;
   int64_t calls_ = 0;  // over all choices
@@ -101,21 +108,74 @@ void GeminiDecoder::text(Kind kind, std::string text, int32_t index, Choice& cho
 bool GeminiDecoder::call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
   dom::object call;
   if (part["functionCall"].get(call) != SUCCESS && part["function_call"].get(call) != SUCCESS) return false;
+  std::string_view text;
+  const bool has_name = call["name"].get(text) == SUCCESS && !text.empty();
+  if (choice.streamed && !has_name) {
+    more_arguments(call, index, choice, batch);
+    return true;
+  }
+  close_call(index, choice, batch);
   ChatEvent event;
   event.kind = Kind::tool_call;
   event.index = index;
   event.tool_index = choice.calls++;
-  std::string_view text;
-  if (call["name"].get(text) == SUCCESS) event.tool_call.name = std::string(text);
+  if (has_name) event.tool_call.name = std::string(text);
   const bool named = call["id"].get(text) == SUCCESS && !text.empty();
   event.tool_call.id = named ? std::string(text) : call_prefix_ + std::to_string(calls_);
   ++calls_;
   dom::object arguments;
-  event.tool_call.arguments = call["args"].get(arguments) == SUCCESS ? simdjson::to_string(arguments) : "{}";
+  bool more = false;
+  const bool whole = call["args"].get(arguments) == SUCCESS;
+  const bool streamed =
+      !whole && (call["partialArgs"].error() == SUCCESS || (call["willContinue"].get(more) == SUCCESS && more));
+  if (!streamed) event.tool_call.arguments = whole ? simdjson::to_string(arguments) : "{}";
   usage_.saw_text(event.tool_call.name.size() + event.tool_call.arguments.size());
   choice.content = true;
   batch.events.push_back(std::move(event));
+  if (streamed) choice.streamed.emplace();
+  if (streamed) more_arguments(call, index, choice, batch);
   return true;
+}
+
+void GeminiDecoder::arguments(std::string piece, int32_t index, const Choice& choice, ReplyBatch& batch) {
+  if (piece.empty()) return;
+  usage_.saw_text(piece.size());
+  ChatEvent event;
+  event.kind = Kind::tool_call;
+  event.index = index;
+  event.tool_index = choice.calls - 1;
+  event.tool_call.arguments = std::move(piece);
+  batch.events.push_back(std::move(event));
+}
+
+/// {"partialArgs": [{"jsonPath": "$.place", "stringValue": "Bos", "willContinue": true}], "willContinue": true}; one
+/// that is not to continue ends the call.
+void GeminiDecoder::more_arguments(dom::object call, int32_t index, Choice& choice, ReplyBatch& batch) {
+  std::string piece;
+  dom::array leaves;
+  if (call["partialArgs"].get(leaves) == SUCCESS)
+    for (const dom::element element : leaves) {
+      dom::element value;
+      std::string_view path;
+      std::string_view text;
+      if (element["jsonPath"].get(path) != SUCCESS) continue;
+      const bool is_string = element["stringValue"].get(text) == SUCCESS;
+      const bool is_else = element["numberValue"].get(value) == SUCCESS || element["boolValue"].get(value) == SUCCESS;
+      const std::string other = is_else ? simdjson::to_string(value) : "null";
+      if (!choice.streamed->add(path, is_string, is_string ? text : std::string_view(other), piece))
+        batch.error = unsayable_answer("arguments of a call that make no JSON, at " + quoted(path.substr(0, 64)));
+    }
+  arguments(std::move(piece), index, choice, batch);
+  bool more = false;
+  if (call["willContinue"].get(more) != SUCCESS || !more) close_call(index, choice, batch);
+}
+
+void GeminiDecoder::close_call(int32_t index, Choice& choice, ReplyBatch& batch) {
+  if (!choice.streamed) return;
+  std::string piece;
+  choice.streamed->close(piece);
+  choice.streamed.reset();
+  arguments(std::move(piece), index, choice, batch);
 }
 
 /// Pictures and code that the model ran have no word of their own in an answer: they come as the Markdown that chat
@@ -376,7 +436,7 @@ void GeminiDecoder::piece(std::string_view json, ReplyBatch& batch) {
 void GeminiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   stream_.feed(bytes);
   GeminiPiece next;
-  while (!batch.error && stream_.next(next)) piece(next.json, batch);
+  while (!batch.error && stream_.next(next)) piece(halves_.data(next.json), batch);
   if (batch.error) return;
   if (stream_.too_large()) batch.error = stream_event_too_large();
   if (stream_.garbage()) batch.error = upstream_fault("the upstream's stream is not a JSON array");
@@ -392,23 +452,28 @@ std::optional<Error> GeminiDecoder::broken(bool framed) const {
   const bool cut = std::any_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.second.reason.empty(); });
   if (cut && !framed) return stream_cut_off();
   std::string failure;
+  bool said_why = true;
   for (const auto& [index, choice] : choices_) {
     const bool failed = outcome_of(choice.reason) == Outcome::failed && (!choice.content || spoils(choice.reason));
     if (!failed) return {};
+    said_why = said_why && !choice.reason.empty();
     failure = choice.reason.empty() ? "the upstream's answer has neither content nor a finish reason"
                                     : "the upstream's answer failed with " + choice.reason;
     if (!choice.message.empty()) failure += ": " + choice.message;
   }
   if (blocked_) return blocked_;
-  return upstream_fault(std::move(failure));
+  return said_why ? spoiled_answer(std::move(failure)) : upstream_fault(std::move(failure));
 }
 
 void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
+  complete_ = !choices_.empty() &&
+              std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return !c.second.reason.empty(); });
   if (auto error = broken(framed)) {
     batch.error = std::move(*error);
     return;
   }
-  for (const auto& [index, choice] : choices_) {
+  for (auto& [index, choice] : choices_) {
+    close_call(index, choice, batch);
     ChatEvent event;
     event.kind = Kind::finish;
     event.index = index;
@@ -428,7 +493,7 @@ void GeminiDecoder::end(bool framed, ReplyBatch& batch) {
 // Finish events wait for the end of the body: a reason may be revised, and usage comes with the last piece.
 void GeminiDecoder::finish(ReplyBatch& batch) {
   GeminiPiece last;
-  if (stream_.flush(last)) piece(last.json, batch);
+  if (stream_.flush(last)) piece(halves_.data(last.json), batch);
   if (!batch.error && stream_.open()) batch.error = stream_cut_off();
   if (!batch.error) end(false, batch);
 }

@@ -55,8 +55,7 @@ class GeminiStream {
   bool too_large_ = false;
 };
 
-/// An answer's tree, valid until the thread's next. Half of a character whose other half the next event brings becomes
-/// U+FFFD. False: not JSON.
+/// An answer's tree, valid until the thread's next. Half of a character becomes U+FFFD. False: not JSON.
 bool parse_gemini(std::string_view json, dom::element& root);
 
 /// Usage over all pieces of an answer.

@@ -5,6 +5,7 @@
 #include <vector>
 #include "config/base/json.h"
 
+#include "providers/half_characters.h"
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
@@ -108,14 +109,17 @@ class OpenAiEvents final : public ReplyDecoder {
   void tell_waiting(int32_t index, ReplyBatch& batch, int32_t before = INT32_MAX);
   void push(ChatEvent event, ReplyBatch& batch);
   void finish_choices(ReplyBatch& batch);
+  void end(ReplyBatch& batch);
 
   SseScanner scanner_;
+  HalfCharacters halves_;
   UsageMeter usage_;
   std::map<int32_t, Choice> choices_;
-  size_t asked_;             // choices that the client asked for
-  std::string call_prefix_;  // of ids where the upstream gives none
-  int64_t calls_ = 0;        // over all choices
-  Json sources_;             // Perplexity's, of all the text; they are told at its end
+  size_t asked_;                 // choices that the client asked for
+  std::string call_prefix_;      // of ids where the upstream gives none
+  int64_t calls_ = 0;            // over all choices
+  std::optional<Error> failed_;  // told at the end, behind the usage
+  Json sources_;                 // Perplexity's, of all the text; they are told at its end
   bool done_ = false;
   bool ended_ = false;  // a whole answer, or a stream at its end
   AlikeEvents alike_;   // to the last event that was one piece of text of choice 0
@@ -339,12 +343,13 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
   if (reason.empty() || choice.finished) return;
   // DeepSeek, OpenRouter, Zhipu
   if (reason == "insufficient_system_resource" || reason == "error" || reason == "network_error") {
-    batch.error = Error{ErrorKind::overloaded,
-                        "upstream",
-                        Retry::other_target,
-                        502,
-                        "the upstream gave up within its answer: " + reason,
-                        "upstream_error"};
+    const std::string native = text_of(in, "native_finish_reason");
+    const std::string why = native.empty() ? reason : native;
+    // Google's words for what the model itself did wrong.
+    const bool spoiled = native.starts_with("MALFORMED_") || native == "UNEXPECTED_TOOL_CALL";
+    failed_ = spoiled ? spoiled_answer("the upstream's answer failed with " + why)
+                      : upstream_fault("the upstream gave up within its answer: " + why);
+    if (!spoiled) failed_->kind = ErrorKind::overloaded;
     return;
   }
   tell_waiting(event.index, batch);
@@ -391,7 +396,7 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
 
 void OpenAiEvents::text_piece(std::string_view inside, ReplyBatch& batch) {
   ChatEvent event;
-  if (!append_unescaped(inside, event.text)) {
+  if (!append_unescaped(halves_.inside(inside), event.text)) {
     batch.error = upstream_fault("the upstream sent a stream event that is not valid JSON");
     return;
   }
@@ -403,11 +408,10 @@ void OpenAiEvents::event(const SseEvent& event, ReplyBatch& batch) {
   // The connection may stay open behind it, and whatever else comes is nobody's answer.
   if (event.data == "[DONE]") {
     done_ = true;
-    finish_choices(batch);
-    batch.end = !batch.error;
+    end(batch);
     return;
   }
-  const Json root = parse_json(event.data);
+  const Json root = parse_json(halves_.data(event.data));
   if (!root.is_object()) {
     batch.error = upstream_fault("the upstream sent a stream event that is not a JSON object");
     return;
@@ -454,11 +458,17 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
   SseEvent last;
   if (!done_ && scanner_.flush(last)) event(last, batch);
   if (batch.error || batch.end) return;
-  if (!done_ && !finished()) {
+  if (!done_ && !finished() && !failed_)
     batch.error = stream_cut_off();
-    return;
-  }
-  finish_choices(batch);
+  else
+    end(batch);
+}
+
+void OpenAiEvents::end(ReplyBatch& batch) {
+  if (failed_)
+    batch.error = failed_;
+  else
+    finish_choices(batch);
   batch.end = !batch.error;
 }
 
@@ -480,8 +490,7 @@ void OpenAiEvents::whole(std::string_view body, ReplyBatch& batch) {
     if (message != nullptr && message->is_object()) read_choice(choice, *message, batch);
     if (batch.error) return;
   }
-  finish_choices(batch);
-  batch.end = !batch.error;
+  end(batch);
 }
 
 }  // namespace

@@ -50,6 +50,8 @@ Counts read_counts(dom::object usage) {
     out.cache_write_5m = std::max(out.cache_write_5m, nested_count(usage, details, "cache_write_tokens"));
     out.audio_input = std::max(out.audio_input, nested_count(usage, details, "audio_tokens"));
   }
+  for (const char* beside : {"prompt_cache_hit_tokens", "cached_tokens"})  // DeepSeek's and Moonshot's
+    if (out.cached_input == 0) out.cached_input = std::min(count_of(usage, beside), out.input);
   for (const char* details : {"output_tokens_details", "completion_tokens_details"})
     out.reasoning = std::max(out.reasoning, nested_count(usage, details, "reasoning_tokens"));
   return out;
@@ -245,6 +247,7 @@ OpenAiStreamEvent read_openai_event(Protocol protocol, const SseEvent& event) {
   if (type == "error" || type == "response.failed") {
     out.kind = Kind::error;
     out.error = error_of(event.data);
+    if (type == "response.failed") out.usage = find_openai_usage(event.data);
     return out;
   }
   if (protocol == Protocol::openai_completions) {
@@ -322,6 +325,7 @@ class UnaryDecoder final : public ReplyDecoder {
 
 void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   OpenAiStreamEvent read = read_openai_event(call_.protocol, event);
+  if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
   if (read.error) {
     batch.error = std::move(read.error);
     batch.segments.push_back({.kind = Segment::Kind::error, .bytes = event.raw});
@@ -329,7 +333,6 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   }
   if (opening_.takes(event, batch)) return;
   usage_.saw_text(read.text);
-  if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
   finished_ = finished_ || read.finished;
   const bool in_place =
       event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();

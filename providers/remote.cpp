@@ -7,6 +7,7 @@
 #include "providers/net/workers.h"
 #include "providers/reply_parts.h"
 #include "providers/secret_mask.h"
+#include "providers/whole_stream.h"
 
 namespace weir::providers {
 namespace {
@@ -41,6 +42,7 @@ class RemoteReply final : public Reply {
 
   bool native() const override { return decoder_->native(); }
   std::string_view content_type() const override {
+    if (ready_) return "text/event-stream; charset=utf-8";
     return response_->header("content-type").value_or("application/json");
   }
   std::string_view dropped() const override { return dropped_; }
@@ -48,6 +50,10 @@ class RemoteReply final : public Reply {
   bool open() const override { return open_; }
   Usage usage() const override { return decoder_->usage(); }
   Task<void> pull(ReplyBatch& batch) override;
+
+  /// An answer that came where a stream was asked for: a whole one is given as a stream by the first pull, anything
+  /// else is an error.
+  Task<Result<void>> take_whole(const Codec& codec);
 
  private:
   Task<void> pull_unmasked(ReplyBatch& batch);
@@ -59,7 +65,9 @@ class RemoteReply final : public Reply {
   std::unique_ptr<ReplyDecoder> decoder_;
   std::shared_ptr<const SecretMask> mask_;
   std::string token_;
-  std::string masked_;  // an error event without the credential that was in it
+  std::string masked_;                 // an error event without the credential that was in it
+  std::unique_ptr<ReplyBatch> ready_;  // a whole answer told as a stream
+  std::string retold_;                 // its events
   std::string dropped_;
   bool kept_upstream_;
   bool streamed_;
@@ -82,6 +90,41 @@ Task<void> RemoteReply::pull_whole(ReplyBatch& batch) {
   if (!co_await run_aside(attempt_.core, attempt_.abort, large, decode)) batch.error = attempt_.abort.reason();
 }
 
+Task<Result<void>> RemoteReply::take_whole(const Codec& codec) {
+  const std::string_view type = content_type();
+  const bool json = type.find("json") != std::string_view::npos && generates_chat(attempt_.body.protocol);
+  auto read = co_await response_->read_all(json ? attempt_.response_bytes_max : kErrorBodyBytesMax);
+  const std::string_view body = read ? *read : std::string_view{};
+  auto batch = std::make_unique<ReplyBatch>();
+  bool told = false;
+  const auto decode = [&] {
+    decoder_->whole(body, *batch);
+    told = !batch->error && (!native() || tell_as_stream(attempt_.body.protocol, body, retold_, *batch));
+  };
+  const auto decode_guarded = [&] { guarded(decode, *batch); };
+  const bool large = body.size() > attempt_.inline_bytes_max;
+  if (json && read && !co_await run_aside(attempt_.core, attempt_.abort, large, decode_guarded))
+    co_return attempt_.abort.reason();
+  if (told) {
+    ready_ = std::move(batch);
+    co_return Result<void>{};
+  }
+  const auto header = [&](std::string_view name) { return response_->header(name); };
+  Error error = codec.classify(502, header, body.substr(0, kErrorBodyBytesMax));
+  const bool says_why = !error.detail.starts_with("the upstream answered with status");
+  error.detail = "the upstream answered a streaming request with status " + std::to_string(response_->status()) +
+                 " and " + std::string(type.substr(0, 64)) + ", no event stream" +
+                 (says_why ? ": " + error.detail : "");
+  // What a model spoiled, or what cannot be said, was answered and is paid; so is whatever told its usage.
+  const Told usage = decoder_->usage().told;
+  const bool paid =
+      (batch->error && batch->error->kind == ErrorKind::unusable) || (json && (usage.input || usage.output));
+  if (!paid) co_return error;
+  if (!batch->error) batch->error = std::move(error);
+  ready_ = std::move(batch);
+  co_return Result<void>{};
+}
+
 /// The connection broke: an answer that had said why it stopped is whole all the same.
 void RemoteReply::broken(Error error, ReplyBatch& batch) {
   if (!attempt_.abort.fired()) guarded([&] { decoder_->finish(batch); }, batch);
@@ -92,6 +135,10 @@ void RemoteReply::broken(Error error, ReplyBatch& batch) {
 
 Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
   batch.clear();
+  if (ready_) {
+    std::swap(batch, *ready_);
+    co_return;
+  }
   if (!streamed_) co_return co_await pull_whole(batch);
   while (batch.segments.empty() && batch.events.empty() && !batch.end && !batch.error) {
     auto bytes = co_await response_->read_some();
@@ -160,24 +207,18 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
   if (const auto coding = head.header("content-encoding"); coding && !coding->empty() && *coding != "identity")
     co_return upstream_fault("the upstream's answer is compressed (" + std::string(coding->substr(0, 32)) +
                              "), which was not asked for");
-  // A server may answer a stream request with a JSON body (an error in disguise, or no support for streams), or a page.
+  // A server may answer a stream request with a JSON body (the whole answer, or an error in disguise), or a page.
   const auto type = head.header("content-type");
   const bool streamed =
       attempt.body.stream &&
       (!type || is_event_stream(*type, attempt.body.protocol == Protocol::gemini_generate && !attempt.body.sse));
   // OpenAI: "streaming is not supported for the whisper-1 model and will be ignored".
   const bool ignored = attempt.body.protocol == Protocol::openai_transcriptions;
-  if (attempt.body.stream && !streamed && !ignored) {
-    auto body = co_await head.read_all(kErrorBodyBytesMax);
-    Error error = codec_->classify(
-        502, [&](std::string_view name) { return head.header(name); }, body ? *body : std::string_view{});
-    const bool says_why = !error.detail.starts_with("the upstream answered with status");
-    error.detail = "the upstream answered a streaming request with status " + std::to_string(head.status()) + " and " +
-                   std::string(type->substr(0, 64)) + ", no event stream" + (says_why ? ": " + error.detail : "");
-    co_return error;
-  }
-  co_return std::make_unique<RemoteReply>(attempt, std::move(*response), codec_->decoder(attempt), mask_, token,
-                                          streamed, std::move(call));
+  auto reply = std::make_unique<RemoteReply>(attempt, std::move(*response), codec_->decoder(attempt), mask_, token,
+                                             streamed, std::move(call));
+  if (attempt.body.stream && !streamed && !ignored)
+    if (auto taken = co_await reply->take_whole(*codec_); !taken) co_return std::move(taken).error();
+  co_return reply;
 }
 
 class BrokenProvider final : public Provider {

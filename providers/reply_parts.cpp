@@ -26,6 +26,13 @@ Error unsayable_answer(std::string_view what) {
                                ", which cannot be said in this client's protocol; in the upstream's own it passes as "
                                "it is");
   error.retry = Retry::no;
+  error.kind = ErrorKind::unusable;
+  return error;
+}
+
+Error spoiled_answer(std::string detail) {
+  Error error = upstream_fault(std::move(detail));
+  error.kind = ErrorKind::unusable;
   return error;
 }
 

@@ -16,13 +16,12 @@ namespace weir::providers {
 Error upstream_fault(std::string detail);
 /// A whole answer that lacks the member without which it says nothing.
 Error hollow_answer(std::string_view member);
-/// A part of an answer that the neutral language has no word for: the answer was made and must be paid, and another
-/// attempt would be paid again (Retry::no). `what`: "a content block of type \"x\"".
+/// A part of an answer that the neutral language has no word for (kind unusable): the answer was made and must be paid,
+/// and another attempt would be paid again (Retry::no). `what`: "a content block of type \"x\"".
 Error unsayable_answer(std::string_view what);
-/// Whether an error is of that kind: what the answer used is charged although the client gets none of it.
-inline bool is_unsayable(const Error& error) {
-  return error.kind == ErrorKind::upstream && error.retry == Retry::no;
-}
+/// An answer that the model itself spoiled, "MALFORMED_FUNCTION_CALL" (kind unusable): it must be paid too, but another
+/// attempt is a throw of other dice.
+Error spoiled_answer(std::string detail);
 /// A stream that ended, or is as large as nobody reads, before its end mark.
 Error stream_cut_off();
 Error stream_event_too_large();

@@ -29,6 +29,7 @@ enum class ErrorKind {
   cancelled,       // our side gave up: client gone, shutdown
   config,          // a mistake in a configuration or model file
   internal,        // a fault of Weir
+  unusable,        // an answer was made, and is of no use to the client: it is paid, and says nothing against its maker
 };
 
 enum class Retry {

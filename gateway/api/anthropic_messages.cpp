@@ -181,6 +181,7 @@ void MessagesEncoder::tell(const ChatEvent& event, std::string& out) {
     case ChatEvent::Kind::finish:
       stop_ = event.stop;
       stop_sequence_ = event.stop_sequence;
+      container_ = event.container;
       return close(out);
   }
 }
@@ -193,6 +194,7 @@ void MessagesEncoder::final(const providers::Usage& usage, NanoUsd cost, std::st
     append_quoted(stop_sequence_, out);
   else
     out.append("null");
+  if (!container_.is_null()) out.append(",\"container\":").append(json_text(container_));
   std::string counts = json_text(usage_json(usage));
   counts.pop_back();
   out.append("},\"usage\":").append(counts).append(",\"cost_usd\":").append(to_decimal_usd(cost)).append("}}\n\n");
@@ -268,6 +270,7 @@ void MessagesEncoder::add(ChatEvent event) {
     case ChatEvent::Kind::finish:
       stop_ = event.stop;
       stop_sequence_ = event.stop_sequence;
+      container_ = std::move(event.container);
       return;
   }
 }
@@ -294,6 +297,7 @@ std::string MessagesEncoder::whole(const providers::Usage& usage, NanoUsd) {
   out["content"] = content_;
   out["stop_reason"] = stop_name(stop_);
   out["stop_sequence"] = sequence ? Json(stop_sequence_) : Json(nullptr);
+  if (!container_.is_null()) out["container"] = container_;
   out["usage"] = usage_json(usage);
   return json_text(out);
 }
@@ -315,6 +319,7 @@ std::string messages_error(const Error& error) {
   std::string_view type = error.http_status >= 500 ? "api_error" : "invalid_request_error";
   for (const Row& row : kTypes)
     if (row.status == error.http_status) type = row.type;
+  if (error.code == kUpstreamQuota) type = "billing_error";
   if (error.kind == ErrorKind::overloaded && error.http_status >= 500) type = "overloaded_error";
   Json body;
   body["type"] = "error";

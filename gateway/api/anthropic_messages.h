@@ -54,6 +54,7 @@ class MessagesEncoder final : public AnswerEncoder {
   CallsInOrder calls_;                     // of a stream: a block is over before the next begins
   providers::StopReason stop_ = providers::StopReason::stop;
   std::string stop_sequence_;
+  providers::Json container_;
   providers::Json content_ = providers::Json::array();  // whole answers; tool_use has its input as text until the end
   bool thinking_closed_ = false;                        // whole: the last thinking block has its signature
 };

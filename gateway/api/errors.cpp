@@ -8,7 +8,7 @@ namespace weir::gateway {
 namespace {
 
 std::string_view type_of(const Error& error) {
-  if (error.code == "insufficient_quota") return "insufficient_quota";
+  if (error.code == "insufficient_quota" || error.code == kUpstreamQuota) return "insufficient_quota";
   switch (error.http_status) {
     case 401:
       return "authentication_error";
@@ -57,6 +57,14 @@ Error for_client(Error error) {
     case ErrorKind::connection:
       error.http_status = 502;
       error.code = "upstream_error";
+      break;
+    case ErrorKind::quota:
+      if (error.source != "upstream") break;  // a budget of ours
+      error.detail =
+          "the gateway's own account at the upstream has used up its quota or credit; this is no budget of your key's: "
+          "tell those who run the gateway";
+      error.http_status = 429;
+      error.code = kUpstreamQuota;
       break;
     default:
       // An error of our own engine or of a decoder carries CONTRACT's code already; an upstream's own code is text

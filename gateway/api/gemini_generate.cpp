@@ -268,13 +268,15 @@ void GeminiEncoder::collect_next(const ChatEvent& event, Choice& choice, bool me
       break;
     case Kind::native: {
       // The signature is for Google's clients, which keep no member that they do not know.
-      Json part = {{"text", ""}, {"thought", true}, {"thoughtSignature", item_signature(event.native)}};
+      Json part = {{"text", ""}, {"thought", true}, {"thoughtSignature", providers::item_signature(event.native)}};
       part["providerItem"] = event.native;
       choice.parts.push_back(std::move(part));
       break;
     }
     case Kind::finish:
       choice.stop = event.stop;
+      if (event.stop == StopReason::pause_turn) choice.beside["finishMessage"] = "pause_turn";
+      if (!event.container.is_null()) choice.beside["container"] = event.container;
       break;
   }
   if (!event.logprobs.empty()) logprobs(event, choice.beside);

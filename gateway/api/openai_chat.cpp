@@ -36,6 +36,11 @@ std::string_view stop_name(StopReason stop) {
   return "stop";
 }
 
+/// A turn that is to be sent back to go on, in the place where OpenRouter has the provider's own word.
+void add_native_reason(StopReason stop, Json& choice) {
+  if (stop == StopReason::pause_turn) choice["native_finish_reason"] = "pause_turn";
+}
+
 /// openai_usage() as text, without a tree: one comes with every stream.
 void append_usage(const providers::Usage& usage, std::string& out) {
   const auto& counts = usage.counts;
@@ -204,6 +209,7 @@ void ChatEncoder::delta(const ChatEvent& event, Choice& choice, Json& out) {
       break;
     case ChatEvent::Kind::finish:
       if (!choice.opened) out["content"] = "";
+      if (!event.container.is_null()) out["container"] = event.container;
       break;
   }
   choice.note(event);
@@ -225,7 +231,8 @@ void ChatEncoder::tell(const ChatEvent& event, Choice& choice, std::string& out)
       empty.tool_call.arguments = "{}";
       tell(empty, choice, out);
     }
-  if ((event.kind == ChatEvent::Kind::text || (finish && choice.opened)) && event.logprobs.empty()) {
+  const bool plain_end = finish && choice.opened && event.stop != StopReason::pause_turn && event.container.is_null();
+  if ((event.kind == ChatEvent::Kind::text || plain_end) && event.logprobs.empty()) {
     constexpr std::string_view kTextEnd = "},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
     constexpr std::string_view kFinish = R"(},"logprobs":null,"finish_reason":")";
     constexpr std::string_view kFinishEnd = "\"}]}\n\n";
@@ -251,7 +258,8 @@ void ChatEncoder::tell(const ChatEvent& event, Choice& choice, std::string& out)
   choice.opened = true;
   Json entry = {{"index", event.index}, {"delta", std::move(piece)}};
   entry["logprobs"] = event.logprobs.empty() ? Json(nullptr) : openai_logprobs(event.logprobs);
-  entry["finish_reason"] = event.kind == ChatEvent::Kind::finish ? Json(stop_name(event.stop)) : Json(nullptr);
+  entry["finish_reason"] = finish ? Json(stop_name(event.stop)) : Json(nullptr);
+  if (finish) add_native_reason(event.stop, entry);
   out.append(prefix_).append("[").append(json_text(entry)).append("]}\n\n");
 }
 
@@ -303,6 +311,7 @@ void ChatEncoder::add(ChatEvent event) {
       break;
     case ChatEvent::Kind::finish:
       choice.stop = event.stop;
+      choice.container = std::move(event.container);
       break;
   }
   choice.note(event);
@@ -321,6 +330,7 @@ std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {
     if (!choice.annotations.empty()) message["annotations"] = choice.annotations;
     if (!choice.citations.empty()) message["citations"] = choice.citations;
     if (!choice.items.empty()) message["provider_items"] = choice.items;
+    if (!choice.container.is_null()) message["container"] = choice.container;
     for (const auto& [at, call] : choice.tool_calls) {
       Json entry = {{"id", call.id},
                     {"type", "function"},
@@ -332,6 +342,7 @@ std::string ChatEncoder::whole(const providers::Usage& usage, NanoUsd) {
     Json entry = {{"index", index}, {"message", std::move(message)}};
     entry["logprobs"] = choice.logprobs.empty() ? Json(nullptr) : openai_logprobs(choice.logprobs);
     entry["finish_reason"] = stop_name(choice.stop);
+    add_native_reason(choice.stop, entry);
     choices.push_back(std::move(entry));
   }
   return json_text({{"id", id_},

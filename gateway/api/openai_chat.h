@@ -47,6 +47,7 @@ class ChatEncoder final : public AnswerEncoder {
     std::map<int32_t, std::string> call_signatures;
     std::map<int32_t, bool> calls_told;  // of a stream: whether the call's arguments have begun
     providers::StopReason stop = providers::StopReason::stop;
+    providers::Json container;
     bool opened = false;
     bool text_last = false;       // what came last was text: a signature now is the text's, not the thinking's
     std::string delta;            // what every plain chunk begins with

@@ -86,6 +86,7 @@ class ResponsesEncoder final : public AnswerEncoder {
   bool content_open_ = false;  // the last content of a message, the summary of a reasoning item
   bool ended_ = false;
   StopReason stop_ = StopReason::stop;
+  Json container_;
   int64_t sequence_ = 0;
   std::string* out_ = nullptr;  // of the stream; null while collecting
 };
@@ -316,6 +317,7 @@ void ResponsesEncoder::take_next(const ChatEvent& event_in) {
       return close("completed");
     case ChatEvent::Kind::finish:
       stop_ = event_in.stop;
+      container_ = event_in.container;
       return end();
   }
 }
@@ -351,8 +353,13 @@ std::string ResponsesEncoder::response(const providers::Usage& usage, NanoUsd co
   Json details = nullptr;
   // A pause has no word of its own; without any a client would take the answer for one that broke.
   if (stop_ == StopReason::length || stop_ == StopReason::pause_turn) details = {{"reason", "max_output_tokens"}};
+  if (stop_ == StopReason::pause_turn) details["native_finish_reason"] = "pause_turn";
   if (filtered()) details = {{"reason", "content_filter"}};
-  return object_.text(status(), output(status()), with_cost(json_text(response_usage(usage)), cost), details, nullptr);
+  std::string out =
+      object_.text(status(), output(status()), with_cost(json_text(response_usage(usage)), cost), details, nullptr);
+  if (container_.is_null()) return out;
+  out.pop_back();
+  return out.append(",\"container\":").append(json_text(container_)).append("}");
 }
 
 void ResponsesEncoder::begin(const providers::Usage&, std::string& out) {

@@ -1,10 +1,12 @@
 #include "gateway/api/openai_responses_state.h"
 
+#include <map>
 #include "config/base/json.h"
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
+#include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
 
@@ -49,7 +51,23 @@ std::string_view answer_json(std::string_view answer) {
 struct Answered {
   std::string id;
   std::string response;
+  std::vector<std::string> items;  // ids of its output
 };
+
+std::vector<std::string> item_ids(providers::od::object& response) {
+  std::vector<std::string> out;
+  providers::od::array output;
+  if (response.reset().error() != SUCCESS || response.find_field_unordered("output").get_array().get(output) != SUCCESS)
+    return out;
+  for (auto element : output) {
+    providers::od::object item;
+    std::string_view id;
+    if (element.get_object().get(item) == SUCCESS && item.find_field_unordered("id").get_string().get(id) == SUCCESS &&
+        !id.empty())
+      out.emplace_back(id);
+  }
+  return out;
+}
 
 Answered read_answer(std::string_view answer) {
   providers::PaddedJson& json = providers::padded_json();
@@ -67,10 +85,25 @@ Answered read_answer(std::string_view answer) {
     root = response;
   }
   if (root.find_field_unordered("id").get_string().get(id) != SUCCESS) return {};
-  Answered out{std::string(id), {}};
+  Answered out{std::string(id), {}, {}};
   if (root.reset().error() != SUCCESS || root.raw_json().get(raw) != SUCCESS) return {};
   out.response = std::string(raw);
+  out.items = item_ids(root);
   return out;
+}
+
+bool is_reference(const Json& item) {
+  const std::string type = providers::text_of(item, "type");
+  return type == "item_reference" || (type.empty() && item.is_object() && !item.contains("role"));
+}
+
+/// The item of that id in a stored Response's output; null: there is none.
+Json item_in(const std::string& response, const std::string& id) {
+  const Json tree = providers::parse_json(response);
+  if (const Json* output = providers::array_of(tree, "output"))
+    for (const Json& item : *output)
+      if (providers::text_of(item, "id") == id) return item;
+  return nullptr;
 }
 
 Error no_previous(std::string_view id) {
@@ -117,6 +150,31 @@ std::string with_input(const providers::CallBody& call, const std::string& list)
 
 }  // namespace
 
+Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key, const providers::CallBody& call,
+                                     WallTime now) {
+  ReferredItems out;
+  std::map<std::string, Json> ours;
+  for (const std::string& id : call.item_references) {
+    if (store == nullptr) return no_item(id);
+    auto turn = store->with_item(id, key, now);
+    if (!turn) return std::move(turn).error();
+    if (turn->account.empty())
+      ours[id] = item_in(turn->response, id);
+    else if (out.account.empty())
+      out.account = turn->account;
+    else if (out.account != turn->account)
+      return bad_request("input", "input: the items it names are held by different accounts; send one as it is");
+  }
+  if (ours.empty()) return out;
+  Json items = providers::parse_json(text_in(call.json, call.input_value));
+  for (Json& item : items)
+    if (const auto found = ours.find(providers::text_of(item, "id")); is_reference(item) && found != ours.end())
+      item = found->second;
+  out.body = std::string(call.json.substr(0, call.input_value.begin)) + json_text(items) +
+             std::string(call.json.substr(call.input_value.end));
+  return out;
+}
+
 Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::string_view key,
                                                    const providers::CallBody& call, WallTime now) {
   if (call.previous_response_id.empty()) return std::optional<ContinuedCall>();
@@ -140,6 +198,7 @@ std::optional<StoredResponse> stored_turn(std::string_view key, const providers:
   out.key = key;
   out.response = std::move(read.response);
   out.account = account;
+  out.items = std::move(read.items);
   if (!account.empty()) return out;  // it holds what was said before
   out.previous = previous_id;
   out.input = "[" + items_of(text_in(call.json, call.input_value)) + "]";

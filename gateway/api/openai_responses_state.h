@@ -23,6 +23,17 @@ struct ContinuedCall {
   std::string account;  // the upstream account that holds the conversation; empty: `body` does
 };
 
+/// What the items of a call's input that only name another (item_reference) stand for.
+struct ReferredItems {
+  std::string body;     // with those in their place that we hold; empty: the client's as it is
+  std::string account;  // the upstream account that holds the others; empty: there are none
+};
+
+/// Errors: item_not_found (404) where an item is none of this key's, bad_request where two accounts hold them, the
+/// database's. `store` may be null: then none is found.
+Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key, const providers::CallBody& call,
+                                     WallTime now);
+
 /// Nothing where the call names no answer. `store` may be null: then none is found. Errors: previous_response_not_found
 /// (400), request_too_large (413), the database's.
 Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::string_view key,

@@ -230,6 +230,57 @@ def test_who_has_no_stream_answers_whole_and_is_charged(odd, upstream):
     assert last_row(odd)["charge_nanos"] == 4_000
 
 
+WHOLE = {
+    "openai": {**WHOLE_HALF["openai"], "status": "completed", "usage": {"prompt_tokens": 4, "completion_tokens": 3, "input_tokens": 4, "output_tokens": 3},
+               "output": [{"type": "message", "id": "i", "content": [{"type": "output_text", "text": "an answer of words", "annotations": []}]}]},
+    "anthropic": {**WHOLE_HALF["anthropic"], "role": "assistant", "stop_reason": "end_turn", "usage": {"input_tokens": 4, "output_tokens": 3}},
+    "gemini": {**WHOLE_HALF["gemini"], "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 3}},
+    "cohere": {**WHOLE_HALF["cohere"], "usage": {"tokens": {"input_tokens": 4, "output_tokens": 3}}},
+}
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("provider", WHOLE)
+def test_a_whole_answer_to_a_streaming_call_is_told_as_a_stream(odd, upstream, client, provider):
+    upstream.replay[provider] = (200, "application/json", json.dumps(WHOLE[provider]).encode())
+    status, headers, body = ask(odd, client, f"m-{provider}", stream=True)
+    assert status == 200 and headers["content-type"].startswith("text/event-stream"), (status, headers, body)
+    assert all(part.startswith((b"data: ", b"event: ")) for part in body.replace(b"\r\n", b"\n").split(b"\n\n") if part), body
+    assert b"an answer" in body and b'"error":{' not in body, body
+    row = last_row(odd)
+    assert (row["status"], row["input_tokens"], row["output_tokens"], row["estimated"], row["stream"]) == (200, 4, 3, 0, 1), row
+
+
+def test_an_error_in_place_of_a_stream_stays_one(odd, upstream):
+    for said in ({"error": {"message": "no such thing", "type": "server_error"}}, {"choices": []}, {"hello": 1}):
+        upstream.replay["openai"] = (200, "application/json", json.dumps(said).encode())
+        status, _, body = ask(odd, "chat", "m-openai", stream=True)
+        assert status == 502 and b"no event stream" in body, body
+
+
+NO_MONEY = {
+    "openai": (429, {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}}),
+    "anthropic": (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access"}}),
+    "gemini": (403, {"error": {"code": 403, "message": "This API method requires billing to be enabled", "status": "PERMISSION_DENIED"}}),
+    "cohere": (402, {"message": "please add or update your payment method"}),
+}
+
+
+@pytest.mark.parametrize("provider", NO_MONEY)
+def test_an_account_without_money_is_no_budget_of_the_clients(odd, upstream, provider):
+    status, said = NO_MONEY[provider]
+    upstream.replay[provider] = (status, "application/json", json.dumps(said).encode())
+    status, _, body = ask(odd, "messages" if provider == "anthropic" else "chat", f"m-{provider}")
+    error = json.loads(body)["error"]
+    kind = "billing_error" if provider == "anthropic" else "insufficient_quota"
+    assert (status, error["type"], error["code"]) == (429, kind, "upstream_insufficient_quota") and "no budget of your key's" in error["message"], body
+    assert odd.metric("weir_target_ejections_total", reason="quota") == 1, "it cools, as its credential does"
+    status, _, body = ask(odd, "gemini", f"m-{provider}")
+    assert status == 503 and b"used up" in body, body
+    assert until(lambda: odd.events("upstream_quota_exhausted"), "it is logged")[0]["target"] == f"{provider}/up-1"
+    assert last_row(odd)["charge_nanos"] == 0
+
+
 def chunk(delta, finish=None, **more):
     return {"choices": [{"index": 0, "delta": delta, "text": delta.get("content", ""), "finish_reason": finish}], **more}
 

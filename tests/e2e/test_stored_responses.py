@@ -74,6 +74,30 @@ def test_nobody_goes_on_from_anothers_answer(gateway, upstream):
     assert len(upstream.requests) == before
 
 
+def test_nobody_names_anothers_item(gateway, upstream):
+    """Both keys' answers are at the same account, which would show either the other's."""
+    assert ask(gateway, "only-b")[0] == 200
+    before = len(upstream.requests)
+    for item in ({"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}):
+        status, _, body = ask(gateway, "only-b", OTHER, input=[item])
+        assert status == 404 and (error_of(body)["code"], error_of(body)["param"]) == ("item_not_found", "input"), body
+        status, _, body = ask(gateway, "echo", input=[item])
+        assert status == 400 and error_of(body)["param"] == "input" and "echo" in error_of(body)["message"], body
+    assert len(upstream.requests) == before
+    for _ in range(4):  # and its own goes where it is
+        status, headers, _ = ask(gateway, input=[{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "x"}])
+        assert status == 200 and json.loads(upstream.requests[-1][2])["input"][0] == {"type": "item_reference", "id": "msg_1"}
+        assert headers["x-weir-target"].startswith("b")
+
+
+def test_an_item_that_we_hold_is_written_out(gateway):
+    first = json.loads(ask(gateway, "echo", input="hello")[2])
+    item = first["output"][0]["id"]
+    status, _, body = ask(gateway, "echo", input=[{"type": "item_reference", "id": item}, {"role": "user", "content": "again"}])
+    assert status == 200, body
+    assert ask(gateway, "echo", OTHER, input=[{"type": "item_reference", "id": item}])[0] == 404
+
+
 def test_a_model_elsewhere_cannot_go_on(gateway):
     target = ask(gateway)[1]["x-weir-target"]
     if not target.startswith("a"):

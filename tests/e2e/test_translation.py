@@ -331,7 +331,9 @@ chat and Responses, and as `cacheCreationTokenCount` and `cacheCreation` in Gemi
 tool that a provider ran itself was told and said (a web search, an MCP server) goes along whole, as `{"type": "FAMILY:TYPE", "item": …}`
 with the provider's own words as the item: in `provider_items` of a chat message, as an item of a Response, as a block of a message, as
 `providerItem` of a part of Gemini's. Sent back with the next turn it is a block of that family again; to another it is left out and named.
-Code that Gemini ran, with its output, is shown as Markdown.
+Code that Gemini ran, with its output, is shown as Markdown. The container that Claude's code ran in is `container` of a chat message, a
+Response, a candidate; named as `container` of a later call it is gone on in. A turn that Claude paused, to be sent back as it is, ends as
+one that was cut off, with `native_finish_reason: pause_turn` beside it (Gemini's: `finishMessage`).
 
 Models asked: MODELS; the engine runs its built-in model.
 """

@@ -380,6 +380,9 @@ TEST(MessagesEncode, StopReasons) {
   EXPECT_EQ(reason(StopReason::content_filter), "refusalnull");
   EXPECT_EQ(reason(StopReason::pause_turn), "pause_turnnull");
   EXPECT_EQ(reason(StopReason::stop_sequence, "END"), "stop_sequence\"END\"");
+  ChatEvent contained = event(Kind::finish);
+  contained.container = {{"id", "c1"}};
+  EXPECT_EQ(events_of(stream_of({contained}))[1]["delta"]["container"]["id"], "c1");
 }
 
 TEST(MessagesErrors, Shape) {
@@ -392,6 +395,9 @@ TEST(MessagesErrors, Shape) {
     error.http_status = status;
     return read_json<Json>(anthropic_messages_api().error_body(error))["error"]["type"].get<std::string>();
   };
+  error.code = "upstream_insufficient_quota";
+  EXPECT_EQ(type(429), "billing_error");
+  error.code = "rate_limit_exceeded";
   EXPECT_EQ(type(400), "invalid_request_error");
   EXPECT_EQ(type(401), "authentication_error");
   EXPECT_EQ(type(403), "permission_error");

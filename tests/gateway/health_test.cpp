@@ -144,6 +144,10 @@ TEST_F(HealthTest, Credential) {
   EXPECT_TRUE(report(Outcome::credential, 0));
   EXPECT_EQ(*health_.view(at(0)).wait, settings_.credential_cooldown);
   EXPECT_THAT(health_.view(at(0)).reason, HasSubstr("credential"));
+  health_.forget();
+  EXPECT_TRUE(report(Outcome::quota, 0));
+  EXPECT_EQ(*health_.view(at(0)).wait, settings_.credential_cooldown);
+  EXPECT_THAT(health_.view(at(0)).reason, HasSubstr("quota"));
 }
 
 TEST_F(HealthTest, WhatWasUnderWayWhenItWentDownChangesNothing) {
@@ -174,7 +178,7 @@ TEST(OutcomeOf, EveryKind) {
     Outcome outcome;
   } cases[] = {
       {ErrorKind::rate_limit, Outcome::rate_limited},    {ErrorKind::authentication, Outcome::credential},
-      {ErrorKind::permission, Outcome::credential},      {ErrorKind::quota, Outcome::credential},
+      {ErrorKind::permission, Outcome::credential},      {ErrorKind::quota, Outcome::quota},
       {ErrorKind::overloaded, Outcome::server_error},    {ErrorKind::upstream, Outcome::server_error},
       {ErrorKind::connection, Outcome::connect_failure}, {ErrorKind::timeout, Outcome::timeout},
       {ErrorKind::bad_request, Outcome::success},        {ErrorKind::not_found, Outcome::success},
@@ -198,6 +202,7 @@ TEST(OutcomeOf, EveryKind) {
   }
   EXPECT_EQ(outcome_of(providers::stream_cut_off()), Outcome::server_error);
   EXPECT_EQ(outcome_of(providers::unsayable_answer("a block")), Outcome::success) << "it was made well";
+  EXPECT_EQ(outcome_of(providers::spoiled_answer("MALFORMED_FUNCTION_CALL")), Outcome::success) << "by its model";
   Error busy;
   busy.kind = ErrorKind::overloaded;
   busy.retry_after = milliseconds(100);

@@ -145,8 +145,20 @@ TEST(OpenAiChat, APauseIsNotTheEnd) {
   ChatEvent finish;
   finish.kind = ChatEvent::Kind::finish;
   finish.stop = providers::StopReason::pause_turn;
-  encoder.add(finish);
-  EXPECT_EQ(read_json<Json>(encoder.whole({}, {}))["choices"][0]["finish_reason"], "length");
+  finish.container = {{"id", "c1"}};
+  std::string out;
+  ChatEvent text;
+  text.text = "hi";
+  encoder.chunk(text, out);
+  encoder.chunk(finish, out);
+  EXPECT_NE(out.find(R"("delta":{"container":{"id":"c1"}})"), std::string::npos) << out;
+  EXPECT_NE(out.find(R"("finish_reason":"length","native_finish_reason":"pause_turn")"), std::string::npos) << out;
+  ChatEncoder whole("id", 7, "m", false);
+  whole.add(finish);
+  const Json choice = read_json<Json>(whole.whole({}, {}))["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["native_finish_reason"], "pause_turn");
+  EXPECT_EQ(choice["message"]["container"]["id"], "c1");
 }
 
 /// OpenAI's clients join the entries of a list by their `index`, and look for a function in every piece of a call.
@@ -290,6 +302,17 @@ TEST(Errors, WhatAClientSees) {
   upstream.kind = ErrorKind::content_policy;
   EXPECT_EQ(for_client(upstream).code, "content_filter");
   EXPECT_EQ(for_client(upstream).http_status, 400);
+  upstream.kind = ErrorKind::quota;
+  upstream.detail = "Your credit balance is too low";
+  const Error poor = for_client(upstream);
+  EXPECT_EQ(poor.http_status, 429);
+  EXPECT_EQ(poor.code, "upstream_insufficient_quota");
+  EXPECT_EQ(poor.detail.find("credit balance"), std::string::npos);
+  EXPECT_EQ(read_json<Json>(error_body(poor))["error"]["type"], "insufficient_quota");
+  upstream.source = "gateway";  // a budget of the key's own
+  upstream.code = "insufficient_quota";
+  EXPECT_EQ(for_client(upstream).code, "insufficient_quota");
+  EXPECT_EQ(for_client(upstream).detail, "Your credit balance is too low");
   const auto body = read_json<Json>(error_body(bad_request("n", "bad \xff")));
   EXPECT_EQ(body["error"]["type"], "invalid_request_error");
   EXPECT_EQ(body["error"]["param"], "n");

@@ -286,6 +286,10 @@ TEST(OpenAiResponses, StopsAreToldApart) {
   const Answer paused({text("a"), finish(StopReason::pause_turn)});
   EXPECT_EQ(paused.whole["status"], "incomplete");
   EXPECT_EQ(paused.whole["incomplete_details"]["reason"], "max_output_tokens") << "one of OpenAI's two words";
+  EXPECT_EQ(paused.whole["incomplete_details"]["native_finish_reason"], "pause_turn");
+  ChatEvent contained = finish(StopReason::stop);
+  contained.container = {{"id", "c1"}};
+  EXPECT_EQ(Answer({text("a"), contained}).whole["container"]["id"], "c1");
   const Answer filtered({finish(StopReason::content_filter)});
   EXPECT_EQ(filtered.whole["incomplete_details"]["reason"], "content_filter");
   EXPECT_EQ(filtered.whole["output"], Json::array());

@@ -176,13 +176,17 @@ TEST_F(ResponseStoreTest, TakesOverAFileOfVersion1) {
   ASSERT_TRUE(old.open(path()).ok());
   ASSERT_TRUE(old.execute("CREATE TABLE response(id TEXT PRIMARY KEY, key TEXT NOT NULL, previous TEXT NOT NULL, "
                           "created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL, input TEXT NOT NULL, response "
-                          "TEXT NOT NULL); INSERT INTO response VALUES('a','k','',0,9e18,'[1]','{}'); "
+                          "TEXT NOT NULL); INSERT INTO response VALUES('a','k','',0,9e18,'[1]','{}'), "
+                          "('i','k','',0,9e18,'[1]','{\"output\":[1,{\"id\":\"msg_1\"},{\"id\":2}]}'), "
+                          "('n','k','',0,9e18,'[1]','no JSON'); "
                           "PRAGMA application_id = 1465013104; PRAGMA user_version = 1;")
                   .ok());
   auto store = open();
   auto turns = store->conversation("a", "k", kNow);
   ASSERT_TRUE(turns.ok());
   EXPECT_EQ(turns->front().account, "");
+  EXPECT_EQ(store->with_item("msg_1", "k", kNow)->id, "i");
+  EXPECT_FALSE(store->with_item("msg_1", "other", kNow).ok());
   StoredResponse bound = turn("b");
   bound.account = "openai-a";
   store->put(bound, kNow);
@@ -281,6 +285,52 @@ TEST_F(ResponseStoreTest, AnUpstreamsAnswerTiesTheCallToItsAccount) {
     EXPECT_EQ((*call)->body, "") << "it goes as it is";
     EXPECT_FALSE(continue_call(store.get(), "other", call_of(next), kNow).ok());
   }
+}
+
+TEST_F(ResponseStoreTest, AnItemIsNamedByWhoHasItAlone) {
+  auto store = open();
+  const auto asked = call_of(R"({"model":"m","input":"a"})");
+  const char* ours =
+      R"({"id":"resp_weir_1","output":[{"id":"msg_1","type":"message","role":"assistant","content":[]}]})";
+  const char* theirs = R"({"output":[{"type":"reasoning"},{"id":"rs_1","type":"reasoning"}],"id":"resp_abc"})";
+  const char* elsewhere = R"({"output":[{"id":"rs_2"}],"id":"resp_def"})";
+  store->put(*stored_turn("k", asked, "", "", ours), kNow);
+  store->put(*stored_turn("k", asked, "", "openai-a", theirs), kNow);
+  store->put(*stored_turn("k", asked, "", "openai-b", elsewhere), kNow);
+  for (const bool written : {false, true}) {
+    if (written) store->flush();
+    const auto one = call_of(R"({"model":"m","input":[{"type":"item_reference","id":"rs_1"}],"x":1.50})");
+    auto referred = refer_to_items(store.get(), "k", one, kNow);
+    ASSERT_TRUE(referred.ok()) << referred.error().detail;
+    EXPECT_EQ(referred->account, "openai-a");
+    EXPECT_EQ(referred->body, "") << "it goes as it is";
+    const auto both = call_of(R"({"model":"m","input":[{"id":"rs_1"},{"id":"msg_1","type":null},"x"],"x":1.50})");
+    referred = refer_to_items(store.get(), "k", both, kNow);
+    ASSERT_TRUE(referred.ok()) << referred.error().detail;
+    EXPECT_EQ(referred->account, "openai-a");
+    EXPECT_EQ(referred->body,
+              R"({"model":"m","input":[{"id":"rs_1"},{"id":"msg_1","type":"message","role":"assistant",)"
+              R"("content":[]},"x"],"x":1.50})");
+    for (const char* key : {"other", "k"}) {
+      const auto unknown = call_of(key == std::string("k") ? R"({"model":"m","input":[{"id":"rs_9"}]})" : both.json);
+      for (ResponseStore* with : {store.get(), static_cast<ResponseStore*>(nullptr)}) {
+        auto refused = refer_to_items(with, key, unknown, kNow);
+        ASSERT_FALSE(refused.ok());
+        EXPECT_EQ(refused.error().code, "item_not_found");
+        EXPECT_EQ(refused.error().http_status, 404);
+        EXPECT_EQ(refused.error().param, "input");
+      }
+    }
+    auto apart =
+        refer_to_items(store.get(), "k", call_of(R"({"model":"m","input":[{"id":"rs_1"},{"id":"rs_2"}]})"), kNow);
+    ASSERT_FALSE(apart.ok());
+    EXPECT_EQ(apart.error().http_status, 400);
+  }
+  store->remove("resp_abc", "k", kNow);
+  EXPECT_FALSE(store->with_item("rs_1", "k", kNow).ok());
+  store->flush();
+  EXPECT_FALSE(store->with_item("rs_1", "k", kNow).ok());
+  EXPECT_TRUE(store->with_item("rs_2", "k", kNow).ok());
 }
 
 TEST_F(ResponseStoreTest, NotEveryAnswerIsStored) {

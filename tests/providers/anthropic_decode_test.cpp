@@ -120,7 +120,10 @@ TEST(AnthropicDecode, BytesThatAreNoTextAreMarkedHoweverTheyArrive) {
   text.replace(text.find("HALF"), 4, "\xe4\xbd");
   text.replace(text.find("SURROGATE"), 9, "\\ud83d");
   CodecRig rig(Protocol::openai_chat, "", true);
-  EXPECT_EQ(decode_every_way(codec(), rig, "a", text).text(), "a\uFFFD\uFFFD");
+  EXPECT_EQ(decode_every_way(codec(), rig, "a", text).text(), "a\uFFFD") << "the last still waits for its other half";
+  text.replace(text.find("\xe4\xbd"), 2, "\xf0\x9f");
+  text.replace(text.find("\\ud83d"), 6, "\x98\x80");
+  EXPECT_EQ(decode_every_way(codec(), rig, "a", text).text(), "a\xf0\x9f\x98\x80");
 }
 
 TEST(AnthropicDecode, WhatCompactingTookIsCounted) {
@@ -159,6 +162,23 @@ TEST(AnthropicDecode, ErrorsBreaksAndEstimates) {
   }
   EXPECT_TRUE(decode_body("not json", false).error);
   EXPECT_TRUE(decode({"data: [1,2]\n\ndata: {\"type\":\"content_block_delta\",\"index\":9}\n\n"}, false).error);
+}
+
+TEST(AnthropicDecode, TheContainerIsToldWithTheEnd) {
+  const std::string told =
+      stream({R"({"type":"message_start","message":{"container":null,"usage":{"input_tokens":10,"output_tokens":1}}})",
+              R"({"type":"message_delta","delta":{"stop_reason":"pause_turn","container":{"id":"c1","expires_at":"x"}},
+"usage":{"output_tokens":2}})",
+              R"({"type":"message_stop"})"});
+  const Decoded out = decode({told}, false);
+  ASSERT_FALSE(out.events.empty());
+  EXPECT_EQ(out.events.back().container["id"], "c1");
+  EXPECT_EQ(out.stop(), StopReason::pause_turn);
+  const Decoded whole = decode_body(R"({"type":"message","content":[],"stop_reason":"end_turn","container":{"id":"c2"},
+"usage":{"input_tokens":1,"output_tokens":1}})",
+                                    false);
+  EXPECT_EQ(whole.events.back().container["id"], "c2");
+  EXPECT_EQ(decode({told}, true).bytes, told) << "as it came";
 }
 
 TEST(AnthropicDecode, WhereTheEndMarkIsMissingClientsGetOurs) {

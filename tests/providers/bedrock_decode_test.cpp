@@ -118,6 +118,11 @@ TEST(BedrockDecode, StopReasonsAndSequences) {
   for (const char* spoiled : {"malformed_model_output", "malformed_tool_use"}) {
     const std::string said = std::string(R"({"stopReason":")") + spoiled + "\"}";
     EXPECT_THAT(decode({frame("messageStop", said)}).error_line(), testing::HasSubstr(spoiled)) << "no good answer";
+    const Decoded told =
+        decode({frame("messageStop", said), frame("metadata", R"({"usage":{"inputTokens":7,"outputTokens":5}})")});
+    ASSERT_TRUE(told.error && told.error->kind == ErrorKind::unusable) << told;
+    EXPECT_TRUE(told.reported) << "it is paid, and usage comes last";
+    EXPECT_EQ(told.counts, (config::TokenCounts{.input = 7, .output = 5}));
   }
   EXPECT_THAT(stop(R"({"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}})"),
               testing::ElementsAre(finish_line(StopReason::stop_sequence) + " at END"));

@@ -149,6 +149,19 @@ TEST(BedrockEncode, OtherFamilies) {
   body = c.encode("openai.gpt-oss-120b-1:0");
   EXPECT_EQ(body["additionalModelRequestFields"], read_json<Json>(R"({"reasoning_effort":"medium"})"));
   EXPECT_EQ(body["messages"][0]["content"].size(), 1U) << "no cache points here";
+  Call own;
+  own.say(Role::user, "x");
+  own.request.extensions = {{"inferenceConfig", {{"topK", 7}, {"maxTokens", 60000}}}};
+  EXPECT_EQ(own.encode(kNova)["additionalModelRequestFields"], read_json<Json>(R"({"inferenceConfig":{"topK":7}})"));
+  EXPECT_EQ(own.sent.dropped, "inferenceConfig") << "what else was in it";
+  EXPECT_THAT(own.sent.body, Not(HasSubstr("60000")));
+  own.request.extensions = {{"additionalModelRequestFields", {{"inferenceConfig", {{"topK", 8}}}}}};
+  EXPECT_EQ(own.encode(kNova)["additionalModelRequestFields"], read_json<Json>(R"({"inferenceConfig":{"topK":8}})"));
+  EXPECT_EQ(own.sent.dropped, "");
+  own.request.top_k = 5;
+  EXPECT_EQ(own.encode(kNova)["additionalModelRequestFields"]["inferenceConfig"]["topK"], 5)
+      << "the protocol's own word";
+  EXPECT_EQ(own.sent.dropped, "inferenceConfig.topK");
   c.encode("qwen.qwen3-32b-v1:0");
   ASSERT_TRUE(c.sent.error);
   EXPECT_EQ(c.sent.error->param, "reasoning_effort");
@@ -275,6 +288,22 @@ TEST(BedrockEmbeddings, TitanAndCohere) {
   EXPECT_EQ(read_json<Json>(out.bytes)["data"][1]["embedding"], read_json<Json>("[0.5]"));
   EXPECT_FALSE(out.reported);
   EXPECT_TRUE(cohere.answer_of("cohere.embed-multilingual-v3", "{}").error);
+
+  Call unsaid(
+      Protocol::openai_embeddings,
+      R"({"model":"m","input":"a","user":"u","input_type":"search_query","task":"x","truncate":null,"normalize":false})");
+  unsaid.encode("amazon.titan-embed-text-v2:0");
+  ASSERT_TRUE(unsaid.sent.error);
+  EXPECT_THAT(unsaid.sent.error->detail, HasSubstr("Bedrock cannot be told: user,input_type,task;"));
+  unsaid.with.drop_params = true;
+  EXPECT_EQ(unsaid.encode("amazon.titan-embed-text-v2:0"), read_json<Json>(R"({"inputText":"a","normalize":false})"));
+  EXPECT_EQ(unsaid.sent.dropped, "user,input_type,task");
+  EXPECT_EQ(unsaid.encode("cohere.embed-v4:0")["input_type"], "search_query");
+  EXPECT_EQ(unsaid.sent.dropped, "user,task,normalize");
+  Call odd(Protocol::openai_embeddings, R"({"model":"m","input":"a","encoding_format":"int8"})");
+  odd.encode("cohere.embed-v4:0");
+  ASSERT_TRUE(odd.sent.error);
+  EXPECT_EQ(odd.sent.error->param, "encoding_format");
 
   Call many(Protocol::openai_embeddings, R"({"model":"m","input":["a","b"]})");
   many.encode("amazon.titan-embed-text-v1");

@@ -215,6 +215,25 @@ TEST(MarkCall, ObjectsOfTooManyMembersAreRefused) {
   }
 }
 
+TEST(MarkCall, ItemsThatOnlyNameAnother) {
+  const auto references = [](const char* input) {
+    const auto body = mark_call(Protocol::openai_responses, std::string(R"({"model":"m","input":)") + input + "}");
+    EXPECT_TRUE(body.ok()) << input;
+    std::string out;
+    for (const std::string& id : body.ok() ? body->item_references : std::vector<std::string>{}) out += id + " ";
+    return out;
+  };
+  EXPECT_EQ(references(R"("x")"), "");
+  EXPECT_EQ(references(R"([{"type":"item_reference","id":"a"},{"id":"b"},{"id":"c","type":null},"x",7])"), "a b c ");
+  EXPECT_EQ(references(R"([{"\u0074ype":"item_reference","\u0069d":"\u0061"}])"), "a ");
+  EXPECT_EQ(references(R"([{"type":"message","type":"item_reference","id":"x","id":"a"}])"), "a ") << "the last counts";
+  EXPECT_EQ(references(R"([{"type":"reasoning","id":"a","summary":[]},{"role":"user","content":"x","id":"b"},
+      {"type":"function_call_output","call_id":"c","output":"{\"id\":\"d\"}"},{"id":7},{"content":{"id":"e"}}])"),
+            "");
+  const auto native = mark_call(Protocol::openai_responses, R"({"model":"m","input":[{"type":"a:b","item":{}}]})");
+  EXPECT_TRUE(native.ok() && native->items);
+}
+
 TEST(ParseJson, ReadsLoneSurrogatesAsTheReplacementCharacter) {
   const auto text = [](const char* inside) {
     const Json tree = parse_json(std::string("[\"") + inside + "\"]");

@@ -46,6 +46,31 @@ TEST(Classify, GooglesQuotaOfAMinuteIsARateLimit) {
                ErrorKind::quota}});
 }
 
+TEST(Classify, AnAccountWithoutMoney) {
+  using K = ErrorKind;
+  expect_all({
+      {429,
+       R"({"error":{"message":"You exceeded your current quota, please check your plan","type":"insufficient_quota",
+               "param":null,"code":"insufficient_quota"}})",
+       K::quota},
+      {400, R"({"error":{"message":"Billing hard limit has been reached","type":"image_generation_user_error"}})",
+       K::quota},
+      {400,
+       R"({"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access
+               the Anthropic API."}})",
+       K::quota},
+      {403, R"({"error":{"code":403,"message":"This API method requires billing to be enabled.","status":
+               "PERMISSION_DENIED","details":[{"reason":"BILLING_DISABLED","domain":"googleapis.com"}]}})",
+       K::quota},
+      {402, R"({"error":{"message":"Insufficient Balance","type":"unknown_error","code":"invalid_request_error"}})",
+       K::quota},
+      {412, R"({"error":{"message":"Account x is suspended, possibly due to reaching the monthly spending limit"}})",
+       K::quota},
+  });
+  EXPECT_EQ(classified(400, R"({"type":"error","error":{"message":"Your credit balance is too low"}})").retry,
+            Retry::other_target);
+}
+
 TEST(Classify, PlainWordsAreTheReason) {
   EXPECT_EQ(classified(422, " the text is too long\n").detail, "the text is too long");
   EXPECT_EQ(classified(429, "slow down").kind, ErrorKind::rate_limit);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "providers/json_text.h"
 #include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
@@ -327,6 +328,45 @@ TEST(GeminiCodec, PagesAreCitedForTheStretchThatTheySupport) {
   EXPECT_EQ(out.count(ChatEvent::Kind::citation), 4U) << "and the whole";
 }
 
+TEST(GeminiCodec, StreamedArguments) {
+  const auto part = [](const char* call) {
+    return std::string(R"({"candidates":[{"content":{"parts":[{"functionCall":)") + call + "}]}}]}";
+  };
+  const std::string end = R"({"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}],)"
+                          R"("usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":5}})";
+  CodecRig rig;
+  const std::string stream = sse(
+      {part(R"({"name":"f","id":"t1","willContinue":true})"),
+       part(
+           R"({"partialArgs":[{"jsonPath":"$.place","stringValue":"Bos\"","willContinue":true}],"willContinue":true})"),
+       part(R"({"partialArgs":[{"jsonPath":"$.place","stringValue":"ton"}],"willContinue":true})"),
+       part(
+           R"({"partialArgs":[{"jsonPath":"$.days[0].n","numberValue":50},{"jsonPath":"$.days[0]['is it']","boolValue":true},)"
+           R"({"jsonPath":"$.days[1].n","nullValue":"NULL_VALUE"},{"jsonPath":"$.last","stringValue":""}],"willContinue":true})"),
+       part("{}"), part(R"({"name":"g","id":"t2","willContinue":true})"), part("{}"),
+       part(R"({"name":"h","id":"t3","args":{"a":1}})"),
+       part(
+           R"({"name":"i","id":"t4","partialArgs":[{"jsonPath":"$.x","stringValue":"cut","willContinue":true}],"willContinue":true})"),
+       end});
+  const Decoded out = decode_every_way(*codec(), rig, "m", stream);
+  EXPECT_TRUE(out.end && !out.error) << out;
+  EXPECT_THAT(out.calls(),
+              ElementsAre(R"(t1 f {"place":"Bos\"ton","days":[{"n":50,"is it":true},{"n":null}],"last":""})", "t2 g {}",
+                          R"(t3 h {"a":1})", R"(t4 i {"x":"cut"})"));
+  EXPECT_EQ(out.stop(), StopReason::tool_calls);
+  EXPECT_GT(out.count(ChatEvent::Kind::tool_call), 8U) << "in pieces";
+  for (const char* odd : {"$.a[1]", "a", "$", "$.a['b", "$[0]", "$.a[x]"}) {
+    const std::string leaf = R"({"name":"f","partialArgs":[{"jsonPath":)" + quoted(odd) + R"(,"boolValue":true}]})";
+    const Decoded broken = decode_pieces(*codec(), rig, "m", {sse({part(leaf.c_str())})});
+    EXPECT_TRUE(broken.error && broken.error->kind == ErrorKind::unusable) << odd;
+  }
+  const Decoded twice = decode_pieces(
+      *codec(), rig, "m",
+      {sse({part(
+          R"({"name":"f","partialArgs":[{"jsonPath":"$.a","boolValue":true},{"jsonPath":"$.b","boolValue":true},{"jsonPath":"$.a","boolValue":false}]})")})});
+  EXPECT_TRUE(twice.error) << "a text cannot go back";
+}
+
 TEST(GeminiCodec, BrokenAnswers) {
   CodecRig rig;
   const auto gemini = codec();
@@ -339,6 +379,14 @@ TEST(GeminiCodec, BrokenAnswers) {
   EXPECT_THAT(
       whole(R"({"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"no such f"}]})").error_line(),
       HasSubstr("no such f"));
+  const Decoded spoiled = whole(R"({"candidates":[{"content":{},"finishReason":"UNEXPECTED_TOOL_CALL"}],
+"usageMetadata":{"promptTokenCount":7,"thoughtsTokenCount":5}})");
+  ASSERT_TRUE(spoiled.error && spoiled.error->kind == ErrorKind::unusable) << spoiled;
+  EXPECT_EQ(spoiled.error->retry, Retry::other_target);
+  EXPECT_TRUE(spoiled.reported) << "it is paid";
+  EXPECT_EQ(spoiled.counts.output, 5);
+  const Decoded empty = whole(R"({"candidates":[{"content":{}}],"usageMetadata":{"promptTokenCount":7}})");
+  EXPECT_TRUE(empty.error && empty.error->kind == ErrorKind::upstream) << empty;
   EXPECT_THAT(whole(R"([{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}])").error_line(),
               HasSubstr("429 RESOURCE_EXHAUSTED slow down"));
   const auto stream = [&](std::string_view body) { return decode_pieces(*gemini, rig, "m", {body}); };

@@ -340,13 +340,40 @@ TEST(OpenAiEvents, SignaturesOfOpenRoutersModels) {
   EXPECT_EQ(out.all(ChatEvent::Kind::reasoning), "hm");
 }
 
-TEST(OpenAiEvents, HalfOfACharacterIsNoFault) {
+TEST(OpenAiEvents, HalvesOfACharacterAreJoined) {
   const Decoded out = events_of({R"({"choices":[{"index":0,"delta":{"content":"a\ud83d"}}]})",
                                  R"({"choices":[{"index":0,"delta":{"content":"\ude00b"},"finish_reason":"stop"}]})"});
   EXPECT_FALSE(out.error);
   EXPECT_EQ(out.text(),
-            "a\xEF\xBF\xBD\xEF\xBF\xBD"
+            "a\xF0\x9F\x98\x80"
             "b");
+  const auto text = [](const char* content) {
+    return std::string(R"({"choices":[{"index":0,"delta":{"content":")") + content + "\"}}]}";
+  };
+  const Decoded alike = events_of({text("a"), text("b\\ud83d"), text("\\ude00c"), text("d"),
+                                   R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"});
+  EXPECT_EQ(alike.text(),
+            "ab\xF0\x9F\x98\x80"
+            "cd");
+}
+
+TEST(OpenAiEvents, AnAnswerThatFailsIsPaid) {
+  const auto failed = [](const char* more) {
+    return events_of({std::string(R"({"choices":[{"index":0,"delta":{},"finish_reason":"error")") + more + "}]}",
+                      R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}})"});
+  };
+  const Decoded gave_up = failed("");
+  ASSERT_TRUE(gave_up.error) << gave_up;
+  EXPECT_EQ(gave_up.error->kind, ErrorKind::overloaded);
+  const Decoded spoiled = failed(R"(,"native_finish_reason":"MALFORMED_FUNCTION_CALL")");
+  ASSERT_TRUE(spoiled.error) << spoiled;
+  EXPECT_EQ(spoiled.error->kind, ErrorKind::unusable);
+  EXPECT_EQ(spoiled.error->retry, Retry::other_target);
+  for (const Decoded* out : {&gave_up, &spoiled}) {
+    EXPECT_FALSE(out->end);
+    EXPECT_TRUE(out->reported) << "the usage comes behind it";
+    EXPECT_EQ(out->counts, (config::TokenCounts{.input = 7, .output = 5}));
+  }
 }
 
 TEST(OpenAiEvents, ARefusalIsNoEndOfTurn) {

@@ -61,6 +61,10 @@ TEST(OpenAiUnary, CountsWhatAnAnswerDoesNotSay) {
   EXPECT_FALSE(usage(Protocol::openai_embeddings, kJson, R"({"usage":{"prompt_tokens":999999999999}})").reported)
       << "what makes no sense is not believed";
   EXPECT_EQ(usage(Protocol::rerank, kJson, "{}", 101).counts.input, 2);
+  const auto deepseek = usage(Protocol::openai_completions, kJson,
+                              R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5,
+                              "prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":3}})");
+  EXPECT_EQ(deepseek.counts, (config::TokenCounts{.input = 7, .cached_input = 4, .output = 5}));
 }
 
 TEST(OpenAiUnary, StreamsOfSoundAndPictures) {
@@ -89,6 +93,11 @@ TEST(OpenAiUnary, ErrorsAndBrokenStreams) {
       "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":\"r\",\"status\":\"failed\","
       "\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow down\"}}}\n\n";
   EXPECT_EQ(error_kind(decode_cut(Protocol::openai_responses, failed)), ErrorKind::rate_limit);
+  const Decoded paid = decode_cut(Protocol::openai_responses,
+                                  "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":"
+                                  "\"server_error\"},\"usage\":{\"input_tokens\":7,\"output_tokens\":5}}}\n\n");
+  EXPECT_TRUE(paid.error && paid.reported) << paid;
+  EXPECT_EQ(paid.counts, (config::TokenCounts{.input = 7, .output = 5}));
   const std::string said =
       "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"oh\",\"sequence_number\":1}\n\n";
   EXPECT_EQ(error_kind(decode_cut(Protocol::openai_responses, said)), ErrorKind::upstream);

@@ -31,7 +31,8 @@ Decoded decode(const char* kind, std::string_view body) {
 void expect_named(const Decoded& out, std::string_view what) {
   ASSERT_TRUE(out.error) << out;
   EXPECT_FALSE(out.end);
-  EXPECT_TRUE(is_unsayable(*out.error));
+  EXPECT_EQ(out.error->kind, ErrorKind::unusable);
+  EXPECT_EQ(out.error->retry, Retry::no);
   EXPECT_EQ(out.error->http_status, 502);
   EXPECT_EQ(out.error->code, "upstream_error");
   EXPECT_THAT(out.error->detail, HasSubstr(std::string(what)));
