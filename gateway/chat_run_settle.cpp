@@ -91,8 +91,8 @@ providers::Usage ChatRun::raw_usage() const {
   return usage;
 }
 
-NanoUsd ChatRun::cost() const {
-  return config::charge(price_, usage().counts);
+NanoUsd ChatRun::charge(const providers::Usage& used) const {
+  return price_ == nullptr ? NanoUsd{} : config::charge(*price_, used.counts);
 }
 
 void ChatRun::settle(int status, std::string_view error_code) {
@@ -100,7 +100,7 @@ void ChatRun::settle(int status, std::string_view error_code) {
   // Who left did not wait for a worker: what is large is then estimated by its bytes.
   if (wants_count() && !count_is_large()) count_untold();
   const providers::Usage used = usage();
-  const NanoUsd charge = config::charge(price_, used.counts);
+  const NanoUsd charge = this->charge(used);
   const WallTime wall = wall_now();  // one for row and booking: a reload parts them by it
   record(status, error_code, used, charge, wall);
   funding_.hold.settle(charge, wall);
