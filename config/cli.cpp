@@ -16,7 +16,7 @@ constexpr size_t kSuggestionsMax = 3;
 
 constexpr const char* kPriceUsage =
     "usage: weir price MODEL --input N --output N [--cached N] [--cache-write N] [--cache-write-1h N]\n"
-    "                  [--audio-input N] [--audio-output N] [--config FILE]\n"
+    "                  [--audio-input N] [--audio-output N] [--tier NAME] [--config FILE]\n"
     "What a call costs, in exact dollars.\n"
     "  --input N           prompt tokens, all kinds included; what else a model is priced by: characters, seconds\n"
     "  --output N          answered tokens, reasoning and audio included\n"
@@ -25,6 +25,7 @@ constexpr const char* kPriceUsage =
     "  --cache-write-1h N  how many for an hour\n"
     "  --audio-input N     how many of the prompt tokens are audio\n"
     "  --audio-output N    how many of the answered tokens are audio\n"
+    "  --tier NAME         the tier that it is served at, such as flex, priority, or fast+us\n"
     "  --config FILE       its prices: come before the built-in ones\n";
 
 /// The options that count tokens.
@@ -43,6 +44,7 @@ constexpr CountOption kCountOptions[] = {{"--input", &TokenCounts::input},
 struct PriceRequest {
   std::string model;
   std::string config_file;
+  std::string tier;
   TokenCounts counts;
   bool has_input = false;
   bool has_output = false;
@@ -84,15 +86,15 @@ std::optional<PriceRequest> parse_price_request(const std::vector<std::string>& 
     } else {
       return fail(name + " needs a value");
     }
-    if (name == "--config") {
-      request.config_file = value;
+    if (name == "--config" || name == "--tier") {
+      (name == "--config" ? request.config_file : request.tier) = value;
       continue;
     }
     const auto number = parse_integer(value);
     const auto* option = std::find_if(std::begin(kCountOptions), std::end(kCountOptions),
                                       [&](const CountOption& one) { return name == one.name; });
     if (option == std::end(kCountOptions)) {
-      std::vector<std::string> names = {"--config"};
+      std::vector<std::string> names = {"--config", "--tier"};
       for (const CountOption& one : kCountOptions) names.emplace_back(one.name);
       return fail("unknown option " + name + did_you_mean(name, names));
     }
@@ -126,14 +128,15 @@ void print_cost(const PriceRequest& request, const Price& price, std::ostream& o
     if (tokens > 0) line(kind, tokens, rate);
   };
   const TokenCounts parts = disjoint(request.counts);
-  out << to_decimal_usd(charge(price, request.counts)) << " USD\n";
-  line("input:       ", parts.input, price.input);
-  part("cached input:", parts.cached_input, price.of_cached_input());
-  part("cache write: ", parts.cache_write_5m, price.of_cache_write_5m());
-  part("written, 1 h:", parts.cache_write_1h, price.of_cache_write_1h());
-  part("audio input: ", parts.audio_input, price.of_audio_input());
-  line("output:      ", parts.output, price.output);
-  part("audio output:", parts.audio_output, price.of_audio_output());
+  const Rates rates = price.at(request.tier, request.counts.input);
+  out << to_decimal_usd(charge(price, request.counts, request.tier)) << " USD\n";
+  line("input:       ", parts.input, rates.input);
+  part("cached input:", parts.cached_input, rates.of_cached_input());
+  part("cache write: ", parts.cache_write_5m, rates.of_cache_write_5m());
+  part("written, 1 h:", parts.cache_write_1h, rates.of_cache_write_1h());
+  part("audio input: ", parts.audio_input, rates.of_audio_input());
+  line("output:      ", parts.output, rates.output);
+  part("audio output:", parts.audio_output, rates.of_audio_output());
 }
 
 }  // namespace
@@ -167,6 +170,11 @@ int price_command(const std::vector<std::string>& args, std::ostream& out, std::
     prices = std::move(loaded.prices);
   }
   if (const Price* price = prices.find(request->model)) {
+    if (const std::string unknown = price->unpriced(request->tier); !unknown.empty()) {
+      err << "weir price: \"" << request->model << "\" has no price for the tier " << unknown
+          << ". The tiers: of its prices: can name one (--config FILE).\n";
+      return kBadUsage;
+    }
     print_cost(*request, *price, out);
     return kFine;
   }

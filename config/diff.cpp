@@ -177,18 +177,34 @@ Fields lay_out(const KeyConfig& key) {
   return out.take();
 }
 
+void lay_out_rates(const std::string& prefix, const Rates& rates, Layout& out) {
+  out.add(prefix + "input", price_text(rates.input));
+  const auto optional_rate = [&](const char* key, const std::optional<PicoUsdPerToken>& rate) {
+    if (rate) out.add(prefix + key, price_text(*rate));
+  };
+  optional_rate("cached_input", rates.cached_input);
+  optional_rate("cache_write", rates.cache_write);
+  optional_rate("cache_write_1h", rates.cache_write_1h);
+  optional_rate("audio_input", rates.audio_input);
+  out.add(prefix + "output", price_text(rates.output));
+  optional_rate("audio_output", rates.audio_output);
+}
+
+void lay_out_card(const std::string& prefix, const RateCard& card, Layout& out) {
+  lay_out_rates(prefix, card, out);
+  for (const LongPrompt& step : card.above)
+    lay_out_rates(prefix + "above." + std::to_string(step.tokens) + '.', step.rates, out);
+}
+
 Fields lay_out(const Price& price) {
   Layout out;
-  out.add("input", price_text(price.input));
-  const auto optional_rate = [&](const char* key, const std::optional<PicoUsdPerToken>& rate) {
-    out.add(key, rate ? price_text(*rate) : "none");
-  };
-  optional_rate("cached_input", price.cached_input);
-  optional_rate("cache_write", price.cache_write);
-  optional_rate("cache_write_1h", price.cache_write_1h);
-  optional_rate("audio_input", price.audio_input);
-  out.add("output", price_text(price.output));
-  optional_rate("audio_output", price.audio_output);
+  lay_out_card("", price, out);
+  for (const auto& [term, tier] : price.tiers) {
+    if (tier.card)
+      lay_out_card("tiers." + term + '.', *tier.card, out);
+    else
+      out.add("tiers." + term, price_text({tier.millionths}));
+  }
   out.add("max_output_tokens", number_or_none(price.output_tokens_max));
   out.add("context", number_or_none(price.context_tokens));
   return out.take();

@@ -52,44 +52,69 @@ std::string_view without_region(std::string_view name) {
   return name;
 }
 
-unsigned __int128 cost(int64_t tokens, PicoUsdPerToken price) {
-  return static_cast<unsigned __int128>(tokens) * static_cast<unsigned __int128>(std::max<int64_t>(price.picos, 0));
+/// Calls `each` with every term of "a+b".
+template <class Each>
+void for_each_term(std::string_view tier, const Each& each) {
+  while (!tier.empty()) {
+    const size_t plus = std::min(tier.find('+'), tier.size());
+    if (plus > 0) each(tier.substr(0, plus));
+    tier.remove_prefix(std::min(plus + 1, tier.size()));
+  }
 }
 
 }  // namespace
 
-PicoUsdPerToken Price::dearest_input() const {
-  return std::max({input, of_cached_input(), of_cache_write_5m(), of_cache_write_1h(), of_audio_input()});
+const Rates& RateCard::of_prompt(int64_t tokens) const {
+  const Rates* rates = this;
+  for (const LongPrompt& step : above)
+    if (tokens > step.tokens) rates = &step.rates;
+  return *rates;
 }
 
-TokenCounts disjoint(const TokenCounts& counts) {
-  TokenCounts parts;
-  parts.input = std::max<int64_t>(counts.input, 0);
-  parts.output = std::max<int64_t>(counts.output, 0);
-  const auto take = [](int64_t part, int64_t& whole) {
-    const int64_t taken = std::clamp<int64_t>(part, 0, whole);
-    whole -= taken;
-    return taken;
+Rates Price::at(std::string_view tier, int64_t prompt_tokens) const {
+  const RateCard* card = this;
+  for_each_term(tier, [&](std::string_view term) {
+    const auto found = tiers.find(term);
+    if (found != tiers.end() && found->second.card) card = &*found->second.card;
+  });
+  Rates rates = card->of_prompt(prompt_tokens);
+  for_each_term(tier, [&](std::string_view term) {
+    const auto found = tiers.find(term);
+    if (found != tiers.end() && !found->second.card) rates = rates.times(found->second.millionths);
+  });
+  return rates;
+}
+
+Rates Price::most(std::string_view tier, int64_t prompt_tokens) const {
+  Rates most = *this;
+  const auto raise = [&](const RateCard& card) {
+    most.raise(card);
+    for (const LongPrompt& step : card.above)
+      if (prompt_tokens > step.tokens) most.raise(step.rates);
   };
-  parts.cached_input = take(counts.cached_input, parts.input);
-  parts.cache_write_1h = take(counts.cache_write_1h, parts.input);
-  parts.cache_write_5m = take(counts.cache_write_5m, parts.input);
-  parts.audio_input = take(counts.audio_input, parts.input);
-  parts.audio_output = take(counts.audio_output, parts.output);
-  parts.reasoning = std::clamp<int64_t>(counts.reasoning, 0, parts.output);
-  return parts;
+  raise(*this);
+  for_each_term(tier, [&](std::string_view term) {
+    const auto found = tiers.find(term);
+    if (found != tiers.end() && found->second.card) raise(*found->second.card);
+  });
+  for_each_term(tier, [&](std::string_view term) {
+    const auto found = tiers.find(term);
+    if (found != tiers.end() && !found->second.card && found->second.millionths > 1'000'000)
+      most = most.times(found->second.millionths);
+  });
+  return most;
 }
 
-NanoUsd charge(const Price& price, const TokenCounts& counts) {
-  const TokenCounts parts = disjoint(counts);
-  // The parts of input add up to at most 2^63 tokens, and so do those of output: the sum is below 2^127.
-  const unsigned __int128 picos = cost(parts.input, price.input) + cost(parts.cached_input, price.of_cached_input()) +
-                                  cost(parts.cache_write_5m, price.of_cache_write_5m()) +
-                                  cost(parts.cache_write_1h, price.of_cache_write_1h()) +
-                                  cost(parts.audio_input, price.of_audio_input()) + cost(parts.output, price.output) +
-                                  cost(parts.audio_output, price.of_audio_output());
-  const unsigned __int128 nanos = (picos + 500) / 1000;
-  return nanos > static_cast<uint64_t>(kChargeMax.nanos) ? kChargeMax : NanoUsd{static_cast<int64_t>(nanos)};
+std::string Price::unpriced(std::string_view tier) const {
+  std::string names;
+  for_each_term(tier, [&](std::string_view term) {
+    if (!tiers.contains(term)) names.append(names.empty() ? "" : "+").append(term);
+  });
+  return names;
+}
+
+NanoUsd charge(const Price& price, const TokenCounts& counts, std::string_view tier) {
+  return charge(price.at(tier, counts.input), counts);
 }
 
 const Price* PriceTable::find_one(std::string_view name) const {

@@ -1,68 +1,62 @@
-// What a token costs. Prices are pico-dollars a token, kept a model name; the file format is dollars a million tokens
-// (config/prices.yaml, and `prices:` of a config, which wins). Pure values, immutable after load.
+// What a model costs: its rates, those for long prompts, those of other tiers of service; and the table of all models,
+// kept by name. The file format is dollars a million tokens (config/prices.yaml, and `prices:` of a config, which
+// wins). Pure values, immutable after load.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "config/base/money.h"
+#include "config/rates.h"
 
 namespace weir::config {
 
-struct Price {
-  PicoUsdPerToken input;
-  PicoUsdPerToken output;                       // reasoning tokens are output tokens
-  std::optional<PicoUsdPerToken> cached_input;  // unset: the input price
-  std::optional<int64_t> output_tokens_max;     // the model's own maximum, where known
-  std::optional<int64_t> context_tokens;
-  std::optional<PicoUsdPerToken> cache_write;     // for five minutes; unset: the input price
-  std::optional<PicoUsdPerToken> cache_write_1h;  // unset: as cache_write
-  std::optional<PicoUsdPerToken> audio_input;     // unset: the input price
-  std::optional<PicoUsdPerToken> audio_output;    // unset: the output price
-  bool own = false;                               // of the config's prices:, not of the list that is built in
+/// What holds for the whole of a call whose prompt has more than `tokens`, cache reads and writes included.
+struct LongPrompt {
+  int64_t tokens = 0;
+  Rates rates;
+  friend bool operator==(const LongPrompt&, const LongPrompt&) = default;
+};
+
+struct RateCard : Rates {
+  std::vector<LongPrompt> above = {};  // by rising tokens
+  friend bool operator==(const RateCard&, const RateCard&) = default;
+
+  /// The rates of a call with that many prompt tokens.
+  const Rates& of_prompt(int64_t tokens) const;
+};
+
+/// A tier of service that costs something else: rates of its own, or a multiple of those that hold without it.
+struct Tier {
+  std::optional<RateCard> card = {};
+  int64_t millionths = 1'000'000;  // where it has no card
+  friend bool operator==(const Tier&, const Tier&) = default;
+};
+
+/// Tiers are named by what an answer says of itself, one term or several joined by '+' ("priority", "fast+us"); the
+/// empty name is the standard tier, which the card itself is of.
+struct Price : RateCard {
+  std::map<std::string, Tier, std::less<>> tiers = {};  // by term
+  std::optional<int64_t> output_tokens_max = {};        // the model's own maximum, where known
+  std::optional<int64_t> context_tokens = {};
+  bool own = false;  // of the config's prices:, not of the list that is built in
   friend bool operator==(const Price&, const Price&) = default;
 
-  PicoUsdPerToken of_cached_input() const { return cached_input.value_or(input); }
-  PicoUsdPerToken of_cache_write_5m() const { return cache_write.value_or(input); }
-  PicoUsdPerToken of_cache_write_1h() const { return cache_write_1h.value_or(of_cache_write_5m()); }
-  PicoUsdPerToken of_audio_input() const { return audio_input.value_or(input); }
-  PicoUsdPerToken of_audio_output() const { return audio_output.value_or(output); }
-  /// What one token can cost at most, whichever kind it turns out to be.
-  PicoUsdPerToken dearest_input() const;
-  PicoUsdPerToken dearest_output() const { return std::max(output, of_audio_output()); }
+  /// The rates of a call that was served at `tier`. A term without a price changes nothing: unpriced() names it.
+  Rates at(std::string_view tier, int64_t prompt_tokens) const;
+  /// At least what a call can cost that asks for `tier`, is served at it, at a part of it or at the standard one, and
+  /// whose prompt is at most that long: of each kind the highest rate.
+  Rates most(std::string_view tier, int64_t prompt_tokens) const;
+  /// Those terms of `tier` that have no price here, joined by '+'.
+  std::string unpriced(std::string_view tier) const;
 };
 
-/// Token counts of one request by the kind that is priced. cached_input, the two kinds of cache writes and audio_input
-/// are parts of input; reasoning and audio_output are parts of output. Where a model is not priced by tokens, `input`
-/// is what its price list counts: characters of speech, seconds of audio, searches.
-struct TokenCounts {
-  int64_t input = 0;
-  int64_t cached_input = 0;
-  int64_t output = 0;
-  int64_t reasoning = 0;
-  int64_t cache_write_5m = 0;
-  int64_t cache_write_1h = 0;
-  int64_t audio_input = 0;
-  int64_t audio_output = 0;
-  friend bool operator==(const TokenCounts&, const TokenCounts&) = default;
-};
-
-/// What one request costs at most, $1,000,000: more is a price or a count that makes no sense, and thousands of such
-/// rows must still sum to an int64 in the ledger.
-inline constexpr NanoUsd kChargeMax{1'000'000'000'000'000};
-
-/// The counts of a call as disjoint parts, each with a price of its own: input is split into cached, written for an
-/// hour, written for five minutes, audio and the rest, output into audio and the rest. Upstreams report the parts, so
-/// each is held, in this order, to what is left of its whole.
-TokenCounts disjoint(const TokenCounts& counts);
-
-/// Σ part·price over disjoint(counts), rounded half up once, to a nano-dollar, at the end. Reasoning costs nothing of
-/// its own. Saturates at kChargeMax.
-NanoUsd charge(const Price& price, const TokenCounts& counts);
+/// What a call costs that was served at `tier`: by this alone, budgets are settled, answers say what they cost, and
+/// ledger and metrics are written.
+NanoUsd charge(const Price& price, const TokenCounts& counts, std::string_view tier = {});
 
 class PriceTable {
  public:
@@ -73,7 +67,7 @@ class PriceTable {
   /// Of a call: by the upstream's name of the model, else by the public one; but what the config says of either goes
   /// before what is built in.
   const Price* find(std::string_view upstream_model, std::string_view public_model) const;
-  void set(std::string model, Price price) { by_model_[std::move(model)] = price; }
+  void set(std::string model, Price price) { by_model_[std::move(model)] = std::move(price); }
   const std::map<std::string, Price, std::less<>>& all() const { return by_model_; }
 
  private:

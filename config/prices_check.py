@@ -9,9 +9,10 @@ A difference that is known and meant stands in MEANT, with the reason; everythin
 prices.yaml's lines are all alike. Theirs has no price of a cache write for an hour: that is twice the input's price
 (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing), which is checked, too.
 
-Their prices that hang on a condition are read as ours are written: of a price by length of the prompt the part below the
-first length, of one by date the one in force on the day in the first line of prices.yaml, of one by the time of day the
-full price."""
+Their prices that hang on a condition are read as ours are written: one by length of the prompt is compared length by
+length with our `above`, of one by date the one in force on the day in the first line of prices.yaml counts, of one by the
+time of day the full price. They know no tiers of service: ours are multiples (or prices) from the providers' own pages,
+and only their sense is checked."""
 import argparse
 import datetime
 import json
@@ -26,8 +27,12 @@ PROVIDERS = {"OpenAI": ["openai", "azure"], "Anthropic": ["anthropic"], "Cohere"
              "Amazon Bedrock": ["aws"], "Azure": ["azure"], "Mistral": ["mistral"]}
 FIELDS = {"input": "input_mtok", "cached_input": "cache_read_mtok", "cache_write": "cache_write_mtok",
           "output": "output_mtok", "audio_input": "input_audio_mtok", "audio_output": "output_audio_mtok"}
-# (model, field): why ours is another.
+# (model, field): why ours is another; "*" is every field, "above.N" every one above that length.
 AUDIO = "OpenAI's list has a price of its own for audio; theirs repeats that of text"
+CUT = "cut on 2026-07-30 (https://developers.openai.com/api/docs/changelog); theirs is of before"
+KEPT = "the price of its launch stayed, the rise of 2026-09-01 was called off (https://platform.claude.com/docs/en/models/sonnet-5/overview)"
+LONG = "theirs does not know its price above this length (https://developers.openai.com/api/docs/pricing)"
+LONG_4 = "theirs has it for 4.5 alone (https://platform.claude.com/docs/en/about-claude/pricing)"
 MEANT = {
     ("gpt-4o-audio-preview", "audio_input"): AUDIO,
     ("gpt-4o-audio-preview", "audio_output"): AUDIO,
@@ -35,6 +40,16 @@ MEANT = {
     ("gpt-4o-mini-audio-preview", "audio_output"): AUDIO,
     ("gpt-image-1-mini", "output"): "what an image is made of; theirs leaves it out",
     ("amazon.titan-embed-text-v2:0", "input"): "theirs knows version 1 alone, whose rule fits every version",
+    ("gpt-4o-2024-05-13", "*"): "OpenAI's list has a price of its own for this issue; theirs has one for all",
+    ("gpt-5.5", "above.272000"): LONG,
+    ("gpt-5.5-pro", "above.272000"): LONG,
+    ("gpt-5.6-luna", "*"): CUT,
+    ("gpt-5.6-terra", "*"): CUT,
+    ("claude-sonnet-5", "*"): KEPT,
+    ("anthropic.claude-sonnet-5", "*"): KEPT,
+    ("global.anthropic.claude-sonnet-5", "*"): KEPT,
+    ("claude-sonnet-4", "above.200000"): LONG_4,
+    ("claude-sonnet-4-0", "above.200000"): LONG_4,
 }
 
 
@@ -49,8 +64,8 @@ def our_prices():
             continue
         entry = re.fullmatch(r'"?([^"]+?)"?: \{(.*)\}', line)
         if entry and section:
-            fields = dict(pair.split(": ") for pair in entry[2].split(", "))
-            out.append((section, entry[1], {name: Decimal(value) for name, value in fields.items()}))
+            fields = json.loads("{" + re.sub(r"([\w-]+): ", r'"\1": ', entry[2]) + "}", parse_float=Decimal, parse_int=Decimal)
+            out.append((section, entry[1], fields))
     return out, day
 
 
@@ -99,27 +114,63 @@ def their_price(providers, name, data, day):
             next((m for m in models if any(issue_of(one, name) for one in [m["id"], *literals(m["match"])])), None)
         if found:
             prices = in_force(found["prices"], day)
-            base = {field: price["base"] if isinstance(price, dict) else price for field, price in prices.items()}
-            return f"{provider['id']}/{found['id']}", base
+            return f"{provider['id']}/{found['id']}", prices
     return None, {}
 
 
+def of_length(prices, tokens):
+    """Their prices of a prompt of more than `tokens` tokens."""
+    def price(one):
+        if not isinstance(one, dict):
+            return one
+        return next((tier["price"] for tier in reversed(one["tiers"]) if tier["start"] <= tokens), one["base"])
+    return {field: price(one) for field, one in prices.items()}
+
+
+def lengths(prices):
+    return {tier["start"] for one in prices.values() if isinstance(one, dict) for tier in one["tiers"]}
+
+
 def differences(ours, theirs):
-    for field, name in FIELDS.items():
-        mine, other = ours.get(field), theirs.get(name)
-        other = None if other is None else Decimal(str(other))
-        if field == "output" and other is None:
-            other = Decimal(0)  # an embedding has none
-        if mine != other:
-            yield field, mine, other
+    """Of the prices below every length, then of those above each that either list has: "above.200000.input"."""
+    above = {int(step["tokens"]): step for step in ours.get("above", [])}
+    for tokens in sorted({0, *above, *lengths(theirs)}):
+        mine_here = above.get(tokens, {}) if tokens else ours
+        theirs_here = of_length(theirs, tokens) if tokens in {0, *lengths(theirs)} else {}
+        for field, name in FIELDS.items():
+            mine, other = mine_here.get(field), theirs_here.get(name)
+            other = None if other is None else Decimal(str(other))
+            if field == "output" and other is None and theirs_here:
+                other = Decimal(0)  # an embedding has none
+            if mine != other:
+                yield f"above.{tokens}.{field}" if tokens else field, mine, other
 
 
-def hour_prices(entries):
-    """Entries whose cache write for an hour is not twice the input."""
+def cards(prices):
+    """(path, prices) of an entry and of what is in it."""
+    yield "", prices
+    for step in prices.get("above", []):
+        yield f"above.{step['tokens']}.", step
+    for term, tier in prices.get("tiers", {}).items():
+        if isinstance(tier, dict):
+            yield f"tiers.{term}.", tier
+
+
+def senseless(entries):
+    """What contradicts the providers' rules: a cache write for an hour that is not twice the input, a flex tier that is
+    not half the price, another one that is no dearer, a long prompt that is cheaper."""
     for _, model, prices in entries:
-        hour = prices.get("cache_write_1h")
-        if hour is not None and hour != 2 * prices["input"]:
-            yield model, hour
+        for path, card in cards(prices):
+            hour = card.get("cache_write_1h")
+            if hour is not None and hour != 2 * card["input"]:
+                yield f"{model}.{path}cache_write_1h: {hour} is not twice the input"
+        for step in prices.get("above", []):
+            if step["input"] < prices["input"] or step["output"] < prices["output"]:
+                yield f"{model}.above.{step['tokens']}: is cheaper than a short prompt"
+        for term, tier in prices.get("tiers", {}).items():
+            multiple = tier["output"] / prices["output"] if isinstance(tier, dict) else tier
+            if multiple != Decimal("0.5") if term == "flex" else multiple <= 1:
+                yield f"{model}.tiers.{term}: {multiple:.3} times the price"
 
 
 def main():
@@ -142,13 +193,14 @@ def main():
             continue
         compared += 1
         for field, mine, other in differences(prices, theirs):
-            reason = MEANT.get((model, field), MEANT.get((section, field)))
+            of_step = field.rpartition(".")[0]
+            reason = next((MEANT[key] for key in [(model, field), (model, of_step), (model, "*"), (section, field)] if key in MEANT), None)
             open_ones += reason is None
             if reason is None or options.all:
                 print(f"{model}.{field}: ours {mine}, theirs {other} ({where})" + (f"; meant: {reason}" if reason else ""))
-    for model, hour in hour_prices(entries):
+    for what in senseless(entries):
         open_ones += 1
-        print(f"{model}.cache_write_1h: {hour} is not twice the input")
+        print(what)
     print(f"{compared} of {len(entries)} compared, {missing} not there, {open_ones} differences not accounted for")
     return 1 if open_ones else 0
 

@@ -149,7 +149,7 @@ void ChatRun::blame_target(const Error& error, int64_t tokens_used) {
 
 Task<Result<void>> ChatRun::attempt(const Route& route) {
   target_ = &lease_.target();
-  price_ = policy_->policy().price(*target_, route.model->name);
+  price_ = &policy_->policy().price(*target_, route.model->name);
   prompt_likely_ = prompt_size_.likely(counted_model(*target_, route));
   prompt_media_ = prompt_size_.media(counted_model(*target_, route));
   answer_bytes_ = 0;

@@ -82,8 +82,9 @@ class ChatRun {
   bool count_is_large() const;
   void count_untold();
   Task<void> count_untold_aside();
-  NanoUsd cost() const;  // of all attempts
+  NanoUsd cost() const { return charge(usage()) + spent_.charge; }  // of all attempts
   /// Of this attempt.
+  NanoUsd charge(const providers::Usage& used) const;
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);
@@ -123,9 +124,9 @@ class ChatRun {
   TimePoint deadline_ = kNever;
 
   Lease lease_;
-  const RouteTarget* target_ = nullptr;  // the last one tried
-  config::Price price_;
-  std::optional<AttemptAbort> abort_;  // outlives reply_
+  const RouteTarget* target_ = nullptr;   // the last one tried
+  const config::Price* price_ = nullptr;  // its price; of the policy's
+  std::optional<AttemptAbort> abort_;     // outlives reply_
   std::optional<providers::Attempt> attempt_;
   std::unique_ptr<providers::Reply> reply_;
   providers::ReplyBatch batch_;

@@ -162,11 +162,12 @@ Result<void> ChatRun::take_funds(const Route& route) {
   funding_ = {};  // what another model's price needed goes back first
   funded_ = nullptr;
   Budget* budgets[] = {key_->budget};
+  const int64_t prompt = prompt_most(route);
   auto funding = fund(key_->budget == nullptr ? std::span<Budget* const>{} : std::span<Budget* const>{budgets},
-                      Ask{.price = policy_->policy().price_max(route),
-                          .prompt_tokens = prompt_most(route),
+                      Ask{.rates = policy_->policy().rates_max(route, {}, prompt),
+                          .prompt_tokens = prompt,
                           .max_tokens = body_.output_tokens_max,
-                          .output_tokens_max = route.model->output_tokens_max,
+                          .output_tokens_max = policy_->policy().output_tokens_max(route),
                           .choices = body_.n},
                       wall_now());
   if (!funding) return std::move(funding).error();

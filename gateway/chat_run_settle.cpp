@@ -91,8 +91,8 @@ providers::Usage ChatRun::raw_usage() const {
   return usage;
 }
 
-NanoUsd ChatRun::cost() const {
-  return config::charge(price_, usage().counts) + spent_.charge;
+NanoUsd ChatRun::charge(const providers::Usage& used) const {
+  return price_ == nullptr ? NanoUsd{} : config::charge(*price_, used.counts);
 }
 
 namespace {
@@ -119,7 +119,7 @@ int64_t ChatRun::book_attempt(const Error& error) {
     if (wants_count() && !count_is_large()) count_untold();
     const providers::Usage used = usage();
     tokens = used.counts;
-    const NanoUsd charge = config::charge(price_, tokens);
+    const NanoUsd charge = this->charge(used);
     add(tokens, spent_.tokens);
     spent_.charge += charge;
     spent_.estimated = spent_.estimated || !used.reported;
@@ -138,7 +138,7 @@ void ChatRun::settle(int status, std::string_view error_code) {
   // Who left did not wait for a worker: what is large is then estimated by its bytes.
   if (wants_count() && !count_is_large()) count_untold();
   const providers::Usage used = usage();
-  const NanoUsd charge = cost();
+  const NanoUsd charge = this->charge(used) + spent_.charge;
   const WallTime wall = wall_now();  // one for row and booking: a reload parts them by it
   record(status, error_code, used, charge, wall);
   (spent_.holds.empty() ? funding_.hold : spent_.holds.front()).settle(charge, wall);

@@ -12,33 +12,35 @@ Policy::Policy(std::shared_ptr<const config::Config> config, Services& services,
       engines_(std::move(engines)),
       row_bytes_max_(gateway::row_bytes_max(*config_)) {
   for (const Route& route : routes_.all()) {
-    config::Price most;
-    most.cached_input = most.cache_write = most.cache_write_1h = PicoUsdPerToken{0};
-    most.audio_input = most.audio_output = PicoUsdPerToken{0};
+    RoutePrices& prices = prices_.emplace_back();
     for (const RouteTarget& target : route.targets) {
-      const config::Price one = price(target, route.model->name);
-      most.input = std::max(most.input, one.input);
-      most.output = std::max(most.output, one.output);
-      most.cached_input = std::max(*most.cached_input, one.of_cached_input());
-      most.cache_write = std::max(*most.cache_write, one.of_cache_write_5m());
-      most.cache_write_1h = std::max(*most.cache_write_1h, one.of_cache_write_1h());
-      most.audio_input = std::max(*most.audio_input, one.of_audio_input());
-      most.audio_output = std::max(*most.audio_output, one.of_audio_output());
+      const config::Price& one = price(target, route.model->name);
+      prices.of_targets.push_back(&one);
       if (one.output_tokens_max)
-        most.output_tokens_max = std::max(most.output_tokens_max.value_or(0), *one.output_tokens_max);
+        prices.output_tokens_max = std::max(prices.output_tokens_max.value_or(0), *one.output_tokens_max);
     }
-    if (route.model->output_tokens_max) most.output_tokens_max = route.model->output_tokens_max;
-    price_max_.push_back(most);
+    if (route.model->output_tokens_max) prices.output_tokens_max = route.model->output_tokens_max;
   }
 }
 
-config::Price Policy::price(const RouteTarget& target, const std::string& public_model) const {
+const config::Price& Policy::price(const RouteTarget& target, const std::string& public_model) const {
+  static const config::Price nothing;
   const config::Price* const found = config_->prices.find(target.upstream_model, public_model);
-  return found != nullptr ? *found : config::Price{};
+  return found != nullptr ? *found : nothing;
 }
 
-const config::Price& Policy::price_max(const Route& route) const {
-  return price_max_[static_cast<size_t>(&route - routes_.all().data())];
+const Policy::RoutePrices& Policy::prices(const Route& route) const {
+  return prices_[static_cast<size_t>(&route - routes_.all().data())];
+}
+
+config::Rates Policy::rates_max(const Route& route, std::string_view tier, int64_t prompt_tokens) const {
+  config::Rates most;
+  for (const config::Price* price : prices(route).of_targets) most.raise(price->most(tier, prompt_tokens));
+  return most;
+}
+
+std::optional<int64_t> Policy::output_tokens_max(const Route& route) const {
+  return prices(route).output_tokens_max;
 }
 
 Result<Engines> start_engines(const config::Config& config, const config::Config* running_config,

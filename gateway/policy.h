@@ -48,10 +48,14 @@ class Policy {
   const Engines& engines() const { return engines_; }
   uint32_t row_bytes_max() const { return row_bytes_max_; }
 
-  /// What a call to this target costs: the upstream model's price, else the public name's, else nothing.
-  config::Price price(const RouteTarget& target, const std::string& public_model) const;
-  /// For the hold: of each kind the highest price among the route's targets.
-  const config::Price& price_max(const Route& route) const;
+  /// What a call to this target costs: the upstream model's price, else the public name's, else nothing. It lives as
+  /// long as the policy.
+  const config::Price& price(const RouteTarget& target, const std::string& public_model) const;
+  /// For the hold: of each kind the highest rate that any of the route's targets may charge a call that asks for `tier`
+  /// with a prompt of at most that many tokens.
+  config::Rates rates_max(const Route& route, std::string_view tier, int64_t prompt_tokens) const;
+  /// The most that the route's targets answer, where anybody says it.
+  std::optional<int64_t> output_tokens_max(const Route& route) const;
 
  private:
   std::shared_ptr<const config::Config> config_;
@@ -59,7 +63,13 @@ class Policy {
   RouteTable routes_;
   Engines engines_;
   uint32_t row_bytes_max_;
-  std::vector<config::Price> price_max_;  // by index of the route
+  struct RoutePrices {
+    std::vector<const config::Price*> of_targets;
+    std::optional<int64_t> output_tokens_max;
+  };
+  const RoutePrices& prices(const Route& route) const;
+
+  std::vector<RoutePrices> prices_;  // by index of the route
 };
 
 /// The current Policy. Cores look at version() for each request and take the pointer only when it moved.

@@ -17,6 +17,63 @@ std::optional<PicoUsdPerToken> read_rate(const Cursor& cursor) {
   return std::nullopt;
 }
 
+void read_rates(MapReader& map, Rates& rates) {
+  if (const auto input = map.require("input", "dollars a million input tokens"))
+    rates.input = read_rate(*input).value_or(PicoUsdPerToken{});
+  if (const auto output = map.require("output", "dollars a million output tokens; 0 for an embedding model"))
+    rates.output = read_rate(*output).value_or(PicoUsdPerToken{});
+  const auto optional_rate = [&](std::string_view key, std::optional<PicoUsdPerToken>& out) {
+    if (const auto rate = map.get(key)) out = read_rate(*rate);
+  };
+  optional_rate("cached_input", rates.cached_input);
+  optional_rate("cache_write", rates.cache_write);
+  optional_rate("cache_write_1h", rates.cache_write_1h);
+  optional_rate("audio_input", rates.audio_input);
+  optional_rate("audio_output", rates.audio_output);
+}
+
+LongPrompt read_long_prompt(const Cursor& cursor) {
+  LongPrompt step;
+  MapReader map(cursor);
+  if (const auto tokens = map.require("tokens", "the longest prompt that is still priced without this"))
+    step.tokens = tokens->integer(1, kTokensMax).value_or(0);
+  read_rates(map, step.rates);
+  map.finish();
+  return step;
+}
+
+/// The rates of a tier: with those for long prompts.
+void read_card(MapReader& map, RateCard& card) {
+  read_rates(map, card);
+  const auto above = map.get("above");
+  if (!above) return;
+  above->items([&](const Cursor& item) {
+    LongPrompt step = read_long_prompt(item);
+    const bool rises = card.above.empty() || step.tokens > card.above.back().tokens || step.tokens == 0;
+    if (!rises) item.mistake("its tokens must be more than those of the one before");
+    card.above.push_back(std::move(step));
+  });
+}
+
+Tier read_tier(const Cursor& cursor) {
+  Tier tier;
+  if (cursor.node().kind == Node::Kind::map) {
+    MapReader map(cursor);
+    read_card(map, tier.card.emplace());
+    map.finish();
+    return tier;
+  }
+  const auto text = cursor.text("a multiple such as 0.5, or prices of its own");
+  if (!text) return tier;
+  if (const auto multiple = parse_price_per_million(*text))  // six decimals, too
+    tier.millionths = multiple->picos;
+  else
+    cursor.mistake(
+        "must be a multiple of the price, ≥ 0 and with at most six decimals, such as 0.5, or a map of prices, is " +
+        cursor.shown());
+  return tier;
+}
+
 }  // namespace
 
 void read_prices(const Cursor& cursor, bool own, PriceTable& prices) {
@@ -25,22 +82,16 @@ void read_prices(const Cursor& cursor, bool own, PriceTable& prices) {
     Price price;
     price.own = own;
     MapReader map(entry);
-    if (const auto input = map.require("input", "dollars a million input tokens"))
-      price.input = read_rate(*input).value_or(PicoUsdPerToken{});
-    if (const auto output = map.require("output", "dollars a million output tokens; 0 for an embedding model"))
-      price.output = read_rate(*output).value_or(PicoUsdPerToken{});
-    const auto optional_rate = [&](std::string_view key, std::optional<PicoUsdPerToken>& out) {
-      if (const auto rate = map.get(key)) out = read_rate(*rate);
-    };
-    optional_rate("cached_input", price.cached_input);
-    optional_rate("cache_write", price.cache_write);
-    optional_rate("cache_write_1h", price.cache_write_1h);
-    optional_rate("audio_input", price.audio_input);
-    optional_rate("audio_output", price.audio_output);
+    read_card(map, price);
+    if (const auto tiers = map.get("tiers"))
+      tiers->named([&](const std::string& term, const Cursor& tier) {
+        if (const auto bad = bad_name(term, "+")) return tier.report().mistake(tier.owner(), tier.path(), *bad);
+        price.tiers[term] = read_tier(tier);
+      });
     map.integer("max_output_tokens", price.output_tokens_max, 1, kTokensMax);
     map.integer("context", price.context_tokens, 1, kTokensMax);
     map.finish();
-    prices.set(name, price);
+    prices.set(name, std::move(price));
   });
 }
 

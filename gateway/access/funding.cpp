@@ -32,8 +32,7 @@ Result<Funding> fund(std::span<Budget* const> budgets, const Ask& ask, WallTime 
     return error;
   }
   funding.output_tokens = output_tokens_for(ask, hold->amount());
-  const bool maximum_known = ask.output_tokens_max || ask.price.output_tokens_max;
-  funding.must_cap = !ask.max_tokens && (!maximum_known || hold->amount() < need.most);
+  funding.must_cap = !ask.max_tokens && (!ask.output_tokens_max || hold->amount() < need.most);
   funding.hold = std::move(*hold);
   return funding;
 }

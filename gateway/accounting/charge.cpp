@@ -21,8 +21,8 @@ int64_t choices(const Ask& ask) {
 
 /// Picos of the ask with that many output tokens a choice.
 Wide picos(const Ask& ask, int64_t output_tokens) {
-  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax)} * ask.price.dearest_input().picos +
-         Wide{std::min(output_tokens, kTokensMax)} * choices(ask) * ask.price.dearest_output().picos;
+  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax)} * ask.rates.dearest_input().picos +
+         Wide{std::min(output_tokens, kTokensMax)} * choices(ask) * ask.rates.dearest_output().picos;
 }
 
 /// Rounded up: a hold must never be smaller than config::charge() of the same counts, which rounds half up.
@@ -38,8 +38,7 @@ int64_t estimate_output_tokens(uint64_t text_bytes) {
 
 int64_t output_tokens_max(const Ask& ask) {
   if (ask.max_tokens) return std::max<int64_t>(*ask.max_tokens, 0);
-  if (ask.output_tokens_max) return *ask.output_tokens_max;
-  return ask.price.output_tokens_max.value_or(kOutputTokensMaxUnknown);
+  return ask.output_tokens_max.value_or(kOutputTokensMaxUnknown);
 }
 
 AskBounds bounds(const Ask& ask) {
@@ -52,7 +51,7 @@ int64_t output_tokens_for(const Ask& ask, NanoUsd amount) {
   const int64_t all = output_tokens_max(ask);
   const Wide left = Wide{amount.nanos} * 1000 - picos(ask, 0);
   if (left < 0) return 0;
-  const Wide each = Wide{choices(ask)} * ask.price.dearest_output().picos;
+  const Wide each = Wide{choices(ask)} * ask.rates.dearest_output().picos;
   if (each == 0) return all;
   return std::min(all, clamp64(left / each));
 }

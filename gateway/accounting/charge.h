@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "config/prices.h"
+#include "config/rates.h"
 
 namespace weir::gateway {
 
@@ -16,10 +16,10 @@ int64_t estimate_output_tokens(uint64_t text_bytes);
 
 /// What a request asks for.
 struct Ask {
-  config::Price price;
-  int64_t prompt_tokens = 0;                 // known or estimated; all at the dearest of the input prices
+  config::Rates rates;                       // the highest that may be charged: Policy::rates_max
+  int64_t prompt_tokens = 0;                 // known or estimated; all at the dearest of the input rates
   std::optional<int64_t> max_tokens;         // as the client set it, a choice
-  std::optional<int64_t> output_tokens_max;  // the model's maximum, a choice; unset: price's, else the constant above
+  std::optional<int64_t> output_tokens_max;  // the model's maximum, a choice; unset: the constant above
   int64_t choices = 1;                       // `n`
 };
 

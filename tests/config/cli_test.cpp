@@ -86,6 +86,17 @@ TEST(PriceCommand, EveryKindOfToken) {
                         "  audio output: 5 × $64 a million = $0.00032\n"));
 }
 
+TEST(PriceCommand, LongPromptsAndTiers) {
+  EXPECT_EQ(price({"gpt-5.4", "--input", "300000", "--output", "1000", "--tier", "flex"}).out,
+            "0.76125 USD\n"
+            "  input:        300000 × $2.5 a million = $0.75\n"
+            "  output:       1000 × $11.25 a million = $0.01125\n");
+  EXPECT_THAT(price({"gpt-5.4", "--input", "1000", "--output", "0", "--tier=priority"}).out, StartsWith("0.005 USD\n"));
+  const Ran unknown = price({"gpt-5.4", "--input", "1", "--output", "1", "--tier", "scale"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("has no price for the tier scale"));
+}
+
 TEST(PriceCommand, PricesOfAConfigComeFirst) {
   const std::string file =
       written("weir-cli-prices.yaml", "admin_key: ${NOT_SET}\nprices: {gpt-4o: {input: 1, output: 1}}\n");

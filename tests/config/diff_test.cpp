@@ -52,6 +52,12 @@ TEST(Diff, FieldsByTheirPath) {
                           "models.gpt-4o.targets[1].weight: 1 -> 3", "keys.demo.budget.usd: 5 -> 7.5",
                           "keys.demo.budget.per: 1d -> never", "prices.x.input: 1 -> 1.5",
                           "prices.x.cached_input: none -> 0.1"));
+  EXPECT_THAT(diff_of(changed(kBase, {{"output: 2}", "output: 2, tiers: {flex: 0.5}}"}}),
+                      changed(kBase, {{"output: 2}",
+                                       "output: 2, tiers: {flex: 0.25}, above: [{tokens: 9, input: 2, "
+                                       "output: 3, audio_input: 4}]}"}})),
+              ElementsAre("prices.x.above.9.input: none -> 2", "prices.x.above.9.audio_input: none -> 4",
+                          "prices.x.above.9.output: none -> 3", "prices.x.tiers.flex: 0.5 -> 0.25"));
 }
 
 TEST(Diff, EntriesThatComeAndGo) {

@@ -215,6 +215,17 @@ TEST(Mistakes, ClientKeysAndPrices) {
         "\"-1\"",
         "1:33: prices.m.output: must be dollars a million tokens, ≥ 0 and with at most six decimals, such as 0.15, is "
         "\"free\""}},
+      {"prices: {m: {input: 1, output: 1, above: [{tokens: 9, input: 2}, {tokens: 9, input: 1, output: 1}]}}\n",
+       {"1:43: prices.m.above[0]: needs output: dollars a million output tokens; 0 for an embedding model",
+        "1:66: prices.m.above[1]: its tokens must be more than those of the one before"}},
+      {"prices: {m: {input: 1, output: 1, above: {tokens: 9}}}\n",
+       {"1:42: prices.m.above: must be a list, is a map; write [a, b] or one \"- a\" a line"}},
+      {"prices: {m: {input: 1, output: 1, tiers: {flex: half, a+b: 2, priority: {input: 2, putput: 1}}}}\n",
+       {"1:49: prices.m.tiers.flex: must be a multiple of the price, ≥ 0 and with at most six decimals, such as 0.5, "
+        "or a map of prices, is \"half\"",
+        "1:55: prices.m.tiers.a+b: the name must not hold '+'",
+        "1:63: prices.m.tiers.priority: needs output: dollars a million output tokens; 0 for an embedding model",
+        "1:84: prices.m.tiers.priority.putput: unknown key; did you mean \"output\"?"}},
   });
 }
 
@@ -256,6 +267,7 @@ TEST(Mistakes, NoSecretIsEverShown) {
       "[$V]}}",
       "keys: [{name: $V, key: 'a b', budget: {usd: $V, per: $V}, expires: $V, blocked: $V}]",
       "prices: {m: {input: $V, output: $V}}",
+      "prices: {m: {input: 1, output: 1, above: [{tokens: $V}], tiers: {flex: $V, $V: x, b: [$V]}}}",
       "server: $V",
       "keys: [{name: $V, key: 0123456789abcdef0123}, {name: b, key: 0123456789abcdef0123}]",
       "keys: [{name: $V, key: 0123456789abcdef0123, models: [$V, nope]}]\nnonsense: 1",

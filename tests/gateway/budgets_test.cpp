@@ -291,9 +291,9 @@ TEST_F(BudgetsTest, NeverOversoldAtAnyConcurrency) {
 
 Ask ask(int64_t prompt, std::optional<int64_t> max_tokens) {
   Ask a;
-  a.price.input = {1'000'000};  // $1 a million: 1,000 nano-dollars a token
-  a.price.output = {2'000'000};
-  a.price.output_tokens_max = 1000;
+  a.rates.input = {1'000'000};  // $1 a million: 1,000 nano-dollars a token
+  a.rates.output = {2'000'000};
+  a.output_tokens_max = 1000;
   a.prompt_tokens = prompt;
   a.max_tokens = max_tokens;
   return a;
@@ -332,7 +332,7 @@ TEST_F(BudgetsTest, FundingGivesAnAllowanceWhereNoneWasSet) {
   }
   {
     Ask unknown = ask(100, {});
-    unknown.price.output_tokens_max.reset();
+    unknown.output_tokens_max.reset();
     auto funded = fund(std::vector<Budget*>{rich}, unknown, at(0));
     EXPECT_EQ(*funded->output_tokens, kOutputTokensMaxUnknown);
     EXPECT_TRUE(funded->must_cap);

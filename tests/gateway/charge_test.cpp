@@ -11,8 +11,8 @@ namespace {
 
 Ask ask(int64_t in, int64_t out) {
   Ask a;
-  a.price.input = {in};
-  a.price.output = {out};
+  a.rates.input = {in};
+  a.rates.output = {out};
   return a;
 }
 
@@ -28,15 +28,13 @@ TEST(Ask, Bounds) {
   a.max_tokens.reset();
   EXPECT_EQ(bounds(a).least.nanos, 150'000 + 600);
   EXPECT_EQ(bounds(a).most.nanos, 150'000 + 600 * kOutputTokensMaxUnknown);
-  a.price.output_tokens_max = 10;
-  EXPECT_EQ(bounds(a).most.nanos, 150'000 + 6000);
-  a.output_tokens_max = 20;  // the config's word goes over the price list's
+  a.output_tokens_max = 20;
   EXPECT_EQ(bounds(a).most.nanos, 150'000 + 12'000);
-  a.price.cached_input = PicoUsdPerToken{300'000};  // should caching ever be the dearer
+  a.rates.cached_input = PicoUsdPerToken{300'000};  // should caching ever be the dearer
   EXPECT_EQ(bounds(a).most.nanos, 300'000 + 12'000);
-  a.price.cache_write = PicoUsdPerToken{187'500};
-  a.price.cache_write_1h = PicoUsdPerToken{400'000};
-  a.price.audio_output = PicoUsdPerToken{1'000'000};
+  a.rates.cache_write = PicoUsdPerToken{187'500};
+  a.rates.cache_write_1h = PicoUsdPerToken{400'000};
+  a.rates.audio_output = PicoUsdPerToken{1'000'000};
   EXPECT_EQ(bounds(a).most.nanos, 400'000 + 20'000) << "the dearest kinds: what the tokens will be is not known yet";
 }
 
@@ -62,7 +60,7 @@ TEST(Ask, WhatAnAmountBuys) {
   a.choices = 1;
   a.max_tokens = 50;
   EXPECT_EQ(output_tokens_for(a, {INT64_MAX}), 50);
-  a.price.output = {0};
+  a.rates.output = {0};
   EXPECT_EQ(output_tokens_for(a, {100'000}), 50);
 }
 
@@ -76,7 +74,7 @@ TEST(Ask, BuyingIsExact) {
     a.output_tokens_max = 1'000'000;
     const NanoUsd amount{static_cast<int64_t>(rng.below(5'000'000'000))};
     const int64_t tokens = output_tokens_for(a, amount);
-    const auto cost = [&](int64_t out) { return config::charge(a.price, {a.prompt_tokens, 0, out * a.choices, 0}); };
+    const auto cost = [&](int64_t out) { return config::charge(a.rates, {a.prompt_tokens, 0, out * a.choices, 0}); };
     if (tokens > 0) {
       ASSERT_LE(cost(tokens), amount);
     }
