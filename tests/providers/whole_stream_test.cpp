@@ -150,8 +150,10 @@ TEST(WholeStream, WhatHasNoStream) {
   EXPECT_FALSE(told.ok);
   tell(Protocol::openai_chat, "[1]", told);
   EXPECT_FALSE(told.ok);
-  tell(Protocol::openai_chat, R"({"choices":[1]})", told);
-  EXPECT_FALSE(told.ok);
+  for (const char* hollow : {R"({"choices":[1]})", R"({"choices":[]})"}) {
+    tell(Protocol::openai_chat, hollow, told);
+    EXPECT_FALSE(told.ok) << hollow;
+  }
   EXPECT_TRUE(told.batch.end);
 }
 
