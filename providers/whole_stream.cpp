@@ -279,6 +279,9 @@ bool tell_as_stream(Protocol protocol, std::string_view body, std::string& stora
       if (!tell_message(std::move(root), out)) return false;
       break;
     case Protocol::gemini_generate:
+      if (const Json* said = array_of(root, "candidates");
+          (said == nullptr || said->empty()) && member_of(root, "promptFeedback") == nullptr)
+        return false;
       out.add(root, false);
       break;
     default:

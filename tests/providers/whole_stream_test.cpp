@@ -154,7 +154,11 @@ TEST(WholeStream, WhatHasNoStream) {
     tell(Protocol::openai_chat, hollow, told);
     EXPECT_FALSE(told.ok) << hollow;
   }
+  tell(Protocol::gemini_generate, R"({"candidates":[]})", told);
+  EXPECT_FALSE(told.ok);
   EXPECT_TRUE(told.batch.end);
+  tell(Protocol::gemini_generate, R"({"promptFeedback":{"blockReason":"SAFETY"}})", told);
+  EXPECT_TRUE(told.ok);
 }
 
 }  // namespace
