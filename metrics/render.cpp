@@ -149,7 +149,8 @@ void add_requests(Families& families, const Sums& sums) {
                    MetricType::Counter);
   auto& cost = families.add("weir_cost_usd_total", "Charges in dollars.", MetricType::Counter);
   for (const auto& [key, sum] : sums.requests) {
-    if (sum.by_status.empty()) continue;
+    // A target that only failed attempts asked has tokens and no request.
+    if (sum.by_status.empty() && sum.tokens == decltype(sum.tokens){} && sum.cost.nanos == 0) continue;
     const Labels labels{label("model", key.model), label("target", key.target), label("key", key.key),
                         label("team", key.team)};
     const auto with = [&](std::string_view name, std::string_view value) {

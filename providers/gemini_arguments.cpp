@@ -8,11 +8,11 @@
 namespace weir::providers {
 namespace {
 
-constexpr size_t kDepthMax = 128;
+constexpr size_t kStepsMax = 128;
 
 /// The inside of a JSON string.
 std::string inside(std::string_view text) {
-  const std::string whole = quoted(text);
+  const std::string whole = providers::quoted(text);
   return whole.substr(1, whole.size() - 2);
 }
 
@@ -23,7 +23,7 @@ std::optional<std::vector<GeminiArguments::Step>> GeminiArguments::steps_of(std:
   std::vector<Step> out;
   if (!path.starts_with('$')) return {};
   path.remove_prefix(1);
-  while (!path.empty() && out.size() < kDepthMax) {
+  while (!path.empty() && out.size() < kStepsMax) {
     Step step;
     size_t end = 0;
     if (path.front() == '.') {
@@ -59,7 +59,7 @@ bool GeminiArguments::step(Open& within, const Step& to, std::string& out) {
   if (within.array && to.number != (first ? 0 : within.at.number + 1)) return false;
   if (!within.array && !within.names.insert(to.name).second) return false;
   if (!first) out.push_back(',');
-  if (!within.array) out.append(quoted(to.name)).push_back(':');
+  if (!within.array) out.append(providers::quoted(to.name)).push_back(':');
   within.at = to;
   return true;
 }

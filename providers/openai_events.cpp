@@ -465,6 +465,7 @@ void OpenAiEvents::finish(ReplyBatch& batch) {
 }
 
 void OpenAiEvents::end(ReplyBatch& batch) {
+  ended_ = true;
   if (failed_)
     batch.error = failed_;
   else

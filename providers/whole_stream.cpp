@@ -96,7 +96,7 @@ Json delta_of(Json message) {
 
 /// What was said, then why each choice ended, then usage.
 bool tell_choices(Json root, bool chat, Events& out) {
-  if (array_of(root, "choices") == nullptr) return false;
+  if (const Json* choices = array_of(root, "choices"); choices == nullptr || choices->empty()) return false;
   if (chat) root["object"] = "chat.completion.chunk";
   const Json usage = taken(root, "usage");
   Json ends = Json::array();
@@ -141,7 +141,7 @@ std::vector<Json> pieces_of(Json& block) {
   } else if (type == "thinking") {
     piece("thinking", "thinking_delta", "thinking");
     piece("signature", "signature_delta", "signature");
-  } else if (object_of(block, "input") != nullptr) {
+  } else if (block.contains("input") && block["input"].is_object()) {
     deltas.push_back({{"type", "input_json_delta"}, {"partial_json", json_text(block["input"])}});
     block["input"] = Json::object();
   }
@@ -279,6 +279,9 @@ bool tell_as_stream(Protocol protocol, std::string_view body, std::string& stora
       if (!tell_message(std::move(root), out)) return false;
       break;
     case Protocol::gemini_generate:
+      if (const Json* said = array_of(root, "candidates");
+          (said == nullptr || said->empty()) && member_of(root, "promptFeedback") == nullptr)
+        return false;
       out.add(root, false);
       break;
     default:

@@ -113,6 +113,15 @@ TEST(Registry, SumsOverCoresAndKeepsStatusesApart) {
   EXPECT_THAT(text, HasSubstr(R"(weir_request_duration_seconds_count{model="gpt-4o",target="openai-a/gpt-4o"} 6)"));
 }
 
+TEST(Registry, WhatAFailedAttemptUsedHasNoRequest) {
+  Registry registry(1, 1000);
+  registry.series(0, kLabels).spent({.input = 40, .output = 30}, NanoUsd{100'000});
+  const std::string text = registry.render();
+  EXPECT_THAT(text, HasSubstr(R"(kind="input"} 40)"));
+  EXPECT_THAT(text, HasSubstr(R"(team="research"} 0.0001)"));
+  EXPECT_THAT(text, Not(HasSubstr("weir_requests_total{")));
+}
+
 TEST(Registry, MoneyIsExact) {
   Registry registry(1, 1000);
   RequestSample s;

@@ -150,9 +150,15 @@ TEST(WholeStream, WhatHasNoStream) {
   EXPECT_FALSE(told.ok);
   tell(Protocol::openai_chat, "[1]", told);
   EXPECT_FALSE(told.ok);
-  tell(Protocol::openai_chat, R"({"choices":[1]})", told);
+  for (const char* hollow : {R"({"choices":[1]})", R"({"choices":[]})"}) {
+    tell(Protocol::openai_chat, hollow, told);
+    EXPECT_FALSE(told.ok) << hollow;
+  }
+  tell(Protocol::gemini_generate, R"({"candidates":[]})", told);
   EXPECT_FALSE(told.ok);
   EXPECT_TRUE(told.batch.end);
+  tell(Protocol::gemini_generate, R"({"promptFeedback":{"blockReason":"SAFETY"}})", told);
+  EXPECT_TRUE(told.ok);
 }
 
 }  // namespace
