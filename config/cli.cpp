@@ -16,7 +16,7 @@ constexpr size_t kSuggestionsMax = 3;
 
 constexpr const char* kPriceUsage =
     "usage: weir price MODEL --input N --output N [--cached N] [--cache-write N] [--cache-write-1h N]\n"
-    "                  [--audio-input N] [--audio-output N] [--tier NAME] [--config FILE]\n"
+    "                  [--audio-input N] [--audio-output N] [--web-searches N] [--tier NAME] [--config FILE]\n"
     "What a call costs, in exact dollars.\n"
     "  --input N           prompt tokens, all kinds included; what else a model is priced by: characters, seconds\n"
     "  --output N          answered tokens, reasoning and audio included\n"
@@ -25,6 +25,7 @@ constexpr const char* kPriceUsage =
     "  --cache-write-1h N  how many for an hour\n"
     "  --audio-input N     how many of the prompt tokens are audio\n"
     "  --audio-output N    how many of the answered tokens are audio\n"
+    "  --web-searches N    how often the provider searched the web\n"
     "  --tier NAME         the tier that it is served at, such as flex, priority, or fast+us\n"
     "  --config FILE       its prices: come before the built-in ones\n";
 
@@ -39,7 +40,8 @@ constexpr CountOption kCountOptions[] = {{"--input", &TokenCounts::input},
                                          {"--cache-write", &TokenCounts::cache_write_5m},
                                          {"--cache-write-1h", &TokenCounts::cache_write_1h},
                                          {"--audio-input", &TokenCounts::audio_input},
-                                         {"--audio-output", &TokenCounts::audio_output}};
+                                         {"--audio-output", &TokenCounts::audio_output},
+                                         {"--web-searches", &TokenCounts::web_searches}};
 
 struct PriceRequest {
   std::string model;
@@ -137,6 +139,7 @@ void print_cost(const PriceRequest& request, const Price& price, std::ostream& o
   part("audio input: ", parts.audio_input, rates.of_audio_input());
   line("output:      ", parts.output, rates.output);
   part("audio output:", parts.audio_output, rates.of_audio_output());
+  part("web searches:", parts.web_searches, rates.web_search.value_or(PicoUsdPerToken{}));
 }
 
 }  // namespace

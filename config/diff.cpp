@@ -205,6 +205,7 @@ Fields lay_out(const Price& price) {
     else
       out.add("tiers." + term, price_text({tier.millionths}));
   }
+  if (price.web_search) out.add("web_search", price_text({price.web_search->picos / 1000}));
   out.add("max_output_tokens", number_or_none(price.output_tokens_max));
   out.add("context", number_or_none(price.context_tokens));
   return out.take();

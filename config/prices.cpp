@@ -78,6 +78,7 @@ Rates Price::at(std::string_view tier, int64_t prompt_tokens) const {
     if (found != tiers.end() && found->second.card) card = &*found->second.card;
   });
   Rates rates = card->of_prompt(prompt_tokens);
+  rates.web_search = web_search;  // the same whoever served it
   for_each_term(tier, [&](std::string_view term) {
     const auto found = tiers.find(term);
     if (found != tiers.end() && !found->second.card) rates = rates.times(found->second.millionths);

@@ -27,6 +27,7 @@ void Rates::raise(const Rates& other) {
   audio_output = std::max(of_audio_output(), other.of_audio_output());
   input = std::max(input, other.input);
   output = std::max(output, other.output);
+  web_search = std::max(web_search, other.web_search);
 }
 
 Rates Rates::times(int64_t millionths) const {
@@ -52,18 +53,20 @@ TokenCounts disjoint(const TokenCounts& counts) {
   parts.cache_write_5m = take(counts.cache_write_5m, parts.input);
   parts.audio_input = take(counts.audio_input, parts.input);
   parts.audio_output = take(counts.audio_output, parts.output);
+  parts.web_searches = std::max<int64_t>(counts.web_searches, 0);
   parts.reasoning = std::clamp<int64_t>(counts.reasoning, 0, parts.output);
   return parts;
 }
 
 NanoUsd charge(const Rates& rates, const TokenCounts& counts) {
   const TokenCounts parts = disjoint(counts);
-  // The parts of input add up to at most 2^63 tokens, and so do those of output: the sum is below 2^127.
+  // The parts of input add up to less than 2^63 tokens, and so do those of output: the sum is below 3 · 2^126.
   const unsigned __int128 picos = cost(parts.input, rates.input) + cost(parts.cached_input, rates.of_cached_input()) +
                                   cost(parts.cache_write_5m, rates.of_cache_write_5m()) +
                                   cost(parts.cache_write_1h, rates.of_cache_write_1h()) +
                                   cost(parts.audio_input, rates.of_audio_input()) + cost(parts.output, rates.output) +
-                                  cost(parts.audio_output, rates.of_audio_output());
+                                  cost(parts.audio_output, rates.of_audio_output()) +
+                                  cost(parts.web_searches, rates.web_search.value_or(PicoUsdPerToken{}));
   const unsigned __int128 nanos = (picos + 500) / 1000;
   return nanos > static_cast<uint64_t>(kChargeMax.nanos) ? kChargeMax : NanoUsd{static_cast<int64_t>(nanos)};
 }

@@ -18,6 +18,7 @@ struct Rates {
   std::optional<PicoUsdPerToken> cache_write_1h;  // unset: as cache_write
   std::optional<PicoUsdPerToken> audio_input;     // unset: the input price
   std::optional<PicoUsdPerToken> audio_output;    // unset: the output price
+  std::optional<PicoUsdPerToken> web_search;      // of one search that the provider ran; unset: nothing
   friend bool operator==(const Rates&, const Rates&) = default;
 
   PicoUsdPerToken of_cached_input() const { return cached_input.value_or(input); }
@@ -31,7 +32,7 @@ struct Rates {
 
   /// Makes each kind cost at least what it costs in `other`; afterwards each kind has a price of its own.
   void raise(const Rates& other);
-  /// Each price × millionths / 1,000,000, rounded half up to a whole pico-dollar. REQUIRES: millionths ≥ 0.
+  /// Each price of a token × millionths / 1,000,000, rounded half up to a whole pico-dollar. REQUIRES: millionths ≥ 0.
   Rates times(int64_t millionths) const;
 };
 
@@ -47,6 +48,7 @@ struct TokenCounts {
   int64_t cache_write_1h = 0;
   int64_t audio_input = 0;
   int64_t audio_output = 0;
+  int64_t web_searches = 0;  // no tokens: what the provider charges for beside them
   friend bool operator==(const TokenCounts&, const TokenCounts&) = default;
 };
 
@@ -59,8 +61,8 @@ inline constexpr NanoUsd kChargeMax{1'000'000'000'000'000};
 /// each is held, in this order, to what is left of its whole.
 TokenCounts disjoint(const TokenCounts& counts);
 
-/// Σ part·rate over disjoint(counts), rounded half up once, to a nano-dollar, at the end. Reasoning costs nothing of
-/// its own. Saturates at kChargeMax.
+/// Σ part·rate over disjoint(counts), and the searches, rounded half up once, to a nano-dollar, at the end. Reasoning
+/// costs nothing of its own. Saturates at kChargeMax.
 NanoUsd charge(const Rates& rates, const TokenCounts& counts);
 
 }  // namespace weir::config

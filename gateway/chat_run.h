@@ -85,6 +85,7 @@ class ChatRun {
   NanoUsd cost() const { return charge(usage()) + spent_.charge; }  // of all attempts
   /// Of this attempt.
   NanoUsd charge(const providers::Usage& used) const;
+  std::string_view tier(const providers::Usage& used) const;
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);

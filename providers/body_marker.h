@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "providers/body.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 
@@ -51,6 +52,7 @@ class BodyMarker {
   bool input_item(Value value);
   bool note_item(const char* key);
   bool spoken(Value value);
+  bool tier(std::string_view key, Value value);
   bool list(std::string_view key, Value value, uint32_t& count);
   Result<void> check_required();
   bool model(Value value);
@@ -103,7 +105,8 @@ class BodyMarker {
   const char* start_ = nullptr;
   const char* key_ = nullptr;  // of the member that is being read, behind its quote
   int64_t prompts_ = 1;        // completions: how many
-  uint32_t seen_ = 0;          // which of the fields that policy acts on, a bit each
+  ClaudeTier claude_tier_;
+  uint32_t seen_ = 0;  // which of the fields that policy acts on, a bit each
   bool model_seen_ = false;
   bool messages_seen_ = false;  // or what the protocol has in their place
 };

@@ -17,6 +17,17 @@ std::optional<PicoUsdPerToken> read_rate(const Cursor& cursor) {
   return std::nullopt;
 }
 
+/// Dollars a thousand searches.
+std::optional<PicoUsdPerToken> read_search_rate(const Cursor& cursor) {
+  const auto text = cursor.text("dollars a thousand searches such as 10");
+  if (!text) return std::nullopt;
+  const auto price = parse_price_per_million(*text);
+  if (price && price->picos <= INT64_MAX / 1000) return PicoUsdPerToken{price->picos * 1000};
+  cursor.mistake("must be dollars a thousand searches, ≥ 0 and with at most six decimals, such as 10, is " +
+                 cursor.shown());
+  return std::nullopt;
+}
+
 void read_rates(MapReader& map, Rates& rates) {
   if (const auto input = map.require("input", "dollars a million input tokens"))
     rates.input = read_rate(*input).value_or(PicoUsdPerToken{});
@@ -88,6 +99,7 @@ void read_prices(const Cursor& cursor, bool own, PriceTable& prices) {
         if (const auto bad = bad_name(term, "+")) return tier.report().mistake(tier.owner(), tier.path(), *bad);
         price.tiers[term] = read_tier(tier);
       });
+    if (const auto searches = map.get("web_search")) price.web_search = read_search_rate(*searches);
     map.integer("max_output_tokens", price.output_tokens_max, 1, kTokensMax);
     map.integer("context", price.context_tokens, 1, kTokensMax);
     map.finish();

@@ -218,6 +218,10 @@ TEST(Mistakes, ClientKeysAndPrices) {
       {"prices: {m: {input: 1, output: 1, above: [{tokens: 9, input: 2}, {tokens: 9, input: 1, output: 1}]}}\n",
        {"1:43: prices.m.above[0]: needs output: dollars a million output tokens; 0 for an embedding model",
         "1:66: prices.m.above[1]: its tokens must be more than those of the one before"}},
+      {"prices: {m: {input: 1, output: 1, web_search: x}}\n",
+       {"1:47: prices.m.web_search: must be dollars a thousand searches, ≥ 0 and with at most six decimals, such as "
+        "10, "
+        "is \"x\""}},
       {"prices: {m: {input: 1, output: 1, above: {tokens: 9}}}\n",
        {"1:42: prices.m.above: must be a list, is a map; write [a, b] or one \"- a\" a line"}},
       {"prices: {m: {input: 1, output: 1, tiers: {flex: half, a+b: 2, priority: {input: 2, putput: 1}}}}\n",

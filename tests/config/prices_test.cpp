@@ -175,6 +175,22 @@ TEST(Price, ALongPromptIsPricedAsAWhole) {
   EXPECT_EQ(charge(price, {1'001, 1'000, 1, 0}).nanos, 400 + 1'000 + 1'200);
 }
 
+TEST(Price, SearchesCostTheSameWhateverTheTier) {
+  const auto config = good(
+      "prices: {m: {input: 1, output: 2, web_search: 10.5, above: [{tokens: 9, input: 2, output: 3}], "
+      "tiers: {flex: 0.5, priority: {input: 4, output: 4}}}}");
+  const Price& price = *config->prices.find("m");
+  TokenCounts counts{10, 0, 0, 0};
+  counts.web_searches = 3;
+  EXPECT_EQ(charge(price, counts).nanos, 20'000 + 31'500'000);
+  EXPECT_EQ(charge(price, counts, "flex").nanos, 10'000 + 31'500'000);
+  EXPECT_EQ(charge(price, counts, "priority").nanos, 40'000 + 31'500'000);
+  counts.web_searches = INT64_MAX;
+  EXPECT_EQ(charge(price, counts), kChargeMax);
+  counts.web_searches = -1;
+  EXPECT_EQ(charge(price, counts).nanos, 20'000);
+}
+
 TEST(Price, ATierIsAMultipleOrHasPricesOfItsOwn) {
   const Price price = tiered();
   const TokenCounts counts{100, 0, 10, 0};
