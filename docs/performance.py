@@ -8,7 +8,8 @@ MODELS = {  # hidden, layers, heads, kv_heads, head_dim, intermediate, vocab (ea
     "llama-3.1-8b": (4096, 32, 32, 8, 128, 14336, 128256),
     "qwen2.5-7b": (3584, 28, 28, 4, 128, 18944, 152064),
 }
-WEIGHT_BYTES = {"BF16": 2.0, "FP8": 1.0, "INT8": 1.0, "INT4": 0.5 + 2 / 128}  # INT4: a bf16 scale for 128
+WEIGHT_BYTES = {"BF16": 2.0, "FP8": 1.0, "INT8": 1.0, "INT4": 0.5 + 4 / 128}  # INT4: scale and zero of 128 in four bytes
+HEAD_BYTES = {**WEIGHT_BYTES, "INT4": 1.0}  # of the vocabulary, which `quantization: int4` leaves in INT8
 KV_BYTES = {"BF16": 2.0, "FP8": 1.0 + 4 / 128, "INT8": 1.0 + 4 / 128, "INT4": 2.0}  # 8 bits: an f32 scale for 128
 RATE = {"BF16": 1.0, "FP8": 2.0, "INT8": 2.0, "INT4": 1.0}  # of the matrix units, BF16 = 1; INT4 is multiplied as BF16
 CARDS = {  # bytes/s of a copy (read and written together), bf16 operations/s
@@ -43,7 +44,7 @@ def step(model, form, tokens, samples, keys_read, pairs):
     """Bytes and operations: `keys_read` keys of a layer over all rows, `pairs` of query and key."""
     h, layers, heads, kv, dim, inter, vocab = MODELS[model]
     _, head, body = weights(model)
-    bytes_read = (body + head) * WEIGHT_BYTES[form] + keys_read * layers * 2 * kv * dim * KV_BYTES[form]
+    bytes_read = body * WEIGHT_BYTES[form] + head * HEAD_BYTES[form] + keys_read * layers * 2 * kv * dim * KV_BYTES[form]
     bytes_all = bytes_read + activation_bytes(model, tokens, samples) + tokens * layers * 2 * kv * dim * KV_BYTES[form]
     products = 2 * body * tokens + 2 * head * samples
     attention = 4 * pairs * heads * dim * layers  # in bf16 in every format

@@ -67,7 +67,7 @@ Result<std::shared_ptr<const ChatTemplate>> load_template(const std::string& mod
 Result<void> check_quantization(const config::EngineConfig& config) {
   if (!quantization_of(config.quantization)) {
     return config_error(config, "quantization",
-                        "'" + config.quantization + "' is not known; must be none, int8 or fp8");
+                        "'" + config.quantization + "' is not known; must be none, int8, fp8 or int4");
   }
   return {};
 }

@@ -182,7 +182,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
       reading.report.warning(model->path(), "there is no folder " + model->shown() + " on this machine");
   }
   read_choice(map, "device", {"auto", "cpu", "cuda"}, engine.device);
-  read_choice(map, "quantization", {"none", "int8", "fp8"}, engine.quantization);
+  read_choice(map, "quantization", {"none", "int8", "fp8", "int4"}, engine.quantization);
   map.integer("tensor_parallel", engine.tensor_parallel, 1, 64);
   map.integer("replicas", engine.replicas, 1, 64);
   if (const auto cache = map.get("kv_cache")) read_kv_cache(*cache, engine.device, engine.kv_cache);

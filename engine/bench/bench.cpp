@@ -149,7 +149,7 @@ class Bench {
   double weight_bytes() const {
     // On a GPU floats become bf16.
     const auto size = [&](DType type) {
-      return static_cast<double>(std::min<int64_t>(element_bytes(type), on_gpu_ ? 2 : 4));
+      return std::min(static_cast<double>(bytes_of(type, 8)) / 8, on_gpu_ ? 2.0 : 4.0);
     };
     return layers_ * size(products_) + head_ * size(head_type_);
   }

@@ -23,7 +23,7 @@ constexpr std::string_view kHelp =
     "  --model DIR          a Hugging Face folder, or builtin:weir-tiny\n"
     "  --shape NAME         random weights of a known shape instead:\n"
     "                       qwen2.5-0.5b, llama-3.2-1b, llama-3.1-8b, qwen2.5-7b\n"
-    "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --quantization Q     none, int8, fp8 or int4 (default none)\n"
     "  --device D           cpu, cuda or auto (default auto)\n"
     "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
@@ -53,7 +53,8 @@ std::vector<Option> table_of(Options& o) {
   }
   return {{"--model", nullptr, take_text(o.model), "a folder"},
           {"--shape", nullptr, take_one_of(o.shape, shapes), one_of},
-          {"--quantization", nullptr, take_one_of(p.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          {"--quantization", nullptr, take_one_of(p.quantization, {"none", "int8", "fp8", "int4"}),
+           "none, int8, fp8 or int4"},
           {"--device", nullptr, take_one_of(p.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
           kv_dtype_option(p.kv_dtype),
           {"--threads", nullptr, take_integer(p.threads, 0, kKernelThreadsMax), between(0, kKernelThreadsMax)},

@@ -11,8 +11,8 @@ namespace {
 constexpr double kWeightBytesMax = 400e6;
 constexpr int kRounds = 5;
 
-double bytes_of(const Tensor& w) {
-  return static_cast<double>(w.rows) * static_cast<double>(w.cols) * static_cast<double>(element_bytes(w.dtype));
+double stored_bytes(const Tensor& w) {
+  return static_cast<double>(bytes_of(w.dtype, w.rows * w.cols));
 }
 
 std::vector<Tensor> matrices_of(const Model& model) {
@@ -20,8 +20,8 @@ std::vector<Tensor> matrices_of(const Model& model) {
   double bytes = 0;
   for (const DecoderLayer& l : model.weights.layers) {
     for (const Tensor* t : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
-      if (bytes + bytes_of(*t) > kWeightBytesMax) return matrices;
-      bytes += bytes_of(*t);
+      if (bytes + stored_bytes(*t) > kWeightBytesMax) return matrices;
+      bytes += stored_bytes(*t);
       matrices.push_back(*t);
     }
   }
@@ -55,7 +55,7 @@ KernelFigures measure(ThreadPool& pool, const std::vector<Tensor>& matrices, int
     widest = std::max(widest, w.cols);
     longest = std::max(longest, w.rows);
     operations += 2.0 * count * static_cast<double>(w.rows) * static_cast<double>(w.cols);
-    bytes += bytes_of(w);
+    bytes += stored_bytes(w);
   }
   const auto rows_count = static_cast<size_t>(count);
   Rows rows{.floats = std::vector<float>(rows_count * static_cast<size_t>(widest), 0.5F),
@@ -75,7 +75,7 @@ KernelFigures measure(ThreadPool& pool, const std::vector<Tensor>& matrices, int
       multiplying += thread_seconds();
     }
     reading -= thread_seconds();
-    for (const Tensor& w : matrices) read_once(w.data, static_cast<int64_t>(bytes_of(w)) / 128 * 128);
+    for (const Tensor& w : matrices) read_once(w.data, static_cast<int64_t>(stored_bytes(w)) / 128 * 128);
     reading += thread_seconds();
     const double peak = median(peaks);
     rates.push_back(operations / multiplying);

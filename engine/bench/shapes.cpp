@@ -7,6 +7,7 @@
 
 #include "config/base/rng.h"
 #include "engine/ops/fp8.h"
+#include "engine/ops/int4.h"
 #include "engine/ops/quantized.h"
 #include "engine/ops/thread_pool.h"
 
@@ -57,7 +58,9 @@ class Maker {
     return floats.get();
   }
 
-  Tensor matrix(int64_t rows, int64_t cols) {
+  /// As quantize.h would have it, the vocabulary in INT8 where the rest is in INT4.
+  Tensor matrix(int64_t rows, int64_t cols, bool vocabulary = false) {
+    if (quantization_ == Quantization::int4) return vocabulary ? packed(rows, cols) : int4(rows, cols);
     if (quantization_ == Quantization::int8) return packed(rows, cols);
     return quantization_ == Quantization::fp8 ? fp8(rows, cols) : halves(rows, cols);
   }
@@ -101,6 +104,23 @@ class Maker {
     return keep(*std::move(made));
   }
 
+  Tensor int4(int64_t rows, int64_t cols) {
+    auto made = allocate_int4(rows, cols, int4_group_of(cols, kInt4GroupMax));
+    if (!made) return failed_ = true, Tensor{};
+    auto* words = static_cast<uint32_t*>(const_cast<void*>(made->tensor.data));
+    auto* groups = const_cast<float*>(made->tensor.scales);
+    pool_.run(rows, 64, [&](int64_t begin, int64_t end) {
+      Rng rng(static_cast<uint64_t>(begin + 1));
+      for (int64_t i = begin * cols / kInt4Word; i < end * cols / kInt4Word; ++i) {
+        words[i] = static_cast<uint32_t>(rng.next());
+      }
+      const int64_t count = groups_of(made->tensor);
+      const float scale = 1.0F / (4.6F * std::sqrt(static_cast<float>(cols)));  // 4.6: deviation of 0 … 15
+      std::fill(groups + begin * count, groups + end * count, int4_group(scale, 8));
+    });
+    return keep(*std::move(made));
+  }
+
   Tensor keep(PackedWeight made) {
     weights_.bytes += made.bytes;
     const Tensor tensor = made.tensor;
@@ -140,7 +160,7 @@ class Maker {
 };
 
 void fill(const ModelSpec& spec, DecoderWeights& weights, Maker& make) {
-  weights.embedding = make.matrix(spec.vocab, spec.hidden);
+  weights.embedding = make.matrix(spec.vocab, spec.hidden, true);
   for (int64_t i = 0; i < spec.layers && !make.failed(); ++i) {
     DecoderLayer layer;
     layer.input_norm = make.vector(spec.hidden, 1.0F);
@@ -160,7 +180,7 @@ void fill(const ModelSpec& spec, DecoderWeights& weights, Maker& make) {
     weights.layers.push_back(layer);
   }
   weights.norm = make.vector(spec.hidden, 1.0F);
-  weights.lm_head = spec.tied_embeddings ? weights.embedding : make.matrix(spec.vocab, spec.hidden);
+  weights.lm_head = spec.tied_embeddings ? weights.embedding : make.matrix(spec.vocab, spec.hidden, true);
 }
 
 }  // namespace

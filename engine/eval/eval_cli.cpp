@@ -21,7 +21,7 @@ constexpr std::string_view kHelp =
     "\"...\"}\n"
     "                       or {\"prompt\": \"...\", \"expected\": \"...\"}; of an expected answer, that alone is "
     "judged\n"
-    "  --quantization Q     none, int8 or fp8 (default none)\n"
+    "  --quantization Q     none, int8, fp8 or int4 (default none)\n"
     "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --samples N          at most N of the texts (default: all)\n"
     "  --max-tokens N       of an answer; 0: answer nothing (default 128)\n"
@@ -43,7 +43,8 @@ struct Options {
 std::vector<Option> table_of(Options& o) {
   return {{"--model", nullptr, take_text(o.model), "a folder"},
           {"--data", nullptr, take_text(o.data), "a file"},
-          {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8"}), "none, int8 or fp8"},
+          {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8", "int4"}),
+           "none, int8, fp8 or int4"},
           kv_dtype_option(o.kv_dtype),
           {"--samples", nullptr, take_integer(o.samples, 1), "an integer of at least 1"},
           {"--max-tokens", nullptr, take_integer(o.max_tokens, 0), "an integer of at least 0"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/model/quantization_fields.h"
 #include "engine/ops/fp8.h"
 
 namespace weir::engine {
@@ -11,30 +12,17 @@ namespace {
 constexpr const char* kKey = "quantization_config";
 constexpr uint64_t kBlockRowsMax = 1 << 20;
 
-/// Is it absent, null, false, or a list or object of nothing?
-bool says_nothing(const nlohmann::json* value) {
-  return value == nullptr || (value->is_boolean() && !value->get<bool>()) || (value->is_structured() && value->empty());
-}
-
-/// Every key of the object is known by name; another one might mean anything.
-template <size_t N>
-void only_keys(JsonFields& fields, const nlohmann::json& object, const std::array<std::string_view, N>& known) {
-  for (const auto& [key, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), key) != known.end() || value.is_null()) continue;
-    fields.fail(key.substr(0, 80), "is not known here; this checkpoint may need another version of weir");
-  }
-}
-
 /// "weights" or "input_activations" of a group: what both have in common.
-void read_args(JsonFields& args, const nlohmann::json& object, const std::string& type) {
+void read_args(JsonFields& args, const nlohmann::json& object, const std::string& type, bool four_bits = false) {
   static constexpr std::array<std::string_view, 12> kKnown = {
       "num_bits",        "type",     "strategy",        "symmetric", "dynamic",  "group_size",
       "block_structure", "actorder", "observer_kwargs", "observer",  "zp_dtype", "scale_dtype"};
   only_keys(args, object, kKnown);
-  args.integer_or("num_bits", 8, 8, 8);
+  if (!four_bits) args.integer_or("num_bits", 8, 8, 8);
   if (const std::string got = args.text_or("type", "int"); got != type) {
     args.fail("type", "must be " + in_quotes(type) + " in this group, is " + in_quotes(got));
   }
+  if (four_bits) return;
   if (!args.boolean_or("symmetric", true)) args.fail("symmetric", "must be true");
   if (!says_nothing(args.find("actorder"))) args.fail("actorder", "must be null");
 }
@@ -58,12 +46,39 @@ int64_t read_block(JsonFields& fields, const char* key) {
   return static_cast<int64_t>(rows);
 }
 
-void read_names(JsonFields& fields, const char* key) {
-  const auto* names = fields.find(key);
-  if (names == nullptr) return;
-  const bool texts = names->is_array() && std::all_of(names->begin(), names->end(),
-                                                      [](const nlohmann::json& entry) { return entry.is_string(); });
-  if (!texts) fields.fail(key, "must be a list of names");
+/// Four bits: by groups of inputs, or one group an output.
+CheckpointFormat read_four_bits(JsonFields& weights) {
+  CheckpointFormat format{.weights = Quantization::int4};
+  format.symmetric = weights.boolean_or("symmetric", true);
+  refuse(weights, "block_structure");
+  const std::string strategy = weights.text_or("strategy", "group");
+  if (strategy == "group") {
+    format.group = read_group_size(weights, "group_size", -1);
+  } else if (strategy == "channel") {
+    refuse(weights, "group_size");
+  } else {
+    weights.fail("strategy", "must be 'group' or 'channel' with 4 bits, is " + in_quotes(strategy));
+  }
+  // "static" and "weight" say in which order the numbers were found; the others, that they lie in another one.
+  const nlohmann::json* order = weights.find("actorder");
+  if (!says_nothing(order) && *order != "static" && *order != "weight") {
+    weights.fail("actorder", "must be null, 'static' or 'weight'");
+  }
+  return format;
+}
+
+CheckpointFormat read_eight_bits(JsonFields& weights, const std::string& type) {
+  CheckpointFormat format{.weights = type == "int" ? Quantization::int8 : Quantization::fp8};
+  const std::string strategy = weights.text_or("strategy", "tensor");
+  refuse(weights, "group_size");
+  if (strategy == "block" && format.weights == Quantization::fp8) {
+    format.block_rows = read_block(weights, "block_structure");
+  } else if (strategy != "channel" && strategy != "tensor") {
+    weights.fail("strategy", "must be 'channel' or 'tensor', or 'block' in FP8, is " + in_quotes(strategy));
+  } else {
+    refuse(weights, "block_structure");
+  }
+  return format;
 }
 
 CheckpointFormat read_weights(JsonFields& fields, const nlohmann::json& group, const std::string& path) {
@@ -75,28 +90,23 @@ CheckpointFormat read_weights(JsonFields& fields, const nlohmann::json& group, c
   JsonFields weights(fields.file(), *found, std::string(kKey) + "." + path + "weights.");
   const std::string type = weights.text_or("type", "int");
   if (type != "int" && type != "float") weights.fail("type", "must be 'int' or 'float', is " + in_quotes(type));
-  read_args(weights, *found, type);
-  CheckpointFormat format{.weights = type == "int" ? Quantization::int8 : Quantization::fp8};
-  const std::string strategy = weights.text_or("strategy", "tensor");
-  refuse(weights, "group_size");
-  if (strategy == "block" && format.weights == Quantization::fp8) {
-    format.block_rows = read_block(weights, "block_structure");
-  } else if (strategy != "channel" && strategy != "tensor") {
-    weights.fail("strategy", "must be 'channel' or 'tensor', or 'block' in FP8, is " + in_quotes(strategy));
-  } else {
-    refuse(weights, "block_structure");
-  }
+  const bool four_bits = type == "int" && found->value("num_bits", nlohmann::json()) == 4;
+  read_args(weights, *found, type, four_bits);
   if (weights.boolean_or("dynamic", false)) weights.fail("dynamic", "must be false");
+  const CheckpointFormat format = four_bits ? read_four_bits(weights) : read_eight_bits(weights, type);
   if (weights.error()) fields.adopt(*weights.error());
   return format;
 }
 
 /// INT8 products want activations quantized as ours are; FP8 weights are multiplied by floats, which is nearer to the
-/// model than any quantization of activations, so that every scheme of theirs will do.
+/// model than any quantization of activations, so that every scheme of theirs will do; with INT4 there is none.
 void read_activations(JsonFields& fields, const nlohmann::json& group, const std::string& path, Quantization weights) {
   const auto found = group.find("input_activations");
   const bool absent = found == group.end() || found->is_null();
-  if (absent && weights == Quantization::fp8) return;
+  if (absent && weights != Quantization::int8) return;
+  if (weights == Quantization::int4) {
+    return fields.fail(path + "input_activations", "must be null with weights of 4 bits");
+  }
   if (absent || !found->is_object()) return fields.fail(path + "input_activations", "must be an object");
   JsonFields args(fields.file(), *found, std::string(kKey) + "." + path + "input_activations.");
   read_args(args, *found, weights == Quantization::int8 ? "int" : "float");
@@ -141,11 +151,10 @@ CheckpointFormat read_groups(JsonFields& fields) {
   CheckpointFormat format;
   for (const auto& [name, group] : groups->items()) {
     const CheckpointFormat own = read_group(fields, name, group);
-    if (format.weights != Quantization::none && own.weights != format.weights) {
-      fields.fail("config_groups", "INT8 and FP8 in one checkpoint are not supported");
-    }
-    if (format.weights != Quantization::none && own.block_rows != format.block_rows) {
-      fields.fail("config_groups", "blocks of different shapes in one checkpoint are not supported");
+    if (format.weights != Quantization::none && own != format) {
+      fields.fail("config_groups", own.weights != format.weights
+                                       ? "INT8, FP8 and INT4 in one checkpoint are not supported"
+                                       : "groups of different shapes in one checkpoint are not supported");
     }
     format = own;
   }
@@ -156,10 +165,10 @@ void check_format(JsonFields& fields, Quantization weights) {
   const std::string format = fields.text_or("format", "");
   const bool fits = format == "naive-quantized" || (format == "int-quantized" && weights == Quantization::int8) ||
                     (format == "float-quantized" && weights == Quantization::fp8);
-  if (!fits) {
+  if (weights == Quantization::int4 ? format != "pack-quantized" : !fits) {
     fields.fail("format", in_quotes(format) +
-                              " is not supported for these weights; known are int-quantized, float-quantized and "
-                              "naive-quantized");
+                              " is not supported for these weights; known are int-quantized, float-quantized, "
+                              "naive-quantized and, for 4 bits, pack-quantized");
   }
 }
 
@@ -212,8 +221,16 @@ CheckpointFormat read_fp8(JsonFields& fields, const nlohmann::json& object) {
 
 }  // namespace
 
+void read_names(JsonFields& fields, const char* key) {
+  const auto* names = fields.find(key);
+  if (names == nullptr) return;
+  const bool texts = names->is_array() && std::all_of(names->begin(), names->end(),
+                                                      [](const nlohmann::json& entry) { return entry.is_string(); });
+  if (!texts) fields.fail(key, "must be a list of names");
+}
+
 std::optional<Quantization> quantization_of(std::string_view name) {
-  for (const Quantization known : {Quantization::none, Quantization::int8, Quantization::fp8}) {
+  for (const Quantization known : {Quantization::none, Quantization::int8, Quantization::fp8, Quantization::int4}) {
     if (name == quantization_name(known)) return known;
   }
   return std::nullopt;
@@ -227,17 +244,21 @@ const char* quantization_name(Quantization quantization) {
       return "int8";
     case Quantization::fp8:
       return "fp8";
+    case Quantization::int4:
+      return "int4";
   }
   return "none";
 }
 
 CheckpointFormat read_checkpoint_format(JsonFields& config) {
   CheckpointFormat format;
-  if (const std::string rest = config.text_or(kRestKey, "none"); quantization_of(rest)) {
-    format.rest = *quantization_of(rest);
+  Quantization rest = Quantization::none;
+  if (const std::string name = config.text_or(kRestKey, "none"); quantization_of(name)) {
+    rest = *quantization_of(name);
   } else {
-    config.fail(kRestKey, "must be none, int8 or fp8, is " + in_quotes(rest));
+    config.fail(kRestKey, "must be none, int8, fp8 or int4, is " + in_quotes(name));
   }
+  format.rest = rest;
   const nlohmann::json* object = config.find(kKey);
   if (object == nullptr) return format;
   if (!object->is_object()) {
@@ -246,19 +267,23 @@ CheckpointFormat read_checkpoint_format(JsonFields& config) {
   }
   JsonFields fields(config.file(), *object, std::string(kKey) + ".");
   const std::string method = fields.text_or("quant_method", "");
-  if (method == "compressed-tensors" || method == "fp8") {
-    const CheckpointFormat read =
-        method == "fp8" ? read_fp8(fields, *object) : read_compressed_tensors(fields, *object);
-    format.weights = read.weights;
-    format.block_rows = read.block_rows;
-    if (format.rest != Quantization::none && format.rest != format.weights) {
-      config.fail(kRestKey, std::string("must be ") + quantization_name(format.weights) + " as the weights are");
-    }
+  if (method == "compressed-tensors") {
+    format = read_compressed_tensors(fields, *object);
+  } else if (method == "fp8") {
+    format = read_fp8(fields, *object);
+  } else if (method == "gptq") {
+    format = read_gptq(fields, *object);
+  } else if (method == "awq") {
+    format = read_awq(fields, *object);
   } else {
     fields.fail("quant_method",
                 in_quotes(method) +
-                    " is not supported; use a checkpoint in FP8 or compressed-tensors' INT8, or the one "
-                    "in F32, F16 or BF16 with quantization: int8 or fp8");
+                    " is not supported; use a checkpoint in FP8, compressed-tensors' INT8, GPTQ, AWQ, or the one in "
+                    "F32, F16 or BF16 with quantization: int8, fp8 or int4");
+  }
+  format.rest = rest;
+  if (format.weights != Quantization::none && rest != Quantization::none && rest != format.weights) {
+    config.fail(kRestKey, std::string("must be ") + quantization_name(format.weights) + " as the weights are");
   }
   if (fields.error()) config.adopt(*fields.error());
   return format;

@@ -6,6 +6,7 @@
 
 #include "engine/model/decoder.h"
 #include "engine/ops/fp8.h"
+#include "engine/ops/int4.h"
 #include "engine/ops/quantized.h"
 
 namespace weir::engine {
@@ -19,23 +20,32 @@ Error failed(const std::string& name, const std::string& what) {
   return Error{.kind = ErrorKind::config, .source = "engine", .detail = "quantizing: " + name + ": " + what};
 }
 
-enum class Work { leave, panels, fp8, check_fp8 };
+enum class Work { leave, panels, fp8, int4, check_fp8 };
 
 Work work_of(const NamedMatrix& matrix, Quantization to) {
   const Tensor& tensor = *matrix.tensor;
   if (tensor.dtype == DType::i8_rows) return Work::panels;
   if (tensor.dtype == DType::f8e4m3) return Work::check_fp8;
-  if (to == Quantization::none) return Work::leave;
-  return to == Quantization::int8 || (matrix.vocabulary && tensor.cols <= kInputsMax) ? Work::panels : Work::fp8;
+  if (to == Quantization::none || tensor.dtype == DType::i4) return Work::leave;
+  if (to == Quantization::int8 || (matrix.vocabulary && tensor.cols <= kInputsMax)) return Work::panels;
+  if (to == Quantization::fp8) return Work::fp8;
+  return int4_group_of(tensor.cols, kInt4GroupMax) > 0 ? Work::int4 : Work::panels;
+}
+
+std::optional<PackedWeight> allocate(const Tensor& from, Work work) {
+  if (work == Work::fp8) return allocate_fp8(from.rows, from.cols);
+  if (work == Work::panels) return allocate_packed(from.rows, from.cols);
+  return allocate_int4(from.rows, from.cols, int4_group_of(from.cols, kInt4GroupMax));
 }
 
 Result<PackedWeight> pack(ThreadPool& pool, const NamedMatrix& matrix, Work work) {
   const Tensor& from = *matrix.tensor;
-  const bool fp8 = work == Work::fp8;
-  if (!fp8 && from.cols > kInputsMax) return failed(matrix.name, "more than " + std::to_string(kInputsMax) + " inputs");
-  auto packed = fp8 ? allocate_fp8(from.rows, from.cols) : allocate_packed(from.rows, from.cols);
+  if (work == Work::panels && from.cols > kInputsMax) {
+    return failed(matrix.name, "more than " + std::to_string(kInputsMax) + " inputs");
+  }
+  auto packed = allocate(from, work);
   if (!packed) return failed(matrix.name, "no memory for " + std::to_string(elements(from)) + " bytes");
-  const auto outputs = fp8 ? &pack_outputs_fp8 : &pack_outputs;
+  const auto outputs = work == Work::fp8 ? &pack_outputs_fp8 : work == Work::int4 ? &pack_outputs_int4 : &pack_outputs;
   std::atomic<bool> finite{true};
   pool.run(from.rows, kPanelOutputs, [&](int64_t begin, int64_t end) {
     if (!outputs(from, begin, end, *packed)) finite.store(false, std::memory_order_relaxed);
@@ -122,7 +132,7 @@ Result<void> quantize_weights(DecoderWeights& weights, Quantization to, const Lo
     } else {
       auto packed = pack(pool, m, work);
       if (!packed.ok()) return packed.error();
-      const uint64_t before = count * static_cast<uint64_t>(element_bytes(m.tensor->dtype));
+      const uint64_t before = static_cast<uint64_t>(bytes_of(m.tensor->dtype, static_cast<int64_t>(count)));
       weights.bytes = weights.bytes - std::min(before, weights.bytes) + packed->bytes;
       *m.tensor = packed->tensor;
       weights.packed.push_back(*std::move(packed));

@@ -73,16 +73,15 @@ class Cutter {
 
   Tensor inputs(const Tensor& w, const Share& share) {
     assert(w.dtype != DType::i8);
-    const int64_t element = element_bytes(w.dtype);
-    const auto bytes = static_cast<size_t>(share.size * element);
+    const auto bytes = static_cast<size_t>(bytes_of(w.dtype, share.size));
     std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[static_cast<size_t>(w.rows) * bytes]);
     if (memory == nullptr) {
       failed_ = "no memory for the model's parts; choose a smaller tensor_parallel";
       return {};
     }
-    const auto* from = static_cast<const std::byte*>(w.data) + share.begin * element;
+    const auto* from = static_cast<const std::byte*>(w.data) + bytes_of(w.dtype, share.begin);
     for (int64_t row = 0; row < w.rows; ++row) {
-      std::memcpy(memory.get() + static_cast<size_t>(row) * bytes, from + row * w.cols * element, bytes);
+      std::memcpy(memory.get() + static_cast<size_t>(row) * bytes, from + bytes_of(w.dtype, row * w.cols), bytes);
     }
     Tensor part = w;
     part.data = memory.get();
@@ -120,7 +119,7 @@ class Cutter {
   }
 
   void count(const Tensor& w) {
-    to_.bytes += static_cast<uint64_t>(w.rows * w.cols * element_bytes(w.dtype));
+    to_.bytes += static_cast<uint64_t>(bytes_of(w.dtype, w.rows * w.cols));
     if (w.scales != nullptr) to_.bytes += static_cast<uint64_t>(w.rows * groups_of(w)) * sizeof(float);
   }
 

@@ -103,21 +103,21 @@ Smoothed::Smoothed(const ModelSpec& spec, const DecoderWeights& weights, std::ve
 
 void Smoothed::add(const Tensor& w, const std::vector<float>* columns, const std::vector<float>* rows) {
   const auto begin = reinterpret_cast<uintptr_t>(w.data);
-  const int64_t row_bytes = w.cols * element_bytes(w.dtype);
+  const int64_t row_bytes = bytes_of(w.dtype, w.cols);
   projections_[begin] = {begin + static_cast<uintptr_t>(w.rows * row_bytes), row_bytes, columns, rows};
 }
 
 bool Smoothed::is_projection(const Tensor& matrix) const {
   const auto begin = reinterpret_cast<uintptr_t>(matrix.data);
-  const auto end = begin + static_cast<uintptr_t>(matrix.rows * matrix.cols * element_bytes(matrix.dtype));
+  const auto end = begin + static_cast<uintptr_t>(bytes_of(matrix.dtype, matrix.rows * matrix.cols));
   const auto found = projections_.lower_bound(begin);
   return found != projections_.end() && found->first < end;
 }
 
 void Smoothed::row(const Tensor& matrix, int64_t row, float* to) const {
   widen_row(matrix, row, to);
-  const auto at = reinterpret_cast<uintptr_t>(matrix.data) +
-                  static_cast<uintptr_t>(row * matrix.cols * element_bytes(matrix.dtype));
+  const auto at =
+      reinterpret_cast<uintptr_t>(matrix.data) + static_cast<uintptr_t>(bytes_of(matrix.dtype, row * matrix.cols));
   auto found = projections_.upper_bound(at);
   if (found == projections_.begin()) return;
   const auto& [begin, projection] = *--found;

@@ -224,6 +224,7 @@ Tensor WeightStore::quantized_matrix(const std::string& name, int64_t rows, int6
 }
 
 Tensor WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  if (is_int4(name)) return matrices_[name] = int4_matrix(name, rows, cols);
   const Tensor taken = is_quantized(name) ? quantized_matrix(name, rows, cols) : float_matrix(name, rows, cols);
   return matrices_[name] = taken;
 }
@@ -261,7 +262,8 @@ const float* WeightStore::vector(const std::string& name, int64_t size) {
 Result<std::shared_ptr<WeightMemory>> WeightStore::finish() {
   if (error_) return *error_;
   for (const auto& [name, located] : tensors_) {
-    if (taken_.count(name) == 0 && !name.ends_with(".rotary_emb.inv_freq")) {
+    if (taken_.count(name) == 0 && !name.ends_with(".rotary_emb.inv_freq") &&
+        !is_bias_of_nothing(name, located.tensor)) {
       return model_error(located.file, name, "is not a tensor of the model that config.json describes");
     }
   }

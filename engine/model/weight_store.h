@@ -39,12 +39,12 @@ float float_at(const StoredTensor& tensor, size_t index);
 class WeightStore {
  public:
   /// Opens model.safetensors, else the shards of model.safetensors.index.json.
-  /// `format`: what I8 or F8_E4M3 matrices may be there, by config.json.
+  /// `format`: what matrices in 8 or 4 bits may be there, by config.json.
   static Result<WeightStore> open(const ModelFiles& files, const CheckpointFormat& format = {});
 
   /// A matrix [rows, cols] in F32, F16 or BF16, or in the 8 bits that the store was opened with, then with its scales:
-  /// NAME_scale or NAME_scale_inv beside it, [rows, 1], [rows], [1] or [], or one a block. It is used in place where it
-  /// is aligned to its element.
+  /// NAME_scale or NAME_scale_inv beside it, [rows, 1], [rows], [1] or [], or one a block; or in 4 bits, in the tensors
+  /// of int4_layouts.h. It is used in place where it is aligned to its element (and, in 4 bits, lies as ours do).
   /// A mistake (absent, other shape, other type) is kept for finish(); the result is then empty.
   Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
   /// A vector [size], always float32.
@@ -78,6 +78,11 @@ class WeightStore {
   const Located* find_scales(const std::string& name, const std::vector<int64_t>& shape);
   const float* scales_of(const std::string& name, int64_t rows);
   const float* block_scales_of(const std::string& name, int64_t rows, int64_t cols);
+  bool is_int4(const std::string& name) const;
+  Tensor int4_matrix(const std::string& name, int64_t rows, int64_t cols);
+  const Located* take_words(const std::string& name, const std::vector<int64_t>& shape);
+  void check_order(const std::string& name, const Int4Layout& layout, int64_t cols, int64_t group);
+  bool is_bias_of_nothing(const std::string& name, const StoredTensor& tensor) const;
   Result<void> add_file(const ModelFiles& files, const std::string& name, const std::set<std::string>* expected);
   void fail(const std::string& file, const std::string& name, const std::string& what);
 
@@ -88,6 +93,7 @@ class WeightStore {
   std::optional<Error> error_;
   std::map<std::string, Tensor, std::less<>> matrices_;
   std::map<std::string, const float*, std::less<>> vectors_;
+  std::set<std::string, std::less<>> int4_modules_;  // "NAME." of the matrices taken in 4 bits
   CheckpointFormat format_;
   uint64_t bytes_ = 0;
 };

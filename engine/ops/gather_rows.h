@@ -16,7 +16,7 @@ struct GatherRowsArgs {
   int64_t rows = 0;
 };
 
-/// Exact: a copy, bf16 and f16 widened, i8 and f8e4m3 times their scale.
+/// Exact: a copy, bf16 and f16 widened, i8, f8e4m3 and i4 times their scale.
 void gather_rows_cpu(ThreadPool& pool, const GatherRowsArgs& args);
 
 }  // namespace weir::engine

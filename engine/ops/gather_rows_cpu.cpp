@@ -1,5 +1,6 @@
 #include "engine/ops/fp8.h"
 #include "engine/ops/gather_rows.h"
+#include "engine/ops/int4.h"
 #include "engine/ops/quantized.h"
 #include "engine/ops/widen_row.h"
 
@@ -19,6 +20,7 @@ void widen_packed(const Tensor& table, int64_t row, float* y) {
 void widen(const Tensor& table, int64_t row, float* y) {
   if (table.dtype == DType::i8) return widen_packed(table, row, y);
   if (table.dtype == DType::f8e4m3) return widen_row_fp8(table, row, y);
+  if (table.dtype == DType::i4) return widen_row_int4(table, row, y);
   widen_row(table, row, y);
 }
 

@@ -13,7 +13,7 @@ namespace weir::engine {
 
 struct LinearArgs {
   const float* x = nullptr;     // [rows, w.cols] f32, row-major
-  Tensor w;                     // [outputs, inputs] f32, bf16, f16 or f8e4m3, row-major, or f32_panels
+  Tensor w;                     // [outputs, inputs] f32, bf16, f16, f8e4m3 or i4, row-major, or f32_panels
   const float* bias = nullptr;  // [w.rows] f32, or null
   float* y = nullptr;           // [rows, w.rows] f32, row-major; does not overlap x
   int64_t rows = 0;

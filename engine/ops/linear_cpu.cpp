@@ -2,6 +2,7 @@
 
 #include "engine/ops/linear.h"
 #include "engine/ops/linear_fp8.h"
+#include "engine/ops/linear_int4.h"
 #include "engine/ops/linear_panels.h"
 #include "engine/ops/simd_widen.h"
 
@@ -90,6 +91,7 @@ void linear_cpu(ThreadPool& pool, const LinearArgs& args) {
 
 void linear_cpu(ThreadPool& pool, const LinearArgs& args, [[maybe_unused]] Isa isa) {
   if (args.w.dtype == DType::f8e4m3) return linear_fp8_cpu(pool, args, isa);
+  if (args.w.dtype == DType::i4) return linear_int4_cpu(pool, args, isa);
   if (args.w.dtype == DType::f32_panels) return linear_panels_cpu(pool, args, isa);
   auto* outputs = &outputs_base;
 #if defined(__x86_64__)

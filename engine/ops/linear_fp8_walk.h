@@ -1,4 +1,4 @@
-// How every instruction set walks an FP8 product; only the .cpp files of linear_fp8 include this. A Kernel says how
+// FP8's part of the walk of linear_narrow_walk.h; only the .cpp files of linear_fp8 include this. A Kernel says how
 // many lanes it sums in, how many outputs it takes at a time, what a widened weight is worth (kUnit), and two
 // functions:
 //
@@ -10,17 +10,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
-#include <vector>
 
-#include "engine/ops/half.h"
-#include "engine/ops/linear.h"
-#include "engine/ops/simd.h"
+#include "engine/ops/linear_narrow_walk.h"
 
 namespace weir::engine::fp8 {
-
-inline constexpr int64_t kRowTile = 4;
-inline constexpr int64_t kBlockBytes = 512 * 1024;  // of activations, in the second-level cache
 
 /// sums[m][n] = Σ of each group of inputs by itself, times its scale.
 template <class Kernel, int M, int N, class W>
@@ -47,69 +40,28 @@ WEIR_INLINE void sum(const LinearArgs& a, int64_t output, const float* x, const 
   Kernel::template dot<M, N>(x, w, a.w.cols, a.w.cols, sums);
 }
 
-template <class Kernel, int M, int N>
-WEIR_INLINE void finish(const LinearArgs& a, int64_t row, int64_t output, const float (&sums)[M][N]) {
-  for (int m = 0; m < M; ++m) {
-    float* y = a.y + (row + m) * a.w.rows + output;
-    for (int n = 0; n < N; ++n) {
-      float value = sums[m][n] * (a.w.group != 0 ? Kernel::kUnit : a.w.scales[output + n] * Kernel::kUnit);
-      if (a.bias != nullptr) value += a.bias[output + n];
-      y[n] = a.accumulate ? y[n] + value : value;
-    }
-  }
-}
+/// What the walk asks for.
+template <class Kernel>
+struct Weights {
+  static constexpr int kOutputs = Kernel::kOutputs;
 
-/// `wide` is null where the weights are to be widened in registers.
-template <class Kernel, int M, int N>
-WEIR_INLINE void tile(const LinearArgs& a, int64_t row, int64_t output, const float* wide) {
-  const int64_t inputs = a.w.cols;
-  const float* x = a.x + row * inputs;
-  float sums[M][N];
-  if (wide != nullptr) {
-    sum<Kernel>(a, output, x, wide, sums);
-  } else {
-    sum<Kernel>(a, output, x, static_cast<const uint8_t*>(a.w.data) + output * inputs, sums);
+  WEIR_INLINE static void widen(const LinearArgs& a, int64_t output, int64_t count, float* to) {
+    Kernel::widen(static_cast<const uint8_t*>(a.w.data) + output * a.w.cols, count * a.w.cols, to);
   }
-  finish<Kernel>(a, row, output, sums);
-}
-
-template <class Kernel, int N>
-WEIR_INLINE void rows_of_tile(const LinearArgs& a, int64_t row, int64_t row_end, int64_t output, float* wide) {
-  if (wide != nullptr) Kernel::widen(static_cast<const uint8_t*>(a.w.data) + output * a.w.cols, N * a.w.cols, wide);
-  for (; row + kRowTile <= row_end; row += kRowTile) tile<Kernel, kRowTile, N>(a, row, output, wide);
-  switch (row_end - row) {
-    case 3:
-      tile<Kernel, 3, N>(a, row, output, wide);
-      break;
-    case 2:
-      tile<Kernel, 2, N>(a, row, output, wide);
-      break;
-    case 1:
-      tile<Kernel, 1, N>(a, row, output, wide);
-      break;
-    default:
-      break;
+  template <int M, int N>
+  WEIR_INLINE static void sums(const LinearArgs& a, int64_t output, const float* x, const float* wide,
+                               float (&to)[M][N]) {
+    if (wide != nullptr) return sum<Kernel>(a, output, x, wide, to);
+    sum<Kernel>(a, output, x, static_cast<const uint8_t*>(a.w.data) + output * a.w.cols, to);
   }
-}
+  WEIR_INLINE static float worth(const LinearArgs& a, int64_t output) {
+    return a.w.group != 0 ? Kernel::kUnit : a.w.scales[output] * Kernel::kUnit;
+  }
+};
 
 template <class Kernel>
-WEIR_INLINE void outputs(const LinearArgs& a, int64_t output_begin, int64_t output_end) {
-  constexpr int kOutputs = Kernel::kOutputs;
-  const int64_t block = std::max(kRowTile, kBlockBytes / (a.w.cols * 4) / kRowTile * kRowTile);
-  static thread_local std::vector<float> buffer;
-  float* wide = nullptr;
-  if (a.rows > kRowTile) {
-    buffer.resize(std::max(buffer.size(), static_cast<size_t>(kOutputs * a.w.cols)));
-    wide = buffer.data();
-  }
-  for (int64_t row = 0; row < a.rows; row += block) {
-    const int64_t row_end = std::min(row + block, a.rows);
-    int64_t output = output_begin;
-    for (; output + kOutputs <= output_end; output += kOutputs) {
-      rows_of_tile<Kernel, kOutputs>(a, row, row_end, output, wide);
-    }
-    for (; output < output_end; ++output) rows_of_tile<Kernel, 1>(a, row, row_end, output, wide);
-  }
+WEIR_INLINE void outputs(const LinearArgs& a, int64_t begin, int64_t end) {
+  narrow::outputs<Weights<Kernel>>(a, begin, end);
 }
 
 }  // namespace weir::engine::fp8

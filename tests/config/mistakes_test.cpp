@@ -116,7 +116,7 @@ TEST(Mistakes, AccountsAndEngines) {
       {"engines: {e: {model: builtin:tiny}}\n",
        {"1:22: engines.e.model: must be builtin:weir-tiny or the folder of a Hugging Face model, is \"builtin:tiny\""}},
       {"engines: {e: {model: m, device: cuda, quantization: fp9}}\n",
-       {"1:53: engines.e.quantization: must be none, int8 or fp8, is \"fp9\"; did you mean \"fp8\"?"}},
+       {"1:53: engines.e.quantization: must be none, int8, fp8 or int4, is \"fp9\"; did you mean \"fp8\"?"}},
       {"engines: {e: {model: m, device: gpu}}\n",
        {"1:33: engines.e.device: must be auto, cpu or cuda, is \"gpu\"; did you mean \"cpu\"?"}},
       {"engines: {e: {model: m, kv_cache: {memory: 1KiB, blocksize: 1}}}\n",

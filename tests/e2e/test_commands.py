@@ -73,7 +73,7 @@ def test_generate_with_the_builtin_model():
     assert result.returncode == 0 and "Paris" in result.stdout
     assert weir("generate", "--model", "/nonexistent", "--prompt", "x").returncode == 1
     assert weir("generate", "--model", "builtin:weir-tiny", "--prompt", "x", "--quantization", "fp9").returncode == 2
-    for quantization in ("int8", "fp8"):
+    for quantization in ("int8", "fp8", "int4"):
         answer = weir("generate", "--model", "builtin:weir-tiny", "--prompt", "What is the capital of France?", "--temperature", "0",
                       "--quantization", quantization)
         assert answer.returncode == 0 and "Paris" in answer.stdout

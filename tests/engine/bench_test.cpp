@@ -29,7 +29,7 @@ bench::Plan small_plan() {
 }
 
 TEST(BenchEngine, EveryFigureIsMeasuredBesideItsFloor) {
-  for (const auto quantization : {Quantization::none, Quantization::int8, Quantization::fp8}) {
+  for (const auto quantization : {Quantization::none, Quantization::int8, Quantization::fp8, Quantization::int4}) {
     const auto model = load_folder(kReferenceFolder + "llama-gqa", quantization);
     ASSERT_NE(model, nullptr);
     std::vector<std::string> said;
@@ -66,7 +66,7 @@ TEST(BenchEngine, ACommandNeedsAModelAndGoodNumbers) {
       {{"--frobnicate", "1"}, "unknown argument '--frobnicate'"},
       {{"--model", "x", "--rounds", "0"}, "--rounds must be an integer between 1 and 1000, is '0'"},
       {{"--model", "x", "--batch", "1,2,"}, "--batch must be integers between 1 and 256"},
-      {{"--model", "x", "--quantization", "fp9"}, "must be none, int8 or fp8, is 'fp9'"},
+      {{"--model", "x", "--quantization", "fp9"}, "must be none, int8, fp8 or int4, is 'fp9'"},
       {{"--model", "x", "--json=1"}, "--json takes no value"},
   };
   for (const auto& [args, message] : cases) {

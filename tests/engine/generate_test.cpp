@@ -195,7 +195,7 @@ TEST(Command, BadUsageIsNamedAndExitsWithTwo) {
       {{"--model", "x", "--prompt", "y", "--temperature", "warm"}, "--temperature must be a number, is 'warm'"},
       {{"--model", "x", "--prompt", "y", "--temperature", "nan"}, "--temperature must be a number"},
       {{"--model", "x", "--prompt", "y", "--device", "tpu"}, "--device must be cpu, cuda or auto, is 'tpu'"},
-      {{"--model", "x", "--prompt", "y", "--quantization", "int4"}, "--quantization must be none, int8 or fp8"},
+      {{"--model", "x", "--prompt", "y", "--quantization", "int5"}, "--quantization must be none, int8, fp8 or int4"},
       {{"--model", "x", "--prompt", "y", "--kv-dtype", "int4"}, "--kv-dtype must be auto, f32, bf16, f16, fp8 or int8"},
       {{"--model", "x", "--prompt", "y", "--raw=yes"}, "--raw takes no value"},
       {{"--model", "x", "--prompt", "y", "--raw", "--system", "z"}, "--system needs the chat template"},

@@ -105,10 +105,10 @@ TEST_P(TensorParallel, TwoRanksGiveTheLogitsOfOne) {
   for (size_t t = 0; t < prompt.size(); ++t) EXPECT_EQ(argmax(one[t]), argmax(two[t])) << "position " << t;
 }
 
-TEST_P(TensorParallel, InEightBitsTheyAreAsCloseAsEightBitsAre) {
+TEST_P(TensorParallel, InFewBitsTheyAreAsCloseAsFewBitsAre) {
   const auto prompt = prompt_of(GetParam());
   const auto floats = logits_of(parts_of(GetParam(), 1), prompt);
-  for (const Quantization quantization : {Quantization::int8, Quantization::fp8}) {
+  for (const Quantization quantization : {Quantization::int8, Quantization::fp8, Quantization::int4}) {
     const auto one = logits_of(parts_of(GetParam(), 1, quantization), prompt);
     const auto two = logits_of(parts_of(GetParam(), 2, quantization), prompt);
     EXPECT_LT(distance(floats, two), 1.5 * distance(floats, one) + 1e-3) << quantization_name(quantization);

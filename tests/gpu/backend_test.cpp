@@ -2,6 +2,7 @@
 // format of weights, in chunks, in batches that become graphs, over reused prefixes, with what each family of models
 // has.
 #include "engine/backend/cuda/device_rates.h"
+#include "tests/engine/int4_rig.h"
 #include "tests/engine/model_harness.h"
 #include "tests/gpu/backend_rig.h"
 
@@ -84,7 +85,7 @@ TEST_P(CudaBackendTest, ManyRowsAndSharedPrefixesToo) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, CudaBackendTest,
                          testing::Values(FormatCase{Quantization::none, 0.012}, FormatCase{Quantization::int8, 0.04},
-                                         FormatCase{Quantization::fp8, 0.08}),
+                                         FormatCase{Quantization::fp8, 0.08}, FormatCase{Quantization::int4, 0.04}),
                          [](const auto& format) { return std::string(quantization_name(format.param.quantization)); });
 
 /// The same with what other families have: norms of queries and keys, heads of which three quarters turn, by factors of
@@ -128,9 +129,9 @@ TEST(CudaBackendFamilies, NormsOfHeadsPartialRotationAndWindowsAreTheCpus) {
   EXPECT_LT(distance.relative(), 0.012);
 }
 
-TEST(CudaBackendFormats, ScalesOfBlocksAreTheCpus) {
+/// In chunks whose products are of few rows, in slices, and widened; then decoding.
+void says_what_the_cpu_says(const std::shared_ptr<const Model>& model) {
   reset_after_fault();
-  const auto model = load_folder(kReferenceFolder + "fp8-blocks");
   ASSERT_NE(model, nullptr);
   auto config = config_of();
   config.context_tokens = 256;
@@ -140,10 +141,24 @@ TEST(CudaBackendFormats, ScalesOfBlocksAreTheCpus) {
   const auto vocab = static_cast<int32_t>(model->spec.vocab);
   Distance distance;
   Hand first = make_hand(1, 9, 0, vocab);
-  Hand second = make_hand(2, 60, 20, vocab);
-  while (second.computed < 60) advance(**cpu, **gpu, {&first, &second}, 30, distance);
+  Hand second = make_hand(2, 90, 20, vocab);
+  for (const int32_t chunk : {55, 7, 28}) advance(**cpu, **gpu, {&first, &second}, chunk, distance);
+  ASSERT_EQ(second.computed, 90);
   for (int i = 0; i < 3; ++i) advance(**cpu, **gpu, {&first, &second}, 30, distance);
   EXPECT_LT(distance.relative(), 0.012);
+}
+
+TEST(CudaBackendFormats, ScalesOfBlocksAreTheCpus) {
+  says_what_the_cpu_says(load_folder(kReferenceFolder + "fp8-blocks"));
+}
+
+TEST(CudaBackendFormats, FourBitsOfEveryKindAreTheCpus) {
+  for (const Int4Case& c : {Int4Case{"packed", 128, true, true}, Int4Case{"gptq", 64}, Int4Case{"awq", 32}}) {
+    Int4Checkpoint checkpoint(c);  // some of the weights stay where they lie
+    const auto loaded = checkpoint.load();
+    ASSERT_TRUE(loaded.ok()) << loaded.error().detail;
+    says_what_the_cpu_says(loaded->front());
+  }
 }
 
 TEST(CudaBackendKv, EightBitsOfKeysAndValuesAreCloseAndHalfTheMemory) {

@@ -2,6 +2,7 @@
 // among sixteen.
 #include "engine/ops/cuda/linear_skinny.h"
 
+#include "tests/gpu/int4_weight.h"
 #include "tests/gpu/kernel_rig.h"
 
 namespace weir::engine::cuda {
@@ -10,13 +11,15 @@ namespace {
 struct Case {
   WeightFormat format;
   int64_t rows, outputs, inputs;
+  int64_t group = kScaleGroup;  // int4
 };
 
 std::string name_of(const testing::TestParamInfo<Case>& info) {
   const char* formats[] = {"bf16", "fp8", "int8", "int4", "fp8_groups"};
   const Case& c = info.param;
   return std::string(formats[static_cast<int>(c.format)]) + "_" + std::to_string(c.rows) + "x" +
-         std::to_string(c.outputs) + "x" + std::to_string(c.inputs);
+         std::to_string(c.outputs) + "x" + std::to_string(c.inputs) +
+         (c.group == kScaleGroup ? "" : "_by_" + std::to_string(c.group));
 }
 
 template <class T>
@@ -31,8 +34,7 @@ class SkinnyRig {
   explicit SkinnyRig(const Case& c)
       : c_(c),
         rng_(static_cast<uint64_t>(c.rows * 31 + c.outputs * 7 + c.inputs)),
-        scales_(random_floats(rng_, c.outputs * (c.format == WeightFormat::fp8_groups ? groups() : 1))),
-        group_scales_(random_numbers<Bf16>(rng_, c.outputs * (c.inputs / kScaleGroup + 1))) {
+        scales_(random_floats(rng_, c.outputs * groups())) {
     make_weight();
     if (c.format == WeightFormat::int8) {
       const auto x = random_numbers<int8_t>(rng_, kSkinnyRowsMax * c.inputs, 127);
@@ -53,7 +55,6 @@ class SkinnyRig {
   const std::vector<uint8_t>& x() const { return x_bytes_; }
   const std::vector<float>& x_scales() const { return x_scales_; }
   const std::vector<float>& scales() const { return scales_; }
-  const std::vector<Bf16>& group_scales() const { return group_scales_.stored; }
 
   void check(const std::vector<double>& y, bool floats) const {
     for (int64_t r = 0; r < c_.rows; ++r) {
@@ -109,24 +110,27 @@ class SkinnyRig {
     }
   }
 
-  int64_t groups() const { return (c_.inputs + kScaleGroup - 1) / kScaleGroup; }
+  int64_t groups() const {
+    if (c_.format == WeightFormat::fp8_groups) return (c_.inputs + kScaleGroup - 1) / kScaleGroup;
+    return c_.format == WeightFormat::int4 ? c_.inputs / c_.group : 1;
+  }
 
   void make_int4(int64_t count) {
-    std::vector<uint32_t> words(static_cast<size_t>(count / 8));
+    for (float& scale : scales_) scale = float_of((bits_of(scale) & ~15U) | static_cast<unsigned>(rng_.below(16)));
+    Int4Weight w(c_.outputs, c_.inputs);
     for (int64_t i = 0; i < count; ++i) {
-      const auto number = static_cast<int>(rng_.below(16)) - 8;
-      const auto group = static_cast<size_t>(i / c_.inputs * (c_.inputs / kScaleGroup) + i % c_.inputs / kScaleGroup);
-      worth_.push_back(number * group_scales_.worth[group]);
-      const auto nibble = static_cast<unsigned>(i % 8 / 2 + i % 2 * 4);
-      words[static_cast<size_t>(i / 8)] |= static_cast<uint32_t>(number + 8) << 4 * nibble;
+      const auto number = static_cast<unsigned>(rng_.below(16));
+      w.put(i / c_.inputs, i % c_.inputs, number);
+      const unsigned group = bits_of(scales_[static_cast<size_t>(i / c_.group)]);
+      const auto scale = static_cast<double>(float_of(group & ~15U));
+      worth_.push_back((static_cast<double>(number) - static_cast<double>(group & 15U)) * scale);
     }
-    weight_ = bytes_of(words);
+    weight_ = bytes_of(w.words);
   }
 
   Case c_;
   Rng rng_;
   std::vector<float> scales_;
-  Numbers<Bf16> group_scales_;
   std::vector<uint8_t> weight_, x_bytes_;
   std::vector<double> worth_, x_worth_;
   std::vector<float> x_scales_;
@@ -141,13 +145,11 @@ TEST_P(GpuSkinny, EqualsTheReferenceAndARowIsTheSameAlone) {
   const DeviceArray<uint8_t> x(rig.x());
   const DeviceArray<float> x_scales(rig.x_scales());
   const DeviceArray<float> scales(rig.scales());
-  const DeviceArray<Bf16> group_scales(rig.group_scales());
   const auto count = static_cast<size_t>(c.rows * c.outputs);
   const DeviceArray<float> floats(count);
   const DeviceArray<Bf16> halves(count);
-  SkinnyArgs args{
-      x.get(),      x_scales.get(), {weight.get(), scales.get(), group_scales.get(), c.format, c.outputs, c.inputs},
-      floats.get(), true,           c.rows};
+  SkinnyArgs args{x.get(),      x_scales.get(), {weight.get(), scales.get(), c.format, c.outputs, c.inputs, c.group},
+                  floats.get(), true,           c.rows};
   const auto doubles = [](const auto& values) {
     std::vector<double> result;
     for (const auto v : values) {
@@ -191,13 +193,20 @@ INSTANTIATE_TEST_SUITE_P(Shapes, GpuSkinny,
                                          Case{kBf16, 16, 40, 264}, Case{kFp8, 1, 17, 16}, Case{kFp8, 7, 32, 272},
                                          Case{kFp8, 13, 16, 2224}, Case{kInt8, 1, 5, 16}, Case{kInt8, 4, 48, 144},
                                          Case{kInt8, 16, 20, 2512}, Case{kInt4, 1, 16, 128}, Case{kInt4, 5, 19, 384},
-                                         Case{kInt4, 11, 16, 4224}, Case{kGroups, 1, 17, 16}, Case{kGroups, 7, 32, 272},
-                                         Case{kGroups, 13, 16, 2224}),
+                                         Case{kInt4, 11, 16, 4224}, Case{kInt4, 16, 40, 1280},
+                                         Case{kInt4, 3, 17, 192, 64}, Case{kInt4, 9, 33, 64, 64},
+                                         Case{kInt4, 1, 31, 32, 32}, Case{kInt4, 16, 16, 160, 32},
+                                         Case{kInt4, 2, 20, 4448, 32}, Case{kGroups, 1, 17, 16},
+                                         Case{kGroups, 7, 32, 272}, Case{kGroups, 13, 16, 2224}),
                          name_of);
 
 TEST(GpuSkinnyArgs, MoreRowsThanItTakesAreRefused) {
   SkinnyArgs args;
   args.rows = kSkinnyRowsMax + 1;
+  EXPECT_EQ(linear_skinny(nullptr, args), cudaErrorInvalidValue);
+  args.rows = 1;
+  args.w.format = WeightFormat::int4;
+  args.w.group = 96;
   EXPECT_EQ(linear_skinny(nullptr, args), cudaErrorInvalidValue);
 }
 

@@ -68,14 +68,15 @@ struct Problem {
       set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, weight_scales);
       set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, x_scales);
     }
-    const auto layout = [&](cublasLtMatrixLayoutOpaque_t& to, cudaDataType_t type, uint64_t height, uint64_t width) {
+    const auto layout = [&](cublasLtMatrixLayoutOpaque_t& to, cudaDataType_t type, uint64_t height, uint64_t width,
+                            uint64_t stride) {
       if (status == CUBLAS_STATUS_SUCCESS) {
-        status = lt.layout_init(&to, sizeof to, type, height, width, static_cast<int64_t>(height));
+        status = lt.layout_init(&to, sizeof to, type, height, width, static_cast<int64_t>(stride));
       }
     };
-    layout(weight, types.inputs, inputs, outputs);
-    layout(x, types.inputs, inputs, rows);
-    layout(y, types.output, outputs, rows);
+    layout(weight, types.inputs, inputs, outputs, inputs);
+    layout(x, types.inputs, inputs, rows, inputs);
+    layout(y, types.output, outputs, rows, args.y_stride == 0 ? outputs : static_cast<uint64_t>(args.y_stride));
     return status;
   }
 };

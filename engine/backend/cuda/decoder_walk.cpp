@@ -17,7 +17,14 @@ Rows rows_for(const Walk& step, const Weight& w, int64_t rows) {
 }
 
 Result<void> product(const Walk& step, const Rows& x, const Weight& w, void* y, int64_t rows, bool floats = false) {
-  return multiply(step.products, step.stream, {.x = x, .w = w, .y = y, .floats = floats, .rows = rows});
+  return multiply(step.products, step.stream,
+                  {.x = x,
+                   .w = w,
+                   .y = y,
+                   .floats = floats,
+                   .rows = rows,
+                   .wide = step.scratch.wide,
+                   .wide_numbers = step.scratch.wide_numbers});
 }
 
 /// delta = the product, where each rank has a share of the inputs.
@@ -221,6 +228,8 @@ size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsi
   take(s.ids, memory, at, tokens);
   take(s.tokens, memory, at, rows);
   if (limits.ranks > 1) take(s.together, memory, at, rows * limits.ranks);
+  if (limits.wide_numbers > 0) take(s.wide, memory, at, limits.wide_numbers);
+  s.wide_numbers = limits.wide_numbers;
   return at;
 }
 

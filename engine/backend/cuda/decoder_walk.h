@@ -36,6 +36,8 @@ struct Scratch {
   int32_t* ids = nullptr;        // [tokens] of the input tokens
   int32_t* tokens = nullptr;     // [samples] those of `sampled`: the next step finds them here
   int32_t* together = nullptr;   // of a part: [ranks, samples] every rank's tokens; the first rank's are right
+  Bf16* wide = nullptr;          // [wide_numbers] weights widened for a product of many rows
+  int64_t wide_numbers = 0;
 };
 
 /// Cuts one piece of memory into the buffers; with null it only counts. Gives the bytes taken.

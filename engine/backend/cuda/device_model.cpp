@@ -5,8 +5,10 @@
 #include <initializer_list>
 #include <utility>
 
+#include "engine/backend/cuda/matrix_product.h"
 #include "engine/backend/cuda/step_inputs.h"
 #include "engine/ops/fp8.h"
+#include "engine/ops/int4.h"
 #include "engine/ops/widen_row.h"
 
 namespace weir::engine::cuda {
@@ -16,6 +18,7 @@ constexpr size_t kStagingBytes = size_t{32} << 20;  // twice: one half is filled
 
 WeightFormat format_of(const Tensor& w) {
   if (w.dtype == DType::i8) return WeightFormat::int8;
+  if (w.dtype == DType::i4) return WeightFormat::int4;
   if (w.dtype != DType::f8e4m3) return WeightFormat::bf16;
   return w.group == 0 ? WeightFormat::fp8 : WeightFormat::fp8_groups;
 }
@@ -36,6 +39,28 @@ void unpack_row(const Tensor& w, int64_t row, int8_t* to) {
   }
 }
 
+/// Of eight numbers, those at even places in the lower half and those at odd ones in the upper.
+uint32_t apart(uint32_t word) {
+  const auto together = [](uint32_t nibbles) {  // every second one, in the lower half
+    nibbles &= 0x0f0f0f0fU;
+    nibbles = (nibbles | nibbles >> 4) & 0x00ff00ffU;
+    return (nibbles | nibbles >> 8) & 0x0000ffffU;
+  };
+  return together(word) | together(word >> 4) << 16;
+}
+
+/// A row of ops/int4.h as the chunks of ops/cuda/weight.h.
+void chunk_row(const Tensor& w, int64_t row, uint32_t* to) {
+  constexpr int64_t kChunkWords = kInt4Chunk / kInt4Word;
+  constexpr int64_t kSide = 4;
+  std::memset(to, 0, static_cast<size_t>(row_bytes(WeightFormat::int4, w.cols)));
+  const auto* from = static_cast<const uint32_t*>(w.data) + row * w.cols / kInt4Word;
+  for (int64_t i = 0; i < w.cols / kInt4Word; ++i) {
+    const int64_t within = i % kChunkWords;
+    to[i - within + within % kSide * kSide + within / kSide] = apart(from[i]);
+  }
+}
+
 /// One row in bf16, whatever it is stored as.
 void bf16_row(const Tensor& w, int64_t row, uint16_t* to, std::vector<float>& floats, std::vector<int8_t>& integers) {
   if (w.dtype == DType::bf16) {
@@ -49,14 +74,16 @@ void bf16_row(const Tensor& w, int64_t row, uint16_t* to, std::vector<float>& fl
     for (size_t i = 0; i < floats.size(); ++i) floats[i] = static_cast<float>(integers[i]) * w.scales[row];
   } else if (w.dtype == DType::f8e4m3) {
     widen_row_fp8(w, row, floats.data());
+  } else if (w.dtype == DType::i4) {
+    widen_row_int4(w, row, floats.data());
   } else {
     widen_row(w, row, floats.data());
   }
   for (size_t i = 0; i < floats.size(); ++i) to[i] = narrow_bf16(floats[i]);
 }
 
-uint64_t row_bytes(WeightFormat format, int64_t cols) {
-  return static_cast<uint64_t>(cols) * (format == WeightFormat::bf16 ? 2 : 1);
+uint64_t bytes_of_rows(WeightFormat format, const Tensor& w, int64_t rows) {
+  return static_cast<uint64_t>(row_bytes(format, w.cols) * rows);
 }
 
 class Uploader {
@@ -122,16 +149,17 @@ class Uploader {
     WeightFormat format = format_of(first);
     int64_t rows = 0;
     for (const Tensor* part : parts) {
-      if (format_of(*part) != format || bf16_only_) format = WeightFormat::bf16;
+      if (format_of(*part) != format || part->group != first.group || bf16_only_) format = WeightFormat::bf16;
       rows += part->rows;
     }
     Weight w{.format = format, .outputs = rows, .inputs = first.cols};
-    auto* to = static_cast<unsigned char*>(allocate(row_bytes(format, first.cols) * static_cast<uint64_t>(rows)));
+    if (format == WeightFormat::int4) w.group = first.group;
+    auto* to = static_cast<unsigned char*>(allocate(bytes_of_rows(format, first, rows)));
     w.values = to;
     std::vector<std::pair<const float*, int64_t>> scales;
     for (const Tensor* part : parts) {
       copy_rows(*part, format, to);
-      to += row_bytes(format, part->cols) * static_cast<uint64_t>(part->rows);
+      to += bytes_of_rows(format, *part, part->rows);
       scales.emplace_back(part->scales, part->rows * groups_of(*part));
     }
     if (format != WeightFormat::bf16) w.scales = floats(scales);
@@ -139,7 +167,7 @@ class Uploader {
   }
 
   void copy_rows(const Tensor& w, WeightFormat format, unsigned char* to) {
-    const uint64_t bytes = row_bytes(format, w.cols);
+    const uint64_t bytes = bytes_of_rows(format, w, 1);
     const auto rows_at_once = static_cast<int64_t>(std::max<uint64_t>(1, kStagingBytes / bytes));
     for (int64_t row = 0; row < w.rows && !error_; row += rows_at_once) {
       const int64_t count = std::min(rows_at_once, w.rows - row);
@@ -153,23 +181,27 @@ class Uploader {
   void stage_row(const Tensor& w, WeightFormat format, int64_t row, unsigned char* to) {
     if (format == WeightFormat::bf16) return bf16_row(w, row, reinterpret_cast<uint16_t*>(to), floats_, integers_);
     if (format == WeightFormat::int8) return unpack_row(w, row, reinterpret_cast<int8_t*>(to));
+    if (format == WeightFormat::int4) return chunk_row(w, row, reinterpret_cast<uint32_t*>(to));
     std::memcpy(to, static_cast<const uint8_t*>(w.data) + row * w.cols, static_cast<size_t>(w.cols));
   }
 
   /// Vectors one behind the other; null if they are absent.
   const float* floats(const std::vector<std::pair<const float*, int64_t>>& parts) {
     if (parts.front().first == nullptr) return nullptr;
+    constexpr auto kAtOnce = static_cast<int64_t>(kStagingBytes / sizeof(float));
     int64_t count = 0;
     for (const auto& part : parts) count += part.second;
-    const auto bytes = static_cast<uint64_t>(count) * sizeof(float);
-    void* to = allocate(bytes);
-    if (bytes > kStagingBytes)
-      fail(Error{.kind = ErrorKind::config, .source = "engine", .detail = "a vector is too long"});
-    if (error_) return nullptr;
-    auto* staged = reinterpret_cast<float*>(begin_copy());
-    for (const auto& [values, size] : parts) staged = std::copy_n(values, size, staged);
-    end_copy(to, bytes);
-    return static_cast<const float*>(to);
+    auto* const all = static_cast<float*>(allocate(static_cast<uint64_t>(count) * sizeof(float)));
+    float* to = all;
+    for (const auto& [values, size] : parts) {
+      for (int64_t at = 0; at < size && !error_; at += kAtOnce) {
+        const int64_t some = std::min(kAtOnce, size - at);
+        std::copy_n(values + at, some, reinterpret_cast<float*>(begin_copy()));
+        end_copy(to, static_cast<uint64_t>(some) * sizeof(float));
+        to += some;
+      }
+    }
+    return error_ ? nullptr : all;
   }
 
   void* allocate(uint64_t bytes) {
@@ -239,16 +271,35 @@ uint64_t device_bytes(const Model& model) {
   const auto matrix = [](const Tensor& w) {
     const WeightFormat format = format_of(w);
     const uint64_t scales = format == WeightFormat::bf16 ? 0 : static_cast<uint64_t>(groups_of(w)) * sizeof(float);
-    return static_cast<uint64_t>(w.rows) * (row_bytes(format, w.cols) + scales);
+    return static_cast<uint64_t>(w.rows) * (bytes_of_rows(format, w, 1) + scales);
   };
   const DecoderWeights& w = model.weights;
-  uint64_t bytes = static_cast<uint64_t>(w.embedding.rows) * row_bytes(WeightFormat::bf16, w.embedding.cols);
+  uint64_t bytes = bytes_of_rows(WeightFormat::bf16, w.embedding, w.embedding.rows);
   const bool tied = w.tied() && format_of(w.lm_head) == WeightFormat::bf16;
   if (!tied) bytes += matrix(w.lm_head);
   for (const DecoderLayer& l : w.layers) {
     for (const Tensor* part : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) bytes += matrix(*part);
   }
   return bytes;
+}
+
+int64_t wide_numbers_of(const Model& model) {
+  int64_t largest = 0;
+  const auto count = [&](std::initializer_list<const Tensor*> stacked) {
+    const WeightFormat format = format_of(**stacked.begin());
+    if (format == WeightFormat::bf16 || format == WeightFormat::int8) return;
+    int64_t numbers = 0;
+    for (const Tensor* part : stacked) numbers += part->rows * part->cols;
+    largest = std::max(largest, numbers);
+  };
+  count({&model.weights.lm_head});
+  for (const DecoderLayer& l : model.weights.layers) {
+    count({&l.q, &l.k, &l.v});
+    count({&l.o});
+    count({&l.gate, &l.up});
+    count({&l.down});
+  }
+  return std::min(largest, kWideNumbersMax);
 }
 
 std::vector<int32_t> windows_of(const ModelSpec& spec) {

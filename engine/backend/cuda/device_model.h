@@ -1,6 +1,6 @@
 // A model's weights as the GPU reads them: projections that share their input stacked into one matrix (q, k, v; gate,
-// up), in bf16, FP8 or INT8, rows as they come. F32 and F16 checkpoints become bf16. Copied once, at start, through a
-// small pinned buffer. Immutable afterwards.
+// up), in bf16, FP8, INT8 or INT4, rows as they come. F32 and F16 checkpoints become bf16. Copied once, at start,
+// through a small pinned buffer. Immutable afterwards.
 #pragma once
 
 #include <functional>
@@ -46,6 +46,9 @@ std::string unsupported_on_gpu(const ModelSpec& spec);
 
 /// Bytes that the weights will take.
 uint64_t device_bytes(const Model& model);
+
+/// Room, in numbers, for widening its weights to bf16 in products of many rows; 0: none of them can need it.
+int64_t wide_numbers_of(const Model& model);
 
 /// How far the model's layers see, each window once.
 std::vector<int32_t> windows_of(const ModelSpec& spec);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/backend/cuda/device.h"
+#include "engine/ops/cuda/widen.h"
 
 namespace weir::engine::cuda {
 namespace {
@@ -22,6 +23,29 @@ Result<void> in_slices(cudaStream_t stream, const ProductArgs& args) {
   return {};
 }
 
+/// As many outputs at a time as there is room for, in whole tiles of a product where that is more than one.
+int64_t outputs_at_once(const ProductArgs& args) {
+  constexpr int64_t kTile = 128;
+  constexpr int64_t kAlign = 8;  // y stays aligned to sixteen bytes
+  const int64_t room = args.wide_numbers / args.w.inputs;
+  return room >= kTile ? room / kTile * kTile : room / kAlign * kAlign;
+}
+
+Result<void> widened(MatrixProduct& many, cudaStream_t stream, const ProductArgs& args) {
+  const int64_t at_once = outputs_at_once(args);
+  for (int64_t first = 0; first < args.w.outputs; first += at_once) {
+    const int64_t count = std::min(at_once, args.w.outputs - first);
+    WEIR_CUDA_TRY(widen_weight(stream, {.w = args.w, .first = first, .outputs = count, .to = args.wide}),
+                  "widening a weight");
+    ProductArgs part = args;
+    part.w = {.values = args.wide, .format = WeightFormat::bf16, .outputs = count, .inputs = args.w.inputs};
+    part.y = static_cast<unsigned char*>(args.y) + first * (args.floats ? 4 : 2);
+    part.y_stride = args.w.outputs;
+    if (auto done = many.multiply(stream, part); !done.ok()) return done;
+  }
+  return {};
+}
+
 }  // namespace
 
 RowFormat input_format(const MatrixProduct& many, WeightFormat weight, int64_t rows) {
@@ -31,8 +55,10 @@ RowFormat input_format(const MatrixProduct& many, WeightFormat weight, int64_t r
 }
 
 Result<void> multiply(MatrixProduct& many, cudaStream_t stream, const ProductArgs& args) {
-  if (args.rows <= kSkinnyRowsMax || !many.takes(args.w.format)) return in_slices(stream, args);
-  return many.multiply(stream, args);
+  if (args.rows <= kSkinnyRowsMax) return in_slices(stream, args);
+  if (many.takes(args.w.format)) return many.multiply(stream, args);
+  const bool widens = args.w.format != WeightFormat::int8 && args.rows > kSliceRowsMax && outputs_at_once(args) > 0;
+  return widens ? widened(many, stream, args) : in_slices(stream, args);
 }
 
 }  // namespace weir::engine::cuda

@@ -62,7 +62,8 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
                    .rows = static_cast<int32_t>((rows + 15) / 16 * 16),
                    .row_blocks = static_cast<int32_t>(blocks_of_context),
                    .ranks = ranks,
-                   .vocab = static_cast<int32_t>(spec.vocab)};
+                   .vocab = static_cast<int32_t>(spec.vocab),
+                   .wide_numbers = wide_numbers_of(model)};
   Scratch counted;
   budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
 
@@ -71,7 +72,7 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   if (weights > usable) {
     return config_error(config, "quantization",
                         "the weights take " + mib(weights) + " and " + device.name + " has " + mib(usable) +
-                            " free; choose int8 or fp8, or a smaller model");
+                            " free; choose int8, fp8 or int4, or a smaller model");
   }
   if (weights + budget.scratch_bytes > usable) {
     return config_error(config, "step_tokens",
@@ -88,7 +89,7 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
           config, "kv_cache.memory",
           "asks for " + mib(*config.kv_cache.memory_bytes) + " and " + device.name + " has " + mib(left) +
               " free beside the weights and a step's buffers; lower it, step_tokens or max_sequences, or " +
-              "choose quantization: int8 or fp8");
+              "choose quantization: int8, fp8 or int4");
     }
     blocks = *config.kv_cache.memory_bytes / one;
   }

@@ -72,6 +72,7 @@ struct StepLimits {
   int32_t row_blocks = 0;  // blocks of one row
   int32_t ranks = 1;       // that share the vocabulary
   int32_t vocab = 0;
+  int64_t wide_numbers = 0;  // room for widened weights (matrix_product.h)
 
   size_t mask_words() const { return (static_cast<size_t>(vocab) + 31) / 32; }
 };

@@ -5,9 +5,9 @@
 #include "engine/ops/cuda/device/warp.cuh"
 #include "engine/ops/cuda/launch.h"
 
-// A block computes sixteen outputs: its warps share the inputs between them, and sum up at the end. In a product of the
-// matrix units the order of k is free as long as both sides have the same, so a lane (g = lane / 4, q = lane % 4) takes
-// neighbouring inputs of weight rows g and g + 8, sixteen bytes at once, and the same inputs of x row g.
+// A block computes sixteen outputs, or 32: its warps share the inputs between them, and sum up at the end. In a product
+// of the matrix units the order of k is free as long as both sides have the same, so a lane (g = lane / 4, q = lane %
+// 4) takes neighbouring inputs of weight rows g and g + 8, sixteen bytes at once, and the same inputs of x row g.
 
 namespace weir::engine::cuda {
 namespace {
@@ -23,198 +23,259 @@ struct Sums {
   T v[4] = {};
 };
 
-template <WeightFormat>
-struct Multiply;
+/// A format whose rows lie as they are: sixteen bytes of a row are kLaneInputs numbers, and as many bytes of x, once or
+/// more, are those they meet.
+template <int kLaneInputs, int kBytesOfX>
+struct Plain {
+  static constexpr int kInputs = kLaneInputs;  // of a lane, in a step
+  static constexpr int kXBytes = kBytesOfX;
+  static constexpr int kXWords = kInputs * kXBytes / 16;
 
-template <>
-struct Multiply<WeightFormat::bf16> {
-  using Sum = float;
-  static constexpr int kInputs = 8;  // of a lane, in a step
-  static constexpr int kXWords = 1;  // of sixteen bytes
-  static constexpr int kXBytes = 2;
-  __device__ static void step(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x, const SkinnyArgs&,
-                              int64_t, int64_t) {
-    mma_bf16(sums.v, {low.x, high.x, low.y, high.y}, {x[0].x, x[0].y});
-    mma_bf16(sums.v, {low.z, high.z, low.w, high.w}, {x[0].z, x[0].w});
+  /// What a lane loads ahead: of weight rows g and g + 8.
+  struct Piece {
+    uint4 low, high;
+  };
+  __device__ static uint4 load_row(const SkinnyArgs& args, int64_t output, int64_t input) {
+    if (output >= args.w.outputs || input >= args.w.inputs) return {0, 0, 0, 0};
+    const int64_t at = (output * args.w.inputs + input) * 16 / kInputs;
+    return load_once(static_cast<const unsigned char*>(args.w.values) + at);
+  }
+  __device__ static Piece load(const SkinnyArgs& args, int64_t output, int64_t input) {
+    return {load_row(args, output, input), load_row(args, output + 8, input)};
+  }
+  __device__ static void load_x(const SkinnyArgs& args, int64_t row, int64_t input, uint4* to) {
+    const bool present = row < args.rows && input < args.w.inputs;
+    const auto* from = reinterpret_cast<const uint4*>(static_cast<const unsigned char*>(args.x) +
+                                                      (row * args.w.inputs + input) * kXBytes);
+#pragma unroll
+    for (int i = 0; i < kXWords; ++i) to[i] = present ? from[i] : uint4{0, 0, 0, 0};
   }
 };
 
-template <>
-struct Multiply<WeightFormat::fp8> {
+struct MultiplyBf16 : Plain<8, 2> {
   using Sum = float;
-  static constexpr int kInputs = 16;
-  static constexpr int kXWords = 2;
-  static constexpr int kXBytes = 2;
-  __device__ static void four(Sums<float>& sums, unsigned low, unsigned high, unsigned x0, unsigned x1) {
-    const uint2 l = widen_four<Fp8>(low);
-    const uint2 h = widen_four<Fp8>(high);
-    mma_bf16(sums.v, {l.x, h.x, l.y, h.y}, {x0, x1});
+  __device__ static void step(Sums<float>& sums, const Piece& w, const uint4* x) {
+    mma_bf16(sums.v, {w.low.x, w.high.x, w.low.y, w.high.y}, {x[0].x, x[0].y});
+    mma_bf16(sums.v, {w.low.z, w.high.z, w.low.w, w.high.w}, {x[0].z, x[0].w});
   }
-  __device__ static void step(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x, const SkinnyArgs&,
-                              int64_t, int64_t) {
-    four(sums, low.x, high.x, x[0].x, x[0].y);
-    four(sums, low.y, high.y, x[0].z, x[0].w);
-    four(sums, low.z, high.z, x[1].x, x[1].y);
-    four(sums, low.w, high.w, x[1].z, x[1].w);
+  __device__ static float scaled(const SkinnyArgs&, float sum, int64_t, int64_t) { return sum; }
+};
+
+__device__ void four_fp8(Sums<float>& sums, unsigned low, unsigned high, unsigned x0, unsigned x1) {
+  const uint2 l = widen_four<Fp8>(low);
+  const uint2 h = widen_four<Fp8>(high);
+  mma_bf16(sums.v, {l.x, h.x, l.y, h.y}, {x0, x1});
+}
+__device__ void sixteen_fp8(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x) {
+  four_fp8(sums, low.x, high.x, x[0].x, x[0].y);
+  four_fp8(sums, low.y, high.y, x[0].z, x[0].w);
+  four_fp8(sums, low.z, high.z, x[1].x, x[1].y);
+  four_fp8(sums, low.w, high.w, x[1].z, x[1].w);
+}
+
+/// sums += part times the scales of rows g and g + 8.
+__device__ void add_scaled(Sums<float>& sums, const Sums<float>& part, float low, float high) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) sums.v[i] += part.v[i] * (i < 2 ? low : high);
+}
+
+struct MultiplyFp8 : Plain<16, 2> {
+  using Sum = float;
+  __device__ static void step(Sums<float>& sums, const Piece& w, const uint4* x) {
+    sixteen_fp8(sums, w.low, w.high, x);
+  }
+  __device__ static float scaled(const SkinnyArgs& args, float sum, int64_t, int64_t output) {
+    return sum * args.w.scales[output];
   }
 };
 
 /// Four lanes take 64 inputs in a step: a step lies in one group, and a lane behind the last input still holds sums of
 /// it.
-template <>
-struct Multiply<WeightFormat::fp8_groups> : Multiply<WeightFormat::fp8> {
+struct MultiplyFp8Groups : Plain<16, 2> {
+  using Sum = float;
+  struct Piece {
+    uint4 low, high;
+    float low_scale, high_scale;
+  };
   __device__ static float scale(const SkinnyArgs& args, int64_t output, int64_t input) {
     const int64_t groups = (args.w.inputs + kScaleGroup - 1) / kScaleGroup;
     const int64_t group = input / kScaleGroup;
     return output < args.w.outputs && group < groups ? args.w.scales[output * groups + group] : 0.0F;
   }
-  __device__ static void step(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x,
-                              const SkinnyArgs& args, int64_t output, int64_t input) {
-    Sums<float> group;
-    Multiply<WeightFormat::fp8>::step(group, low, high, x, args, output, input);
-    const float low_scale = scale(args, output, input);
-    const float high_scale = scale(args, output + 8, input);
-    for (int i = 0; i < 4; ++i) sums.v[i] += group.v[i] * (i < 2 ? low_scale : high_scale);
+  __device__ static Piece load(const SkinnyArgs& args, int64_t output, int64_t input) {
+    return {load_row(args, output, input), load_row(args, output + 8, input), scale(args, output, input),
+            scale(args, output + 8, input)};
   }
+  __device__ static void step(Sums<float>& sums, const Piece& w, const uint4* x) {
+    Sums<float> part;
+    sixteen_fp8(part, w.low, w.high, x);
+    add_scaled(sums, part, w.low_scale, w.high_scale);
+  }
+  __device__ static float scaled(const SkinnyArgs&, float sum, int64_t, int64_t) { return sum; }
 };
 
-template <>
-struct Multiply<WeightFormat::int8> {
+struct MultiplyInt8 : Plain<16, 1> {
   using Sum = int;
-  static constexpr int kInputs = 16;
-  static constexpr int kXWords = 1;
-  static constexpr int kXBytes = 1;
-  __device__ static void step(Sums<int>& sums, const uint4& low, const uint4& high, const uint4* x, const SkinnyArgs&,
-                              int64_t, int64_t) {
-    mma_s8(sums.v, {low.x, high.x, low.y, high.y}, {x[0].x, x[0].y});
-    mma_s8(sums.v, {low.z, high.z, low.w, high.w}, {x[0].z, x[0].w});
+  __device__ static void step(Sums<int>& sums, const Piece& w, const uint4* x) {
+    mma_s8(sums.v, {w.low.x, w.high.x, w.low.y, w.high.y}, {x[0].x, x[0].y});
+    mma_s8(sums.v, {w.low.z, w.high.z, w.low.w, w.high.w}, {x[0].z, x[0].w});
+  }
+  __device__ static float scaled(const SkinnyArgs& args, int sum, int64_t row, int64_t output) {
+    return static_cast<float>(sum) * (args.x_scales[row] * args.w.scales[output]);
   }
 };
 
-template <>
-struct Multiply<WeightFormat::int4> {
+/// Four lanes take a chunk in a step, and word w of each the same 32 inputs: a product lies in one group.
+template <int kGroup>
+struct MultiplyInt4 : Plain<32, 2> {
   using Sum = float;
-  static constexpr int kInputs = 32;  // four lanes: a group
-  static constexpr int kXWords = 4;
-  static constexpr int kXBytes = 2;
-  __device__ static void eight(Sums<float>& sums, unsigned low, unsigned high, const uint4& x) {
-    const uint4 l = widen_eight_int4(low);
-    const uint4 h = widen_eight_int4(high);
+  static constexpr int kGroups = static_cast<int>(kInt4Chunk) / kGroup;  // in a step
+  static constexpr int kWordInputs = 32;                                 // of four lanes' words
+
+  struct Piece {
+    uint4 low, high;
+    unsigned low_groups[kGroups], high_groups[kGroups];
+  };
+  __device__ static uint4 load_row(const SkinnyArgs& args, int64_t output, int64_t input) {
+    if (output >= args.w.outputs || input / kInt4Chunk * kInt4Chunk >= args.w.inputs) return {0, 0, 0, 0};
+    const int64_t at = output * row_bytes(WeightFormat::int4, args.w.inputs) + input / 2;
+    return load_once(static_cast<const unsigned char*>(args.w.values) + at);
+  }
+  /// Zeros where there is no such group.
+  __device__ static unsigned load_group(const SkinnyArgs& args, int64_t output, int64_t input) {
+    if (output >= args.w.outputs || input >= args.w.inputs) return 0;
+    return bits_of(args.w.scales[output * (args.w.inputs / kGroup) + input / kGroup]);
+  }
+  __device__ static Piece load(const SkinnyArgs& args, int64_t output, int64_t input) {
+    Piece piece{load_row(args, output, input), load_row(args, output + 8, input), {}, {}};
+    const int64_t chunk = input / kInt4Chunk * kInt4Chunk;
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+      piece.low_groups[i] = load_group(args, output, chunk + i * kGroup);
+      piece.high_groups[i] = load_group(args, output + 8, chunk + i * kGroup);
+    }
+    return piece;
+  }
+  __device__ static void load_x(const SkinnyArgs& args, int64_t row, int64_t input, uint4* to) {
+    const int64_t first = input / kInt4Chunk * kInt4Chunk + input % kInt4Chunk / 4;
+#pragma unroll
+    for (int w = 0; w < kXWords; ++w) {
+      const int64_t at = first + w * kWordInputs;
+      const bool present = row < args.rows && at < args.w.inputs;
+      to[w] = present ? *reinterpret_cast<const uint4*>(static_cast<const Bf16*>(args.x) + row * args.w.inputs + at)
+                      : uint4{0, 0, 0, 0};
+    }
+  }
+  __device__ static void eight(Sums<float>& sums, unsigned low, unsigned low_less, unsigned high, unsigned high_less,
+                               const uint4& x) {
+    const uint4 l = widen_eight_int4(low, low_less);
+    const uint4 h = widen_eight_int4(high, high_less);
     mma_bf16(sums.v, {l.x, h.x, l.y, h.y}, {x.x, x.y});
     mma_bf16(sums.v, {l.z, h.z, l.w, h.w}, {x.z, x.w});
   }
-  __device__ static float scale(const SkinnyArgs& args, int64_t output, int64_t input) {
-    if (output >= args.w.outputs || input >= args.w.inputs) return 0.0F;
-    return widen(args.w.group_scales[output * (args.w.inputs / kScaleGroup) + input / kScaleGroup]);
+  __device__ static void step(Sums<float>& sums, const Piece& w, const uint4* x) {
+    const unsigned low[4] = {w.low.x, w.low.y, w.low.z, w.low.w};
+    const unsigned high[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+      Sums<float> part;
+      const unsigned low_less = int4_less(w.low_groups[i]);
+      const unsigned high_less = int4_less(w.high_groups[i]);
+#pragma unroll
+      for (int n = i * 4 / kGroups; n < (i + 1) * 4 / kGroups; ++n) {
+        eight(part, low[n], low_less, high[n], high_less, x[n]);
+      }
+      add_scaled(sums, part, int4_scale(w.low_groups[i]), int4_scale(w.high_groups[i]));
+    }
   }
-  __device__ static void step(Sums<float>& sums, const uint4& low, const uint4& high, const uint4* x,
-                              const SkinnyArgs& args, int64_t output, int64_t input) {
-    Sums<float> group;
-    eight(group, low.x, high.x, x[0]);
-    eight(group, low.y, high.y, x[1]);
-    eight(group, low.z, high.z, x[2]);
-    eight(group, low.w, high.w, x[3]);
-    const float low_scale = scale(args, output, input);
-    const float high_scale = scale(args, output + 8, input);
-    for (int i = 0; i < 4; ++i) sums.v[i] += group.v[i] * (i < 2 ? low_scale : high_scale);
+  __device__ static float scaled(const SkinnyArgs&, float sum, int64_t, int64_t) {
+    return sum;
   }
 };
 
-template <WeightFormat kFormat>
-__device__ uint4 load_weights(const SkinnyArgs& args, int64_t output, int64_t input) {
-  if (output >= args.w.outputs || input >= args.w.inputs) return {0, 0, 0, 0};
-  const int64_t at = (output * args.w.inputs + input) * 16 / Multiply<kFormat>::kInputs;
-  return load_once(static_cast<const unsigned char*>(args.w.values) + at);
-}
-
-template <WeightFormat kFormat>
-__device__ void load_x(const SkinnyArgs& args, int64_t row, int64_t input, uint4* to) {
-  using Format = Multiply<kFormat>;
-  const bool present = row < args.rows && input < args.w.inputs;
-  const auto* from = reinterpret_cast<const uint4*>(static_cast<const unsigned char*>(args.x) +
-                                                    (row * args.w.inputs + input) * Format::kXBytes);
-#pragma unroll
-  for (int i = 0; i < Format::kXWords; ++i) to[i] = present ? from[i] : uint4{0, 0, 0, 0};
-}
-
-template <WeightFormat kFormat>
-__device__ float scaled(const SkinnyArgs& args, typename Multiply<kFormat>::Sum sum, int64_t row, int64_t output) {
-  if constexpr (kFormat == WeightFormat::fp8) return sum * args.w.scales[output];
-  if constexpr (kFormat == WeightFormat::int8) {
-    return static_cast<float>(sum) * (args.x_scales[row] * args.w.scales[output]);
-  }
-  return static_cast<float>(sum);
-}
-
-/// kTiles: of eight rows of x.
-template <WeightFormat kFormat, int kTiles>
-__global__ void __launch_bounds__(kWarps* kWarpThreads) skinny_kernel(SkinnyArgs args) {
-  using Format = Multiply<kFormat>;
+/// Of `sums` [kTiles of outputs][kRowTiles] of each warp, over the warps.
+template <class Format, int kTiles, int kRowTiles>
+__device__ void write_sums(const SkinnyArgs& args, int64_t first_output,
+                           const Sums<typename Format::Sum> (&sums)[kTiles][kRowTiles]) {
   using Sum = typename Format::Sum;
+  constexpr int kOutputs = kTiles * kTileOutputs;
+  constexpr int kRows = kRowTiles * kTileRows;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
+  Sum* partial = shared_memory<Sum>();  // [warps][outputs][rows]
+#pragma unroll
+  for (int i = 0; i < kTiles * kRowTiles * 4; ++i) {
+    const int output = i / 4 / kRowTiles * kTileOutputs + lane / 4 + i % 4 / 2 * 8;
+    const int row = i / 4 % kRowTiles * kTileRows + lane % 4 * 2 + i % 2;
+    partial[(warp * kOutputs + output) * kRows + row] = sums[i / 4 / kRowTiles][i / 4 % kRowTiles].v[i % 4];
+  }
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < kOutputs * kRows; i += kWarps * kWarpThreads) {
+    const int output = i % kOutputs;
+    const int row = i / kOutputs;
+    if (row >= args.rows || first_output + output >= args.w.outputs) continue;
+    Sum sum = 0;
+    for (int w = 0; w < kWarps; ++w) sum += partial[(w * kOutputs + output) * kRows + row];
+    const float y = Format::scaled(args, sum, row, first_output + output);
+    const int64_t at = row * args.w.outputs + first_output + output;
+    if (args.floats) {
+      static_cast<float*>(args.y)[at] = y;
+    } else {
+      static_cast<Bf16*>(args.y)[at] = to_bf16(y);
+    }
+  }
+}
+
+/// kTiles: of sixteen outputs; kRowTiles: of eight rows of x. With more tiles of outputs fewer steps are loaded ahead,
+/// and each sum is still of the same numbers in the same order.
+template <class Format, int kTiles, int kRowTiles>
+__global__ void __launch_bounds__(kWarps* kWarpThreads) skinny_kernel(SkinnyArgs args) {
   constexpr int kStep = 4 * Format::kInputs;
+  constexpr int kLoaded = kAhead / kTiles;
   const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
   const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
   const int g = lane / 4;
   const int q = lane % 4;
-  const int64_t first_output = static_cast<int64_t>(blockIdx.x) * kTileOutputs;
+  const int64_t first_output = static_cast<int64_t>(blockIdx.x) * kTiles * kTileOutputs;
 
-  Sums<Sum> sums[kTiles];
-  for (int64_t begin = static_cast<int64_t>(warp) * kAhead * kStep; begin < args.w.inputs;
-       begin += static_cast<int64_t>(kWarps) * kAhead * kStep) {
-    uint4 low[kAhead];
-    uint4 high[kAhead];
+  Sums<typename Format::Sum> sums[kTiles][kRowTiles];
+  int64_t begin = static_cast<int64_t>(warp) * kAhead * kStep;
+  for (int turn = 0; begin < args.w.inputs; turn = (turn + 1) % kTiles) {
+    typename Format::Piece pieces[kLoaded][kTiles];
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int64_t input = begin + i * kStep + q * Format::kInputs;
-      low[i] = load_weights<kFormat>(args, first_output + g, input);
-      high[i] = load_weights<kFormat>(args, first_output + g + 8, input);
+    for (int i = 0; i < kLoaded * kTiles; ++i) {
+      const int tile = i % kTiles;
+      const int64_t input = begin + i / kTiles * kStep + q * Format::kInputs;
+      pieces[i / kTiles][tile] = Format::load(args, first_output + tile * kTileOutputs + g, input);
     }
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int64_t input = begin + i * kStep + q * Format::kInputs;
+    for (int i = 0; i < kLoaded * kRowTiles; ++i) {
+      const int rows = i % kRowTiles;
+      const int64_t input = begin + i / kRowTiles * kStep + q * Format::kInputs;
+      uint4 x[Format::kXWords];
+      Format::load_x(args, rows * kTileRows + g, input, x);
 #pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        uint4 x[Format::kXWords];
-        load_x<kFormat>(args, tile * kTileRows + g, input, x);
-        Format::step(sums[tile], low[i], high[i], x, args, first_output + g, input);
-      }
+      for (int tile = 0; tile < kTiles; ++tile) Format::step(sums[tile][rows], pieces[i / kRowTiles][tile], x);
     }
+    begin += kLoaded * kStep;
+    if (turn == kTiles - 1) begin += static_cast<int64_t>(kWarps - 1) * kAhead * kStep;  // the other warps' steps
   }
-
-  // [warps][outputs][rows]; each thread then sums one output of one row over the warps.
-  Sum* partial = shared_memory<Sum>();
-  constexpr int kRows = kTiles * kTileRows;
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int output = g + i / 2 * 8;
-      const int row = tile * kTileRows + q * 2 + i % 2;
-      partial[(warp * kTileOutputs + output) * kRows + row] = sums[tile].v[i];
-    }
-  }
-  __syncthreads();
-  const int output = static_cast<int>(threadIdx.x) % kTileOutputs;
-  const int row = static_cast<int>(threadIdx.x) / kTileOutputs;
-  if (row >= args.rows || first_output + output >= args.w.outputs) return;
-  Sum sum = 0;
-  for (int i = 0; i < kWarps; ++i) sum += partial[(i * kTileOutputs + output) * kRows + row];
-  const float y = scaled<kFormat>(args, sum, row, first_output + output);
-  const int64_t at = row * args.w.outputs + first_output + output;
-  if (args.floats) {
-    static_cast<float*>(args.y)[at] = y;
-  } else {
-    static_cast<Bf16*>(args.y)[at] = to_bf16(y);
-  }
+  write_sums<Format>(args, first_output, sums);
 }
 
-template <WeightFormat kFormat>
+template <class Format, int kTiles, int kRowTiles>
+cudaError_t launch_tiles(cudaStream_t stream, const SkinnyArgs& args) {
+  constexpr int kOutputs = kTiles * kTileOutputs;
+  const dim3 grid(static_cast<unsigned>((args.w.outputs + kOutputs - 1) / kOutputs));
+  const size_t shared = size_t{kWarps} * kOutputs * kRowTiles * kTileRows * sizeof(float);
+  return launch(stream, grid, kWarps * kWarpThreads, shared, skinny_kernel<Format, kTiles, kRowTiles>, args);
+}
+
+template <class Format>
 cudaError_t launch_skinny(cudaStream_t stream, const SkinnyArgs& args) {
-  const dim3 grid(static_cast<unsigned>((args.w.outputs + kTileOutputs - 1) / kTileOutputs));
-  const bool one = args.rows <= kTileRows;
-  const size_t shared = size_t{kWarps} * kTileOutputs * (one ? 1 : 2) * kTileRows * sizeof(float);
-  const auto kernel = one ? skinny_kernel<kFormat, 1> : skinny_kernel<kFormat, 2>;
-  return launch(stream, grid, kWarps * kWarpThreads, shared, kernel, args);
+  if (args.rows <= kTileRows) return launch_tiles<Format, 1, 1>(stream, args);
+  // Sixteen rows of bf16 are more bytes than the same inputs of sixteen outputs in 8 or 4 bits: 32 outputs share them.
+  return launch_tiles<Format, (Format::kXWords > 1 ? 2 : 1), 2>(stream, args);
 }
 
 }  // namespace
@@ -223,15 +284,18 @@ cudaError_t linear_skinny(cudaStream_t stream, const SkinnyArgs& args) {
   if (args.rows < 1 || args.rows > kSkinnyRowsMax) return cudaErrorInvalidValue;
   switch (args.w.format) {
     case WeightFormat::bf16:
-      return launch_skinny<WeightFormat::bf16>(stream, args);
+      return launch_skinny<MultiplyBf16>(stream, args);
     case WeightFormat::fp8:
-      return launch_skinny<WeightFormat::fp8>(stream, args);
+      return launch_skinny<MultiplyFp8>(stream, args);
     case WeightFormat::int8:
-      return launch_skinny<WeightFormat::int8>(stream, args);
+      return launch_skinny<MultiplyInt8>(stream, args);
     case WeightFormat::int4:
-      return launch_skinny<WeightFormat::int4>(stream, args);
+      if (args.w.group == 128) return launch_skinny<MultiplyInt4<128>>(stream, args);
+      if (args.w.group == 64) return launch_skinny<MultiplyInt4<64>>(stream, args);
+      if (args.w.group == 32) return launch_skinny<MultiplyInt4<32>>(stream, args);
+      return cudaErrorInvalidValue;
     case WeightFormat::fp8_groups:
-      return launch_skinny<WeightFormat::fp8_groups>(stream, args);
+      return launch_skinny<MultiplyFp8Groups>(stream, args);
   }
   return cudaErrorInvalidValue;
 }

@@ -39,7 +39,7 @@ void multiply_now(const ProductArgs& args) {
     for (int64_t r = 0; r < args.rows; ++r) {
       double sum = 0;
       for (size_t i = 0; i < w.size(); ++i) sum += x[static_cast<size_t>(r)][i] * w[i];
-      const int64_t at = r * args.w.outputs + o;
+      const int64_t at = r * (args.y_stride == 0 ? args.w.outputs : args.y_stride) + o;
       if (args.floats) {
         static_cast<float*>(args.y)[at] = static_cast<float>(sum);
       } else {

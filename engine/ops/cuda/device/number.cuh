@@ -63,12 +63,21 @@ __device__ inline uint2 widen_four<int8_t>(unsigned word) {
   return {pack_bf16(number(0x7650), number(0x7651)), pack_bf16(number(0x7652), number(0x7653))};
 }
 
-/// Eight numbers of four bits, stored plus 8, as four pairs of bf16: pair p is nibbles p and p + 4, exact.
-__device__ inline uint4 widen_eight_int4(unsigned word) {
+/// A group of INT4 (ops/int4.h): its scale, and what takes its zero away, for widen_eight_int4().
+__device__ inline float int4_scale(unsigned group) {
+  return float_of(group & ~15U);
+}
+__device__ inline unsigned int4_less(unsigned group) {
+  const unsigned zero = group & 15U;
+  return 0xc300c300U | zero << 16 | zero;  // −(128 + zero), twice
+}
+
+/// Eight numbers of four bits, less their zero, as four pairs of bf16: pair p is numbers 2 p and 2 p + 1 (weight.h),
+/// exact.
+__device__ inline uint4 widen_eight_int4(unsigned word, unsigned less) {
   constexpr unsigned kOne = 0x3f803f80U;
-  constexpr unsigned kMinus136 = 0xc308c308U;
   const auto pair = [&](unsigned shift) {  // a nibble behind 128's exponent is 128 + nibble
-    return fma_bf16((word >> shift & 0x000f000fU) | 0x43004300U, kOne, kMinus136);
+    return fma_bf16((word >> shift & 0x000f000fU) | 0x43004300U, kOne, less);
   };
   return {pair(0), pair(4), pair(8), pair(12)};
 }
