@@ -156,11 +156,11 @@ std::string json_text(const nlohmann::ordered_json& json) {
 }
 
 void append_json(const nlohmann::ordered_json& json, std::string& out) {  // NOLINT(misc-no-recursion)
-  using Json = nlohmann::ordered_json;
+  using Type = nlohmann::ordered_json::value_t;
   switch (json.type()) {
-    case Json::value_t::object: {
+    case Type::object: {
       char before = '{';
-      for (const auto& [name, value] : json.get_ref<const Json::object_t&>()) {
+      for (const auto& [name, value] : json.get_ref<const nlohmann::ordered_json::object_t&>()) {
         out.push_back(std::exchange(before, ','));
         append_quoted(name, out);
         out.push_back(':');
@@ -169,25 +169,25 @@ void append_json(const nlohmann::ordered_json& json, std::string& out) {  // NOL
       out.append(before == '{' ? "{}" : "}");
       break;
     }
-    case Json::value_t::array: {
+    case Type::array: {
       char before = '[';
-      for (const Json& element : json.get_ref<const Json::array_t&>()) {
+      for (const auto& element : json.get_ref<const nlohmann::ordered_json::array_t&>()) {
         out.push_back(std::exchange(before, ','));
         append_json(element, out);
       }
       out.append(before == '[' ? "[]" : "]");
       break;
     }
-    case Json::value_t::string:
+    case Type::string:
       append_quoted(json.get_ref<const std::string&>(), out);
       break;
-    case Json::value_t::boolean:
+    case Type::boolean:
       out.append(json.get<bool>() ? "true" : "false");
       break;
-    case Json::value_t::number_integer:
+    case Type::number_integer:
       out.append(std::to_string(json.get<int64_t>()));
       break;
-    case Json::value_t::number_unsigned:
+    case Type::number_unsigned:
       out.append(std::to_string(json.get<uint64_t>()));
       break;
     default:
