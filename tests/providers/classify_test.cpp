@@ -56,8 +56,7 @@ TEST(Classify, AnAccountWithoutMoney) {
       {400, R"({"error":{"message":"Billing hard limit has been reached","type":"image_generation_user_error"}})",
        K::quota},
       {400,
-       R"({"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access
-               the Anthropic API."}})",
+       R"({"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}})",
        K::quota},
       {403, R"({"error":{"code":403,"message":"This API method requires billing to be enabled.","status":
                "PERMISSION_DENIED","details":[{"reason":"BILLING_DISABLED","domain":"googleapis.com"}]}})",
