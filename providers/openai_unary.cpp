@@ -55,22 +55,32 @@ Counts read_counts(dom::object usage) {
 
 /// How often a response's model searched the web; to look at a page or within it costs nothing.
 /// https://platform.openai.com/docs/guides/tools-web-search#output-and-citations
-int64_t count_searches(std::string_view text, od::object& answer) {
-  od::array items;
-  if (text.find("web_search_call") == std::string_view::npos ||
-      answer.find_field_unordered("output").get_array().get(items) != SUCCESS)
-    return 0;
+int64_t count_searches(dom::object answer) {
+  dom::array items;
   int64_t count = 0;
-  for (auto element : items) {
-    od::object item;
+  if (answer["output"].get(items) != SUCCESS) return 0;
+  for (const dom::element item : items) {
     std::string_view type;
-    if (element.get_object().get(item) != SUCCESS) return count;
-    if (item.find_field_unordered("type").get_string().get(type) != SUCCESS || type != "web_search_call") continue;
-    const bool other =
-        item.find_field_unordered("action")["type"].get_string().get(type) == SUCCESS && type != "search";
+    if (item["type"].get(type) != SUCCESS || type != "web_search_call") continue;
+    const bool other = item["action"]["type"].get(type) == SUCCESS && type != "search";
     if (!other) ++count;
   }
   return count;
+}
+
+/// What stands beside a usage and is priced: the tier and the searches. All of the text is checked first, since what is
+/// no JSON throughout must not be read any further.
+void read_service(std::string_view text, bool of_response, UsagePlace& out) {
+  if (find_key(text, "\"service_tier\"") == std::string_view::npos &&
+      text.find("web_search_call") == std::string_view::npos)
+    return;
+  static thread_local dom::parser parser;
+  dom::object answer;
+  std::string_view tier;
+  if (parser.parse(text.data(), text.size()).get(answer) != SUCCESS) return;
+  if (of_response && answer["response"].get(answer) != SUCCESS) return;
+  if (answer["service_tier"].get(tier) == SUCCESS) out.tier = service_tier(tier);
+  out.counts.web_searches = count_searches(answer);
 }
 
 int64_t list_length(std::string_view body, std::string_view key) {
@@ -167,17 +177,12 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   }
   std::string_view raw;
   if (usage.raw_json().get(raw) != SUCCESS) return {};
-  std::string_view tier;
-  od::object& told = of_response ? response : root;
-  const bool told_tier = told.find_field_unordered("service_tier").get_string().get(tier) == SUCCESS;
   // Its members are read in any order, which the on-demand parser bears only of what is JSON throughout: the other one
   // checks all of it first.
   static thread_local dom::parser parser;
   dom::object counted;
   if (parser.parse(raw).get(counted) != SUCCESS) return {};
-  const int64_t searches = find_key(text, "\"output\"") != std::string_view::npos ? count_searches(text, told) : 0;
   UsagePlace out;
-  if (told_tier) out.tier = service_tier(tier);
   out.object = static_cast<uint32_t>(raw.data() - json.text.data()) + 1;
   const size_t first = raw.find_first_not_of(" \t\r\n", 1);
   out.empty = first != std::string_view::npos && raw[first] == '}';
@@ -186,7 +191,7 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
     out.counts.input = *out.seconds;
   else
     out.counts = read_counts(counted);
-  out.counts.web_searches = searches;
+  read_service(text, of_response, out);
   out.told.input = out.counts.input > 0;
   for (const char* key : {"output_tokens", "completion_tokens"}) {
     int64_t count = 0;

@@ -136,6 +136,13 @@ TEST(OpenAiUnary, SearchesAndTierOfAResponse) {
                                           response + "}\n\n");
   EXPECT_EQ(streamed.counts.web_searches, 2);
   EXPECT_FALSE(find_openai_usage(R"({"usage":{"input_tokens":5,"output_tokens":7}})")->tier);
+  const auto odd =
+      find_openai_usage(R"({"service_tier":"flex","output":[1,{"type":"web_search_call"},null,{"type":7}],)"
+                        R"("usage":{"input_tokens":5,"output_tokens":7}})");
+  EXPECT_EQ(odd->counts.web_searches, 1);
+  const std::string_view cut =
+      R"({"usage":{"input_tokens":5,"output_tokens":7},"service_tier":"flex","output":[{"type":"web_search_call"},:})";
+  EXPECT_TRUE(!find_openai_usage(cut) || !find_openai_usage(cut)->tier) << "no JSON throughout";
   EXPECT_EQ(find_openai_usage(R"({"service_tier":null,"usage":{"input_tokens":5}})")->tier, std::nullopt);
 }
 
