@@ -14,6 +14,7 @@
 #include "providers/net/sse.h"
 #include "providers/opening.h"
 #include "providers/reply_parts.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 namespace {
@@ -47,8 +48,8 @@ std::string_view text_at(dom::object& object, std::string_view key) {
   return object[key].get_string().get(text) == SUCCESS ? text : std::string_view{};
 }
 
-/// Sums Anthropic's disjoint input counts and keeps what the last events leave out: the split of the cache writes comes
-/// only at the beginning.
+/// Sums Anthropic's disjoint input counts and keeps what the last events leave out: the split of the cache writes and
+/// the tier of service come only at the beginning.
 class UsageReader {
  public:
   /// `last`: the output is whole.
@@ -56,6 +57,7 @@ class UsageReader {
 
  private:
   int64_t write_1h_ = 0;
+  ClaudeTier tier_;
 };
 
 void UsageReader::read(dom::object& object, bool last, UsageMeter& meter) {
@@ -77,12 +79,18 @@ void UsageReader::read(dom::object& object, bool last, UsageMeter& meter) {
   dom::object inner;
   if (object["cache_creation"].get_object().get(inner) == SUCCESS)
     write_1h_ = std::max(write_1h_, count_of(inner, "ephemeral_1h_input_tokens"));
+  if (object["server_tool_use"].get_object().get(inner) == SUCCESS)
+    counts.web_searches = count_of(inner, "web_search_requests");
   if (object["output_tokens_details"].get_object().get(inner) == SUCCESS)
     counts.reasoning = count_of(inner, "thinking_tokens");
   constexpr int64_t kMost = INT64_MAX / 4;
   counts.input = std::min(fresh, kMost) + std::min(written, kMost) + std::min(counts.cached_input, kMost);
   counts.cache_write_1h = std::min(write_1h_, written);
   counts.cache_write_5m = written - counts.cache_write_1h;
+  for (auto [key, word] : {std::pair("service_tier", &tier_.service), std::pair("speed", &tier_.speed),
+                           std::pair("inference_geo", &tier_.geo)})
+    if (const std::string_view told = text_at(object, key); !told.empty()) *word = std::string(told);
+  if (tier_.told()) meter.served(tier_.terms());
   if (plausible(counts))
     meter.report(counts, {.input = counts.input > 0, .output = last && object["output_tokens"].is_number()});
 }

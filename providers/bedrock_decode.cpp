@@ -17,6 +17,7 @@
 #include "providers/native_item.h"
 #include "providers/reply_parts.h"
 #include "providers/retry_after.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 namespace {
@@ -140,7 +141,7 @@ class ConverseDecoder final : public ReplyDecoder {
   void arguments(Block& block, std::string piece, ReplyBatch& batch);
   void thought(const Block& block, ReplyBatch& batch);
   static void cite(const Json& citation, ReplyBatch& batch);
-  void learn_usage(const Json& usage);
+  void learn_usage(const Json& told);
 
   Signer signer_;
   UsageMeter usage_;
@@ -150,7 +151,12 @@ class ConverseDecoder final : public ReplyDecoder {
   bool stopped_ = false;
 };
 
-void ConverseDecoder::learn_usage(const Json& usage) {
+/// Of a whole answer, or of the event that tells a stream's usage.
+void ConverseDecoder::learn_usage(const Json& told) {
+  if (const Json* tier = object_of(told, "serviceTier")) usage_.served(service_tier(text_of(*tier, "type")));
+  const Json* object = object_of(told, "usage");
+  if (object == nullptr) return;
+  const Json& usage = *object;
   if (const auto counts = read_usage(usage))
     usage_.report(*counts, {.input = counts->input > 0, .output = member_of(usage, "outputTokens") != nullptr});
 }
@@ -311,7 +317,7 @@ void ConverseDecoder::message(const EventStreamMessage& message, ReplyBatch& bat
   } else if (type == "messageStop") {
     message_stop(event, batch);
   } else if (type == "metadata") {
-    if (const Json* usage = object_of(event, "usage")) learn_usage(*usage);
+    learn_usage(event);
     batch.end = stopped_;  // nothing comes behind it
   }
 }
@@ -380,7 +386,7 @@ void ConverseDecoder::whole(std::string_view body, ReplyBatch& batch) {
   if (content != message->end() && content->is_array())
     for (const Json& block : *content)
       if (block.is_object() && !batch.error) whole_block(block, batch);
-  if (const Json* usage = object_of(root, "usage")) learn_usage(*usage);
+  learn_usage(root);
   if (batch.error) return;
   message_stop(root, batch);
   batch.end = !batch.error;

@@ -213,7 +213,8 @@ bool BodyMarker::output_limit(std::string_view key, Value value, ByteRange& rang
 bool BodyMarker::once(std::string_view key) {
   constexpr auto kActedOn = std::to_array<std::string_view>(
       {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
-       "messages", "generationConfig", "generation_config", "input", "previous_response_id", "store"});
+       "messages", "generationConfig", "generation_config", "input", "previous_response_id", "store", "service_tier",
+       "serviceTier", "speed", "inference_geo"});
   const auto found = std::find(kActedOn.begin(), kActedOn.end(), key);
   if (found == kActedOn.end()) return true;
   const uint32_t bit = 1U << static_cast<uint32_t>(found - kActedOn.begin());
@@ -226,6 +227,8 @@ bool BodyMarker::field(std::string_view key, Value value) {
   if (!once(key)) return false;
   if (body_.protocol == Protocol::gemini_generate) return gemini_field(key, value);
   if (key == "model") return model(value);
+  if (generates_chat(body_.protocol) && (key == "service_tier" || key == "speed" || key == "inference_geo"))
+    return tier(key, value);
   // Of the others a stream is not to be had, whoever asks: what they get is whole.
   const bool streams = generates_chat(body_.protocol) || body_.protocol == Protocol::openai_images ||
                        body_.protocol == Protocol::openai_speech;
@@ -289,6 +292,7 @@ Result<CallBody> BodyMarker::run() {
   if (!whole) return bad_body("", "the request body is not valid JSON: something follows the closing brace");
   if (auto whole_call = check_required(); !whole_call) return std::move(whole_call).error();
   body_.n *= prompts_;
+  if (claude_tier_.told()) body_.tier = claude_tier_.terms();
   return std::move(body_);
 }
 

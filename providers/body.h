@@ -49,6 +49,7 @@ struct CallBody {
     bool limit = false;  // another name for the output's limit (n_predict); else other models, or more answers
   };
   std::vector<Steering> steering;
+  std::string tier;    // of service that it asks for, in the terms of price lists (service_tier.h); empty: the standard
   uint64_t units = 0;  // speech: characters to be spoken; rerank: documents; embeddings: inputs;
                        // transcriptions: seconds, by the size of what was sent
 };

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "providers/body.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 
@@ -43,6 +44,7 @@ class BodyMarker {
   bool prompts(Value value);
   bool responses_field(std::string_view key, Value value);
   bool spoken(Value value);
+  bool tier(std::string_view key, Value value);
   bool list(std::string_view key, Value value, uint32_t& count);
   Result<void> check_required();
   bool model(Value value);
@@ -90,7 +92,8 @@ class BodyMarker {
   std::optional<Error> error_;
   const char* start_ = nullptr;
   int64_t prompts_ = 1;  // completions: how many
-  uint32_t seen_ = 0;    // which of the fields that policy acts on, a bit each
+  ClaudeTier claude_tier_;
+  uint32_t seen_ = 0;  // which of the fields that policy acts on, a bit each
   bool model_seen_ = false;
   bool messages_seen_ = false;  // or what the protocol has in their place
 };

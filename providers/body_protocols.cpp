@@ -155,6 +155,21 @@ bool BodyMarker::unknown(std::string_view key, Value value) {
   return skip(value, 1);
 }
 
+/// What is no text is the upstream's to refuse. Speed and place are Claude's words alone.
+bool BodyMarker::tier(std::string_view key, Value value) {
+  od::json_type type{};
+  if (value.type().get(type) != SUCCESS) return not_json();
+  const bool claude = body_.protocol == Protocol::anthropic_messages;
+  if (type != od::json_type::string || (!claude && !key.starts_with("service"))) return skip(value, 1);
+  std::string word;
+  if (!text("", key, value, word)) return false;
+  if (!claude)
+    add_term(body_.tier, service_tier(word));
+  else
+    (key == "speed" ? claude_tier_.speed : key == "inference_geo" ? claude_tier_.geo : claude_tier_.service) = word;
+  return true;
+}
+
 bool BodyMarker::generation_config(Value value) {
   od::object object;
   if (value.get_object().get(object) != SUCCESS) return wrong("generationConfig", "an object", value);
@@ -181,6 +196,7 @@ bool BodyMarker::gemini_field(std::string_view key, Value value) {
     messages_seen_ = true;
     return list(key, value, body_.message_count);
   }
+  if (key == "serviceTier" || key == "service_tier") return tier(key, value);
   if (key == "generationConfig" || key == "generation_config") return generation_config(value);
   return skip(value, 1);
 }

@@ -38,6 +38,7 @@ void Usage::raise(const config::TokenCounts& other) {
   part(counts.audio_input, other.audio_input, counts.input);
   part(counts.reasoning, other.reasoning, counts.output);
   part(counts.audio_output, other.audio_output, counts.output);
+  counts.web_searches = std::max(counts.web_searches, other.web_searches);
 }
 
 std::string_view to_string(Protocol protocol) {

@@ -7,6 +7,7 @@
 #include "providers/classify.h"
 #include "providers/json_text.h"
 #include "providers/reply_parts.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 namespace {
@@ -186,6 +187,9 @@ void GeminiUsage::read(dom::object answer) {
   counts.cached_input = tokens_of(usage, "cachedContentTokenCount");
   counts.audio_input = audio_of(usage, "promptTokensDetails") + audio_of(usage, "toolUsePromptTokensDetails");
   counts.audio_output = audio_of(usage, "candidatesTokensDetails");
+  std::string_view tier;
+  for (const char* key : {"serviceTier", "trafficType"})
+    if (usage[key].get(tier) == SUCCESS) usage_.tier = service_tier(tier);
   if (!plausible(counts)) return;
   usage_.raise(counts);
   prompt_known_ = prompt_known_ || (counts.input > 0 && (prompt || total));

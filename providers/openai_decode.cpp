@@ -10,6 +10,7 @@
 #include "providers/openai.h"
 #include "providers/opening.h"
 #include "providers/reply_parts.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 namespace {
@@ -134,6 +135,7 @@ class OpenAiDecoder final : public ReplyDecoder {
  private:
   void event(const SseEvent& event, ReplyBatch& batch);
   void add_data(std::string_view raw, std::string_view text, ReplyBatch& batch);
+  void learn_tier(std::string_view json);
   void learn_usage(od::object& object);
   bool usage_event(const SseEvent& event, ReplyBatch& batch);
   bool error_event(const SseEvent& event, ReplyBatch& batch);
@@ -141,11 +143,21 @@ class OpenAiDecoder final : public ReplyDecoder {
   SseScanner scanner_;
   Opening opening_;
   UsageMeter usage_;
-  bool whole_ = false;  // no stream
+  bool whole_ = false;      // no stream
+  bool tier_seen_ = false;  // the answer said at which it is served
   bool done_ = false;
   int64_t unfinished_;  // choices whose finish_reason was not seen
   AlikeEvents alike_;   // to the last event of text
 };
+
+/// Each chunk says it; the first is looked at and, where nobody was sure by then, the one with the usage.
+void OpenAiDecoder::learn_tier(std::string_view json) {
+  if (find_key(json, "\"service_tier\"") == std::string_view::npos) return;
+  const auto word = top_text(json, "service_tier");
+  if (!word) return;
+  tier_seen_ = true;
+  usage_.served(service_tier(*word));
+}
 
 void OpenAiDecoder::learn_usage(od::object& object) {
   if (const auto read = read_usage(object)) usage_.report(read->counts, read->told);
@@ -237,7 +249,9 @@ void OpenAiDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   if (text.empty()) text = string_after(event.data, "\"reasoning_content\"");
   const int64_t finishes = count_finishes(event.data);
   unfinished_ -= finishes;
-  if (usage_event(event, batch)) {
+  const bool tells_usage = usage_event(event, batch);
+  if (!tier_seen_ || tells_usage) learn_tier(event.data);
+  if (tells_usage) {
     usage_.saw_text(text);
     return;
   }
@@ -290,6 +304,7 @@ void OpenAiDecoder::whole(std::string_view body, ReplyBatch& batch) {
     if (batch.error) return;
     usage_.saw_text(string_after(body, "\"content\""));
   }
+  learn_tier(body);
   batch.segments.push_back({Segment::Kind::data, body});
   batch.end = true;
 }

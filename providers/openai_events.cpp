@@ -10,6 +10,7 @@
 #include "providers/json_text.h"
 #include "providers/openai.h"
 #include "providers/reply_parts.h"
+#include "providers/service_tier.h"
 
 namespace weir::providers {
 namespace {
@@ -383,6 +384,7 @@ bool OpenAiEvents::common(const Json& root, ReplyBatch& batch) {
   if (usage == nullptr)  // Groq puts a stream's usage here
     if (const Json* groq = member_of(root, "x_groq"); groq != nullptr && groq->is_object())
       usage = member_of(*groq, "usage");
+  if (const std::string word = text_of(root, "service_tier"); !word.empty()) usage_.served(service_tier(word));
   if (usage != nullptr && usage->is_object()) {
     if (const auto read = openai_usage_counts(json_text(*usage))) usage_.report(read->counts, read->told);
   }

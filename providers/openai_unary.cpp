@@ -1,8 +1,6 @@
 #include "providers/openai_unary.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include "config/base/json.h"
 
 #include "providers/json_fields.h"
@@ -10,6 +8,8 @@
 #include "providers/json_text.h"
 #include "providers/opening.h"
 #include "providers/reply_parts.h"
+#include "providers/service_tier.h"
+#include "providers/transcription.h"
 
 namespace weir::providers {
 namespace {
@@ -17,8 +17,6 @@ namespace {
 namespace dom = simdjson::dom;
 using simdjson::SUCCESS;
 using Counts = config::TokenCounts;
-
-constexpr double kSecondsMax = 1e9;
 
 int64_t count_of(dom::object object, std::string_view key) {
   int64_t value = 0;
@@ -30,18 +28,16 @@ int64_t nested_count(dom::object object, std::string_view outer, std::string_vie
   return object[outer].get(inner) == SUCCESS ? count_of(inner, key) : 0;
 }
 
-/// Audio is charged by the second that has begun.
-int64_t whole_seconds(double seconds) {
-  return seconds > 0 && seconds < kSecondsMax ? static_cast<int64_t>(std::ceil(seconds)) : 0;
+/// {"type":"duration","seconds"}; a usage of tokens may say seconds beside them.
+std::optional<int64_t> read_seconds(dom::object usage) {
+  double seconds = 0;
+  std::string_view type;
+  if (usage["seconds"].get(seconds) != SUCCESS || (usage["type"].get(type) == SUCCESS && type == "tokens")) return {};
+  return whole_seconds(seconds);
 }
 
 Counts read_counts(dom::object usage) {
   Counts out;
-  double seconds = 0;
-  if (usage["seconds"].get(seconds) == SUCCESS) {
-    out.input = whole_seconds(seconds);
-    return out;
-  }
   out.input = std::max(count_of(usage, "input_tokens"), count_of(usage, "prompt_tokens"));
   out.output = std::max(count_of(usage, "output_tokens"), count_of(usage, "completion_tokens"));
   if (out.input == 0 && out.output == 0) out.input = count_of(usage, "total_tokens");
@@ -55,39 +51,34 @@ Counts read_counts(dom::object usage) {
   return out;
 }
 
-/// "01:02:03,456" or "02:03.456" as seconds; nothing where it is neither.
-std::optional<double> timestamp(std::string_view text) {
-  double seconds = 0;
-  for (int i = 0; i < 3; ++i) {
-    int64_t part = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), part);
-    if (parsed.ec != std::errc() || part < 0 || part > 1'000'000) return {};
-    seconds = seconds * 60 + static_cast<double>(part);
-    text.remove_prefix(static_cast<size_t>(parsed.ptr - text.data()));
-    if (text.empty() || text.front() != ':') break;
-    text.remove_prefix(1);
+/// How often a response's model searched the web; to look at a page or within it costs nothing.
+/// https://platform.openai.com/docs/guides/tools-web-search#output-and-citations
+int64_t count_searches(dom::object answer) {
+  dom::array items;
+  int64_t count = 0;
+  if (answer["output"].get(items) != SUCCESS) return 0;
+  for (const dom::element item : items) {
+    std::string_view type;
+    if (item["type"].get(type) != SUCCESS || type != "web_search_call") continue;
+    const bool other = item["action"]["type"].get(type) == SUCCESS && type != "search";
+    if (!other) ++count;
   }
-  int64_t thousandths = 0;
-  if (text.size() >= 4 && (text.front() == ',' || text.front() == '.'))
-    std::from_chars(text.data() + 1, text.data() + 4, thousandths);
-  return seconds + static_cast<double>(std::max<int64_t>(thousandths, 0)) / 1000;
+  return count;
 }
 
-/// SubRip and WebVTT: "BEGIN --> END"; the last end is how long the audio was, silence at its end left out.
-std::optional<int64_t> subtitle_seconds(std::string_view body) {
-  const size_t arrow = body.rfind("--> ");
-  if (arrow == std::string_view::npos) return {};
-  const auto end = timestamp(body.substr(arrow + 4, 32));
-  return end ? std::optional<int64_t>(whole_seconds(*end)) : std::nullopt;
-}
-
-/// A number at the top of an answer, or an array's length.
-double top_number(std::string_view body, std::string_view key) {
-  PaddedJson& json = padded_json();
-  od::object root;
-  double value = 0;
-  if (!json.parse(body) || json.document.get_object().get(root) != SUCCESS) return 0;
-  return root.find_field_unordered(key).get_double().get(value) == SUCCESS ? value : 0;
+/// What stands beside a usage and is priced: the tier and the searches. All of the text is checked first, since what is
+/// no JSON throughout must not be read any further.
+void read_service(std::string_view text, bool of_response, UsagePlace& out) {
+  if (find_key(text, "\"service_tier\"") == std::string_view::npos &&
+      text.find("web_search_call") == std::string_view::npos)
+    return;
+  static thread_local dom::parser parser;
+  dom::object answer;
+  std::string_view tier;
+  if (parser.parse(text.data(), text.size()).get(answer) != SUCCESS) return;
+  if (of_response && answer["response"].get(answer) != SUCCESS) return;
+  if (answer["service_tier"].get(tier) == SUCCESS) out.tier = service_tier(tier);
+  out.counts.web_searches = count_searches(answer);
 }
 
 int64_t list_length(std::string_view body, std::string_view key) {
@@ -142,6 +133,19 @@ Error error_of(std::string_view data) {
   return error;
 }
 
+Usage usage_of_whole_transcription(const CallBody& call, bool json, std::string_view body) {
+  TranscriptionTold told;
+  if (const auto place = json ? find_openai_usage(body) : std::nullopt) {
+    if (place->seconds)
+      told.seconds = place->seconds;
+    else if (place->told.input)
+      told.tokens = place->counts;
+  }
+  if (!told.seconds) told.seconds = transcription_seconds(json, body);
+  told.text_bytes = json ? string_after(body, "\"text\"").size() : body.size();
+  return usage_of_transcription(call, told);
+}
+
 /// What a whole answer's usage leaves out, from the call and the text of the answer.
 void estimate_untold(const CallBody& call, std::string_view body, Told told, Usage& out) {
   out.reported = told.input && told.output;
@@ -155,13 +159,15 @@ void estimate_untold(const CallBody& call, std::string_view body, Told told, Usa
 std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   PaddedJson& json = padded_json();
   od::object root;
+  od::object response;
   od::object usage;
+  bool of_response = false;
   if (find_key(text, "\"usage\"") == std::string_view::npos) return {};
   if (!json.parse(text) || json.document.get_object().get(root) != SUCCESS) return {};
   if (root.find_field_unordered("usage").get_object().get(usage) != SUCCESS) {
     if (!json.document.is_alive()) return {};  // no JSON: there is nothing left to go back in
     json.document.rewind();
-    od::object response;
+    of_response = true;
     if (json.document.get_object().get(root) != SUCCESS ||
         root.find_field_unordered("response").get_object().get(response) != SUCCESS ||
         response.find_field_unordered("usage").get_object().get(usage) != SUCCESS)
@@ -178,7 +184,12 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   out.object = static_cast<uint32_t>(raw.data() - json.text.data()) + 1;
   const size_t first = raw.find_first_not_of(" \t\r\n", 1);
   out.empty = first != std::string_view::npos && raw[first] == '}';
-  out.counts = read_counts(counted);
+  out.seconds = read_seconds(counted);
+  if (out.seconds)
+    out.counts.input = *out.seconds;
+  else
+    out.counts = read_counts(counted);
+  read_service(text, of_response, out);
   out.told.input = out.counts.input > 0;
   for (const char* key : {"output_tokens", "completion_tokens"}) {
     int64_t count = 0;
@@ -202,8 +213,10 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
     return out;
   }
   const bool json = is_json(content_type) || body.starts_with("{");
+  if (call.protocol == Protocol::openai_transcriptions) return usage_of_whole_transcription(call, json, body);
   if (const auto place = json ? find_openai_usage(body) : std::nullopt) {
     out.counts = place->counts;
+    out.tier = place->tier;
     out.reported = true;
     if (generates_chat(call.protocol)) estimate_untold(call, body, place->told, out);
     return out;
@@ -218,12 +231,6 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
     case Protocol::openai_images:
       out.counts.input = list_length(body, "data");
       return out;
-    case Protocol::openai_transcriptions: {
-      const auto seconds = json ? whole_seconds(top_number(body, "duration")) : subtitle_seconds(body).value_or(0);
-      out.reported = seconds > 0;
-      out.counts.input = out.reported ? seconds : static_cast<int64_t>(call.units);
-      return out;
-    }
     default:
       break;
   }
@@ -307,11 +314,13 @@ class UnaryDecoder final : public ReplyDecoder {
  private:
   std::string_view begin(std::string_view bytes);
   void event(const SseEvent& event, ReplyBatch& batch);
+  void hear(const SseEvent& event, const OpenAiStreamEvent& read);
 
   const CallBody& call_;
   SseScanner scanner_;
   Opening opening_;
   UsageMeter usage_;
+  TranscriptionTold heard_;     // of a stream of transcriptions
   std::optional<Usage> whole_;  // of an answer that came in one piece
   bool done_ = false;
   bool finished_ = false;  // a finish_reason was seen
@@ -319,6 +328,17 @@ class UnaryDecoder final : public ReplyDecoder {
   bool began_ = false;
   std::string first_bytes_;  // until it is known which
 };
+
+/// transcript.text.done repeats the text, and is all that some servers send.
+void UnaryDecoder::hear(const SseEvent& event, const OpenAiStreamEvent& read) {
+  heard_.text_bytes += read.text.size();
+  if (heard_.text_bytes == 0) heard_.text_bytes = string_after(event.data, "\"text\"").size();
+  if (!read.usage) return;
+  if (read.usage->seconds)
+    heard_.seconds = read.usage->seconds;
+  else if (read.usage->told.input)
+    heard_.tokens = read.usage->counts;
+}
 
 void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   OpenAiStreamEvent read = read_openai_event(call_.protocol, event);
@@ -330,6 +350,8 @@ void UnaryDecoder::event(const SseEvent& event, ReplyBatch& batch) {
   if (opening_.takes(event, batch)) return;
   usage_.saw_text(read.text);
   if (read.usage) usage_.report(read.usage->counts, generates_chat(call_.protocol) ? read.usage->told : Told{});
+  if (call_.protocol == Protocol::openai_transcriptions) hear(event, read);
+  if (read.usage && read.usage->tier) usage_.served(*read.usage->tier);
   finished_ = finished_ || read.finished;
   const bool in_place =
       event.data.data() >= event.raw.data() && event.data.data() < event.raw.data() + event.raw.size();
@@ -408,6 +430,7 @@ void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
 
 Usage UnaryDecoder::usage() const {
   if (whole_) return *whole_;
+  if (call_.protocol == Protocol::openai_transcriptions) return usage_of_transcription(call_, heard_);
   Usage out = usage_.usage();
   if (out.reported) return out;
   if (call_.protocol == Protocol::openai_speech) {

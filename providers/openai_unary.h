@@ -17,9 +17,11 @@ namespace weir::providers {
 /// Where a usage object stands in a JSON text, so that its cost can be put behind its brace.
 struct UsagePlace {
   config::TokenCounts counts;
-  Told told;            // of an answer with text: which of input and output it has
-  uint32_t object = 0;  // behind the opening brace
-  bool empty = false;   // it has no members
+  Told told;                             // of an answer with text: which of input and output it has
+  uint32_t object = 0;                   // behind the opening brace
+  bool empty = false;                    // it has no members
+  std::optional<std::string> tier = {};  // beside it: that of service
+  std::optional<int64_t> seconds = {};   // it counts seconds of audio, which are the input
 };
 
 /// A usage object in any of OpenAI's forms: prompt_tokens/completion_tokens (completions, embeddings), input_tokens/
@@ -29,8 +31,8 @@ struct UsagePlace {
 std::optional<UsagePlace> find_openai_usage(std::string_view text);
 
 /// Usage of a whole answer of 2xx to `call`. Where it does not say: speech is the characters asked for, moderations are
-/// nothing, rerank is its search units or the tokens it names, transcriptions are the seconds that the answer covers,
-/// images their number; these count as reported. Anything else is an estimate of what was seen.
+/// nothing, rerank is its search units or the tokens it names, images their number; these count as reported. Of
+/// transcriptions see transcription.h. Anything else is an estimate of what was seen.
 Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type, std::string_view body);
 
 /// What one event of a native stream of `protocol` means.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "providers/classify.h"
 #include "providers/codec.h"
@@ -63,6 +64,8 @@ class UsageMeter {
     told_.input = told_.input || told.input;
     told_.output = told_.output || told.output;
   }
+  /// The tier that the answer says it is served at; the last word counts.
+  void served(std::string tier) { known_.tier = std::move(tier); }
   bool reported() const { return told_.input && told_.output; }
   /// `ended`: the answer came to its end; else what was told of the output may be of a moment long ago.
   Usage usage(bool ended = true) const {

@@ -94,6 +94,7 @@ std::string line_of(const ChatEvent& event) {
 
 void close(ReplyDecoder& decoder, Decoded& out) {
   out.counts = decoder.usage().counts;
+  out.tier = decoder.usage().tier;
   out.reported = decoder.usage().reported;
 }
 
@@ -229,8 +230,8 @@ std::string Decoded::error_line() const {
 }
 
 bool operator==(const Decoded& a, const Decoded& b) {
-  return a.bytes == b.bytes && a.usage_places == b.usage_places && a.counts == b.counts && a.reported == b.reported &&
-         a.end == b.end && a.done == b.done && a.error_line() == b.error_line() &&
+  return a.bytes == b.bytes && a.usage_places == b.usage_places && a.counts == b.counts && a.tier == b.tier &&
+         a.reported == b.reported && a.end == b.end && a.done == b.done && a.error_line() == b.error_line() &&
          std::equal(a.events.begin(), a.events.end(), b.events.begin(), b.events.end(),
                     [](const ChatEvent& x, const ChatEvent& y) { return same(x, y); });
 }

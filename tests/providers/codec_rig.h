@@ -62,6 +62,7 @@ struct Decoded {
   std::vector<size_t> usage_places;  // native: offsets in `bytes` behind the usage objects' opening braces
   std::vector<ChatEvent> events;     // neutral
   config::TokenCounts counts;
+  std::optional<std::string> tier;
   std::optional<Error> error;
   bool reported = false;
   bool end = false;

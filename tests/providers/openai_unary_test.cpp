@@ -63,6 +63,85 @@ TEST(OpenAiUnary, CountsWhatAnAnswerDoesNotSay) {
   EXPECT_EQ(usage(Protocol::rerank, kJson, "{}", 101).counts.input, 2);
 }
 
+/// Seconds and tokens are both kept: who knows the price chooses.
+TEST(OpenAiUnary, ARecordingIsToldInTokensOrSecondsOrNotAtAll) {
+  CallBody call;
+  call.protocol = Protocol::openai_transcriptions;
+  call.units = 11;
+  const auto heard = [&](std::string_view body) {
+    const Usage usage = usage_of_openai_answer(call, body.starts_with("{") ? "application/json" : "text/plain", body);
+    EXPECT_TRUE(usage.heard) << body;
+    return usage;
+  };
+  const Usage tokens = heard(R"({"text":"x","duration":9.5,"usage":{"type":"tokens","input_tokens":14,)"
+                             R"("input_token_details":{"text_tokens":4,"audio_tokens":10},"output_tokens":5}})");
+  EXPECT_EQ(tokens.counts, (config::TokenCounts{.input = 14, .output = 5, .audio_input = 10}));
+  EXPECT_TRUE(tokens.reported && tokens.heard->in_tokens && tokens.heard->told);
+  EXPECT_EQ(tokens.heard->seconds, 10);
+  const Usage seconds = heard(R"({"text":"abcdefgh","usage":{"type":"duration","seconds":3}})");
+  EXPECT_EQ(seconds.counts, (config::TokenCounts{.input = 3}));
+  EXPECT_TRUE(seconds.reported && !seconds.heard->in_tokens);
+  EXPECT_EQ(seconds.heard->text_tokens, 2);
+  const Usage silent = heard("only words");
+  EXPECT_EQ(silent.counts, (config::TokenCounts{.input = 11}));
+  EXPECT_FALSE(silent.reported || silent.heard->told);
+  EXPECT_EQ(silent.heard->text_tokens, 3);
+}
+
+TEST(OpenAiUnary, AStreamOfATranscriptionIsNeverForNothing) {
+  CallBody call;
+  call.protocol = Protocol::openai_transcriptions;
+  call.stream = true;
+  call.units = 11;
+  const auto usage_of = [&](const std::string& text) {
+    const auto decoder = make_openai_unary_decoder(call);
+    ReplyBatch batch;
+    decoder->feed(text, batch);
+    return decoder->usage();
+  };
+  const std::string delta = "data: {\"type\":\"transcript.text.delta\",\"delta\":\"I see\"}\n\n";
+  const Usage broken = usage_of(delta);
+  EXPECT_EQ(broken.counts.input, 11) << "the seconds of what was sent";
+  EXPECT_FALSE(broken.reported);
+  EXPECT_EQ(broken.heard->text_tokens, 2);
+  const Usage done = usage_of(delta + "data: {\"type\":\"transcript.text.done\",\"text\":\"I see\"}\n\n");
+  EXPECT_FALSE(done.reported);
+  EXPECT_EQ(done.heard->text_tokens, 2) << "the text is not counted twice";
+  const Usage at_once = usage_of(
+      "data: {\"type\":\"transcript.text.done\",\"text\":\"I see it\",\"usage\":"
+      "{\"type\":\"duration\",\"seconds\":4}}\n\n");
+  EXPECT_EQ(at_once.counts.input, 4);
+  EXPECT_TRUE(at_once.reported);
+  EXPECT_EQ(at_once.heard->text_tokens, 2);
+}
+
+TEST(OpenAiUnary, SearchesAndTierOfAResponse) {
+  const std::string response =
+      R"({"id":"r","metadata":{"service_tier":"flex"},"output":[{"type":"web_search_call","action":{"type":"search"}},)"
+      R"({"type":"web_search_call","action":{"type":"open_page"}},{"type":"web_search_call"},{"type":"message",)"
+      R"("content":[{"text":"web_search_call"}]}],"service_tier":"priority","usage":{"input_tokens":5,)"
+      R"("output_tokens":7},"user":null})";
+  const auto whole = find_openai_usage(response);
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->counts, (config::TokenCounts{.input = 5, .output = 7, .web_searches = 2}));
+  EXPECT_EQ(whole->tier, "priority") << "of the answer, not what the client wrote into it";
+  const Decoded streamed = decode_cut(Protocol::openai_responses,
+                                      "event: response.created\ndata: {\"type\":\"response.created\",\"response\":"
+                                      "{\"service_tier\":\"auto\"}}\n\nevent: response.completed\ndata: "
+                                      "{\"type\":\"response.completed\",\"response\":" +
+                                          response + "}\n\n");
+  EXPECT_EQ(streamed.counts.web_searches, 2);
+  EXPECT_FALSE(find_openai_usage(R"({"usage":{"input_tokens":5,"output_tokens":7}})")->tier);
+  const auto odd =
+      find_openai_usage(R"({"service_tier":"flex","output":[1,{"type":"web_search_call"},null,{"type":7}],)"
+                        R"("usage":{"input_tokens":5,"output_tokens":7}})");
+  EXPECT_EQ(odd->counts.web_searches, 1);
+  const std::string_view cut =
+      R"({"usage":{"input_tokens":5,"output_tokens":7},"service_tier":"flex","output":[{"type":"web_search_call"},:})";
+  EXPECT_TRUE(!find_openai_usage(cut) || !find_openai_usage(cut)->tier) << "no JSON throughout";
+  EXPECT_EQ(find_openai_usage(R"({"service_tier":null,"usage":{"input_tokens":5}})")->tier, std::nullopt);
+}
+
 TEST(OpenAiUnary, StreamsOfSoundAndPictures) {
   const std::string transcript =
       "data: {\"type\":\"transcript.text.delta\",\"delta\":\"I see\"}\n\n"
