@@ -82,6 +82,7 @@ class ChatRun {
   Task<void> count_untold_aside();
   NanoUsd cost() const { return charge(usage()); }
   NanoUsd charge(const providers::Usage& used) const;
+  std::string_view tier(const providers::Usage& used) const;
   providers::Usage usage() const;
   providers::Usage raw_usage() const;
   void settle(int status, std::string_view error_code);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "gateway/accounting/charge.h"
+#include "gateway/accounting/transcription.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
 #include "providers/json_text.h"
@@ -143,9 +144,11 @@ Result<void> ChatRun::take_funds(const Route& route) {
   funding_ = {};  // what another model's price needed goes back first
   funded_ = nullptr;
   Budget* budgets[] = {key_->budget};
-  const int64_t prompt = prompt_most(route);
+  int64_t prompt = prompt_most(route);
+  if (body_.protocol == providers::Protocol::openai_transcriptions && policy_->policy().is_priced_by_second(route))
+    prompt = prompt / kAudioTokensASecond + 1;  // it is the tokens of the seconds
   auto funding = fund(key_->budget == nullptr ? std::span<Budget* const>{} : std::span<Budget* const>{budgets},
-                      Ask{.rates = policy_->policy().rates_max(route, {}, prompt),
+                      Ask{.rates = policy_->policy().rates_max(route, body_.tier, prompt),
                           .prompt_tokens = prompt,
                           .max_tokens = body_.output_tokens_max,
                           .output_tokens_max = policy_->policy().output_tokens_max(route),

@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "gateway/accounting/charge.h"
+#include "gateway/accounting/transcription.h"
 #include "gateway/chat_run.h"
 #include "providers/net/workers.h"
+#include "providers/transcription.h"
 
 namespace weir::gateway {
 
@@ -66,7 +68,7 @@ providers::Usage ChatRun::usage() const {
   const bool nothing = counts.input == 0 && counts.output == 0;
   if (reply_ && usage.reported && generates_chat(body_.protocol) &&
       (nothing || !makes_sense(counts.input) || !makes_sense(counts.output))) {
-    usage = {};
+    usage = {.tier = std::move(usage.tier)};
     counts.input = prompt_likely_;
     counts.output = estimate_output_tokens(answer_bytes_);
   }
@@ -74,8 +76,9 @@ providers::Usage ChatRun::usage() const {
     if (!usage.told.input) counts.input = counted_->prompt;
     if (!usage.told.output && counted_->answer > 0) counts.output = counted_->answer;
   }
+  if (price_ != nullptr) count_as_priced(*price_, usage);
   for (int64_t* count : {&counts.input, &counts.cached_input, &counts.output, &counts.reasoning, &counts.cache_write_5m,
-                         &counts.cache_write_1h, &counts.audio_input, &counts.audio_output})
+                         &counts.cache_write_1h, &counts.audio_input, &counts.audio_output, &counts.web_searches})
     *count = std::clamp<int64_t>(*count, 0, providers::kPlausibleTokensMax);
   return usage;
 }
@@ -86,13 +89,23 @@ providers::Usage ChatRun::raw_usage() const {
   // The client left while the upstream was working on the prompt: that much it will charge us, as far as we know. An
   // engine of our own had not begun.
   const bool working = sent_upstream_ && accepted_ && target_ != nullptr && target_->account != nullptr;
+  if (working && body_.protocol == providers::Protocol::openai_transcriptions)
+    return providers::usage_of_transcription(body_, {});
   if (working) usage.counts.input = prompt_likely_;
   usage.reported = !working;
   return usage;
 }
 
+/// The tier that is charged: what the answer says; where it says nothing, what was asked for, if that is dearer.
+std::string_view ChatRun::tier(const providers::Usage& used) const {
+  if (used.tier) return *used.tier;
+  const bool dearer = price_ != nullptr && !body_.tier.empty() &&
+                      config::charge(*price_, used.counts, body_.tier) > config::charge(*price_, used.counts);
+  return dearer ? std::string_view(body_.tier) : std::string_view();
+}
+
 NanoUsd ChatRun::charge(const providers::Usage& used) const {
-  return price_ == nullptr ? NanoUsd{} : config::charge(*price_, used.counts);
+  return price_ == nullptr ? NanoUsd{} : config::charge(*price_, used.counts, tier(used));
 }
 
 void ChatRun::settle(int status, std::string_view error_code) {
@@ -125,6 +138,8 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
   const std::string_view team = key_ == nullptr ? std::string_view{} : std::string_view(key_->config->team);
   const std::string_view model = route_ == nullptr ? std::string_view{} : std::string_view(route_->model->name);
   const std::string_view target = target_ == nullptr ? std::string_view{} : std::string_view(target_->state->label);
+  const std::string_view tier = this->tier(used);
+  const std::string unpriced = price_ == nullptr || tier.empty() ? std::string{} : price_->unpriced(tier);
   if (accepted_ && row_)
     row_.append(LedgerRow{.settled = wall,
                           .request_id = id_,
@@ -134,6 +149,7 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .target = target,
                           .upstream_model = target_ == nullptr ? std::string_view{} : target_->upstream_model,
                           .error_code = error_code,
+                          .tier = tier,
                           .tokens = used.counts,
                           .charge = charge,
                           .status = status,
@@ -143,7 +159,8 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .estimated = !used.reported,
                           .stream = body_.stream,
                           .cancelled = status == 499,
-                          .fallback = fallbacks_ > 0});
+                          .fallback = fallbacks_ > 0,
+                          .unpriced = !unpriced.empty()});
   metrics::RequestSample sample{.status = status, .tokens = used.counts, .cost = charge, .duration = total};
   if (first_token_) {
     sample.first_token = *first_token_ - request_.received;
@@ -155,6 +172,7 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
   sample.fallbacks = fallbacks_;
   const int core = context_.core().index();
   services.registry.request(core, {model, target, key, team}, sample);
+  if (!unpriced.empty()) services.registry.unpriced_tier(target);
   services.registry.in_flight(core, -1);
   if (policy_->policy().config().log.requests)
     services.log.request({.time = wall,
@@ -164,6 +182,8 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .model = model,
                           .target = target,
                           .error_code = error_code,
+                          .tier = tier,
+                          .unpriced_tier = unpriced,
                           .status = status,
                           .attempts = attempts_,
                           .input_tokens = used.counts.input,
@@ -172,6 +192,7 @@ void ChatRun::record(int status, std::string_view error_code, const providers::U
                           .cache_write_tokens = used.counts.cache_write_5m + used.counts.cache_write_1h,
                           .audio_input_tokens = used.counts.audio_input,
                           .audio_output_tokens = used.counts.audio_output,
+                          .web_searches = used.counts.web_searches,
                           .cost = charge,
                           .total_us = micros(total),
                           .first_token_us = first_us,

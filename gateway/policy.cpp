@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/accounting/transcription.h"
+
 namespace weir::gateway {
 
 Policy::Policy(std::shared_ptr<const config::Config> config, Services& services, Engines engines,
@@ -37,6 +39,11 @@ config::Rates Policy::rates_max(const Route& route, std::string_view tier, int64
   config::Rates most;
   for (const config::Price* price : prices(route).of_targets) most.raise(price->most(tier, prompt_tokens));
   return most;
+}
+
+bool Policy::is_priced_by_second(const Route& route) const {
+  const auto& all = prices(route).of_targets;
+  return std::all_of(all.begin(), all.end(), [](const auto* price) { return gateway::is_priced_by_second(*price); });
 }
 
 std::optional<int64_t> Policy::output_tokens_max(const Route& route) const {

@@ -297,6 +297,8 @@ void Log::request(const RequestLine& r) {
   if (!r.target.empty()) field(line, R"(,"target":)", r.target);
   field(line, R"(,"status":)", r.status);
   if (!r.error_code.empty()) field(line, R"(,"code":)", r.error_code);
+  if (!r.tier.empty()) field(line, R"(,"tier":)", r.tier);
+  if (!r.unpriced_tier.empty()) field(line, R"(,"unpriced_tier":)", r.unpriced_tier);
   field(line, R"(,"attempts":)", r.attempts);
   field(line, R"(,"input_tokens":)", r.input_tokens);
   field(line, R"(,"cached_tokens":)", r.cached_tokens);
@@ -304,6 +306,7 @@ void Log::request(const RequestLine& r) {
   if (r.cache_write_tokens > 0) field(line, R"(,"cache_write_tokens":)", r.cache_write_tokens);
   if (r.audio_input_tokens > 0) field(line, R"(,"audio_input_tokens":)", r.audio_input_tokens);
   if (r.audio_output_tokens > 0) field(line, R"(,"audio_output_tokens":)", r.audio_output_tokens);
+  if (r.web_searches > 0) field(line, R"(,"web_searches":)", r.web_searches);
   line += ",\"cost_usd\":\"";
   line += to_decimal_usd(r.cost);
   line += "\",\"total_ms\":";

@@ -50,15 +50,18 @@ struct RequestLine {
   std::string_view team;
   std::string_view model;
   std::string_view target;
-  std::string_view error_code;  // empty: none
+  std::string_view error_code;     // empty: none
+  std::string_view tier;           // of service; empty: the standard one
+  std::string_view unpriced_tier;  // those terms of it that have no price
   int32_t status = 0;
   int32_t attempts = 0;
   int64_t input_tokens = 0;
   int64_t cached_tokens = 0;
   int64_t output_tokens = 0;
-  int64_t cache_write_tokens = 0;  // these three stand in the line only where there are any
+  int64_t cache_write_tokens = 0;  // these four stand in the line only where there are any
   int64_t audio_input_tokens = 0;
   int64_t audio_output_tokens = 0;
+  int64_t web_searches = 0;
   NanoUsd cost;
   int64_t total_us = 0;
   int64_t first_token_us = -1;

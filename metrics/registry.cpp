@@ -152,6 +152,11 @@ void Registry::rate_limit(std::string_view target, std::string_view limit) {
   count_pair(state_->rate_limits, target, limit);
 }
 
+void Registry::unpriced_tier(std::string_view target) {
+  const std::lock_guard lock(state_->mutex);
+  ++state_->unpriced_tiers[std::string(target)];
+}
+
 void Registry::config_reload(bool good) {
   const std::lock_guard lock(state_->mutex);
   ++(good ? state_->reloads_good : state_->reloads_bad);

@@ -120,6 +120,8 @@ class Registry {
   void ejection(std::string_view target, std::string_view reason);
   /// An upstream refused for its rate. `limit`: requests, tokens, day, unknown.
   void rate_limit(std::string_view target, std::string_view limit);
+  /// A request was served at a tier that has no price.
+  void unpriced_tier(std::string_view target);
   void config_reload(bool good);
   StepSeries engine_steps(const std::string& engine);
 

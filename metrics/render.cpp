@@ -272,6 +272,11 @@ void add_rare(Families& families, RegistryState& state) {
                               MetricType::Counter);
   for (const auto& [name, count] : state.rate_limits)
     add_counter(limits, {label("target", name.first), label("limit", name.second)}, static_cast<double>(count));
+  auto& unpriced = families.add("weir_unpriced_tiers_total",
+                                "Requests served at a tier of service that prices do not name, charged without it.",
+                                MetricType::Counter);
+  for (const auto& [target, count] : state.unpriced_tiers)
+    add_counter(unpriced, {label("target", target)}, static_cast<double>(count));
   auto& reloads = families.add("weir_config_reloads_total", "Config reloads by result.", MetricType::Counter);
   add_counter(reloads, {label("result", "success")}, static_cast<double>(state.reloads_good));
   add_counter(reloads, {label("result", "failure")}, static_cast<double>(state.reloads_bad));

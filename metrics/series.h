@@ -117,9 +117,10 @@ struct RegistryState {
   std::mutex mutex;  // everything below
   uint64_t series_max = 0;
   uint64_t series_used = 0;
-  std::unordered_set<std::string> known;  // label combinations that have a place, over all cores
-  PairCounts ejections;                   // target, reason
-  PairCounts rate_limits;                 // target, limit
+  std::unordered_set<std::string> known;                        // label combinations that have a place, over all cores
+  PairCounts ejections;                                         // target, reason
+  PairCounts rate_limits;                                       // target, limit
+  std::map<std::string, uint64_t, std::less<>> unpriced_tiers;  // target
   uint64_t reloads_good = 0;
   uint64_t reloads_bad = 0;
   uint64_t combinations_refused = 0;  // look-ups that ended in "other"

@@ -13,8 +13,8 @@ namespace weir::gateway {
 namespace {
 
 constexpr char kMagic[8] = {'W', 'E', 'I', 'R', 'J', 'R', 'N', 'L'};
-constexpr uint32_t kVersion = 2;
-constexpr uint32_t kVersionReadMin = 1;  // its records have no cache writes and no audio
+constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersionReadMin = 1;  // its records have no cache writes, no audio, no tiers
 
 /// A file descriptor that closes itself.
 class Fd {

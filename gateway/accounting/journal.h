@@ -19,7 +19,7 @@ namespace weir::gateway {
 /// The first page of the file; the ring begins at kJournalHeaderBytes.
 struct JournalHeader {
   char magic[8];                           // "WEIRJRNL"
-  uint32_t version;                        // 2; 1 is read too
+  uint32_t version;                        // 3; 1 and 2 are read too
   uint32_t ring;                           // the core's number
   uint64_t generation;                     // random, below 2^63: names this file in the store's table of positions
   uint64_t capacity;                       // bytes of the ring, a power of two

@@ -238,8 +238,8 @@ uint32_t row_bytes_max(const config::Config& config) {
     }
   }
   for (const auto& e : config.engines) upstream = std::max({upstream, e.model.size(), e.name.size()});
-  const size_t bytes =
-      kRecordFixedBytes + kRequestIdBytesMax + kErrorCodeBytesMax + key + team + model + target + upstream;
+  const size_t bytes = kRecordFixedBytes + kRequestIdBytesMax + kErrorCodeBytesMax + kTierBytesMax + key + team +
+                       model + target + upstream;
   return static_cast<uint32_t>(std::min<size_t>((bytes + 7) / 8 * 8, kRecordBytesMax));
 }
 

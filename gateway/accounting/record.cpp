@@ -8,7 +8,8 @@
 namespace weir::gateway {
 namespace {
 
-constexpr size_t kTexts = 7;
+constexpr size_t kTexts = 8;  // the lengths of the first seven are in RecordFixed
+constexpr size_t kTextsFixed = 7;
 /// More than this is an upstream that makes no sense; sums over 9 million such rows still fit in an int64.
 constexpr int64_t kRowTokensMax = 1'000'000'000'000;
 
@@ -63,9 +64,14 @@ void fit(std::array<std::string_view, kTexts>& texts, uint32_t room) {
 }  // namespace
 
 uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, RecordPlace place) {
-  std::array<std::string_view, kTexts> texts{
-      row.request_id.substr(0, kRequestIdBytesMax), row.key, row.team, row.model, row.target, row.upstream_model,
-      row.error_code.substr(0, kErrorCodeBytesMax)};
+  std::array<std::string_view, kTexts> texts{row.request_id.substr(0, kRequestIdBytesMax),
+                                             row.key,
+                                             row.team,
+                                             row.model,
+                                             row.target,
+                                             row.upstream_model,
+                                             row.error_code.substr(0, kErrorCodeBytesMax),
+                                             row.tier.substr(0, kTierBytesMax)};
   fit(texts, std::min(bytes_max, kRecordBytesMax) / 8 * 8 - kRecordFixedBytes);
   RecordFixed fixed;
   fixed.settled_us = unix_us(row.settled);
@@ -78,16 +84,17 @@ uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, Record
   fixed.reasoning = tokens(row.tokens.reasoning);
   fixed.status = row.status;
   fixed.attempts = row.attempts;
-  fixed.flags = static_cast<uint16_t>((row.estimated ? kFlagEstimated : 0) | (row.stream ? kFlagStream : 0) |
-                                      (row.cancelled ? kFlagCancelled : 0) | (row.fallback ? kFlagFallback : 0));
+  fixed.flags = flags_of(row);
   RecordParts parts;
   parts.cache_write_5m = tokens(row.tokens.cache_write_5m);
   parts.cache_write_1h = tokens(row.tokens.cache_write_1h);
   parts.audio_input = tokens(row.tokens.audio_input);
   parts.audio_output = tokens(row.tokens.audio_output);
+  RecordService service;
+  service.web_searches = tokens(row.tokens.web_searches);
   std::byte* end = out + kRecordFixedBytes;
   for (size_t i = 0; i < kTexts; ++i) {
-    fixed.text_bytes[i] = static_cast<uint16_t>(texts[i].size());
+    (i < kTextsFixed ? fixed.text_bytes[i] : service.tier_bytes) = static_cast<uint16_t>(texts[i].size());
     if (!texts[i].empty()) std::memcpy(end, texts[i].data(), texts[i].size());
     end += texts[i].size();
   }
@@ -95,6 +102,7 @@ uint32_t encode(std::byte* out, uint32_t bytes_max, const LedgerRow& row, Record
   std::memset(end, 0, static_cast<size_t>(out + size - end));
   std::memcpy(out + sizeof(RecordHeader), &fixed, sizeof fixed);
   std::memcpy(out + sizeof(RecordHeader) + sizeof fixed, &parts, sizeof parts);
+  std::memcpy(out + sizeof(RecordHeader) + sizeof fixed + sizeof parts, &service, sizeof service);
   RecordHeader header;
   header.size = size;
   header.check = check_of(out + sizeof header, size - sizeof header, seed_of(place, size, header.kind));
@@ -106,9 +114,11 @@ uint32_t decode(const std::byte* in, uint64_t bytes, RecordPlace place, LedgerRo
   RecordHeader header;
   if (bytes < sizeof header) return 0;
   std::memcpy(&header, in, sizeof header);
-  const bool old = header.kind == kRecordKindWithoutParts;
-  if (header.kind != kRecordKind && !old) return 0;
-  const uint32_t fixed_bytes = old ? sizeof(RecordHeader) + sizeof(RecordFixed) : kRecordFixedBytes;
+  if (header.kind < kRecordKindWithoutParts || header.kind > kRecordKind) return 0;
+  const bool has_parts = header.kind > kRecordKindWithoutParts;
+  const bool has_service = header.kind > kRecordKindWithoutService;
+  const uint32_t fixed_bytes = sizeof(RecordHeader) + sizeof(RecordFixed) + (has_parts ? sizeof(RecordParts) : 0) +
+                               (has_service ? sizeof(RecordService) : 0);
   if (header.size < fixed_bytes || header.size > kRecordBytesMax || header.size > bytes || header.size % 8 != 0)
     return 0;
   if (check_of(in + sizeof header, header.size - sizeof header, seed_of(place, header.size, header.kind)) !=
@@ -117,28 +127,32 @@ uint32_t decode(const std::byte* in, uint64_t bytes, RecordPlace place, LedgerRo
   RecordFixed fixed;
   std::memcpy(&fixed, in + sizeof header, sizeof fixed);
   RecordParts parts;
-  if (!old) std::memcpy(&parts, in + sizeof header + sizeof fixed, sizeof parts);
+  if (has_parts) std::memcpy(&parts, in + sizeof header + sizeof fixed, sizeof parts);
+  RecordService service;
+  if (has_service) std::memcpy(&service, in + sizeof header + sizeof fixed + sizeof parts, sizeof service);
   const char* at = reinterpret_cast<const char*>(in + fixed_bytes);
   const char* end = reinterpret_cast<const char*>(in + header.size);
-  std::string_view* const texts[kTexts] = {&row.request_id,     &row.key,       &row.team, &row.model, &row.target,
-                                           &row.upstream_model, &row.error_code};
+  std::string_view* const texts[kTexts] = {&row.request_id,     &row.key,        &row.team, &row.model, &row.target,
+                                           &row.upstream_model, &row.error_code, &row.tier};
   for (size_t i = 0; i < kTexts; ++i) {
-    if (fixed.text_bytes[i] > end - at) return 0;
-    *texts[i] = {at, fixed.text_bytes[i]};
-    at += fixed.text_bytes[i];
+    const uint16_t length = i < kTextsFixed ? fixed.text_bytes[i] : service.tier_bytes;
+    if (length > end - at) return 0;
+    *texts[i] = {at, length};
+    at += length;
   }
   row.settled = WallTime(std::chrono::microseconds(fixed.settled_us));
   row.charge = {fixed.charge_nanos};
   row.total_us = fixed.total_us;
   row.first_token_us = fixed.first_token_us;
-  row.tokens = {fixed.input,          fixed.cached_input,   fixed.output,      fixed.reasoning,
-                parts.cache_write_5m, parts.cache_write_1h, parts.audio_input, parts.audio_output};
+  row.tokens = {fixed.input,          fixed.cached_input, fixed.output,       fixed.reasoning,     parts.cache_write_5m,
+                parts.cache_write_1h, parts.audio_input,  parts.audio_output, service.web_searches};
   row.status = fixed.status;
   row.attempts = fixed.attempts;
   row.estimated = (fixed.flags & kFlagEstimated) != 0;
   row.stream = (fixed.flags & kFlagStream) != 0;
   row.cancelled = (fixed.flags & kFlagCancelled) != 0;
   row.fallback = (fixed.flags & kFlagFallback) != 0;
+  row.unpriced = (fixed.flags & kFlagUnpriced) != 0;
   return header.size;
 }
 

@@ -20,6 +20,7 @@ struct LedgerRow {
   std::string_view target;          // "account/model", "engine/name"; empty: no target was reached
   std::string_view upstream_model;  // as the upstream knows it
   std::string_view error_code;      // CONTRACT's code; empty: none. Cut at kErrorCodeBytesMax
+  std::string_view tier;            // of service that served it, by which it was priced; empty: the standard one
   config::TokenCounts tokens;
   NanoUsd charge;
   int32_t status = 0;           // HTTP status the client got
@@ -30,9 +31,11 @@ struct LedgerRow {
   bool stream = false;
   bool cancelled = false;  // the client left
   bool fallback = false;   // another public model answered
+  bool unpriced = false;   // its tier has no price: it was charged as if it had not been said
 };
 
 inline constexpr uint32_t kRequestIdBytesMax = 64;
 inline constexpr uint32_t kErrorCodeBytesMax = 64;
+inline constexpr uint32_t kTierBytesMax = 104;  // three terms
 
 }  // namespace weir::gateway

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t kHourUs = 3'600'000'000;
 constexpr size_t kRowsOfInsert = 16;              // of the wide insert statement: 25 % cheaper a row than one at a time
-constexpr int kColumns = 18;                      // bound a row; the id is SQLite's to give
+constexpr int kColumns = 20;                      // bound a row; the id is SQLite's to give
 constexpr size_t kDimensionsCachedMax = 100'000;  // more are looked up in the table again
 
 constexpr int64_t kSchemaVersion = std::size(kSchemas);
@@ -135,7 +135,7 @@ Result<void> SqliteStore::make_schema(const std::string& path) {
 }
 
 Result<void> SqliteStore::prepare() {
-  const std::string values = "(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+  const std::string values = "(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
   const std::string one = "INSERT INTO request VALUES" + values;
   std::string many = one;
   for (size_t i = 1; i < kRowsOfInsert; ++i) many += "," + values;
@@ -150,13 +150,15 @@ Result<void> SqliteStore::prepare() {
       {&add_dimension_, "INSERT INTO dimension(key,team,model,target,upstream_model) VALUES(?1,?2,?3,?4,?5)"},
       // SQLite turns an integer sum that overflows into a float: money saturates instead.
       {&add_spend_,
-       "INSERT INTO spend VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14) ON CONFLICT(key,hour) DO UPDATE SET "
+       "INSERT INTO spend VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15) ON CONFLICT(key,hour) DO UPDATE "
+       "SET "
        "requests=requests+excluded.requests, charge_nanos=CASE WHEN charge_nanos>9223372036854775807-"
        "excluded.charge_nanos THEN 9223372036854775807 ELSE charge_nanos+excluded.charge_nanos END, "
        "input=input+excluded.input, cached_input=cached_input+excluded.cached_input, output=output+excluded.output, "
        "reasoning=reasoning+excluded.reasoning, cache_write_5m=cache_write_5m+excluded.cache_write_5m, "
        "cache_write_1h=cache_write_1h+excluded.cache_write_1h, audio_input=audio_input+excluded.audio_input, "
-       "audio_output=audio_output+excluded.audio_output, last_row=max(last_row,excluded.last_row)"},
+       "audio_output=audio_output+excluded.audio_output, web_searches=web_searches+excluded.web_searches, "
+       "last_row=max(last_row,excluded.last_row)"},
       {&put_position_, "INSERT OR REPLACE INTO journal_position VALUES(?1,?2,?3)"},
       {&read_positions_, "SELECT ring, generation, position FROM journal_position"},
       {&drop_position_, "DELETE FROM journal_position WHERE ring=?1 AND generation=?2"},
@@ -186,8 +188,7 @@ void SqliteStore::bind(Statement& insert, int first, const LedgerRow& row, int64
   } else {
     insert.bind(first + 9, row.error_code);
   }
-  insert.bind(first + 10, (row.estimated ? kFlagEstimated : 0) | (row.stream ? kFlagStream : 0) |
-                              (row.cancelled ? kFlagCancelled : 0) | (row.fallback ? kFlagFallback : 0));
+  insert.bind(first + 10, flags_of(row));
   insert.bind(first + 11, row.attempts);
   insert.bind(first + 12, row.total_us);
   if (row.first_token_us < 0) {
@@ -199,6 +200,12 @@ void SqliteStore::bind(Statement& insert, int first, const LedgerRow& row, int64
   insert.bind(first + 15, row.tokens.cache_write_1h);
   insert.bind(first + 16, row.tokens.audio_input);
   insert.bind(first + 17, row.tokens.audio_output);
+  insert.bind(first + 18, row.tokens.web_searches);
+  if (row.tier.empty()) {
+    insert.bind_null(first + 19);
+  } else {
+    insert.bind(first + 19, row.tier);
+  }
 }
 
 /// One run of a statement that takes rows.size() rows.
@@ -274,6 +281,7 @@ Result<void> SqliteStore::write(std::span<const LedgerRow> rows, std::span<const
     last->tokens.cache_write_1h += row.tokens.cache_write_1h;
     last->tokens.audio_input += row.tokens.audio_input;
     last->tokens.audio_output += row.tokens.audio_output;
+    last->tokens.web_searches += row.tokens.web_searches;
   }
   if (auto ok = add_spend(); !ok) return ok;
   for (const auto& position : positions) {
@@ -292,7 +300,7 @@ Result<void> SqliteStore::add_spend() {
     const int64_t values[] = {name.second,         delta.requests,        delta.charge.nanos,    tokens.input,
                               tokens.cached_input, tokens.output,         tokens.reasoning,      delta.first_row,
                               delta.last_row,      tokens.cache_write_5m, tokens.cache_write_1h, tokens.audio_input,
-                              tokens.audio_output};
+                              tokens.audio_output, tokens.web_searches};
     for (size_t i = 0; i < std::size(values); ++i) add_spend_.bind(static_cast<int>(i) + 2, values[i]);
     if (add_spend_.run() != SQLITE_DONE) return db_.error("cannot add to what a key spent");
   }
@@ -345,13 +353,14 @@ Result<LedgerTotals> SqliteStore::totals() {
   auto sums = db_.prepare(
       "SELECT coalesce(sum(requests),0), coalesce(sum(input),0), coalesce(sum(cached_input),0), "
       "coalesce(sum(output),0), coalesce(sum(reasoning),0), coalesce(sum(cache_write_5m),0), "
-      "coalesce(sum(cache_write_1h),0), coalesce(sum(audio_input),0), coalesce(sum(audio_output),0) FROM spend");
+      "coalesce(sum(cache_write_1h),0), coalesce(sum(audio_input),0), coalesce(sum(audio_output),0), "
+      "coalesce(sum(web_searches),0) FROM spend");
   if (!sums) return sums.error();
   if (sums->step() != SQLITE_ROW) return db_.error("cannot sum the ledger");
   LedgerTotals totals{sums->integer(0),
                       {},
                       {sums->integer(1), sums->integer(2), sums->integer(3), sums->integer(4), sums->integer(5),
-                       sums->integer(6), sums->integer(7), sums->integer(8)}};
+                       sums->integer(6), sums->integer(7), sums->integer(8), sums->integer(9)}};
   auto charges = db_.prepare("SELECT charge_nanos FROM spend");
   if (!charges) return charges.error();
   if (!add_up(*charges, totals.charge)) return db_.error("cannot sum the ledger");

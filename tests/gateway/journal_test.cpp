@@ -38,18 +38,34 @@ constexpr std::string_view kKind1 =
     "70"
     "742d346f612f6770742d346f6770742d346f0000";
 
-TEST(Record, OfTheFirstKindIsRead) {
-  alignas(8) std::byte bytes[1024] = {};
+/// And before tiers were named and searches counted.
+constexpr std::string_view kKind2 =
+    "a80000000200000088c10ec23096102a00401e18240a06004d000000000000008813000000000000bc02000000000000e803000000000000"
+    "90010000000000002c010000000000003200000000000000c800000001000000020005000500000006000800060000000100000000000000"
+    "0200000000000000030000000000000004000000000000007265712d31616c7068616770742d346f612f6770742d346f6770742d346f0000";
+
+/// The bytes of a record, and its row as a text.
+std::string read_kind(std::string_view hex, std::byte (&bytes)[1024]) {
   const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  for (size_t i = 0; i < kKind1.size(); i += 2)
-    bytes[i / 2] = static_cast<std::byte>(digit(kKind1[i]) * 16 + digit(kKind1[i + 1]));
+  for (size_t i = 0; i < hex.size(); i += 2)
+    bytes[i / 2] = static_cast<std::byte>(digit(hex[i]) * 16 + digit(hex[i + 1]));
   LedgerRow row;
-  ASSERT_EQ(decode(bytes, sizeof bytes, {7, 64}, row), kKind1.size() / 2);
-  EXPECT_EQ(describe(row),
-            "1700000000000000|req-1|alpha||gpt-4o|a/gpt-4o|gpt-4o||1000|400|300|50|0|0|0|0|77|200|1|5000|"
-            "700|0|1|0|0");
+  EXPECT_EQ(decode(bytes, sizeof bytes, {7, 64}, row), hex.size() / 2);
+  return describe(row);
+}
+
+TEST(Record, OfTheEarlierKindsAreRead) {
+  alignas(8) std::byte bytes[1024] = {};
+  EXPECT_EQ(read_kind(kKind1, bytes),
+            "1700000000000000|req-1|alpha||gpt-4o|a/gpt-4o|gpt-4o|||1000|400|300|50|0|0|0|0|0|77|200|1|5000|"
+            "700|0|1|0|0|0");
+  LedgerRow row;
   bytes[4] = std::byte{2};  // its kind is a part of what is checked
   EXPECT_EQ(decode(bytes, sizeof bytes, {7, 64}, row), 0U);
+  alignas(8) std::byte later[1024] = {};
+  EXPECT_EQ(read_kind(kKind2, later),
+            "1700000000000000|req-1|alpha||gpt-4o|a/gpt-4o|gpt-4o|||1000|400|300|50|1|2|3|4|0|77|200|1|5000|"
+            "700|0|1|0|0|0");
 }
 
 TEST(Record, AnyFlippedBitIsFound) {

@@ -53,7 +53,9 @@ inline LedgerRow sample_row(int i) {
   row.target = targets[i % 3];
   row.upstream_model = i % 3 == 1 ? "my-deployment" : "gpt-4o";
   row.error_code = codes[i % 3];
-  row.tokens = {1000 + i, i % 900, 300 + i % 7, i % 50, i % 11, i % 13, i % 17, i % 19};
+  row.tokens = {1000 + i, i % 900, 300 + i % 7, i % 50, i % 11, i % 13, i % 17, i % 19, i % 3};
+  row.tier = i % 6 == 0 ? "fast+us" : "";
+  row.unpriced = i % 12 == 0;
   row.charge = {1000 + i};
   row.status = i % 3 == 2 ? 502 : 200;
   row.attempts = 1 + i % 3;
@@ -69,12 +71,13 @@ inline LedgerRow sample_row(int i) {
 /// Everything a row says, for comparing.
 inline std::string describe(const LedgerRow& r) {
   std::string text = std::to_string(unix_us(r.settled));
-  for (const auto part : {r.request_id, r.key, r.team, r.model, r.target, r.upstream_model, r.error_code})
+  for (const auto part : {r.request_id, r.key, r.team, r.model, r.target, r.upstream_model, r.error_code, r.tier})
     text.append("|").append(part);
-  for (const int64_t n : {r.tokens.input, r.tokens.cached_input, r.tokens.output, r.tokens.reasoning,
-                          r.tokens.cache_write_5m, r.tokens.cache_write_1h, r.tokens.audio_input, r.tokens.audio_output,
-                          r.charge.nanos, int64_t{r.status}, int64_t{r.attempts}, r.total_us, r.first_token_us,
-                          int64_t{r.estimated}, int64_t{r.stream}, int64_t{r.cancelled}, int64_t{r.fallback}})
+  for (const int64_t n :
+       {r.tokens.input, r.tokens.cached_input, r.tokens.output, r.tokens.reasoning, r.tokens.cache_write_5m,
+        r.tokens.cache_write_1h, r.tokens.audio_input, r.tokens.audio_output, r.tokens.web_searches, r.charge.nanos,
+        int64_t{r.status}, int64_t{r.attempts}, r.total_us, r.first_token_us, int64_t{r.estimated}, int64_t{r.stream},
+        int64_t{r.cancelled}, int64_t{r.fallback}, int64_t{r.unpriced}})
     text.append("|").append(std::to_string(n));
   return text;
 }

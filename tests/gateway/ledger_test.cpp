@@ -92,17 +92,17 @@ TEST_F(LedgerTest, EveryColumn) {
   ASSERT_TRUE(ledger->flush(seconds(10)).ok());
   int i = 0;
   query(
-      "SELECT request_id, key, team, model, target, upstream_model, coalesce(error_code, ''), input_tokens, "
+      "SELECT request_id, key, team, model, target, upstream_model, coalesce(error_code, ''), tier, input_tokens, "
       "cached_input_tokens, output_tokens, reasoning_tokens, cache_write_5m_tokens, cache_write_1h_tokens, "
-      "audio_input_tokens, audio_output_tokens, charge_nanos, status, attempts, total_us, "
-      "coalesce(first_token_us, -1), estimated, stream, cancelled, fallback, "
+      "audio_input_tokens, audio_output_tokens, web_searches, charge_nanos, status, attempts, total_us, "
+      "coalesce(first_token_us, -1), estimated, stream, cancelled, fallback, unpriced, "
       "(SELECT settled_us FROM request q WHERE q.id = requests.id), settled_at FROM requests ORDER BY id",
       [&](sqlite3_stmt* row) {
         const auto text = [&](int c) { return reinterpret_cast<const char*>(sqlite3_column_text(row, c)); };
-        std::string found = text(24);
-        for (int c = 0; c < 24; ++c) found.append("|").append(text(c));
+        std::string found = text(27);
+        for (int c = 0; c < 27; ++c) found.append("|").append(text(c));
         EXPECT_EQ(found, describe(sample_row(i)));
-        EXPECT_THAT(text(25), HasSubstr("2023-11-14T22:13:20"));
+        EXPECT_THAT(text(28), HasSubstr("2023-11-14T22:13:20"));
         ++i;
       });
   EXPECT_EQ(i, n);

@@ -112,10 +112,14 @@ TEST(Log, RequestLine) {
   line.cache_write_tokens = 4;
   line.audio_input_tokens = 5;
   line.audio_output_tokens = 6;
+  line.web_searches = 7;
+  line.tier = "fast+eu";
+  line.unpriced_tier = "eu";
   log.request(line);
   log.flush();
+  EXPECT_THAT(sink.text(), HasSubstr(R"("status":200,"tier":"fast+eu","unpriced_tier":"eu","attempts":1)"));
   EXPECT_THAT(sink.text(), HasSubstr(R"("output_tokens":3,"cache_write_tokens":4,"audio_input_tokens":5,)"
-                                     R"("audio_output_tokens":6,"cost_usd")"));
+                                     R"("audio_output_tokens":6,"web_searches":7,"cost_usd")"));
 }
 
 TEST(Log, DestructorWritesTheRest) {

@@ -39,6 +39,7 @@ TEST(Registry, EveryNameOfTheContract) {
   registry.request(0, kLabels, s);
   registry.ejection("openai-a/gpt-4o", "timeout");
   registry.rate_limit("openai-a/gpt-4o", "day");
+  registry.unpriced_tier("openai-a/gpt-4o");
   registry.config_reload(true);
   registry.engine_steps("tiny").observe(0.003);
   registry.on_render([](Samples& samples) {
@@ -67,6 +68,7 @@ TEST(Registry, EveryNameOfTheContract) {
            R"(weir_target_weight{target="openai-a/gpt-4o"} 3)",
            R"(weir_target_ejections_total{target="openai-a/gpt-4o",reason="timeout"} 1)",
            R"(weir_upstream_rate_limits_total{target="openai-a/gpt-4o",limit="day"} 1)",
+           R"(weir_unpriced_tiers_total{target="openai-a/gpt-4o"} 1)",
            R"(weir_retries_total{model="gpt-4o",target="openai-a/gpt-4o"} 1)",
            R"(weir_fallbacks_total{model="gpt-4o",target="openai-a/gpt-4o"} 1)",
            R"(weir_budget_remaining_usd{key="demo"} 4.25)",
