@@ -333,6 +333,11 @@ with the provider's own words as the item: in `provider_items` of a chat message
 `providerItem` of a part of Gemini's. Sent back with the next turn it is a block of that family again; to another it is left out and named.
 Code that Gemini ran, with its output, is shown as Markdown.
 
+What a client writes in its messages, parts and items beside what is told here is refused by its place (`messages[2].content[0].NAME`), as
+any field is that the other side has no word for. What an answer held and a client gives back with the next turn (ids, annotations,
+`reasoning_details`, `phase`, …) refuses nothing: it is left out, and named once for all turns (`messages.NAME`, `input.NAME`) where it
+said something.
+
 Models asked: MODELS; the engine runs its built-in model.
 """
 
