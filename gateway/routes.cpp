@@ -233,6 +233,7 @@ constexpr RouteEntry kRoutes[] = {
     {"/moderations", kPost, model_call<Protocol::openai_moderations>},
     {"/v1/rerank", kPost, model_call<Protocol::rerank>},
     {"/rerank", kPost, model_call<Protocol::rerank>},
+    {"/v2/rerank", kPost, model_call<Protocol::rerank>},  // Cohere's clients ask here
     {"/v1/responses/", kGetDelete, stored_response},
     {"/responses/", kGetDelete, stored_response},
     {"/v1/messages", kPost, model_call<Protocol::anthropic_messages>},

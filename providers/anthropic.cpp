@@ -41,14 +41,6 @@ void apply(std::string_view json, std::vector<Splice> splices, std::vector<std::
   out.push_back(json.substr(at));
 }
 
-/// `json` without the outermost members of these names.
-std::string without_members(std::string json, std::initializer_list<std::string_view> keys) {
-  for (const std::string_view key : keys)
-    for (MemberRange range = find_member(json, key); !range.empty(); range = find_member(json, key))
-      json.erase(range.begin, range.end - range.begin);
-  return json;
-}
-
 bool foreign_thinking(const nlohmann::ordered_json& block) {
   if (!block.is_object()) return false;
   // Thinking of a family that signs none, as we gave it to the client.
@@ -93,6 +85,19 @@ bool header_safe(std::string_view value) {
 std::string_view client_header(const Attempt& attempt, std::string_view name) {
   const std::string_view value = attempt.client_header ? attempt.client_header(name) : std::string_view{};
   return header_safe(value) ? value : std::string_view{};
+}
+
+/// Adds the betas that a body names itself, where a host has them in the body, to the header's: "a, b".
+void add_betas(const nlohmann::ordered_json& own, std::string& beta) {
+  if (!own.is_array()) return;
+  for (const auto& one : own) {
+    if (!one.is_string()) continue;
+    const auto& name = one.get_ref<const std::string&>();
+    if (name.empty() || !header_safe(name) || name.find_first_of(", ") != std::string::npos) continue;
+    std::string known = "," + beta + ",";
+    std::erase(known, ' ');
+    if (known.find("," + name + ",") == std::string::npos) beta += (beta.empty() ? "" : ",") + name;
+  }
 }
 
 /// "a, b" as ["a","b"].
@@ -157,23 +162,19 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;
   // Counting on Vertex has the model in the body: its URL names no model.
-  const bool model_in_url = host != AnthropicHost::api && body.protocol != Protocol::anthropic_count;
-  if (model_in_url) {
-    head += "\"anthropic_version\":" + quoted(host == AnthropicHost::vertex ? kVertexVersion : kBedrockVersion) + ",";
-    if (host == AnthropicHost::bedrock && !beta.empty())
-      head += "\"anthropic_beta\":" + beta_array(std::exchange(beta, {})) + ",";
-  } else if (attempt.model != body.model) {
+  const bool counts = body.protocol == Protocol::anthropic_count;
+  const bool model_in_url = host == AnthropicHost::bedrock || (host == AnthropicHost::vertex && !counts);
+  if (!model_in_url && attempt.model != body.model)
     splices.push_back({body.model_value.begin, body.model_value.end, out.keep(quoted(attempt.model))});
-  }
-  if (attempt.output_tokens_cap && body.protocol == Protocol::anthropic_messages) {
+  if (attempt.output_tokens_cap && !counts) {
     std::string cap = std::to_string(*attempt.output_tokens_cap);
     if (body.max_tokens_value.empty())
       head += "\"max_tokens\":" + cap + ",";
     else
       splices.push_back({body.max_tokens_value.begin, body.max_tokens_value.end, out.keep(std::move(cap))});
   }
-  if (!head.empty()) splices.push_back({body.object_open, body.object_open, out.keep(std::move(head))});
   if (!model_in_url) {
+    if (!head.empty()) splices.push_back({body.object_open, body.object_open, out.keep(std::move(head))});
     apply(body.json, std::move(splices), out.body);
     return beta;
   }
@@ -181,8 +182,15 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
   apply(body.json, std::move(splices), pieces);
   std::string text;
   for (const std::string_view piece : pieces) text += piece;
-  text = host == AnthropicHost::bedrock ? without_members(std::move(text), {"model", "stream"})
-                                        : without_members(std::move(text), {"model"});
+  const auto took = [&](std::string_view name, std::string_view value) {
+    if (name == "anthropic_beta") add_betas(parse_json(value), beta);
+  };
+  const bool bedrock = host == AnthropicHost::bedrock;
+  text = bedrock ? without_members(text, {"model", "stream", "anthropic_version", "anthropic_beta"}, took)
+                 : without_members(text, {"model", "anthropic_version", "anthropic_beta"}, took);
+  std::string version = "\"anthropic_version\":" + quoted(bedrock ? kBedrockVersion : kVertexVersion) + ",";
+  if (bedrock && !beta.empty()) version += "\"anthropic_beta\":" + beta_array(std::exchange(beta, {})) + ",";
+  text.insert(text.find('{') + 1, version + head);
   out.body.push_back(out.keep(std::move(text)));
   return beta;
 }

@@ -2,7 +2,9 @@
 // bedrock_embeddings.cpp, answers in bedrock_decode.cpp and bedrock_invoke.cpp.
 #include "providers/bedrock.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <utility>
 
 #include "providers/anthropic.h"
@@ -38,6 +40,26 @@ std::string_view foundation_model(std::string_view model) {
   for (const std::string_view prefix : {"us.", "eu.", "apac.", "jp.", "au.", "ca.", "us-gov.", "global."})
     if (model.starts_with(prefix)) return model.substr(prefix.size());
   return model;
+}
+
+/// A Messages body whose tokens are to be counted, as InvokeModel takes it. That requires max_tokens, over any budget
+/// to think with; it is not counted.
+std::string counted_body(const Attempt& attempt, EncodedCall& out) {
+  anthropic_pass(attempt, AnthropicHost::bedrock, out);
+  std::string limit;
+  std::string thinking;
+  std::string body = without_members(
+      out.body.back(), {"max_tokens", "thinking"},
+      [&](std::string_view name, std::string_view value) { (name == "thinking" ? thinking : limit) = value; });
+  out.body.clear();
+  const Json asked = thinking.empty() ? Json() : parse_json(thinking);
+  int64_t budget = 0;
+  if (asked.is_object() && asked.value("budget_tokens", Json()).is_number_integer())
+    budget = std::clamp<int64_t>(asked["budget_tokens"].get<int64_t>(), 0, INT32_MAX);
+  if (limit.empty()) limit = std::to_string(budget + 1);
+  std::string head = "\"max_tokens\":" + limit + ",";
+  if (!thinking.empty()) head += "\"thinking\":" + thinking + ",";
+  return body.insert(body.find('{') + 1, head);
 }
 
 class BedrockCodec final : public Codec {
@@ -93,11 +115,7 @@ std::string_view BedrockCodec::target(const Attempt& attempt, Operation operatio
 Result<void> BedrockCodec::count_body(const Attempt& attempt, EncodedCall& out) const {
   Json input;
   if (bedrock_family(attempt.model) == BedrockFamily::claude) {
-    Json body = parse_json(attempt.body.json);
-    body.erase("model");
-    body["anthropic_version"] = "bedrock-2023-05-31";
-    if (!body.contains("max_tokens")) body["max_tokens"] = 1;  // required, and not counted
-    input["invokeModel"]["body"] = encode_base64(json_text(body));
+    input["invokeModel"]["body"] = encode_base64(counted_body(attempt, out));
   } else {
     auto request = attempt.neutral();
     if (!request) return std::move(request).error();

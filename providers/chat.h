@@ -143,7 +143,7 @@ struct ChatRequest {
   Json metadata;             // null: none
   std::string service_tier;  // as the client's protocol names it
   Json extensions = Json::object();
-  Json unmodelled = Json::object();
+  Json unmodelled = Json::object();  // some are hints: is_hint() of refusals.h
 };
 
 enum class StopReason : uint8_t {

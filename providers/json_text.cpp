@@ -279,29 +279,30 @@ void append_quoted(std::string_view text, std::string& out) {
   out.append(text.substr(from)).push_back('"');
 }
 
-MemberRange find_member(std::string_view json, std::string_view key) {
-  size_t at = skip_space(json, json.find('{') + 1);
-  size_t comma_before = 0;  // 0: this is the first member
+std::string without_members(std::string_view json, std::initializer_list<std::string_view> names,
+                            const std::function<void(std::string_view name, std::string_view value)>& took) {
+  size_t from = json.find('{') + 1;  // of a member, with the white space before it
+  std::string out(json.substr(0, from));
+  const size_t opened = out.size();
+  size_t at = skip_space(json, from);
   while (at < json.size() && json[at] == '"') {
-    const size_t begin = at;
+    const size_t key = at;
     at = skip_string(json, at);
-    const std::string_view name = json.substr(begin + 1, at - begin - 2);
-    at = skip_space(json, skip_space(json, at) + 1);  // the colon
-    at = skip_value(json, at);
-    size_t end = at;
-    at = skip_space(json, at);
-    const bool more = at < json.size() && json[at] == ',';
-    if (name == key) {
-      // Only one comma goes: the one behind, or of the last member the one before.
-      if (more) return {begin, skip_space(json, at + 1)};
-      while (end > begin && kSpace.find(json[end - 1]) != std::string_view::npos) --end;
-      return {comma_before == 0 ? begin : comma_before, end};
+    const std::string_view name = json.substr(key + 1, at - key - 2);
+    const size_t value = skip_space(json, skip_space(json, at) + 1);  // behind the colon
+    const size_t end = skip_value(json, value);
+    at = skip_space(json, end);
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      if (out.size() > opened) out.push_back(',');
+      out.append(json.substr(from, at - from));
+    } else if (took) {
+      took(name, json.substr(value, end - value));
     }
-    if (!more) break;
-    comma_before = at;
-    at = skip_space(json, at + 1);
+    if (at >= json.size() || json[at] != ',') break;
+    from = at + 1;
+    at = skip_space(json, from);
   }
-  return {};
+  return out.append(json.substr(std::min(at, json.size())));
 }
 
 }  // namespace weir::providers

@@ -1,6 +1,8 @@
 // JSON text: of a tree, and strings without a tree, which the pieces of a stream are made of. Pure.
 #pragma once
 
+#include <functional>
+#include <initializer_list>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -35,14 +37,10 @@ inline std::string quoted(std::string_view text) {
   return out;
 }
 
-/// The range [begin, end) of the outermost object's member `key` in `json`, with the comma that goes with it, so that
-/// the rest is an object again when it is cut out; both 0 if there is none. Keys written with escapes are not found.
-/// REQUIRES: `json` is a valid JSON object.
-struct MemberRange {
-  size_t begin = 0;
-  size_t end = 0;
-  bool empty() const { return begin == end; }
-};
-MemberRange find_member(std::string_view json, std::string_view key);
+/// The outermost object of `json` without the members of these names, found in one walk over it; what stands between
+/// the others stays as it is. The values of those go to `took(name, value)`, in order. Keys written with escapes are
+/// not found. REQUIRES: `json` is a valid JSON object.
+std::string without_members(std::string_view json, std::initializer_list<std::string_view> names,
+                            const std::function<void(std::string_view name, std::string_view value)>& took = {});
 
 }  // namespace weir::providers

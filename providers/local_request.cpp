@@ -184,7 +184,8 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
   constexpr auto kMeant =
       std::to_array<std::string_view>({"audio", "functions", "function_call", "modalities", "web_search_options"});
   for (const auto& [name, value] : request.unmodelled.items())
-    if (request.protocol != Protocol::openai_chat || std::find(kMeant.begin(), kMeant.end(), name) != kMeant.end())
+    if ((request.protocol != Protocol::openai_chat && !is_hint(name)) ||
+        std::find(kMeant.begin(), kMeant.end(), name) != kMeant.end())
       return refused(name, name + ": the local engine cannot be told this");
   return {};
 }

@@ -162,6 +162,11 @@ OpenAiCodec::OpenAiCodec(const config::AccountConfig& account, const std::string
   }
   for (size_t i = 0; i < targets_.size(); ++i)
     targets_[i] = base_path_ + std::string(path_of(static_cast<Protocol>(i))) + query;
+  if (dialect_.beta_completions && !base_path_.ends_with("/beta")) {
+    const std::string_view base = base_path_;
+    const std::string_view before = base.ends_with("/v1") ? base.substr(0, base.size() - 3) : base;
+    targets_[static_cast<size_t>(Protocol::openai_completions)] = std::string(before) + "/beta/completions";
+  }
   if (!account.api_key.empty())
     common_ = (azure ? "api-key: " : "Authorization: Bearer ") + account.api_key.reveal() + "\r\n";
   if (const auto value = option("organization"); !value.empty()) common_ += "OpenAI-Organization: " + value + "\r\n";

@@ -29,8 +29,16 @@ struct OpenAiDialect {
   bool responses = false;          // has /responses
   bool keeps_responses = false;    // and keeps its answers there for previous_response_id
   bool completions = true;         // has /completions
+  bool beta_completions = false;   // has it under /beta
   bool mistrals_words = false;     // in_mistrals_words()
-  enum class Effort : uint8_t { reasoning_effort, reasoning_object, none } effort = Effort::reasoning_effort;
+  /// How it is told to think. switched: thinking {type}, and reasoning_effort of three steps; budgeted: enable_thinking
+  /// and thinking_budget (openai_thinking.cpp).
+  enum class Effort : uint8_t {
+    reasoning_effort,
+    reasoning_object,
+    switched,
+    budgeted
+  } effort = Effort::reasoning_effort;
 };
 
 /// The presets, "openai" first. https://docs.vllm.ai, https://openrouter.ai/docs, … each API's own reference.
@@ -45,6 +53,10 @@ std::unique_ptr<ReplyDecoder> make_openai_event_decoder(const Attempt& attempt);
 /// The body of a chat completion that asks what `request` asks. Errors: what OpenAI's API has no word for.
 Result<std::string> openai_chat_body(const ChatRequest& request, const Attempt& attempt, const OpenAiDialect& dialect,
                                      Refusals& refusals);
+
+/// What `ask` says where dialect.effort is switched or budgeted, in `body`.
+void say_thinking(const ReasoningAsk& ask, const OpenAiDialect& dialect, std::string_view model, Json& body,
+                  Refusals& refusals);
 
 /// A chat completion's body as Mistral words it; nothing: it can go as it is.
 std::optional<std::string> in_mistrals_words(std::string_view json);

@@ -257,8 +257,9 @@ void ChatBodyEncoder::reasoning() {
       else
         body_["reasoning"]["effort"] = effort;
       break;
-    case OpenAiDialect::Effort::none:
-      refusals_.cannot_say("reasoning");
+    case OpenAiDialect::Effort::switched:
+    case OpenAiDialect::Effort::budgeted:
+      say_thinking(ask, dialect_, attempt_.model, body_, refusals_);
       break;
   }
 }

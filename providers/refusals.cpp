@@ -10,13 +10,6 @@ namespace {
 constexpr auto kMeantOfTools = std::to_array<std::string_view>(
     {".defer_loading", ".allowed_callers", ".input_examples", ".response", ".responseJsonSchema", ".behavior"});
 
-/// Asks for more of an answer than another upstream has to tell, or writes beside a tool.
-bool is_hint(std::string_view name) {
-  if (name.starts_with("include[")) return true;
-  return name.starts_with("tools[") && std::none_of(kMeantOfTools.begin(), kMeantOfTools.end(),
-                                                    [&](std::string_view meant) { return name.ends_with(meant); });
-}
-
 void append_name(std::string& list, std::string_view name) {
   if (!list.empty()) list += ",";
   list += name;
@@ -34,6 +27,15 @@ void append_to_header(std::string& list, std::string_view name) {
 }
 
 }  // namespace
+
+bool is_hint(std::string_view name) {
+  for (const char* hints : {"include[", "messages.", "input."})
+    if (name.starts_with(hints)) return true;
+  for (const char* hint : {"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"})
+    if (name == hint) return true;
+  return name.starts_with("tools[") && std::none_of(kMeantOfTools.begin(), kMeantOfTools.end(),
+                                                    [&](std::string_view meant) { return name.ends_with(meant); });
+}
 
 bool steers(std::string_view name) {
   constexpr std::string_view kSteering =

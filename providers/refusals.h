@@ -24,6 +24,11 @@ inline constexpr const char* kFailedResult = "Error: ";
 /// max_output_tokens, maxOutputTokens.
 bool steers(std::string_view name);
 
+/// Whether a field of ChatRequest::unmodelled changes no answer, or is what a model said and a client gave back: asks
+/// for more of an answer than another upstream has to tell, is of no one turn ("messages.annotations"), says how to
+/// cache, or stands beside a tool.
+bool is_hint(std::string_view name);
+
 class Refusals {
  public:
   explicit Refusals(const config::AccountConfig& account);
@@ -34,8 +39,8 @@ class Refusals {
   /// A hint that changes no answer (cache_control), or what only the family that made it can use (its thinking): always
   /// left out, and named once. Clients send these unasked with every turn, so refusing them would refuse the client.
   void leave_out(std::string_view field);
-  /// Every field of request.unmodelled, unless the codec speaks the client's protocol: refused, but for hints beside a
-  /// tool, which are left out as the citations of earlier turns are.
+  /// Every field of request.unmodelled, unless the codec speaks the client's protocol: refused, but for hints, which
+  /// are left out as the citations of earlier turns are.
   void unmodelled(const ChatRequest& request);
   /// Gives each field that the client's protocol does not know either to `add(name, value)`, for it may be one of the
   /// upstream's own; those that steer, and those in `taken` already, where the protocol's own word counts, are left

@@ -3,6 +3,7 @@
 
 #include "gateway/api/anthropic_messages.h"
 #include "gateway/api/errors.h"
+#include "gateway/api/other_members.h"
 #include "providers/base64.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
@@ -29,9 +30,10 @@ constexpr int64_t kTokensMax = 100'000'000;
 constexpr size_t kStopSequencesMax = 8192;
 
 // Fields of the protocol that the neutral language has no word for.
-constexpr std::array<std::string_view, 10> kUnmodelled = {
-    "cache_control", "container",       "context_management", "mcp_servers", "inference_geo",
-    "speed",         "user_profile_id", "fallbacks",          "diagnostics", "anthropic_beta"};
+constexpr std::array<std::string_view, 15> kUnmodelled = {
+    "cache_control", "container",       "context_management", "mcp_servers",    "inference_geo",
+    "speed",         "user_profile_id", "fallbacks",          "diagnostics",    "anthropic_beta",
+    "thread",        "compaction",      "workspace_id",       "billing_policy", "fallback_credit_token"};
 constexpr std::array<std::string_view, 17> kModelled = {
     "model",         "messages",      "system",      "max_tokens",   "stop_sequences",   "stream",
     "temperature",   "top_p",         "top_k",       "tools",        "thinking",         "metadata",
@@ -66,6 +68,7 @@ class Decoder {
   void tool_result(const Json& in, const std::string& where, Message& around);
   void thinking_block(const Json& in, const std::string& where, Message& out);
   bool content_part(const Json& in, const std::string& type, const std::string& where, Message& out);
+  bool document_text(const Json& in, const std::string& where, Message& out);
   Media source(const Json& in, const std::string& where);
   void search_result(const Json& in, const std::string& where, Message& out);
   void document_extras(const Json& in, const std::string& where);
@@ -131,6 +134,7 @@ Media Decoder::source(const Json& in, const std::string& where) {
   }
   const std::string at = where + ".source";
   const std::string type = text(*source, "type", at);
+  keep_others(*source, Author::client, at, {"media_type", "data", "url", "file_id", "content"}, out_);
   media.mime = text(*source, "media_type", at);
   if (type == "base64") {
     media.data = text(*source, "data", at);
@@ -157,11 +161,31 @@ void Decoder::document_extras(const Json& in, const std::string& where) {
 /// A search result is text with a title and where it is from.
 void Decoder::search_result(const Json& in, const std::string& where, Message& out) {
   std::string all = text(in, "title", where) + "\n" + text(in, "source", where) + "\n";
+  Json cache;
   if (const Json* content = find(in, "content"); content != nullptr && content->is_array())
-    for (const Json& piece : *content)
-      if (piece.is_object()) all += "\n" + text(piece, "text", where + ".content");
+    for (const Json& piece : *content) {
+      if (!piece.is_object()) continue;
+      all += "\n" + text(piece, "text", where + ".content");
+      if (const Json* mark = find(piece, "cache_control")) cache = *mark;
+      keep_others(piece, Author::client, where + ".content", {"text", "cache_control", "citations"}, out_);
+    }
   out.parts.push_back(Part::of_text(std::move(all)));
+  out.parts.back().cache = std::move(cache);
   document_extras(in, where);
+}
+
+/// A document that is text already is one, under its title. False: it is something else.
+bool Decoder::document_text(const Json& in, const std::string& where, Message& out) {
+  const Json* from = find(in, "source");
+  if (from == nullptr || !from->is_object() || text(*from, "type", where + ".source") != "content") return false;
+  const Json* content = find(*from, "content");
+  if (content == nullptr || !content->is_string()) return false;
+  std::string all = text(in, "title", where);
+  if (!all.empty()) all += "\n\n";
+  out.parts.push_back(Part::of_text(all + content->get<std::string>()));
+  keep_others(*from, Author::client, where + ".source", {"content"}, out_);
+  document_extras(in, where);
+  return true;
 }
 
 /// Text, images, documents: what user turns and tool results hold. False: none of these.
@@ -171,28 +195,29 @@ bool Decoder::content_part(const Json& in, const std::string& type, const std::s
     if (const Json* citations = find(in, "citations"); citations != nullptr && citations->is_array())
       out.parts.back().citations = *citations;
   } else if (type == "image" || type == "document") {
-    if (const Json* from = find(in, "source"); type == "document" && from != nullptr && from->is_object())
-      if (const Json* content = find(*from, "content"); content != nullptr && text(*from, "type", where) == "content") {
-        if (content->is_string()) {
-          out.parts.push_back(Part::of_text(content->get<std::string>()));
-          document_extras(in, where);
-          return true;
-        }
+    if (type == "image" || !document_text(in, where, out)) {
+      Part part;
+      part.kind = type == "image" ? Part::Kind::image : Part::Kind::file;
+      part.media = source(in, where);
+      if (type == "document") {
+        part.media.name = text(in, "title", where);
+        document_extras(in, where);
       }
-    Part part;
-    part.kind = type == "image" ? Part::Kind::image : Part::Kind::file;
-    part.media = source(in, where);
-    if (type == "document") {
-      part.media.name = text(in, "title", where);
-      document_extras(in, where);
+      out.parts.push_back(std::move(part));
     }
-    out.parts.push_back(std::move(part));
   } else if (type == "search_result") {
     search_result(in, where, out);
   } else {
     return false;
   }
   if (const Json* cache = find(in, "cache_control")) out.parts.back().cache = *cache;
+  const auto others = [&](std::initializer_list<std::string_view> known) {
+    keep_others(in, author_of(out.role), where, known, out_);
+  };
+  if (type == "text") others({"text", "citations", "cache_control"});
+  if (type == "image") others({"source", "cache_control"});
+  if (type == "document") others({"source", "title", "context", "citations", "cache_control"});
+  if (type == "search_result") others({"source", "title", "content", "citations", "cache_control"});
   return true;
 }
 
@@ -231,6 +256,9 @@ void Decoder::tool_result(const Json& in, const std::string& where, Message& aro
     if (result.parts.empty()) result.parts.push_back(Part::of_text(""));
     result.parts.back().cache = *cache;
   }
+  // Which toolset it is of, said as the call says it.
+  if (find(in, "toolset_name") != nullptr) out_.unmodelled["messages.toolset_name"] = true;
+  keep_others(in, Author::client, where, {"tool_use_id", "is_error", "content", "cache_control", "toolset_name"}, out_);
   out_.messages.push_back(std::move(result));
 }
 
@@ -239,6 +267,7 @@ void Decoder::tool_result(const Json& in, const std::string& where, Message& aro
 void Decoder::thinking_block(const Json& in, const std::string& where, Message& out) {
   Part part;
   part.kind = Part::Kind::reasoning;
+  keep_others(in, Author::model, where, {"thinking", "signature", "data"}, out_);
   if (text(in, "type", where) == "redacted_thinking") {
     part.redacted = providers::unwrap_signature(text(in, "data", where), Signer::anthropic, part.signer);
   } else {
@@ -269,6 +298,7 @@ void Decoder::block(const Json& in, const std::string& where, Message& out) {
     if (input != nullptr) part.call.arguments = json_text(*input);
     if (const Json* cache = find(in, "cache_control")) part.cache = *cache;
     out.parts.push_back(std::move(part));
+    keep_others(in, Author::model, where, {"name", "input", "cache_control"}, out_);
     return;
   }
   if (providers::is_native_item(in)) return out.parts.push_back(providers::native_part(in));
@@ -286,6 +316,7 @@ void Decoder::message(const Json& in, const std::string& where) {
     out.role = Role::system;
   else if (role != "user")
     return fail(where + ".role", "user or assistant");
+  keep_others(in, author_of(out.role), where, {"role", "content"}, out_);
   const Json* content = find(in, "content");
   if (content == nullptr) return fail(where + ".content", "given");
   if (content->is_string()) {
@@ -384,6 +415,7 @@ void Decoder::tool_choice() {
     if (!off->is_boolean()) return fail_type("tool_choice.disable_parallel_tool_use", "a boolean", *off);
     out.parallel = !off->get<bool>();
   }
+  keep_others(*value, Author::client, "tool_choice", {"name", "disable_parallel_tool_use"}, out_);
 }
 
 void Decoder::thinking() {
@@ -391,9 +423,13 @@ void Decoder::thinking() {
   if (value == nullptr) return;
   if (!value->is_object()) return fail("thinking", "an object");
   const std::string type = text(*value, "type", "thinking");
-  if (type != "enabled" && type != "adaptive" && type != "disabled")
-    return fail("thinking.type", "one of enabled, adaptive, disabled");
-  out_.reasoning.enabled = type != "disabled";
+  keep_others(*value, Author::client, "thinking", {"budget_tokens", "display"}, out_);
+  // No thinking, and what the model says between its calls as thinking all the same, which nobody else does.
+  const bool between = type == "between_tools";
+  if (between) out_.unmodelled["thinking.type"] = type;
+  if (!between && type != "enabled" && type != "adaptive" && type != "disabled")
+    return fail("thinking.type", "one of enabled, adaptive, between_tools, disabled");
+  out_.reasoning.enabled = type != "disabled" && !between;
   if (type == "enabled")
     integer(*value, "budget_tokens", "thinking.budget_tokens", providers::kThinkingBudgetMin,
             out_.reasoning.budget_tokens);
@@ -439,6 +475,7 @@ void Decoder::small_fields() {
     if (!config->is_object()) return fail("output_config", "an object");
     out_.reasoning.effort = text(*config, "effort", "output_config");
     if (const Json* format = find(*config, "format")) output(*format, "output_config.format");
+    keep_others(*config, Author::client, "output_config", {"effort", "format"}, out_);
   }
   if (const Json* format = find(body_, "output_format")) output(*format, "output_format");
 }

@@ -5,6 +5,7 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_fields.h"
+#include "gateway/api/other_members.h"
 #include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
@@ -54,9 +55,9 @@ constexpr auto kModelled = std::to_array<std::string_view>({"model",
                                                             "service_tier"});
 // OpenAI's other fields, which the neutral language has no word for
 // (https://platform.openai.com/docs/api-reference/chat).
-constexpr auto kUnmodelled = std::to_array<std::string_view>({"audio", "functions", "function_call", "modalities",
-                                                              "prediction", "prompt_cache_key", "store", "verbosity",
-                                                              "web_search_options", "prompt_cache_retention"});
+constexpr auto kUnmodelled = std::to_array<std::string_view>(
+    {"audio", "functions", "function_call", "modalities", "prediction", "prompt_cache_key", "store", "verbosity",
+     "web_search_options", "prompt_cache_retention", "prompt_cache_options", "moderation"});
 
 /// Reads the body's fields one by one; the first mistake stays.
 class Decoder {
@@ -73,11 +74,12 @@ class Decoder {
   void messages();
   void message(const Json& in, const std::string& where);
   void content(const Json& in, const std::string& where, Message& out);
+  void goes_on(const Json& in, const std::string& where, bool last);
   void tool_calls(const Json& in, const std::string& where, Message& out);
   void thinking(const Json& message, const std::string& where, Message& out, std::string& of_text);
   void items(const Json& message, const std::string& where, Message& out);
   void said_beside(const Json& in, const std::string& where, Message& out);
-  Part media_part(const Json& in, const std::string& type, const std::string& at);
+  Part media_part(const Json& in, const std::string& type, const std::string& at, Author author);
   void tools();
   void tool_choice();
   void response_format();
@@ -91,7 +93,7 @@ class Decoder {
 };
 
 /// image_url {url, detail}, input_audio {data, format}, file {file_data, file_id, filename}.
-Part Decoder::media_part(const Json& in, const std::string& type, const std::string& at) {
+Part Decoder::media_part(const Json& in, const std::string& type, const std::string& at, Author author) {
   Part part;
   const Json* source = find(in, type.c_str());
   if (source == nullptr || !source->is_object()) {
@@ -105,6 +107,7 @@ Part Decoder::media_part(const Json& in, const std::string& type, const std::str
     return part;
   }
   const std::string where = at + "." + type;
+  keep_others(*source, author, where, {"url", "detail", "data", "format", "file_data", "file_id", "filename"}, out_);
   if (type == "image_url") {
     part.kind = Part::Kind::image;
     part.media = providers::media_of_url(text(*source, "url", where));
@@ -138,11 +141,13 @@ void Decoder::content(const Json& in, const std::string& where, Message& out) {
     } else if (type == "refusal") {
       out.parts.push_back({.kind = Part::Kind::refusal, .text = text(in[i], "refusal", at)});
     } else if (type == "image_url" || type == "input_audio" || type == "file") {
-      out.parts.push_back(media_part(in[i], type, at));
+      out.parts.push_back(media_part(in[i], type, at, author_of(out.role)));
     } else {
       return fail(at + ".type", "one of text, image_url, input_audio, file, refusal");
     }
-    if (const Json* cache = find(in[i], "cache_control")) out.parts.back().cache = *cache;
+    const Json* cache = find(in[i], "cache_control");
+    out.parts.back().cache = cache != nullptr ? *cache : cache_of_breakpoint(in[i]);
+    keep_others(in[i], author_of(out.role), at, {"type", type, "cache_control", "prompt_cache_breakpoint"}, out_);
   }
 }
 
@@ -208,7 +213,17 @@ void Decoder::tool_calls(const Json& in, const std::string& where, Message& out)
         part.signer = providers::Signer::gemini;
       }
     out.parts.push_back(std::move(part));
+    keep_others(in[i], Author::model, at, {"id", "type", "function", "extra_content"}, out_);
+    keep_others(*function, Author::model, at, {"name", "arguments"}, out_);
   }
+}
+
+/// An answer that goes on from what the last message says its assistant began with: Mistral's and DeepSeek's word for
+/// it, and Moonshot's. In an earlier turn it says nothing any more.
+void Decoder::goes_on(const Json& in, const std::string& where, bool last) {
+  for (const char* word : {"prefix", "partial"})
+    if (const Json* value = find(in, word); last && value != nullptr && *value == true)
+      out_.unmodelled[where + "." + word] = true;
 }
 
 /// What an assistant said in other members than its content: a refusal, a call in the form that was before tool_calls,
@@ -222,7 +237,15 @@ void Decoder::said_beside(const Json& in, const std::string& where, Message& out
     out.parts.push_back(Part::of_call({function_call_, text(*call, "name", where + ".function_call"),
                                        text(*call, "arguments", where + ".function_call")}));
   }
-  if (const Json* audio = find(in, "audio")) out_.unmodelled[where + ".audio"] = *audio;
+  const Json* audio = find(in, "audio");
+  if (audio == nullptr) return;
+  // An answer's audio, given back, has its words beside it.
+  const std::string spoken = providers::text_of(*audio, "transcript");
+  if (!spoken.empty() && out.parts.empty()) out.parts.push_back(Part::of_text(spoken));
+  if (spoken.empty())
+    out_.unmodelled[where + ".audio"] = *audio;
+  else
+    out_.unmodelled["messages.audio"] = true;
 }
 
 void Decoder::message(const Json& in, const std::string& where) {
@@ -263,6 +286,14 @@ void Decoder::message(const Json& in, const std::string& where) {
   if (const Json* cache = find(in, "cache_control"); cache != nullptr && !out.parts.empty())
     out.parts.back().cache = *cache;
   if (const Json* value = find(in, "tool_calls")) tool_calls(*value, where + ".tool_calls", out);
+  if (out.role == Role::assistant)
+    keep_others(in, Author::model, where,
+                {"role", "content", "name", "refusal", "audio", "function_call", "tool_calls", "reasoning_content",
+                 "reasoning", "thinking_blocks", "provider_items", "cache_control", "prefix", "partial"},
+                out_);
+  else
+    keep_others(in, Author::client, where, {"role", "content", "name", "tool_call_id", "tool_calls", "cache_control"},
+                out_);
   out_.messages.push_back(std::move(out));
 }
 
@@ -270,7 +301,11 @@ void Decoder::messages() {
   const Json* list = find(body_, "messages");
   if (list == nullptr || !list->is_array() || list->empty())
     return fail("messages", "an array of at least one message");
-  for (size_t i = 0; i < list->size(); ++i) message((*list)[i], "messages[" + std::to_string(i) + "]");
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string where = "messages[" + std::to_string(i) + "]";
+    message((*list)[i], where);
+    if ((*list)[i].is_object()) goes_on((*list)[i], where, i + 1 == list->size());
+  }
 }
 
 /// {"type":"function","function":{name, description, parameters, strict}}; another type is a tool of the upstream's
@@ -301,6 +336,7 @@ void Decoder::tools() {
     for (const auto& [name, value] : function->items())
       if (name != "name" && name != "description" && name != "parameters" && name != "strict" && !value.is_null())
         out_.unmodelled[std::string(at).append(".function.").append(name)] = value;
+    keep_others(in, Author::client, at, {"type", "function", "cache_control"}, out_);
     out_.tools.push_back(std::move(tool));
   }
 }
@@ -363,6 +399,7 @@ void Decoder::others() {
     if (has(kModelled, key) || value.is_null()) continue;
     (has(kUnmodelled, key) ? out_.unmodelled : out_.extensions)[key] = value;
   }
+  keep_prewarm(body_, out_);
   // What says nothing but the default is no wish.
   if (out_.unmodelled.value("modalities", Json()) == Json::array({"text"})) out_.unmodelled.erase("modalities");
   if (out_.unmodelled.value("store", Json()) == Json(false)) out_.unmodelled.erase("store");

@@ -4,6 +4,7 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
+#include "gateway/api/other_members.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
 #include "providers/native_item.h"
@@ -50,6 +51,8 @@ constexpr std::string_view kKnown[] = {"model",
                                        "prompt_cache_retention",
                                        "prompt_cache_options",
                                        "safety_identifier",
+                                       "access_programs",
+                                       "image",
                                        "previous_response_id"};
 
 class Decoder {
@@ -63,6 +66,7 @@ class Decoder {
   void message(const Json& item, const std::string& where);
   void content(const Json& list, const std::string& where, Message& out);
   void part(const Json& part, const std::string& where, Message& out);
+  void part_others(const Json& part, const std::string& where, Author author, Part::Kind kind);
   void reasoning_item(const Json& item, const std::string& where);
   void call(const Json& item, const std::string& where);
   void call_output(const Json& item, const std::string& where);
@@ -136,7 +140,29 @@ void Decoder::part(const Json& part, const std::string& where, Message& out) {
   } else {
     return in_.fail(where + ".type", "one of input_text, input_image, input_file, input_audio, output_text, refusal");
   }
+  const Json* cache = FieldReader::find(part, "cache_control");
+  made.cache = cache != nullptr ? *cache : cache_of_breakpoint(part);
+  part_others(part, where, author_of(out.role), made.kind);
   out.parts.push_back(std::move(made));
+}
+
+/// What a part has beside the members that part() reads for its kind. A file's detail "auto" is what it has anyway.
+void Decoder::part_others(const Json& part, const std::string& where, Author author, Part::Kind kind) {
+  constexpr std::string_view kCache = "cache_control";
+  constexpr std::string_view kMark = "prompt_cache_breakpoint";
+  const auto others = [&](std::initializer_list<std::string_view> known) {
+    keep_others(part, author, where, known, out_);
+  };
+  if (kind == Part::Kind::text) return others({"text", "annotations", kCache, kMark});
+  if (kind == Part::Kind::refusal) return others({"refusal", kCache, kMark});
+  if (kind == Part::Kind::image) return others({"image_url", "file_id", "detail", kCache, kMark});
+  if (kind == Part::Kind::audio) {
+    keep_others(part["input_audio"], author, where + ".input_audio", {"data", "format"}, out_);
+    return others({"input_audio", kCache, kMark});
+  }
+  if (const Json* detail = FieldReader::find(part, "detail"); detail != nullptr && *detail != "auto")
+    out_.unmodelled[where + ".detail"] = *detail;
+  others({"file_data", "file_url", "file_id", "filename", "detail", kCache, kMark});
 }
 
 void Decoder::content(const Json& list, const std::string& where, Message& out) {
@@ -152,6 +178,7 @@ void Decoder::message(const Json& item, const std::string& where) {
   const std::string role = in_.text(item, "role", where);
   const Json* list = FieldReader::find(item, "content");
   if (list == nullptr) return in_.fail(where + ".content", "given");
+  keep_others(item, role == "assistant" ? Author::model : Author::client, where, {"type", "role", "content"}, out_);
   if (role == "assistant") return content(*list, where + ".content", assistant());
   Message& out = out_.messages.emplace_back();
   if (role == "user")
@@ -184,6 +211,7 @@ void Decoder::reasoning_item(const Json& item, const std::string& where) {
   made.text = joined_texts(FieldReader::find(item, "content"));
   if (made.text.empty()) made.text = joined_texts(FieldReader::find(item, "summary"));
   made.item_id = in_.text(item, "id", where);
+  keep_others(item, Author::model, where, {"summary", "content", "encrypted_content"}, out_);
   const std::string encrypted = in_.text(item, "encrypted_content", where);
   std::string signature = providers::unwrap_signature(encrypted, Signer::openai, made.signer);
   Message& out = assistant();
@@ -209,6 +237,7 @@ void Decoder::call(const Json& item, const std::string& where) {
                            in_.text(item, "arguments", where)};
   if (made.id.empty()) return in_.fail(where + ".call_id", "given");
   if (made.name.empty()) return in_.fail(where + ".name", "given");
+  keep_others(item, Author::model, where, {"call_id", "name", "arguments"}, out_);
   assistant().parts.push_back(Part::of_call(std::move(made)));
 }
 
@@ -220,6 +249,12 @@ void Decoder::call_output(const Json& item, const std::string& where) {
   const Json* output = FieldReader::find(item, "output");
   if (output == nullptr) return in_.fail(where + ".output", "given");
   content(*output, where + ".output", made);
+  // Which tool it is of, said as the call says it.
+  Json repeated = Json::object();
+  for (const char* key : {"name", "namespace", "caller"})
+    if (const Json* value = FieldReader::find(item, key)) repeated[key] = *value;
+  keep_others(repeated, Author::model, where, {"name"}, out_);
+  keep_others(item, Author::client, where, {"call_id", "output", "name", "namespace", "caller"}, out_);
   out_.messages.push_back(std::move(made));
 }
 
@@ -336,6 +371,7 @@ void Decoder::format() {
   if (!text->is_object()) return in_.fail("text", "an object");
   if (const std::string verbosity = in_.text(*text, "verbosity", "text"); !verbosity.empty() && verbosity != "medium")
     out_.unmodelled["text.verbosity"] = verbosity;
+  keep_others(*text, Author::client, "text", {"verbosity", "format"}, out_);
   const Json* format = FieldReader::find(*text, "format");
   if (format == nullptr) return;
   if (!format->is_object()) return in_.fail("text.format", "an object");
@@ -367,6 +403,10 @@ void Decoder::reasoning() {
   out_.reasoning.summary = in_.text(*ask, "summary", "reasoning");
   if (out_.reasoning.summary.empty()) out_.reasoning.summary = in_.text(*ask, "generate_summary", "reasoning");
   if (!out_.reasoning.summary.empty()) out_.reasoning.show = true;
+  Json more = *ask;
+  for (const auto& [name, default_word] : {std::pair("mode", "standard"), std::pair("context", "auto")})
+    if (more.contains(name) && more[name] == default_word) more.erase(name);
+  keep_others(more, Author::client, "reasoning", {"effort", "summary", "generate_summary"}, out_);
 }
 
 /// Encrypted reasoning is always given; the other words ask for details of hosted tools, or for what an item's listing
@@ -392,9 +432,11 @@ void Decoder::others() {
   };
   unless("background", false);
   unless("truncation", "disabled");
-  for (const char* key : {"conversation", "prompt", "max_tool_calls", "moderation", "context_management",
-                          "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"})
+  for (const char* key :
+       {"conversation", "prompt", "max_tool_calls", "moderation", "context_management", "prompt_cache_key",
+        "prompt_cache_retention", "prompt_cache_options", "access_programs", "image"})
     unless(key, nullptr);
+  keep_prewarm(in_.body(), out_);
   // Ours are resolved from the store before a body is decoded; any other is some upstream's own.
   unless("previous_response_id", "");
   out_.user = in_.text("user");

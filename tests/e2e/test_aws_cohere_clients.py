@@ -34,17 +34,18 @@ models:
 keys:
   - {{name: test, key: {KEY}, models: ["*"]}}
 """)
-    client = cohere.Client(api_key=KEY, base_url=f"http://127.0.0.1:{gateway.port}")
     documents = ["Ruby is a programming language", "Paris is in France", "Rails is a Ruby framework"]
-    answer = client.rerank(model="rerank", query="ruby", documents=documents, top_n=2)
     recorded = json.loads(RERANKED.read_bytes())["results"]
-    assert [(one.index, one.relevance_score) for one in answer.results] == [(one["index"], one["relevance_score"]) for one in recorded]
-    _, headers, body = upstream.requests[-1]
-    assert headers["authorization"] == "Bearer k"
-    assert json.loads(body) == {"model": "rerank-v3.5", "query": "ruby", "documents": documents, "top_n": 2}
-    with pytest.raises(cohere.core.ApiError) as caught:
-        client.rerank(model="nobody", query="ruby", documents=documents)
-    assert caught.value.status_code == 404
+    for version in (cohere.Client, cohere.ClientV2):
+        client = version(api_key=KEY, base_url=f"http://127.0.0.1:{gateway.port}")
+        answer = client.rerank(model="rerank", query="ruby", documents=documents, top_n=2)
+        assert [(one.index, one.relevance_score) for one in answer.results] == [(one["index"], one["relevance_score"]) for one in recorded]
+        _, headers, body = upstream.requests[-1]
+        assert headers["authorization"] == "Bearer k"
+        assert json.loads(body) == {"model": "rerank-v3.5", "query": "ruby", "documents": documents, "top_n": 2}
+        with pytest.raises(cohere.core.ApiError) as caught:
+            client.rerank(model="nobody", query="ruby", documents=documents)
+        assert caught.value.status_code == 404
 
 
 def test_boto3_reads_what_the_mock_says(wire):  # noqa: F811

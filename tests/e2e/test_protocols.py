@@ -195,3 +195,62 @@ def test_openai_puts_every_stream_together(gateway):
             assert message.content or message.tool_calls, (provider, kind)
             assert kind != "thought" or message.thinking_blocks
             assert kind != "cited" or message.citations  # of a document: OpenAI has annotations for pages of the web alone
+
+
+AGAIN = "And of Spain?"
+
+
+def back_by_chat(port, model, whole, tools, others):
+    """Asks `model`, then each of `others` with the message of that answer as the client has it."""
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
+    extra = {"tools": [{"type": "function", "function": {"name": "f", "parameters": TOOL}}]} if tools else {}
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    if whole:
+        message = client.chat.completions.create(model=model, messages=asked, **extra).choices[0].message
+    else:
+        with client.chat.completions.stream(model=model, messages=asked) as events:
+            events.until_done()
+            message = events.current_completion_snapshot.choices[0].message
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Madrid"} for call in message.tool_calls or []]
+    turns = [*asked, message, *results, {"role": "user", "content": AGAIN}]
+    return [client.chat.completions.create(model=other, messages=turns, **extra).choices[0].message.content for other in others]
+
+
+def back_by_responses(port, model, whole, tools, others):
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
+    extra = {"tools": [{"type": "function", "name": "f", "parameters": TOOL, "strict": False}], "store": False} if tools else {"store": False}
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    if whole:
+        output = client.responses.create(model=model, input=asked, **extra).output
+    else:
+        with client.responses.stream(model=model, input=asked) as events:
+            output = events.get_final_response().output
+    results = [{"type": "function_call_output", "call_id": one.call_id, "output": "Madrid"} for one in output if one.type == "function_call"]
+    items = [*asked, *output, *results, {"role": "user", "content": AGAIN}]
+    return [client.responses.create(model=other, input=items, **extra).output_text for other in others]
+
+
+def back_by_messages(port, model, whole, tools, others):
+    client = anthropic.Anthropic(base_url=f"http://127.0.0.1:{port}", api_key=KEY, max_retries=0)
+    extra = {"max_tokens": 500, **({"tools": [{"name": "f", "input_schema": TOOL}]} if tools else {})}
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    if whole:
+        answer = client.messages.create(model=model, messages=asked, **extra)
+    else:
+        with client.messages.stream(model=model, messages=asked, **extra) as events:
+            answer = events.get_final_message()
+    results = [{"type": "tool_result", "tool_use_id": one.id, "content": "Madrid"} for one in answer.content if one.type == "tool_use"]
+    turns = [*asked, {"role": "assistant", "content": answer.content}, {"role": "user", "content": [*results, {"type": "text", "text": AGAIN}]}]
+    return [client.messages.create(model=other, messages=turns, **extra).content[0].text for other in others]
+
+
+@pytest.mark.parametrize("back", [back_by_chat, back_by_responses, back_by_messages])
+def test_what_an_answer_holds_is_taken_back_by_every_other_provider(gateway, back):
+    """Whatever members an official client's own objects have."""
+    others = [f"text-{provider}" for provider in recorded("text", False)]
+    for provider, kinds in RECORDED.items():
+        for kind, (whole, _) in kinds.items():
+            if provider == "openai" and kind == "tools" and back is back_by_responses:
+                continue  # there is no such recording
+            answers = back(gateway.port, f"{kind}-{provider}", whole, kind == "tools" and whole, others)
+            assert all(answers), (provider, kind, answers)

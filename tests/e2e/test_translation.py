@@ -335,6 +335,11 @@ Code that Gemini ran, with its output, is shown as Markdown. The container that 
 Response, a candidate; named as `container` of a later call it is gone on in. A turn that Claude paused, to be sent back as it is, ends as
 one that was cut off, with `native_finish_reason: pause_turn` beside it (Gemini's: `finishMessage`).
 
+What a client writes in its messages, parts and items beside what is told here is refused by its place (`messages[2].content[0].NAME`), as
+any field is that the other side has no word for. What an answer held and a client gives back with the next turn (ids, annotations,
+`reasoning_details`, `phase`, …) refuses nothing: it is left out, and named once for all turns (`messages.NAME`, `input.NAME`) where it
+said something.
+
 Models asked: MODELS; the engine runs its built-in model.
 """
 

@@ -143,8 +143,11 @@ class Responses:
         return {"type": "input_image", "image_url": part.get("url") or "data:image/png;base64," + part["image"], "detail": ask.get("detail") or "auto"}
 
     def body(self, ask, model, stream):
-        given(ask, "budget", "stop", "cache", "seed")
+        given(ask, "budget", "stop", "seed")
         items = []
+        if ask.get("cache"):
+            marked = {"type": "input_text", "text": ask["system"], "prompt_cache_breakpoint": {"mode": "explicit"}}
+            items.append({"type": "message", "role": "system", "content": [marked]})
         for kind, *turn in ask["turns"]:
             if kind == "replay":
                 items += turn[0]
@@ -172,8 +175,9 @@ class Responses:
             out["include"] = ["reasoning.encrypted_content"]
         if ask.get("schema"):
             out["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": ask["schema"], "strict": True}}
-        copy(ask, out, system="instructions", parallel="parallel_tool_calls", max_tokens="max_output_tokens", temperature="temperature",
-             user="user")
+        copy(ask, out, parallel="parallel_tool_calls", max_tokens="max_output_tokens", temperature="temperature", user="user")
+        if not ask.get("cache"):
+            copy(ask, out, system="instructions")
         return self.path, out
 
     def whole(self, data):

@@ -80,6 +80,7 @@ def responses(body):
                     out["detail"] = part.get("detail")
                 else:
                     out["texts"].append((item["role"], part["text"]))
+                out["cache"] = out["cache"] or "prompt_cache_breakpoint" in part
     out["tools"] = {tool["name"]: tool.get("parameters") for tool in body.get("tools", [])}
     choice = body.get("tool_choice")
     out["choice"] = ("named", choice["name"]) if isinstance(choice, dict) else choice

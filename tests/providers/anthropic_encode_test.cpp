@@ -247,6 +247,29 @@ TEST(AnthropicPass, OnlyWhatMustChangeChanges) {
       R"({"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["one","two"], "max_tokens" : 10, "messages":[{"role":"user","content":"h\u00e9"}] , "x":1.50})");
 }
 
+/// Clients of Bedrock's and Vertex' own forms write the version and their betas into the body.
+TEST(AnthropicPass, WhatTheHostWantsInTheBodyIsThereOnce) {
+  CodecRig rig(Protocol::anthropic_messages,
+               R"({"anthropic_version":"mine","model":"m","anthropic_beta":["two","a,b","three"],"max_tokens":5,)"
+               R"("anthropic_version":"again","messages":[{"role":"user","content":"x"}]})");
+  rig.headers["anthropic-beta"] = "one, two-1, two";
+  const auto sent = [&](AnthropicHost host, std::string& beta) {
+    const Attempt attempt = rig.attempt("m");
+    EncodedCall call;
+    beta = anthropic_pass(attempt, host, call);
+    std::string joined;
+    for (const std::string_view piece : call.body) joined += piece;
+    return joined;
+  };
+  const std::string rest = R"("max_tokens":5,"messages":[{"role":"user","content":"x"}]})";
+  std::string beta;
+  EXPECT_EQ(sent(AnthropicHost::vertex, beta), R"({"anthropic_version":"vertex-2023-10-16",)" + rest);
+  EXPECT_EQ(beta, "one, two-1, two,three");
+  EXPECT_EQ(sent(AnthropicHost::bedrock, beta),
+            R"({"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["one","two-1","two","three"],)" + rest);
+  EXPECT_EQ(beta, "");
+}
+
 TEST(AnthropicPass, HeadersAndPaths) {
   CodecRig rig(Protocol::anthropic_messages, kChatCall);
   rig.headers["anthropic-beta"] = "a-1";

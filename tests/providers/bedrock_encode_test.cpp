@@ -259,11 +259,32 @@ TEST(BedrockEncode, AnthropicsClientsReachClaudeInTheirOwnWords) {
   EXPECT_EQ(count.sent.target, "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/count-tokens");
   std::string inner;
   ASSERT_TRUE(decode_base64(body["input"]["invokeModel"]["body"].get<std::string>(), inner));
-  EXPECT_EQ(read_json<Json>(inner), read_json<Json>(R"({"max_tokens":9,"messages":[{"role":"user","content":"x"}],
-    "anthropic_version":"bedrock-2023-05-31"})"));
+  EXPECT_EQ(inner, R"({"max_tokens":9,"anthropic_version":"bedrock-2023-05-31",)"
+                   R"("messages":[{"role":"user","content":"x"}]})");
   const Decoded counted = count.answer_of(kClaude, R"({"inputTokens":14})");
   EXPECT_EQ(counted.bytes, R"({"input_tokens":14})");
   EXPECT_TRUE(counted.end && counted.reported);
+}
+
+/// What is counted is cleaned as what is sent: of thinking that others signed, of items of others.
+TEST(BedrockEncode, WhatIsCountedIsWhatWouldBeSent) {
+  Call count(Protocol::anthropic_count,
+             R"({"model":"m","stream":true,"thinking":{"type":"enabled","budget_tokens":2048},
+    "anthropic_version":"mine","anthropic_beta":["b-2"],"messages":[{"role":"user","content":"x"},
+    {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},
+    {"type":"thinking","thinking":"t","signature":"weir:gemini:c2ln"},{"type":"openai:x","item":{}},
+    {"type":"text","text":"y"}]}]})");
+  count.body.items = true;
+  count.headers["anthropic-beta"] = "b-1, b-2";
+  const Json body = count.encode();
+  std::string inner;
+  ASSERT_TRUE(decode_base64(body["input"]["invokeModel"]["body"].get<std::string>(), inner));
+  EXPECT_EQ(read_json<Json>(inner), read_json<Json>(R"({"max_tokens":2049,
+    "thinking":{"type":"enabled","budget_tokens":2048},"anthropic_version":"bedrock-2023-05-31",
+    "anthropic_beta":["b-1","b-2"],"messages":[{"role":"user","content":"x"},
+    {"role":"assistant","content":[{"type":"text","text":"y"}]}]})"))
+      << inner;
+  EXPECT_EQ(count.sent.dropped, "messages.reasoning,messages.provider_items");
 }
 
 TEST(BedrockEmbeddings, TitanAndCohere) {

@@ -95,6 +95,65 @@ TEST(OpenAiDialects, TheOlderNameOfTheLimitIsSentToWhoReadsNoOther) {
     EXPECT_EQ(sent(provider, newer), R"({"model":"m", "max_completion_tokens" : 5 ,)" + rest) << provider;
 }
 
+/// A wish to think, or not to, in the words of those that have a switch of their own.
+TEST(OpenAiDialects, ThinkingIsSwitchedInTheWordsOfEach) {
+  ReasoningAsk off;
+  off.enabled = false;
+  ReasoningAsk on;
+  on.enabled = true;
+  ReasoningAsk budget = on;
+  budget.budget_tokens = 2000;
+  ReasoningAsk xhigh;
+  xhigh.effort = "xhigh";
+  ReasoningAsk max;
+  max.effort = "max";
+  const auto told = [](const char* provider, std::string_view model, const ReasoningAsk& ask) {
+    CodecRig rig(Protocol::anthropic_messages);
+    rig.request.protocol = Protocol::anthropic_messages;
+    rig.say(Role::user, "hi");
+    rig.request.reasoning = ask;
+    const Encoded sent = encode(*codec_of(provider, "/v1"), rig, model);
+    if (sent.error) return "refused: " + sent.error->param;
+    Json out = sent.json();
+    out.erase("model");
+    out.erase("messages");
+    return out.dump() + (sent.dropped.empty() ? "" : " without " + sent.dropped);
+  };
+  const std::string disabled = R"({"thinking":{"type":"disabled"}})";
+  const std::string enabled = R"({"thinking":{"type":"enabled"}})";
+  EXPECT_EQ(told("deepseek", "deepseek-chat", off), disabled);
+  EXPECT_EQ(told("deepseek", "deepseek-chat", on), enabled);
+  EXPECT_EQ(told("deepseek", "deepseek-chat", budget), R"({"thinking":{"type":"enabled"},"reasoning_effort":"low"})");
+  EXPECT_EQ(told("deepseek", "deepseek-chat", xhigh), R"({"thinking":{"type":"enabled"},"reasoning_effort":"high"})");
+  EXPECT_EQ(told("deepseek", "deepseek-chat", max), R"({"thinking":{"type":"enabled"},"reasoning_effort":"max"})");
+  EXPECT_EQ(told("zhipu", "glm-4.7", off), disabled);
+  EXPECT_EQ(told("zhipu", "glm-4.7", budget), enabled + " without reasoning.effort");
+  EXPECT_EQ(told("zhipu", "glm-5.3", off), "refused: reasoning");
+  EXPECT_EQ(told("moonshot", "kimi-k2.6", off), disabled);
+  EXPECT_EQ(told("moonshot", "kimi-k3", off), "refused: reasoning") << "it would be passed over";
+  EXPECT_EQ(told("moonshot", "kimi-k3", budget), R"({"thinking":{"type":"enabled"},"reasoning_effort":"low"})");
+  EXPECT_EQ(told("moonshot", "moonshot-v1-8k", on), "refused: reasoning");
+  EXPECT_EQ(told("moonshot", "moonshot-v1-8k", off), "{}");
+  EXPECT_EQ(told("dashscope", "qwen-plus", off), R"({"enable_thinking":false})");
+  EXPECT_EQ(told("dashscope", "qwen-plus", on), R"({"enable_thinking":true})");
+  EXPECT_EQ(told("dashscope", "qwen-plus", budget), R"({"enable_thinking":true,"thinking_budget":2000})");
+  EXPECT_EQ(told("dashscope", "qwen-plus", xhigh), R"({"enable_thinking":true,"thinking_budget":32768})");
+}
+
+TEST(OpenAiDialects, DeepSeeksTextCompletionsAreUnderBeta) {
+  const auto target = [](const char* base, Protocol protocol) {
+    CodecRig rig(protocol);
+    return encode(*codec_of("deepseek", base), rig, "deepseek-chat").target;
+  };
+  EXPECT_EQ(target("", Protocol::openai_completions), "/beta/completions");
+  EXPECT_EQ(target("/v1", Protocol::openai_completions), "/beta/completions");
+  EXPECT_EQ(target("/beta", Protocol::openai_completions), "/beta/completions");
+  EXPECT_EQ(target("/proxy", Protocol::openai_completions), "/proxy/beta/completions");
+  EXPECT_EQ(target("/v1", Protocol::openai_chat), "/v1/chat/completions");
+  CodecRig rig(Protocol::openai_completions);
+  EXPECT_EQ(encode(*codec_of("vllm", "/v1"), rig, "m").target, "/v1/completions");
+}
+
 bool is_call_id(const std::string& id) {
   return id.size() == 9 && std::all_of(id.begin(), id.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
 }

@@ -1,0 +1,56 @@
+#include "gateway/api/other_members.h"
+
+#include <algorithm>
+#include <array>
+
+#include "config/base/json.h"
+
+namespace weir::gateway {
+namespace {
+
+using providers::Json;
+
+// More is no use to anybody, and each is looked for among those before it.
+constexpr size_t kKeptMax = 1024;
+
+/// Ids, states, and what is empty.
+bool says_nothing(std::string_view name, const Json& value) {
+  constexpr auto kBeside = std::to_array<std::string_view>({"id", "index", "status", "type", "logprobs"});
+  if (std::find(kBeside.begin(), kBeside.end(), name) != kBeside.end() || value.is_null()) return true;
+  // {"type":"direct"}: the model called the tool itself, as everywhere else.
+  if (name == "caller" && value.is_object() && value.value("type", Json()) == "direct") return true;
+  return (value.is_string() && value.get_ref<const std::string&>().empty()) ||
+         ((value.is_array() || value.is_object()) && value.empty());
+}
+
+}  // namespace
+
+void keep_others(const Json& in, Author author, const std::string& where, std::initializer_list<std::string_view> known,
+                 providers::ChatRequest& out) {
+  if (!in.is_object()) return;
+  for (const auto& [name, value] : in.items()) {
+    if (std::find(known.begin(), known.end(), name) != known.end() || says_nothing(name, value)) continue;
+    if (out.unmodelled.size() >= kKeptMax) return;
+    if (author == Author::client)
+      out.unmodelled[std::string(where).append(".").append(name)] = value;
+    else if (value != false)
+      out.unmodelled[where.substr(0, where.find('[')).append(".").append(name)] = true;
+  }
+}
+
+void keep_prewarm(const Json& body, providers::ChatRequest& out) {
+  const auto options = body.find("prompt_cache_options");
+  if (options != body.end() && options->is_object() && options->value("prewarm", Json()) == true)
+    out.unmodelled["prompt_cache_options.prewarm"] = true;
+}
+
+Json cache_of_breakpoint(const Json& part) {
+  const auto mark = part.find("prompt_cache_breakpoint");
+  if (mark == part.end() || mark->is_null()) return nullptr;
+  Json out = {{"type", "ephemeral"}};
+  // At least half an hour, or twelve: an hour is the longest that there is.
+  if (mark->is_object() && mark->contains("ttl")) out["ttl"] = "1h";
+  return out;
+}
+
+}  // namespace weir::gateway
