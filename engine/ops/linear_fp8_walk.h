@@ -44,6 +44,7 @@ WEIR_INLINE void sum(const LinearArgs& a, int64_t output, const float* x, const 
 template <class Kernel>
 struct Weights {
   static constexpr int kOutputs = Kernel::kOutputs;
+  static constexpr int kOutputsOfFew = kOutputs;
 
   WEIR_INLINE static void widen(const LinearArgs& a, int64_t output, int64_t count, float* to) {
     Kernel::widen(static_cast<const uint8_t*>(a.w.data) + output * a.w.cols, count * a.w.cols, to);

@@ -20,14 +20,15 @@ WEIR_INLINE void numbers(typename simd::Lanes<L>::F& v, const uint32_t* words, i
   using U = typename simd::Lanes<L>::U;
   U shifts;
   for (int lane = 0; lane < L; ++lane) shifts[lane] = static_cast<uint32_t>(4 * (lane % kInt4Word));
+  const uint64_t word = static_cast<uint64_t>(i) / kInt4Word;
   U bits;
   if constexpr (L > kInt4Word) {
-    const typename simd::Lanes<L / 2>::U low = typename simd::Lanes<L / 2>::U{} + words[i / kInt4Word];
-    const typename simd::Lanes<L / 2>::U high = typename simd::Lanes<L / 2>::U{} + words[i / kInt4Word + 1];
+    const typename simd::Lanes<L / 2>::U low = typename simd::Lanes<L / 2>::U{} + words[word];
+    const typename simd::Lanes<L / 2>::U high = typename simd::Lanes<L / 2>::U{} + words[word + 1];
     std::memcpy(&bits, &low, sizeof low);
     std::memcpy(reinterpret_cast<char*>(&bits) + sizeof low, &high, sizeof high);
   } else {
-    bits = U{} + (words[i / kInt4Word] >> 4 * (i % kInt4Word));
+    bits = U{} + (words[word] >> 4 * (static_cast<uint64_t>(i) % kInt4Word));
   }
   bits = (bits >> shifts & 15U) | 0x4b000000U;
   std::memcpy(&v, &bits, sizeof v);
@@ -81,9 +82,11 @@ WEIR_INLINE void sum_groups(const LinearArgs& a, int64_t output, const float* x,
   }
 }
 
+/// A sum waits for the one before it: four at a time where there are registers for them.
 template <int L, int kAtOnce>
 struct Weights {
   static constexpr int kOutputs = kAtOnce;
+  static constexpr int kOutputsOfFew = 4;
 
   WEIR_INLINE static const uint32_t* words_of(const LinearArgs& a, int64_t output) {
     return static_cast<const uint32_t*>(a.w.data) + output * row_elements<uint32_t>(a);

@@ -1,5 +1,6 @@
 // How a product walks over weights that are stored in fewer bits than it multiplies; only the .cpp files of linear_fp8
-// and linear_int4, and headers for them, include this. Weights says how many outputs it takes at a time and
+// and linear_int4, and headers for them, include this. Weights says how many outputs it takes at a time, kOutputs and
+// of few rows kOutputsOfFew, and
 //
 //   widen(args, output, count, to)            so many outputs as floats, without their scales
 //   sums<M, N>(args, output, x, wide, to)     to[m][n] = Σ_i x[m, i] · w[output + n, i], as they lie or, where `wide`
@@ -55,10 +56,8 @@ WEIR_INLINE void rows_of_tile(const LinearArgs& a, int64_t row, int64_t row_end,
   }
 }
 
-/// Outputs [begin, end) of all rows.
-template <class Weights>
-WEIR_INLINE void outputs(const LinearArgs& a, int64_t begin, int64_t end) {
-  constexpr int kOutputs = Weights::kOutputs;
+template <class Weights, int kOutputs>
+WEIR_INLINE void outputs_in_tiles(const LinearArgs& a, int64_t begin, int64_t end) {
   const int64_t block = std::max(kRowTile, kBlockBytes / (a.w.cols * 4) / kRowTile * kRowTile);
   static thread_local std::vector<float> buffer;
   float* wide = nullptr;
@@ -74,6 +73,15 @@ WEIR_INLINE void outputs(const LinearArgs& a, int64_t begin, int64_t end) {
     }
     for (; output < end; ++output) rows_of_tile<Weights, 1>(a, row, row_end, output, wide);
   }
+}
+
+/// Outputs [begin, end) of all rows.
+template <class Weights>
+WEIR_INLINE void outputs(const LinearArgs& a, int64_t begin, int64_t end) {
+  if (Weights::kOutputsOfFew != Weights::kOutputs && a.rows < kRowTile) {
+    return outputs_in_tiles<Weights, Weights::kOutputsOfFew>(a, begin, end);
+  }
+  outputs_in_tiles<Weights, Weights::kOutputs>(a, begin, end);
 }
 
 }  // namespace weir::engine::narrow
