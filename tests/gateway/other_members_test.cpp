@@ -161,7 +161,7 @@ TEST(OtherMembers, WhatOnlyAnthropicKnowsIsRefusedElsewhere) {
       "media_type":"image/png","data":"AAAA","x":1},"transformations":{"oversized_image":"error"},"title":"t"},
       {"type":"text","text":"a","tone":"dry"}]})",
                           R"(,"output_config":{"effort":"low","task_budget":{"type":"tokens","total":20000}},
-      "thinking":{"type":"adaptive","block_binding":"x"},"tool_choice":{"type":"auto","y":1},"thread":{"type":"create"},
+      "thinking":{"type":"adaptive","block_binding":"x"},"tool_choice":{"type":"auto","y":1},
       "system":[{"type":"text","text":"s","tone":"dry"}])")),
       R"({"system[0].tone":"dry","messages[0].weird":1,"messages[0].content[0].source.x":1,)"
       R"("messages[0].content[0].transformations":{"oversized_image":"error"},"messages[0].content[0].title":"t",)"
