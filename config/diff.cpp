@@ -47,8 +47,8 @@ class Layout {
  public:
   void add(std::string path, std::string value) { fields_.push_back({std::move(path), std::move(value)}); }
   template <class Int>
-  void number(std::string path, Int value) {
-    add(std::move(path), std::to_string(value));
+  void number(const std::string& path, Int value) {
+    add(path, std::to_string(value));
   }
   void duration(std::string path, std::chrono::milliseconds value) { add(std::move(path), to_text(value)); }
   void size(std::string path, uint64_t bytes) { add(std::move(path), size_to_text(bytes)); }

@@ -87,7 +87,8 @@ Rates Price::at(std::string_view tier, int64_t prompt_tokens) const {
 }
 
 Rates Price::most(std::string_view tier, int64_t prompt_tokens) const {
-  Rates most = *this;
+  const Rates& own = *this;
+  Rates most = own;
   const auto raise = [&](const RateCard& card) {
     most.raise(card);
     for (const LongPrompt& step : card.above)

@@ -59,10 +59,10 @@ void read_card(MapReader& map, RateCard& card) {
   const auto above = map.get("above");
   if (!above) return;
   above->items([&](const Cursor& item) {
-    LongPrompt step = read_long_prompt(item);
+    const LongPrompt step = read_long_prompt(item);
     const bool rises = card.above.empty() || step.tokens > card.above.back().tokens || step.tokens == 0;
     if (!rises) item.mistake("its tokens must be more than those of the one before");
-    card.above.push_back(std::move(step));
+    card.above.push_back(step);
   });
 }
 

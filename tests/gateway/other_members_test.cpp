@@ -166,7 +166,7 @@ TEST(OtherMembers, WhatOnlyAnthropicKnowsIsRefusedElsewhere) {
       R"({"system[0].tone":"dry","messages[0].weird":1,"messages[0].content[0].source.x":1,)"
       R"("messages[0].content[0].transformations":{"oversized_image":"error"},"messages[0].content[0].title":"t",)"
       R"("messages[0].content[1].tone":"dry","tool_choice.y":1,"thinking.block_binding":"x",)"
-      R"("output_config.task_budget":{"type":"tokens","total":20000},"thread":{"type":"create"}})");
+      R"("output_config.task_budget":{"type":"tokens","total":20000}})");
 }
 
 TEST(OtherMembers, BlocksOfAnthropicsClientAreTakenBack) {
