@@ -155,9 +155,11 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
     instead(std::move(items->json));
     if (items->left_out) out.drop(kItemsOfOthers);
   }
-  for (const CallBody::Steering& field : std::exchange(body.steering, {})) {  // OpenRouter answers Messages too
-    instead(without_members(std::string(body.json), {field.name}));
-    out.drop(field.name);
+  if (!body.steering.empty()) {  // OpenRouter answers Messages too
+    nlohmann::ordered_json tree = parse_json(body.json);
+    for (const CallBody::Steering& field : body.steering)
+      if (tree.is_object() && tree.erase(field.name) > 0) out.drop(field.name);
+    if (tree.is_object()) instead(json_text(tree));
   }
   std::string head;  // new members, behind the opening brace
   std::vector<Splice> splices;

@@ -115,8 +115,13 @@ std::optional<ErrorKind> kind_of_message(int status, const std::string& message)
     return ErrorKind::context_length;
   if (says_any(message, {"credit balance is too low", "exceeded your current quota", "insufficient balance",
                          "insufficient credits", "purchase credits", "out of credits", "have any credits",
-                         "reached your specified api usage limits", "account is in good standing", "billing hard limit",
-                         "spending limit", "spend limit", "monthly budget", "insufficient funds", "requires billing"}))
+                         "reached your specified api usage limits", "account is in good standing",
+                         "billing hard limit has been reached"}))
+    return ErrorKind::quota;
+  // What refuses a body repeats the caller's own words: a property may be called "monthly budget".
+  const bool repeats = status == 400 || status == 404 || status == 413 || status == 422;
+  if (!repeats && says_any(message, {"billing hard limit", "spending limit", "spend limit", "monthly budget",
+                                     "insufficient funds", "requires billing"}))
     return ErrorKind::quota;
   if (callers && says_any(message, {"content management policy", "content filter", "content policy", "safety system",
                                     "input was flagged", "prompt was flagged", "usage guidelines", "deny-listed token",

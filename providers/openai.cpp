@@ -231,9 +231,13 @@ void OpenAiCodec::pass(const CallBody& body, const Attempt& attempt, EncodedCall
     }
   }
   // Who does not read the newer name has no limit where the older one is not there.
-  if (!body.max_completion_tokens_key.empty() && body.max_tokens_value.empty() &&
-      dialect_.limit == OpenAiDialect::Limit::max_tokens)
-    edits.add(body.max_completion_tokens_key, "\"max_tokens\"");
+  if (!body.max_completion_tokens_key.empty() && dialect_.limit == OpenAiDialect::Limit::max_tokens) {
+    const auto said = [&](ByteRange range) { return body.json.substr(range.begin, range.end - range.begin); };
+    if (body.max_tokens_value.empty())
+      edits.add(body.max_completion_tokens_key, "\"max_tokens\"");
+    else if (!attempt.output_tokens_cap && said(body.max_tokens_value) == "null")
+      edits.add(body.max_tokens_value, said(body.max_completion_tokens_value));
+  }
   // What keeps no answers refuses to be asked for it: ours are in the gateway's store.
   if (body.store && !body.store_value.empty() && !dialect_.keeps_responses) edits.add(body.store_value, "false");
   if (attempt.output_tokens_cap) {

@@ -1,6 +1,7 @@
 #include "gateway/api/openai_responses_state.h"
 
 #include <map>
+#include <set>
 #include "config/base/json.h"
 
 #include "gateway/api/errors.h"
@@ -97,13 +98,16 @@ bool is_reference(const Json& item) {
   return type == "item_reference" || (type.empty() && item.is_object() && !item.contains("role"));
 }
 
-/// The item of that id in a stored Response's output; null: there is none.
-Json item_in(const std::string& response, const std::string& id) {
-  const Json tree = providers::parse_json(response);
-  if (const Json* output = providers::array_of(tree, "output"))
-    for (const Json& item : *output)
-      if (providers::text_of(item, "id") == id) return item;
-  return nullptr;
+constexpr uint64_t kReferredBytesMax = 64 * 1024 * 1024;  // of the answers that hold them
+
+Error too_much() {
+  return {ErrorKind::too_large,
+          "gateway",
+          Retry::no,
+          413,
+          "the answers that hold the items which input names are over " + std::to_string(kReferredBytesMax >> 20) +
+              " MiB; send the items themselves",
+          "request_too_large"};
 }
 
 Error no_previous(std::string_view id) {
@@ -153,14 +157,27 @@ std::string with_input(const providers::CallBody& call, const std::string& list)
 Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key, const providers::CallBody& call,
                                      WallTime now) {
   ReferredItems out;
+  const std::set<std::string> wanted(call.item_references.begin(), call.item_references.end());
+  if (wanted.size() != call.item_references.size())
+    return bad_request("input", "input: names an item twice; name each once");
   std::map<std::string, Json> ours;
-  for (const std::string& id : call.item_references) {
+  std::set<std::string> found;  // all that are named of an answer come with the first of them
+  uint64_t bytes = 0;
+  for (const std::string& id : wanted) {
+    if (found.contains(id)) continue;
     if (store == nullptr) return no_item(id);
     auto turn = store->with_item(id, key, now);
     if (!turn) return std::move(turn).error();
-    if (turn->account.empty())
-      ours[id] = item_in(turn->response, id);
-    else if (out.account.empty())
+    bytes += turn->response.size();
+    if (bytes > kReferredBytesMax) return too_much();
+    const Json response = providers::parse_json(turn->response);
+    if (const Json* output = providers::array_of(response, "output"))
+      for (const Json& item : *output)
+        if (std::string name = providers::text_of(item, "id"); wanted.contains(name) && found.insert(name).second)
+          if (turn->account.empty()) ours[std::move(name)] = item;
+    if (!found.contains(id)) return no_item(id);
+    if (turn->account.empty()) continue;
+    if (out.account.empty())
       out.account = turn->account;
     else if (out.account != turn->account)
       return bad_request("input", "input: the items it names are held by different accounts; send one as it is");

@@ -12,11 +12,13 @@ using providers::Json;
 
 // More is no use to anybody, and each is looked for among those before it.
 constexpr size_t kKeptMax = 1024;
+constexpr size_t kOfModelsMax = 64;  // what models said is left out, and each name told once
 
-/// Ids, states, and what is empty.
+/// Ids, states, and what is empty or false.
 bool says_nothing(std::string_view name, const Json& value) {
-  constexpr auto kBeside = std::to_array<std::string_view>({"id", "index", "status", "type", "logprobs"});
-  if (std::find(kBeside.begin(), kBeside.end(), name) != kBeside.end() || value.is_null()) return true;
+  constexpr auto kBeside = std::to_array<std::string_view>({"id", "index", "status", "type", "logprobs", "created_by"});
+  if (std::find(kBeside.begin(), kBeside.end(), name) != kBeside.end() || value.is_null() || value == false)
+    return true;
   // {"type":"direct"}: the model called the tool itself, as everywhere else.
   if (name == "caller" && value.is_object() && value.value("type", Json()) == "direct") return true;
   return (value.is_string() && value.get_ref<const std::string&>().empty()) ||
@@ -33,7 +35,7 @@ void keep_others(const Json& in, Author author, const std::string& where, std::i
     if (out.unmodelled.size() >= kKeptMax) return;
     if (author == Author::client)
       out.unmodelled[std::string(where).append(".").append(name)] = value;
-    else if (value != false)
+    else if (out.unmodelled.size() < kOfModelsMax)
       out.unmodelled[where.substr(0, where.find('[')).append(".").append(name)] = true;
   }
 }

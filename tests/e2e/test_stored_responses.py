@@ -96,6 +96,7 @@ def test_an_item_that_we_hold_is_written_out(gateway):
     status, _, body = ask(gateway, "echo", input=[{"type": "item_reference", "id": item}, {"role": "user", "content": "again"}])
     assert status == 200, body
     assert ask(gateway, "echo", OTHER, input=[{"type": "item_reference", "id": item}])[0] == 404
+    assert ask(gateway, "echo", input=[{"type": "item_reference", "id": item}] * 2)[0] == 400
 
 
 def test_a_model_elsewhere_cannot_go_on(gateway):

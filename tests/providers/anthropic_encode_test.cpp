@@ -248,6 +248,17 @@ TEST(AnthropicPass, OnlyWhatMustChangeChanges) {
 }
 
 /// Clients of Bedrock's and Vertex' own forms write the version and their betas into the body.
+TEST(AnthropicPass, NothingSteersHoweverItIsWritten) {
+  std::string fields;
+  for (int i = 0; i < 1000; ++i) fields += R"("route":1,)";
+  CodecRig rig(Protocol::anthropic_messages,
+               R"({"mod\u0065ls":["dear"],)" + fields +
+                   R"("model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}]})");
+  const Encoded out = encode(*make_anthropic_codec({}, ""), rig, "m");
+  EXPECT_EQ(out.body, R"({"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}]})");
+  EXPECT_EQ(out.dropped, "models,route");
+}
+
 TEST(AnthropicPass, WhatTheHostWantsInTheBodyIsThereOnce) {
   CodecRig rig(Protocol::anthropic_messages,
                R"({"anthropic_version":"mine","model":"m","anthropic_beta":["two","a,b","three"],"max_tokens":5,)"

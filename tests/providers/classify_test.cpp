@@ -63,6 +63,9 @@ TEST(Classify, AnAccountWithoutMoney) {
        K::quota},
       {402, R"({"error":{"message":"Insufficient Balance","type":"unknown_error","code":"invalid_request_error"}})",
        K::quota},
+      {400,
+       R"({"error":{"message":"Invalid schema for function 'plan': In context=('properties', 'monthly budget'), no type","type":"invalid_request_error"}})",
+       K::bad_request},
       {412, R"({"error":{"message":"Account x is suspended, possibly due to reaching the monthly spending limit"}})",
        K::quota},
   });

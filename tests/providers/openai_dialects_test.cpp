@@ -91,6 +91,8 @@ TEST(OpenAiDialects, TheOlderNameOfTheLimitIsSentToWhoReadsNoOther) {
   EXPECT_EQ(sent("ollama", R"("max_completion\u005ftokens":5,)"), R"({"model":"m","max_tokens":5,)" + rest);
   EXPECT_EQ(sent("ollama", R"("max_tokens":4,"max_completion_tokens":5,)"),
             R"({"model":"m","max_tokens":4,"max_completion_tokens":5,)" + rest);
+  EXPECT_EQ(sent("ollama", R"("max_tokens":null,"max_completion_tokens":5,)"),
+            R"({"model":"m","max_tokens":5,"max_completion_tokens":5,)" + rest);
   for (const char* provider : {"openai", "vllm", "openrouter"})
     EXPECT_EQ(sent(provider, newer), R"({"model":"m", "max_completion_tokens" : 5 ,)" + rest) << provider;
 }
