@@ -87,8 +87,8 @@ Rates Price::at(std::string_view tier, int64_t prompt_tokens) const {
 }
 
 Rates Price::most(std::string_view tier, int64_t prompt_tokens) const {
-  const Rates& own = *this;
-  Rates most = own;
+  const Rates& standard = *this;
+  Rates most = standard;
   const auto raise = [&](const RateCard& card) {
     most.raise(card);
     for (const LongPrompt& step : card.above)

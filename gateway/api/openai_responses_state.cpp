@@ -161,10 +161,10 @@ Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key,
   if (wanted.size() != call.item_references.size())
     return bad_request("input", "input: names an item twice; name each once");
   std::map<std::string, Json> ours;
-  std::set<std::string> found;  // all that are named of an answer come with the first of them
+  std::set<std::string> read;  // all that are named of an answer come with the first of them
   uint64_t bytes = 0;
   for (const std::string& id : wanted) {
-    if (found.contains(id)) continue;
+    if (read.contains(id)) continue;
     if (store == nullptr) return no_item(id);
     auto turn = store->with_item(id, key, now);
     if (!turn) return std::move(turn).error();
@@ -173,9 +173,9 @@ Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key,
     const Json response = providers::parse_json(turn->response);
     if (const Json* output = providers::array_of(response, "output"))
       for (const Json& item : *output)
-        if (std::string name = providers::text_of(item, "id"); wanted.contains(name) && found.insert(name).second)
+        if (std::string name = providers::text_of(item, "id"); wanted.contains(name) && read.insert(name).second)
           if (turn->account.empty()) ours[std::move(name)] = item;
-    if (!found.contains(id)) return no_item(id);
+    if (!read.contains(id)) return no_item(id);
     if (turn->account.empty()) continue;
     if (out.account.empty())
       out.account = turn->account;
