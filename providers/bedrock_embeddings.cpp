@@ -195,8 +195,10 @@ Result<std::string> bedrock_embedding_body(const Attempt& attempt, Refusals& ref
   const Json* format = member_of(body, "encoding_format");
   if (format != nullptr && *format != "float" && *format != "base64")
     return bad_input("encoding_format", "encoding_format: must be float or base64");
-  for (const auto& [field, value] : body.items())
-    if (!value.is_null() && value != "" && !takes(field, body, model)) refusals.cannot_say(field);
+  for (const auto& [field, value] : body.items()) {
+    const bool nothing = value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
+    if (!nothing && !takes(field, body, model)) refusals.cannot_say(field);
+  }
   const Json out = titan ? titan_body(body, *texts, model, refusals) : cohere_body(body, *texts, model, refusals);
   return json_text(out);
 }
