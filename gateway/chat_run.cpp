@@ -40,9 +40,9 @@ Task<void> ChatRun::run() {
   if (admitted) {
     const auto names = [&](std::string_view what) { return request_.body.find(what) != std::string_view::npos; };
     // What a call goes on from is read from the store, and may be longer than the call.
-    const bool stored = api_.protocol() == providers::Protocol::openai_responses &&
-                        (names("\"previous_response_id\"") || names("\"id\""));
-    const bool large = stored || request_.body.size() > inline_bytes_max();
+    const bool large =
+        request_.body.size() > inline_bytes_max() || (api_.protocol() == providers::Protocol::openai_responses &&
+                                                      (names("\"previous_response_id\"") || names("\"id\"")));
     const auto read = [&] { admitted = mark(); };
     if (!co_await providers::run_aside(context_.core(), exchange_.abort(), large, read))
       admitted = exchange_.abort().reason();

@@ -43,7 +43,6 @@ class BodyMarker {
   bool messages_field(std::string_view key, Value value);
   bool tools(Value value);
   bool tool(Value value, const std::string& where);
-  bool names_a_model(Value value, bool& names);
   bool refused(std::string_view key, Value value, std::string_view why);
   bool output_limit(std::string_view key, Value value, ByteRange& range);
   bool prompts(Value value);
@@ -77,6 +76,24 @@ class BodyMarker {
     if (++members <= kMembersMax) return true;
     return fail(
         bad_body("", "an object of the request body has more than " + std::to_string(kMembersMax) + " members"));
+  }
+  /// Every member of an object as `use(key, value, type)`, which reads the value and says whether all is well.
+  template <class Use>
+  bool each_member(Value value, const Use& use) {
+    od::object object;
+    if (value.get_object().get(object) != simdjson::SUCCESS) return not_json();
+    int members = 0;
+    for (auto member : object) {
+      if (!counted(members)) return false;
+      std::string_view key;
+      Value inner;
+      od::json_type type{};
+      if (member.unescaped_key().get(key) != simdjson::SUCCESS || member.value().get(inner) != simdjson::SUCCESS ||
+          inner.type().get(type) != simdjson::SUCCESS)
+        return not_json();
+      if (!use(key, inner, type)) return false;
+    }
+    return true;
   }
   bool not_json() { return fail(bad_body("", "the request body is not valid JSON")); }
   uint32_t offset(const char* at) const { return static_cast<uint32_t>(at - start_); }

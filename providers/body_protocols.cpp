@@ -175,49 +175,19 @@ bool BodyMarker::unknown(std::string_view key, Value value) {
   return skip(value, 1);
 }
 
-/// Whether an object has a model's name among its members; true: it was read.
-bool BodyMarker::names_a_model(Value value, bool& names) {
-  od::object object;
-  if (value.get_object().get(object) != SUCCESS) return not_json();
-  int members = 0;
-  for (auto member : object) {
-    if (!counted(members)) return false;
-    std::string_view key;
-    Value inner;
-    od::json_type type{};
-    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS ||
-        inner.type().get(type) != SUCCESS)
-      return not_json();
-    names = names || (key == "model" && type == od::json_type::string);
-    if (!skip(inner, 5)) return false;
-  }
-  return true;
-}
-
 bool BodyMarker::tool(Value value, const std::string& where) {
-  od::object object;
-  if (value.get_object().get(object) != SUCCESS) return not_json();
   std::string kind;
   bool names = false;
-  int members = 0;
-  for (auto member : object) {
-    if (!counted(members)) return false;
-    std::string_view key;
-    Value inner;
-    od::json_type type{};
-    if (member.unescaped_key().get(key) != SUCCESS || member.value().get(inner) != SUCCESS ||
-        inner.type().get(type) != SUCCESS)
-      return not_json();
-    const bool is_text = type == od::json_type::string;
-    names = names || (key == "model" && is_text);
-    if (key == "type" && is_text) {
-      if (!text(where, ".type", inner, kind)) return false;
-    } else if (key == "parameters" && type == od::json_type::object) {
-      if (!names_a_model(inner, names)) return false;
-    } else if (!skip(inner, 3)) {
-      return false;
-    }
-  }
+  const auto names_a_model = [&](std::string_view key, Value inner, od::json_type type) {
+    names = names || (key == "model" && type == od::json_type::string);
+    return skip(inner, 5);
+  };
+  const auto member = [&](std::string_view key, Value inner, od::json_type type) {
+    if (key == "type" && type == od::json_type::string) return text(where, ".type", inner, kind);
+    if (key == "parameters" && type == od::json_type::object) return each_member(inner, names_a_model);
+    return names_a_model(key, inner, type);
+  };
+  if (!each_member(value, member)) return false;
   if (kind == "function" || kind == "custom") return true;  // the client's own
   if (kind == "image_generation")
     return fail(bad_body(where, where + ": image_generation is not supported: what its images cost could not be "

@@ -4,6 +4,7 @@
 #include "engine/ops/linear_fp8.h"
 #include "engine/ops/linear_int4.h"
 #include "engine/ops/linear_panels.h"
+#include "engine/ops/linear_ranges.h"
 #include "engine/ops/simd_widen.h"
 
 namespace weir::engine {
@@ -98,12 +99,7 @@ void linear_cpu(ThreadPool& pool, const LinearArgs& args, [[maybe_unused]] Isa i
   if (isa == Isa::avx2) outputs = &outputs_avx2;
   if (isa >= Isa::avx512) outputs = &outputs_avx512;
 #endif
-  if (args.rows <= 0) return;
-  // A multiple of 4 outputs a range keeps tiles whole; enough ranges for balance, none too small to be worth a thread.
-  const int64_t worth = kRangeMultiplies / (args.w.cols * args.rows) + 1;
-  const int64_t fair = args.w.rows / (static_cast<int64_t>(pool.threads()) * 4) + 1;
-  const int64_t grain = (std::max(worth, fair) + 3) / 4 * 4;
-  pool.run(args.w.rows, grain, [&](int64_t begin, int64_t end) { outputs(args, begin, end); });
+  in_ranges(pool, args, kRangeMultiplies, outputs);
 }
 
 }  // namespace weir::engine

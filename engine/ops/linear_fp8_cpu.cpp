@@ -6,6 +6,7 @@
 
 #include "engine/ops/linear_fp8.h"
 #include "engine/ops/linear_fp8_walk.h"
+#include "engine/ops/linear_ranges.h"
 
 namespace weir::engine {
 namespace {
@@ -84,11 +85,7 @@ void linear_fp8_cpu(ThreadPool& pool, const LinearArgs& args, [[maybe_unused]] I
     outputs = &outputs_fp8_avx2;
   }
 #endif
-  if (args.rows <= 0) return;
-  const int64_t worth = kRangeMultiplies / (args.w.cols * args.rows) + 1;
-  const int64_t fair = args.w.rows / (static_cast<int64_t>(pool.threads()) * 4) + 1;
-  const int64_t grain = (std::max(worth, fair) + 3) / 4 * 4;
-  pool.run(args.w.rows, grain, [&](int64_t begin, int64_t end) { outputs(args, begin, end); });
+  in_ranges(pool, args, kRangeMultiplies, outputs);
 }
 
 }  // namespace weir::engine

@@ -42,18 +42,6 @@ Logits logits_of(const std::vector<std::shared_ptr<const Model>>& parts) {
   return logits;
 }
 
-double distance(const Logits& a, const Logits& b) {
-  double apart = 0;
-  double size = 0;
-  for (size_t t = 0; t < a.size(); ++t) {
-    for (size_t i = 0; i < a[t].size(); ++i) {
-      apart += std::pow(static_cast<double>(a[t][i]) - static_cast<double>(b[t][i]), 2);
-      size += std::pow(static_cast<double>(a[t][i]), 2);
-    }
-  }
-  return std::sqrt(apart / size);
-}
-
 class Int4Layouts : public testing::TestWithParam<Int4Case> {};
 
 TEST_P(Int4Layouts, LogitsAreThoseOfTheWidenedWeights) {

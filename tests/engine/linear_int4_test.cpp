@@ -115,20 +115,7 @@ class LinearInt4 : public testing::TestWithParam<Shape> {
 };
 
 TEST_P(LinearInt4, EqualsDoubleArithmetic) {
-  const auto [rows, outputs, inputs, group] = GetParam();
-  ThreadPool pool(3);
-  for (const Isa isa : machine_isas()) {
-    for (const bool accumulate : {false, true}) {
-      std::vector<float> y = start_;
-      linear_cpu(pool, {x_.data(), weight_, accumulate ? nullptr : bias_.data(), y.data(), rows, accumulate}, isa);
-      const auto other = [&](int64_t r, int64_t o) {
-        return static_cast<double>(accumulate ? start_[static_cast<size_t>(r * outputs + o)]
-                                              : bias_[static_cast<size_t>(o)]);
-      };
-      expect_product(
-          y, x_, rows, outputs, inputs, [&](int64_t o, int64_t i) { return weight(o, i); }, other, isa_name(isa));
-    }
-  }
+  expect_linear(weight_, x_, bias_, start_, GetParam().rows, [&](int64_t o, int64_t i) { return weight(o, i); });
 }
 
 TEST_P(LinearInt4, ARowIsTheSameBitsAloneAndWithOneThread) {

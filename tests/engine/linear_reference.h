@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/base/rng.h"
+#include "engine/ops/linear.h"
 
 namespace weir::engine {
 
@@ -36,6 +37,24 @@ void expect_product(const std::vector<float>& y, const std::vector<float>& x, in
       const double tolerance =
           4e-7 * std::sqrt(static_cast<double>(inputs)) * magnitude + 3e-7 * (std::fabs(added) + std::fabs(sum));
       ASSERT_NEAR(y[static_cast<size_t>(r * outputs + o)], sum + added, tolerance) << label << " " << r << " " << o;
+    }
+  }
+}
+
+/// linear_cpu of every kind that the machine has against the above: `start` is accumulated on, or `bias` added.
+template <class Weight>
+void expect_linear(const Tensor& w, const std::vector<float>& x, const std::vector<float>& bias,
+                   const std::vector<float>& start, int64_t rows, const Weight& weight) {
+  ThreadPool pool(3);
+  for (const Isa isa : machine_isas()) {
+    for (const bool accumulate : {false, true}) {
+      std::vector<float> y = start;
+      linear_cpu(pool, {x.data(), w, accumulate ? nullptr : bias.data(), y.data(), rows, accumulate}, isa);
+      const auto other = [&](int64_t r, int64_t o) {
+        return static_cast<double>(accumulate ? start[static_cast<size_t>(r * w.rows + o)]
+                                              : bias[static_cast<size_t>(o)]);
+      };
+      expect_product(y, x, rows, w.rows, w.cols, weight, other, isa_name(isa));
     }
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <memory>
@@ -121,6 +122,19 @@ inline TokenId argmax(const std::vector<float>& logits) {
     if (logits[i] > logits[best]) best = i;
   }
   return static_cast<TokenId>(best);
+}
+
+/// ‖a − b‖ / ‖b‖ over all logits.
+inline double distance(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
+  double differences = 0;
+  double squares = 0;
+  for (size_t t = 0; t < a.size(); ++t) {
+    for (size_t v = 0; v < a[t].size(); ++v) {
+      differences += std::pow(static_cast<double>(a[t][v]) - static_cast<double>(b[t][v]), 2);
+      squares += std::pow(static_cast<double>(b[t][v]), 2);
+    }
+  }
+  return std::sqrt(differences / squares);
 }
 
 }  // namespace weir::engine

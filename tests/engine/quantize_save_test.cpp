@@ -46,19 +46,6 @@ std::vector<TokenId> prompt_of(const std::string& folder) {
   return json_file(kReferenceFolder + folder + "/reference.json")["prompt"].get<std::vector<TokenId>>();
 }
 
-/// ‖a − b‖ / ‖b‖ over all logits.
-double distance(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
-  double differences = 0;
-  double squares = 0;
-  for (size_t t = 0; t < a.size(); ++t) {
-    for (size_t v = 0; v < a[t].size(); ++v) {
-      differences += std::pow(static_cast<double>(a[t][v]) - static_cast<double>(b[t][v]), 2);
-      squares += std::pow(static_cast<double>(b[t][v]), 2);
-    }
-  }
-  return std::sqrt(differences / squares);
-}
-
 /// Magnitudes of activations that differ by up to `spread` from input to input.
 std::vector<LayerInputs> uneven(const ModelSpec& spec, float spread) {
   Rng rng(17);

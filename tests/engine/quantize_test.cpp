@@ -24,20 +24,6 @@ std::vector<int32_t> blocks_from(int32_t first, int32_t count) {
   return blocks;
 }
 
-/// ‖a − b‖ / ‖b‖ over all logits.
-double distance(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
-  double differences = 0;
-  double squares = 0;
-  for (size_t t = 0; t < a.size(); ++t) {
-    for (size_t v = 0; v < a[t].size(); ++v) {
-      const auto difference = static_cast<double>(a[t][v] - b[t][v]);
-      differences += difference * difference;
-      squares += static_cast<double>(b[t][v]) * static_cast<double>(b[t][v]);
-    }
-  }
-  return std::sqrt(differences / squares);
-}
-
 /// Mean of −ln p of each token given those before it.
 double loss(const std::vector<std::vector<float>>& logits, const std::vector<TokenId>& tokens) {
   double total = 0;

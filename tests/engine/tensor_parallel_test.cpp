@@ -69,18 +69,6 @@ std::vector<std::vector<float>> logits_of(const std::vector<std::shared_ptr<cons
   return logits;
 }
 
-double distance(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
-  double apart = 0;
-  double size = 0;
-  for (size_t t = 0; t < a.size(); ++t) {
-    for (size_t i = 0; i < a[t].size(); ++i) {
-      apart += std::pow(static_cast<double>(a[t][i]) - static_cast<double>(b[t][i]), 2);
-      size += std::pow(static_cast<double>(a[t][i]), 2);
-    }
-  }
-  return std::sqrt(apart / size);
-}
-
 std::vector<std::shared_ptr<const Model>> parts_of(const std::string& folder, int parts,
                                                    Quantization quantization = Quantization::none) {
   auto files = folder_files(kReferenceFolder + folder);
