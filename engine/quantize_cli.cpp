@@ -17,12 +17,13 @@ namespace weir::engine {
 namespace {
 
 constexpr std::string_view kHelp =
-    "usage: weir quantize --model DIR --to int8|fp8|bf16 --out DIR [options]\n"
-    "Writes a model's folder with its weights in 8 bits, in the layout of compressed-tensors. The new folder is "
-    "served\n"
-    "by `model: DIR` alone, starts without quantizing anew, and is read by vLLM and transformers too.\n"
+    "usage: weir quantize --model DIR --to int8|fp8|int4|bf16 --out DIR [options]\n"
+    "Writes a model's folder with its weights in 8 or 4 bits, in the layout of compressed-tensors. The new folder is\n"
+    "served by `model: DIR` alone, starts without quantizing anew, and is read by vLLM and transformers too.\n"
     "  --model DIR          a Hugging Face folder in F32, F16 or BF16, or builtin:weir-tiny\n"
-    "  --to T               int8 (8-bit weights and activations), fp8 (8-bit weights), or bf16\n"
+    "  --to T               int8 (8-bit weights and activations), fp8 (8-bit weights), int4 (4-bit weights in groups "
+    "of at\n"
+    "                       most 128), or bf16\n"
     "  --out DIR            the folder to make; it appears whole, or not at all\n"
     "  --calibrate FILE     SmoothQuant: ease activations by what they reach on these texts, one a line; FILE.jsonl:\n"
     "                       {\"messages\": [...], \"expected\": \"...\"}, {\"text\": \"...\"} or {\"prompt\", "
@@ -44,7 +45,7 @@ struct Options {
 
 std::vector<Option> table_of(Options& o) {
   return {{"--model", nullptr, take_text(o.model), "a folder"},
-          {"--to", nullptr, take_one_of(o.to, {"int8", "fp8", "bf16"}), "int8, fp8 or bf16"},
+          {"--to", nullptr, take_one_of(o.to, {"int8", "fp8", "int4", "bf16"}), "int8, fp8, int4 or bf16"},
           {"--out", nullptr, take_text(o.out), "a folder"},
           {"--calibrate", nullptr, take_text(o.calibrate), "a file"},
           {"--smooth", nullptr, take_number(o.smooth, 0.0, 1.0), "a number between 0 and 1"},
@@ -99,7 +100,7 @@ Result<void> copy_templates(const std::string& model, NewFolder& folder) {
 }
 
 SaveAs save_as(const std::string& to) {
-  return to == "int8" ? SaveAs::int8 : to == "fp8" ? SaveAs::fp8 : SaveAs::bf16;
+  return to == "int8" ? SaveAs::int8 : to == "fp8" ? SaveAs::fp8 : to == "int4" ? SaveAs::int4 : SaveAs::bf16;
 }
 
 int run(const Options& options, std::ostream& out, std::ostream& err) {
@@ -118,12 +119,15 @@ int run(const Options& options, std::ostream& out, std::ostream& err) {
   if (!saved.ok()) return fail(saved.error(), err);
   if (auto copied = copy_templates(options.model, *folder); !copied.ok()) return fail(copied.error(), err);
   if (auto committed = folder->commit(); !committed.ok()) return fail(committed.error(), err);
-  char line[160];
+  char line[100];
   const auto megabytes = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  std::snprintf(line, sizeof line, ": %.1f MB of weights, from %.1f MB; %llu matrices in 8 bits\n",
-                megabytes(saved->bytes_after), megabytes(saved->bytes_before),
-                static_cast<unsigned long long>(saved->projections));
-  out << options.out << line << std::flush;
+  std::snprintf(line, sizeof line, ": %.1f MB of weights, from %.1f MB", megabytes(saved->bytes_after),
+                megabytes(saved->bytes_before));
+  out << options.out << line;
+  if (saved->projections > 0) {
+    out << "; " << saved->projections << " matrices in " << (save.as == SaveAs::int4 ? 4 : 8) << " bits";
+  }
+  out << "\n" << std::flush;
   return out.good() ? 0 : kFailed;
 }
 

@@ -26,6 +26,8 @@ ROWS = [  # name, `weir quantize --to`, with calibration, type of keys and value
     ("INT8", "int8", False, "f32"),
     ("INT8, SmoothQuant", "int8", True, "f32"),
     ("FP8", "fp8", False, "f32"),
+    ("INT4", "int4", False, "f32"),
+    ("INT4, SmoothQuant", "int4", True, "f32"),
     ("KV BF16", None, False, "bf16"),
     ("KV F16", None, False, "f16"),
     ("KV INT8", None, False, "int8"),

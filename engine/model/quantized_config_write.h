@@ -11,6 +11,6 @@
 namespace weir::engine {
 
 /// Errors: those of reading the model's config.json.
-Result<std::string> quantized_config(const ModelFiles& files, SaveAs as);
+Result<std::string> quantized_config(const ModelFiles& files, SaveAs as, const SaveReport& report);
 
 }  // namespace weir::engine

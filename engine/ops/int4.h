@@ -54,6 +54,9 @@ std::optional<PackedWeight> allocate_int4(int64_t rows, int64_t cols, int64_t gr
 /// do their own. False if a weight is not a finite number.
 bool pack_outputs_int4(const Tensor& weight, int64_t begin, int64_t end, const PackedWeight& packed);
 
+/// Likewise one output alone, already in floats: its `cols` / 8 words and `cols` / `group` scales with zeros.
+bool pack_row_int4(const float* row, int64_t cols, int64_t group, uint32_t* words, float* groups);
+
 /// to[0 … cols) = row `row`, times its scales. REQUIRES: i4.
 void widen_row_int4(const Tensor& weight, int64_t row, float* to);
 

@@ -108,14 +108,21 @@ bool pack_outputs_int4(const Tensor& weight, int64_t begin, int64_t end, const P
   auto* groups = const_cast<float*>(to.scales) + begin * groups_of(to);
   for (int64_t output = begin; output < end; ++output) {
     widen_row(weight, output, wide.data());
-    float poison = 0.0F;
-    for (const float x : wide) poison += x * 0.0F;
-    if (!std::isfinite(poison)) return false;
-    for (int64_t i = 0; i < weight.cols; i += to.group, words += to.group / kInt4Word) {
-      const Grid grid = best_grid(wide.data() + i, to.group);
-      pack_group(wide.data() + i, to.group, grid, words);
-      *groups++ = int4_group(grid.scale, grid.zero);
-    }
+    if (!pack_row_int4(wide.data(), weight.cols, to.group, words, groups)) return false;
+    words += weight.cols / kInt4Word;
+    groups += groups_of(to);
+  }
+  return true;
+}
+
+bool pack_row_int4(const float* row, int64_t cols, int64_t group, uint32_t* words, float* groups) {
+  float poison = 0.0F;
+  for (int64_t i = 0; i < cols; ++i) poison += row[i] * 0.0F;
+  if (!std::isfinite(poison)) return false;
+  for (int64_t i = 0; i < cols; i += group, words += group / kInt4Word) {
+    const Grid grid = best_grid(row + i, group);
+    pack_group(row + i, group, grid, words);
+    *groups++ = int4_group(grid.scale, grid.zero);
   }
   return true;
 }

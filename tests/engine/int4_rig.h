@@ -71,9 +71,13 @@ class Int4Checkpoint {
   /// What it gives points into this.
   Result<std::vector<std::shared_ptr<const Model>>> load(Quantization quantization = Quantization::none,
                                                          int parts = 1) {
+    return load_parts(*files(), parts, quantization);
+  }
+
+  /// As load() reads them.
+  std::unique_ptr<ModelFiles> files() {
     write();
-    const auto files = memory_files("model", {{"config.json", text_}, {"model.safetensors", bytes_}});
-    return load_parts(*files, parts, quantization);
+    return memory_files("model", {{"config.json", text_}, {"model.safetensors", bytes_}});
   }
 
   /// Where the file lies that load() read last.
