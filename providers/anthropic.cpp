@@ -67,13 +67,19 @@ std::optional<std::string> without_foreign_thinking(std::string_view json) {
     return {};
   auto body = parse_json(json);
   if (!body.is_object() || !body.contains("messages") || !body["messages"].is_array()) return {};
+  nlohmann::ordered_json turns = nlohmann::ordered_json::array();
   for (auto& message : body["messages"]) {
-    if (!message.is_object() || !message.contains("content") || !message["content"].is_array()) continue;
-    nlohmann::ordered_json kept = nlohmann::ordered_json::array();
-    for (auto& block : message["content"])
-      if (!foreign_thinking(block)) kept.push_back(std::move(block));
-    message["content"] = std::move(kept);
+    bool emptied = false;  // Claude takes no turn of nothing
+    if (message.is_object() && message.contains("content") && message["content"].is_array()) {
+      nlohmann::ordered_json kept = nlohmann::ordered_json::array();
+      for (auto& block : message["content"])
+        if (!foreign_thinking(block)) kept.push_back(std::move(block));
+      emptied = kept.empty() && !message["content"].empty();
+      message["content"] = std::move(kept);
+    }
+    if (!emptied) turns.push_back(std::move(message));
   }
+  body["messages"] = std::move(turns);
   return json_text(body);
 }
 

@@ -41,8 +41,27 @@ class BodyMarker {
   bool choices(std::string_view key, Value value);
   bool unknown(std::string_view key, Value value);
   bool messages_field(std::string_view key, Value value);
-  bool tools(Value value);
+  bool tools(Value value, const std::string& where = "tools");
   bool tool(Value value, const std::string& where);
+  bool plugins(Value value);
+  bool plugin(Value value, const std::string& where);
+  /// Every object of a list as `use(value, where)`; what else stands in it, or is no list, is the upstream's to refuse.
+  template <class Use>
+  bool each_object(Value value, const std::string& where, const Use& use) {
+    od::json_type type{};
+    if (value.type().get(type) != simdjson::SUCCESS) return not_json();
+    if (type != od::json_type::array) return skip(value, 2);
+    od::array array;
+    if (value.get_array().get(array) != simdjson::SUCCESS) return not_json();
+    size_t index = 0;
+    for (auto element : array) {
+      Value inner;
+      if (element.get(inner) != simdjson::SUCCESS || inner.type().get(type) != simdjson::SUCCESS) return not_json();
+      const std::string place = where + "[" + std::to_string(index++) + "]";
+      if (!(type == od::json_type::object ? use(inner, place) : skip(inner, 3))) return false;
+    }
+    return true;
+  }
   bool refused(std::string_view key, Value value, std::string_view why);
   bool output_limit(std::string_view key, Value value, ByteRange& range);
   bool prompts(Value value);

@@ -160,12 +160,15 @@ bool BodyMarker::refused(std::string_view key, Value value, std::string_view why
 
 /// What a protocol does not know and an upstream that speaks it may: llama.cpp lets n_predict win over
 /// max_tokens and n_cmpl over n (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), OpenRouter
-/// and LiteLLM ask other models (https://openrouter.ai/docs/features/model-routing), xAI answers later
+/// and LiteLLM ask other models (https://openrouter.ai/docs/features/model-routing), and so does Groq's compound
+/// (https://console.groq.com/docs/api-reference#chat-create); xAI answers later
 /// (https://docs.x.ai/docs/guides/deferred-chat-completions).
 bool BodyMarker::unknown(std::string_view key, Value value) {
   if (key == "deferred") return refused(key, value, "what it costs could not be charged; leave it out, and stream");
+  if (key == "plugins") return plugins(value);
   const bool limit = key == "n_predict" || key == "num_predict" || key == "max_new_tokens";
-  if (limit || key == "n_cmpl" || key == "models" || key == "route" || key == "preset" || key == "fallbacks")
+  if (limit || key == "n_cmpl" || key == "models" || key == "route" || key == "preset" || key == "fallbacks" ||
+      key == "compound_custom")
     body_.steering.push_back({std::string(key), limit});
   int64_t number = 0;
   if (limit && value.get_int64().get(number) == SUCCESS) {
@@ -188,30 +191,40 @@ bool BodyMarker::tool(Value value, const std::string& where) {
     return names_a_model(key, inner, type);
   };
   if (!each_member(value, member)) return false;
-  if (kind == "function" || kind == "custom") return true;  // the client's own
-  if (kind == "image_generation")
+  if (kind == "function" || kind == "custom") return true;                           // the client's own
+  const std::string_view plain = std::string_view(kind).substr(kind.find(':') + 1);  // "openrouter:advisor"
+  if (plain == "image_generation")
     return fail(bad_body(where, where + ": image_generation is not supported: what its images cost could not be "
                                         "charged; ask for them at /v1/images/generations"));
+  names = names || plain == "advisor" || plain == "fusion" || plain == "subagent";
   return !names || fail(bad_body(where, where + ": names a model that would answer beside the one asked for, and what "
                                                 "that costs could not be charged; leave the tool out"));
 }
 
 /// Tools that an upstream runs itself may ask another model, whose tokens are not in the answer's counts: OpenAI's
-/// image_generation, Anthropic's advisor (https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool).
-bool BodyMarker::tools(Value value) {
-  od::json_type type{};
-  if (value.type().get(type) != SUCCESS) return not_json();
-  if (type != od::json_type::array) return skip(value, 1);
-  od::array array;
-  if (value.get_array().get(array) != SUCCESS) return not_json();
-  size_t index = 0;
-  for (auto element : array) {
-    Value inner;
-    if (element.get(inner) != SUCCESS || inner.type().get(type) != SUCCESS) return not_json();
-    const std::string where = "tools[" + std::to_string(index++) + "]";
-    if (!(type == od::json_type::object ? tool(inner, where) : skip(inner, 2))) return false;
-  }
-  return true;
+/// image_generation, Anthropic's advisor (https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool),
+/// OpenRouter's own (https://openrouter.ai/docs/guides/features/server-tools), which choose one where none is named.
+bool BodyMarker::tools(Value value, const std::string& where) {
+  return each_object(value, where, [&](Value one, const std::string& place) { return tool(one, place); });
+}
+
+bool BodyMarker::plugin(Value value, const std::string& where) {
+  std::string id;
+  bool names = false;
+  const auto member = [&](std::string_view key, Value inner, od::json_type type) {
+    if (key == "id" && type == od::json_type::string) return text(where, ".id", inner, id);
+    names = names || key == "model" || key.ends_with("models");
+    return skip(inner, 4);
+  };
+  if (!each_member(value, member)) return false;
+  names = names || id == "fusion" || id.ends_with("router");
+  return !names || fail(bad_body(where, where + ": lets other models answer than the one asked for, and what they cost "
+                                                "could not be charged; leave the plugin out"));
+}
+
+/// OpenRouter's: some ask models of their own choice (https://openrouter.ai/docs/guides/features/plugins).
+bool BodyMarker::plugins(Value value) {
+  return each_object(value, "plugins", [&](Value one, const std::string& place) { return plugin(one, place); });
 }
 
 /// What is no text is the upstream's to refuse. Speed and place are Claude's words alone.
@@ -364,6 +377,10 @@ bool BodyMarker::input_item(Value value) {
     if (!note_item(key.raw()) || !append_unescaped({key.raw(), static_cast<size_t>(end - key.raw())}, name))
       return not_json();
     has_role = has_role || name == "role";
+    if (name == "tools" && kind == od::json_type::array) {  // additional_tools, tool_search_output
+      if (!tools(inner, "input[].tools")) return false;
+      continue;
+    }
     std::string* const text_of = name == "type" ? &type : name == "id" ? &id : nullptr;
     const bool wanted = text_of != nullptr && kind == od::json_type::string;
     if (!(wanted ? text("input[].", name, inner, *text_of) : skip(inner, 3))) return false;

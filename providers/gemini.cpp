@@ -120,10 +120,26 @@ size_t generation_config_open(std::string_view json) {
   return std::string_view::npos;
 }
 
+/// Does the text end with the key of a signature and its colon? A file may begin with the same letters.
+bool follows_signature_key(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const auto without_blanks = [&] { text = text.substr(0, text.find_last_not_of(kBlank) + 1); };
+  without_blanks();
+  if (!text.ends_with(':')) return false;
+  text.remove_suffix(1);
+  without_blanks();
+  return text.ends_with("\"thoughtSignature\"") || text.ends_with("\"thought_signature\"");
+}
+
 /// Where a string begins that is another family's signature as gateway/api/gemini_fields.h gives it to clients: base64
 /// of "weir:…" or "weir-redacted:…". npos: none.
 size_t foreign_signature(std::string_view text, size_t from) {
-  return std::min(text.find("\"d2Vpcjp", from), text.find("\"d2Vpci1", from));
+  for (size_t at = from; (at = text.find("\"d2Vpc", at)) != std::string_view::npos; ++at) {
+    const std::string_view value = text.substr(at);
+    const bool ours = value.starts_with("\"d2Vpcjp") || value.starts_with("\"d2Vpci1");
+    if (ours && follows_signature_key(text.substr(0, at))) return at;
+  }
+  return std::string_view::npos;
 }
 
 /// Gemini refuses a signature that it did not make; this word takes its place, as Google's documentation says.

@@ -304,6 +304,19 @@ std::string_view needed_member(Protocol protocol) {
   }
 }
 
+/// A Response whose status is failed, or that holds an error beside its output. Both stand in every answer.
+bool says_it_failed(std::string_view answer) {
+  PaddedJson& json = padded_json();
+  od::object root;
+  od::value error;
+  std::string_view status;
+  if (!json.parse(answer) || json.document.get_object().get(root) != SUCCESS) return false;
+  if (root.find_field_unordered("status").get_string().get(status) == SUCCESS && status == "failed") return true;
+  if (root.find_field_unordered("error").get(error) != SUCCESS) return false;
+  const std::string_view token = error.raw_json_token();
+  return token.starts_with('{') || (token.starts_with('"') && !token.starts_with("\"\""));
+}
+
 class UnaryDecoder final : public ReplyDecoder {
  public:
   UnaryDecoder(const CallBody& call, int64_t prompt_tokens)
@@ -419,6 +432,12 @@ void UnaryDecoder::whole(std::string_view body, ReplyBatch& batch) {
       call_.protocol == Protocol::openai_speech || call_.protocol == Protocol::openai_transcriptions;
   if (!json && !text_is_fine) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
+    return;
+  }
+  if (call_.protocol == Protocol::openai_responses && says_it_failed(body)) {
+    Usage told = usage_of_openai_answer(call_, "application/json", body);
+    if (told.reported) whole_ = told;
+    batch.error = error_of(body);
     return;
   }
   if (const std::string_view needed = needed_member(call_.protocol);

@@ -39,10 +39,12 @@ bool is_hint(std::string_view name) {
 
 bool steers(std::string_view name) {
   constexpr std::string_view kSteering =
-      "|background|bestof|candidatecount|contents|conversation|deferred|fallbackcredittoken|fallbacks|inferenceconfig|"
+      "|background|bestof|candidatecount|compoundcustom|contents|conversation|deferred|fallbackcredittoken|fallbacks|"
+      "inferenceconfig|"
       "input|maxcompletiontokens|maxgenlen|maxnewtokens|maxoutputtokens|maxtokencount|maxtokens|maxtokenstosample|"
       "messages|model|models|n|ncmpl|npredict|numgenerations|numpredict|numreturnsequences|preset|"
-      "previousinteractionid|previousresponseid|prompt|prompts|route|routingconfig|store|stream|streamoptions|system|"
+      "plugins|previousinteractionid|previousresponseid|prompt|prompts|route|routingconfig|store|stream|streamoptions|"
+      "system|"
       "systeminstruction|textgenerationconfig|thread|";
   std::string plain = "|";
   for (const char c : name.substr(0, 64))

@@ -108,7 +108,22 @@ TEST(CallBody, OtherModelsAndOthersConversationsAreRefused) {
                   gemini + R"("generationConfig":{"routingConfig":{"manualMode":{"modelName":"dear"}}}})"),
             "generationConfig.routingConfig");
 
+  for (const char* tool : {"openrouter:advisor", "openrouter:fusion", "openrouter:image_generation", "orq:subagent"})
+    EXPECT_EQ(param(Protocol::openai_chat, chat + R"("tools":[{"type":")" + tool + R"("}]})"), "tools[0]") << tool;
+  for (const char* plugin : {R"({"id":"fusion"})", R"({"id":"auto-router"})",
+                             R"({"id":"x","analysis_models":["dear"]})", R"({"id":"x","model":"dear"})"})
+    EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("plugins":[{"id":"web"},)" + plugin + "]}"),
+              "plugins[1]")
+        << plugin;
+  for (const char* item : {"additional_tools", "tool_search_output"})
+    EXPECT_EQ(
+        param(Protocol::openai_responses, R"({"model":"m","input":[{"type":")" + std::string(item) +
+                                              R"(","tools":[{"type":"web_search"},{"type":"image_generation"}]}]})"),
+        "input[].tools[1]");
+
   // What asks for nothing, and the client's own tools with a parameter of that name.
+  EXPECT_EQ(param(Protocol::openai_chat, chat + R"("plugins":[{"id":"web","engine":"exa"},{"id":"file-parser"},7]})"),
+            "");
   EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("fallbacks":[],"thread":null})"), "");
   EXPECT_EQ(param(Protocol::openai_responses, responses + R"("background":false,"conversation":null})"), "");
   const std::string schema = R"("parameters":{"type":"object","properties":{"model":{"type":"string"}}})";

@@ -248,20 +248,26 @@ TEST(LeftOut, ThinkingThatAnotherFamilySignedIsNamed) {
 TEST(LeftOut, ThinkingThatAnotherFamilyGaveIsTakenFromBodiesThatPass) {
   CodecRig messages(Protocol::anthropic_messages, R"({"model":"public","max_tokens":9,"messages":[
       {"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},
-      {"type":"text","text":"done"},{"type":"thinking","thinking":"","signature":"weir:gemini:c2ln"}]}]})");
+      {"type":"text","text":"done"},{"type":"thinking","thinking":"","signature":"weir:gemini:c2ln"}]},
+      {"role":"user","content":"on"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""}]},
+      {"role":"user","content":[]}]})");
   messages.body = *mark_call(Protocol::anthropic_messages, messages.json);
   const Encoded claude = encode(*anthropic(), messages, "claude-sonnet-4-5");
   EXPECT_EQ(claude.dropped, "messages.reasoning");
   EXPECT_EQ(claude.json()["messages"][1]["content"], read_json<Json>(R"([{"type":"text","text":"done"}])"));
+  ASSERT_EQ(claude.json()["messages"].size(), 4U) << "a turn of nothing is none; what the client left empty stays";
+  EXPECT_EQ(claude.json()["messages"][3]["content"], Json::array());
 
   // base64 of "weir:anthropic:sig", as a client of Gemini's got it
   CodecRig contents(Protocol::gemini_generate, R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},
-      "thoughtSignature":"d2VpcjphbnRocm9waWM6c2ln"},{"text":"x","thoughtSignature":"b3du"}]}]})");
+      "thoughtSignature" : "d2VpcjphbnRocm9waWM6c2ln"},{"text":"x","thoughtSignature":"b3du"},
+      {"inlineData":{"mimeType":"text/plain","data":"d2Vpci1nYXRld2F5IG5vdGVz"}}]}]})");
   const Encoded google = encode(*gemini(), contents, "gemini-3-pro");
   EXPECT_EQ(google.dropped, "messages.reasoning");
   const Json parts = google.json()["contents"][0]["parts"];
   EXPECT_EQ(parts[0]["thoughtSignature"], "skip_thought_signature_validator");
   EXPECT_EQ(parts[1]["thoughtSignature"], "b3du");
+  EXPECT_EQ(parts[2]["inlineData"]["data"], "d2Vpci1nYXRld2F5IG5vdGVz") << "a file that begins with our name";
 }
 
 TEST(LeftOut, CohereIsToldOfAFailedCallInWords) {

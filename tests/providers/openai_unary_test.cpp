@@ -200,6 +200,29 @@ TEST(OpenAiUnary, ReasoningOfOthersStaysAtHome) {
   EXPECT_EQ(read_json<nlohmann::json>(*body)["input"].size(), 1U);
 }
 
+TEST(OpenAiUnary, AResponseThatFailedIsNoAnswer) {
+  CallBody call;
+  call.protocol = Protocol::openai_responses;
+  const auto whole = [&](std::string_view body) {
+    const auto decoder = make_openai_unary_decoder(call);
+    ReplyBatch batch;
+    decoder->whole(body, batch);
+    return std::pair(batch.error, decoder->usage());
+  };
+  const auto [failed, usage] =
+      whole(R"({"status":"failed","error":{"code":"rate_limit_exceeded","message":"slow"},"output":[],)"
+            R"("usage":{"input_tokens":9,"output_tokens":2}})");
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->kind, ErrorKind::rate_limit);
+  EXPECT_TRUE(usage.reported);
+  EXPECT_EQ(usage.counts.output, 2);
+  EXPECT_TRUE(whole(R"({"error":{"code":"server_is_overloaded"},"output":[]})").first.has_value());
+  const auto untold = whole(R"({"error":null,"status":"failed","output":[],"usage":null})");
+  EXPECT_TRUE(untold.first.has_value());
+  EXPECT_FALSE(untold.second.reported);
+  EXPECT_FALSE(whole(R"({"error":null,"status":"incomplete","output":[]})").first.has_value());
+}
+
 TEST(OpenAiUnary, UsageOfWhatIsNoJsonIsNone) {
   EXPECT_FALSE(find_openai_usage(R"({"id":"c"("objectN","y","object":"x","usage":{"prompt_tokens":1}})"));
   EXPECT_FALSE(find_openai_usage(R"({"usage")"));
