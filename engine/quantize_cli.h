@@ -1,5 +1,5 @@
-// `weir quantize`: a model's folder in 8 or 4 bits, written once so that every later start only maps it. Called once, on the
-// main thread.
+// `weir quantize`: a model's folder in 8 or 4 bits, written once so that every later start only maps it. Called once,
+// on the main thread.
 #pragma once
 
 #include <iosfwd>
