@@ -7,6 +7,7 @@
 #include "engine/bench/bench_cli.h"
 #include "engine/bench/cache_replay.h"
 #include "engine/bench/grammar_cli.h"
+#include "engine/bench/load.h"
 #include "engine/cli.h"
 #include "engine/eval/eval_cli.h"
 #include "engine/quantize_cli.h"
@@ -19,6 +20,7 @@ constexpr std::string_view kUsage =
     "  quantize --model DIR --to int8|fp8 --out DIR   a model's folder in 8 bits\n"
     "  eval --model DIR --data FILE                   how good a local model is: perplexity, exact answers\n"
     "  bench engine --model DIR | --shape NAME        a local model, beside what the machine allows\n"
+    "  bench load --model DIR | --shape NAME          what a local model carries when many ask at once\n"
     "  bench cache --trace FILE | --synthetic N       the prefix cache over a trace of requests\n"
     "  bench grammar --tokenizer DIR                  holding answers to a schema, token by token\n"
     "COMMAND --help\n";
@@ -34,6 +36,7 @@ int main(int argc, char** argv) {
     args.erase(args.begin());
   }
   if (command == "bench engine") return weir::engine::bench_command(args, std::cout, std::cerr);
+  if (command == "bench load") return weir::engine::bench::load_command(args, std::cout, std::cerr);
   if (command == "bench cache") return weir::engine::bench::cache_command(args, std::cout, std::cerr);
   if (command == "bench grammar") return weir::engine::bench::grammar_command(args, std::cout, std::cerr);
   if (command == "generate") return weir::engine::generate_command(args, std::cout, std::cerr);

@@ -4,12 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <mutex>
-#include <semaphore>
 #include <utility>
 
 #include "config/base/rng.h"
 #include "engine/backend/choose.h"
 #include "engine/backend/gpu_rates.h"
+#include "engine/bench/clients.h"
 #include "engine/bench/quantile.h"
 #include "engine/engine.h"
 #include "engine/ops/isa.h"
@@ -24,14 +24,6 @@ Figure figure_of(const std::vector<double>& values, const std::vector<double>& f
   for (size_t i = 0; i < values.size(); ++i) shares.push_back(floors[i] > 0 ? values[i] / floors[i] : 0);
   return {median(values), median(floors), median(shares)};
 }
-
-/// One client: when it asked, when each token came.
-struct Client {
-  std::unique_ptr<Stream> stream;
-  TimePoint asked;
-  std::vector<TimePoint> came;  // one a token
-  bool done = false;
-};
 
 class Bench {
  public:
@@ -94,8 +86,9 @@ class Bench {
     config.kv_cache.dtype = plan_.kv_dtype;
     config.threads = static_cast<uint32_t>(plan_.threads);
     config.max_sequences = static_cast<uint32_t>(widest + 1);
-    config.step_tokens_max = static_cast<uint32_t>(std::max(512, prompt_tokens_));
-    const int64_t tokens = int64_t{widest + 2} * (plan_.decode_prompt + plan_.output_tokens + 64) +
+    step_tokens_ = std::max(512, prompt_tokens_);
+    config.step_tokens_max = static_cast<uint32_t>(step_tokens_);
+    const int64_t tokens = int64_t{widest + 2} * (plan_.decode_prompt + plan_.output_tokens + ahead(widest) + 64) +
                            3 * (prompt_tokens_ + plan_.output_tokens) + 2 * prefix_tokens_ + 1024;
     auto backend = make_for(config, tokens);
     if (!backend.ok()) return backend.error();
@@ -176,76 +169,26 @@ class Bench {
     return std::max(reading, clients * 2.0 * (layers_ + head_) / product_rate(r));
   }
 
-  std::vector<TokenId> random_prompt(int32_t tokens) {
-    std::vector<TokenId> prompt(static_cast<size_t>(tokens));
-    for (TokenId& t : prompt) t = static_cast<TokenId>(rng_.below(static_cast<uint64_t>(model_->spec.vocab)));
-    return prompt;
-  }
-
-  Result<Client> ask(std::vector<TokenId> prompt, int32_t output_tokens) {
-    GenerateRequest request;
-    request.prompt = std::move(prompt);
-    request.sampling.temperature = 0;
-    request.stop.output_tokens_max = output_tokens;
-    request.stop.ignore_eos = true;
-    Client client;
-    client.asked = now();
-    auto stream = engine_->submit(std::move(request));
-    if (!stream.ok()) return stream.error();
-    client.stream = *std::move(stream);
-    return client;
-  }
-
-  /// Pulls until `enough` says so.
-  template <class Enough>
-  Result<void> drive(std::vector<Client>& clients, const Enough& enough) {
-    while (!enough()) {
-      bool news = false;
-      for (Client& client : clients) {
-        if (client.done) continue;
-        const auto piece = client.stream->pull();
-        if (!piece) continue;
-        news = true;
-        if (piece->error) return *piece->error;
-        client.came.insert(client.came.end(), piece->token_ids.size(), now());
-        client.done = piece->finish.has_value();
-      }
-      if (news) continue;
-      const auto woken = std::make_shared<std::counting_semaphore<>>(0);
-      for (Client& client : clients) {
-        if (!client.done) client.stream->notify([woken] { woken->release(); });
-      }
-      woken->acquire();
-      for (Client& client : clients) {
-        if (!client.done) client.stream->notify({});
-      }
-    }
-    return {};
-  }
-
-  Result<void> finish(std::vector<Client>& clients) {
-    return drive(clients,
-                 [&] { return std::all_of(clients.begin(), clients.end(), [](const Client& c) { return c.done; }); });
-  }
+  std::vector<TokenId> prompt_of(int32_t tokens) { return random_prompt(rng_, model_->spec.vocab, tokens); }
 
   /// Seconds from asking to the first token of `prompt`, alone.
   Result<double> first_token(std::vector<TokenId> prompt) {
     std::vector<Client> one;
-    auto client = ask(std::move(prompt), 1);
+    auto client = ask(*engine_, std::move(prompt), 1);
     if (!client.ok()) return client.error();
     one.push_back(*std::move(client));
     if (auto done = finish(one); !done.ok()) return done.error();
-    return Seconds(one[0].came.front() - one[0].asked).count();
+    return one[0].first_token_s();
   }
 
   Result<void> measure_prefill() {
     say("prefill of " + std::to_string(prompt_tokens_) + " tokens");
-    if (auto warm = first_token(random_prompt(prompt_tokens_)); !warm.ok()) return warm.error();
+    if (auto warm = first_token(prompt_of(prompt_tokens_)); !warm.ok()) return warm.error();
     std::vector<double> values, floors, seconds;
     for (int32_t round = 0; round < plan_.rounds; ++round) {
       const auto r = rates();
       if (!r.ok()) return r.error();
-      const auto taken = first_token(random_prompt(prompt_tokens_));
+      const auto taken = first_token(prompt_of(prompt_tokens_));
       if (!taken.ok()) return taken.error();
       seconds.push_back(*taken);
       values.push_back(prompt_tokens_ / *taken);
@@ -256,38 +199,67 @@ class Bench {
     return {};
   }
 
+  /// Tokens that the first clients of a batch have had when the last one's prompt is in.
+  int32_t ahead(int32_t clients) const {
+    const int64_t prompts = int64_t{clients} * plan_.decode_prompt;
+    const int32_t at_once = std::max(1, step_tokens_ - clients);
+    return static_cast<int32_t>((prompts + at_once - 1) / at_once) + 1;
+  }
+
+  /// All at once; each goes on for `output_tokens` at least while all of them decode.
+  Result<std::vector<Client>> begin_batch(int32_t clients) {
+    std::vector<Client> batch;
+    for (int32_t c = 0; c < clients; ++c) {
+      auto client = ask(*engine_, prompt_of(plan_.decode_prompt), plan_.output_tokens + ahead(clients));
+      if (!client.ok()) return client.error();
+      batch.push_back(*std::move(client));
+    }
+    const auto all_begun = [&] { return std::ranges::none_of(batch, [](const Client& c) { return c.came.empty(); }); };
+    if (auto done = drive(batch, all_begun); !done.ok()) return done.error();
+    return batch;
+  }
+
+  /// While all of them decode: from the last one's first token to the first one's last.
   Result<void> measure_batch(int32_t clients) {
     say("batch of " + std::to_string(clients));
     std::vector<double> values, floors, first, between;
     for (int32_t round = 0; round < plan_.rounds; ++round) {
       const auto r = rates();
       if (!r.ok()) return r.error();
-      forget_steps();
-      std::vector<Client> batch;
-      for (int32_t c = 0; c < clients; ++c) {
-        auto client = ask(random_prompt(plan_.decode_prompt), plan_.output_tokens);
-        if (!client.ok()) return client.error();
-        batch.push_back(*std::move(client));
+      auto batch = begin_batch(clients);
+      if (!batch.ok()) return batch.error();
+      if (auto done = finish(*batch); !done.ok()) return done;
+      TimePoint all_begun = TimePoint::min();
+      for (const Client& c : *batch) {
+        first.push_back(c.first_token_s() * 1e3);
+        all_begun = std::max(all_begun, c.came.front());
       }
-      if (auto done = finish(batch); !done.ok()) return done;
-      // A few steps take the prompts in; the many that follow decode.
-      const double step = median(take_steps());
-      if (step > 0) {
-        values.push_back(clients / step);
-        floors.push_back(clients / decode_floor(*r, clients, plan_.decode_prompt + plan_.output_tokens / 2.0));
-      }
-      for (const Client& c : batch) {
-        first.push_back(Seconds(c.came.front() - c.asked).count() * 1e3);
-        for (size_t i = 1; i < c.came.size(); ++i) between.push_back(Seconds(c.came[i] - c.came[i - 1]).count() * 1e3);
-      }
+      // Its tokens tell the steps: what the others had of the same step came a moment sooner or later.
+      const std::vector<TimePoint>& ended_first =
+          std::ranges::min_element(*batch, {}, [](const Client& c) { return c.came.back(); })->came;
+      const auto begin = std::ranges::lower_bound(ended_first, all_begun);
+      const auto steps = std::distance(begin, ended_first.end()) - 1;
+      if (steps < 1) return never_together(clients);
+      const TimePoint end = ended_first.back();
+      const double context = plan_.decode_prompt + (ahead(clients) + plan_.output_tokens) / 2.0;
+      values.push_back(static_cast<double>(clients * steps) / Seconds(end - *begin).count());
+      floors.push_back(clients / decode_floor(*r, clients, context));
+      append_gaps(*batch, *begin, end, between);
     }
     report_.batches.push_back({.clients = clients,
                                .tokens_per_s = figure_of(values, floors),
                                .first_token_ms_p50 = median(first),
                                .first_token_ms_p99 = quantile(first, 0.99),
-                               .inter_token_ms_p50 = median(between),
-                               .inter_token_ms_p99 = quantile(between, 0.99)});
+                               .inter_token_ms_p50 = median(between) * 1e3,
+                               .inter_token_ms_p99 = quantile(between, 0.99) * 1e3});
     return {};
+  }
+
+  static Error never_together(int32_t clients) {
+    return {.kind = ErrorKind::bad_request,
+            .source = "engine",
+            .detail = "there was no moment at which all of " + std::to_string(clients) +
+                      " clients decoded; ask for a longer --output"};
   }
 
   /// A client with a prompt of its own arrives while the largest batch decodes.
@@ -296,21 +268,20 @@ class Bench {
     say("a newcomer beside " + std::to_string(clients));
     std::vector<double> first, steps;
     for (int32_t round = 0; round < plan_.rounds; ++round) {
-      std::vector<Client> batch;
-      for (int32_t c = 0; c < clients; ++c) {
-        auto client = ask(random_prompt(plan_.decode_prompt), plan_.output_tokens);
-        if (!client.ok()) return client.error();
-        batch.push_back(*std::move(client));
-      }
-      const auto half_way = [&] { return batch.back().came.size() * 2 >= static_cast<size_t>(plan_.output_tokens); };
+      auto batch = begin_batch(clients);
+      if (!batch.ok()) return batch.error();
+      const size_t had = batch->back().came.size();
+      const auto half_way = [&] {
+        return (batch->back().came.size() - had) * 2 >= static_cast<size_t>(plan_.output_tokens);
+      };
       forget_steps();
-      if (auto done = drive(batch, half_way); !done.ok()) return done;
+      if (auto done = drive(*batch, half_way); !done.ok()) return done;
       steps.push_back(median(take_steps()) * 1e3);
-      auto newcomer = ask(random_prompt(prompt_tokens_), 1);
+      auto newcomer = ask(*engine_, prompt_of(prompt_tokens_), 1);
       if (!newcomer.ok()) return newcomer.error();
-      batch.push_back(*std::move(newcomer));
-      if (auto done = finish(batch); !done.ok()) return done;
-      first.push_back(Seconds(batch.back().came.front() - batch.back().asked).count() * 1e3);
+      batch->push_back(*std::move(newcomer));
+      if (auto done = finish(*batch); !done.ok()) return done;
+      first.push_back(batch->back().first_token_s() * 1e3);
     }
     report_.newcomer_first_token_ms = median(first);
     report_.newcomer_decode_step_ms = median(steps);
@@ -323,10 +294,10 @@ class Bench {
     say("shared prefix of " + std::to_string(prefix_tokens_ - own) + " tokens");
     std::vector<double> cold, shared;
     for (int32_t round = 0; round < std::min(plan_.rounds, 3); ++round) {
-      std::vector<TokenId> prompt = random_prompt(prefix_tokens_);
+      std::vector<TokenId> prompt = prompt_of(prefix_tokens_);
       const auto without = first_token(prompt);
       if (!without.ok()) return without.error();
-      const std::vector<TokenId> mine = random_prompt(own);
+      const std::vector<TokenId> mine = prompt_of(own);
       std::copy(mine.begin(), mine.end(), prompt.end() - own);
       const auto with = first_token(prompt);
       if (!with.ok()) return with.error();
@@ -362,6 +333,7 @@ class Bench {
   bool on_gpu_ = false;
   int32_t prompt_tokens_ = 0;
   int32_t prefix_tokens_ = 0;
+  int32_t step_tokens_ = 0;  // a step takes at most
   Rng rng_{1};
   std::vector<double> read_, int8_, float_, fp8_;
   std::mutex steps_mutex_;

@@ -13,8 +13,6 @@
 
 namespace weir::engine::bench {
 
-inline constexpr int32_t kTraceBlockTokens = 512;  // of Mooncake's traces
-
 struct ReplayPlan {
   int32_t capacity = 0;       // blocks that the cache can hold on the device, ≥ 1
   int32_t host_capacity = 0;  // and on the host

@@ -58,11 +58,11 @@ class Maker {
     return floats.get();
   }
 
-  /// As quantize.h would have it, the vocabulary in INT8 where the rest is in INT4.
+  /// As quantize.h would have it: the vocabulary in INT8 where the rest is in FP8 or INT4.
   Tensor matrix(int64_t rows, int64_t cols, bool vocabulary = false) {
-    if (quantization_ == Quantization::int4) return vocabulary ? packed(rows, cols) : int4(rows, cols);
-    if (quantization_ == Quantization::int8) return packed(rows, cols);
-    return quantization_ == Quantization::fp8 ? fp8(rows, cols) : halves(rows, cols);
+    if (quantization_ == Quantization::none) return halves(rows, cols);
+    if (quantization_ == Quantization::int8 || vocabulary) return packed(rows, cols);
+    return quantization_ == Quantization::fp8 ? fp8(rows, cols) : int4(rows, cols);
   }
 
   bool failed() const { return failed_; }

@@ -1,5 +1,6 @@
 #include "engine/bench/trace.h"
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -13,6 +14,7 @@ constexpr uint64_t kSystemPrompts = 40;
 constexpr uint64_t kSystemBlocksMax = 8;
 constexpr uint64_t kTurnBlocksMax = 10;  // of a question and the answer before it
 constexpr size_t kChatsMax = 300;        // that may go on
+constexpr int32_t kOutputTokens = 256;   // where a trace does not say
 constexpr double kGoesOn = 0.55;         // of the calls begin or continue a chat that may go on again
 
 Error bad_line(const std::string& file, size_t line, const std::string& what) {
@@ -20,6 +22,18 @@ Error bad_line(const std::string& file, size_t line, const std::string& what) {
           .source = "engine",
           .detail = file + ":" + std::to_string(line) + ": " + what +
                     "; a line is a JSON object with hash_ids, a list of block ids from 0 to 4294967295"};
+}
+
+/// A length that is there and makes sense, or `instead`.
+int32_t length_of(const nlohmann::json& object, const char* key, uint64_t most, int32_t instead) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_unsigned()) return instead;
+  const auto length = found->get<uint64_t>();
+  return length > 0 && length <= most ? static_cast<int32_t>(length) : instead;
+}
+
+int32_t tokens_of(const std::vector<uint32_t>& blocks) {
+  return static_cast<int32_t>(std::min<size_t>(blocks.size(), 1 << 20)) * kTraceBlockTokens;
 }
 
 }  // namespace
@@ -33,7 +47,7 @@ uint64_t Trace::blocks() const {
 Result<Trace> read_trace(const std::string& file) {
   std::ifstream in(file);
   if (!in) return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = file + ": cannot be read"};
-  Trace trace{.name = file, .requests = {}};
+  Trace trace{.name = file, .requests = {}, .lengths = {}};
   std::string text;
   for (size_t line = 1; std::getline(in, text); ++line) {
     if (text.empty()) continue;
@@ -46,6 +60,9 @@ Result<Trace> read_trace(const std::string& file) {
       if (!id.is_number_unsigned() || id.get<uint64_t>() > UINT32_MAX) return bad_line(file, line, "a strange id");
       blocks.push_back(id.get<uint32_t>());
     }
+    const int32_t whole = tokens_of(blocks);
+    trace.lengths.push_back({.input = length_of(object, "input_length", static_cast<uint64_t>(whole), whole),
+                             .output = length_of(object, "output_length", 1 << 20, kOutputTokens)});
     trace.requests.push_back(std::move(blocks));
   }
   if (trace.blocks() == 0) return bad_line(file, 1, "no block in the whole file");
@@ -54,7 +71,7 @@ Result<Trace> read_trace(const std::string& file) {
 
 Trace synthetic_trace(uint64_t seed, int32_t requests) {
   Rng rng(seed);
-  Trace trace{.name = "synthetic", .requests = {}};
+  Trace trace{.name = "synthetic", .requests = {}, .lengths = {}};
   uint32_t next = 0;
   const auto extend = [&](std::vector<uint32_t>& blocks, uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) blocks.push_back(next++);
@@ -75,6 +92,7 @@ Trace synthetic_trace(uint64_t seed, int32_t requests) {
     }
     extend(blocks, 1 + rng.below(kTurnBlocksMax));
     if (rng.uniform() < kGoesOn && chats.size() < kChatsMax) chats.push_back(blocks);
+    trace.lengths.push_back({.input = tokens_of(blocks), .output = kOutputTokens});
     trace.requests.push_back(std::move(blocks));
   }
   return trace;

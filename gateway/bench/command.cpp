@@ -3,6 +3,7 @@
 #include "engine/bench/bench_cli.h"
 #include "engine/bench/cache_replay.h"
 #include "engine/bench/grammar_cli.h"
+#include "engine/bench/load.h"
 #include "gateway/bench/http.h"
 
 namespace weir::gateway {
@@ -12,6 +13,7 @@ constexpr std::string_view kUsage =
     "usage: weir bench http --url URL --model NAME [options]   load a server on this machine\n"
     "       weir bench gateway [options]                       translated streams beside those that pass through\n"
     "       weir bench engine --model DIR | --shape NAME       a local model, beside what the machine allows\n"
+    "       weir bench load --model DIR | --shape NAME         what a local model carries when many ask at once\n"
     "       weir bench cache --trace FILE | --synthetic N      the prefix cache over a trace of requests\n"
     "       weir bench grammar --tokenizer DIR                 holding answers to a schema, token by token\n"
     "Each has a --help of its own, and --json.\n";
@@ -27,6 +29,7 @@ int bench_command(const std::vector<std::string>& args, std::ostream& out, std::
   if (args[0] == "http") return bench::http_command(rest, out, err);
   if (args[0] == "gateway") return bench::gateway_command(rest, out, err);
   if (args[0] == "engine") return engine::bench_command(rest, out, err);
+  if (args[0] == "load") return engine::bench::load_command(rest, out, err);
   if (args[0] == "cache") return engine::bench::cache_command(rest, out, err);
   if (args[0] == "grammar") return engine::bench::grammar_command(rest, out, err);
   if (args[0] == "--help") {

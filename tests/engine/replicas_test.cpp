@@ -152,6 +152,10 @@ TEST(Replicas, OfAModelAreMadeByTheConfig) {
     r.sampling.temperature = 0;
     EXPECT_EQ(drain(**(*two)->submit(r)).text, drain(**(*one)->submit(r)).text);
   }
+  config.device = "auto";
+  config.kv_cache.host_memory_bytes = 8 << 20;
+  const auto where_there_is_no_gpu = make_engine(config);
+  EXPECT_TRUE(where_there_is_no_gpu.ok()) << where_there_is_no_gpu.error().detail;
   config.model = kReferenceFolder + "bert-mean";
   const auto encoder = make_engine(config);
   ASSERT_FALSE(encoder.ok());
