@@ -1,7 +1,7 @@
 // Parallel tool calls whose arguments come in turns, told one call after the other: Gemini's clients get calls whole,
 // and those of Responses an item that is over before the next begins. Pieces of a later call wait until the arguments
-// of the one before are a whole JSON value, or the answer ends, and so does what else comes between the pieces of one;
-// calls that come one by one are not delayed. One per choice.
+// of the one before are a whole JSON value, or the answer ends, and so does what else comes between the pieces of one,
+// its signature too, which some servers send with its name; calls that come one by one are not delayed. One per choice.
 #pragma once
 
 #include <optional>
@@ -23,7 +23,7 @@ class CallsInOrder {
       for (bool more = true; more; more = next(to)) open_.reset();
     const bool held_signature = event.kind == Kind::signature && last_held_;
     if (event.kind != Kind::tool_call && !held_signature) {
-      if (event.kind != Kind::finish && event.kind != Kind::signature && open_ && !arguments_.whole()) {
+      if (event.kind != Kind::finish && unfinished()) {
         waiting_.push_back(event);
         waiting_.back().tool_index = *open_;
         return;
@@ -32,7 +32,7 @@ class CallsInOrder {
       return to(event);
     }
     const bool goes_on = event.kind == Kind::tool_call && open_ == event.tool_index;
-    if (!goes_on && (held_signature || !waiting_.empty() || (open_ && !arguments_.whole()))) {
+    if (!goes_on && (held_signature || !waiting_.empty() || unfinished())) {
       last_held_ = true;
       waiting_.push_back(event);
       if (held_signature) waiting_.back().tool_index = waiting_[waiting_.size() - 2].tool_index;
@@ -73,6 +73,8 @@ class CallsInOrder {
     bool escaped_ = false;
   };
 
+  bool unfinished() const { return open_ && !arguments_.whole(); }
+
   template <class To>
   void tell(const providers::ChatEvent& event, const To& to) {
     if (event.kind == providers::ChatEvent::Kind::tool_call) {
@@ -83,14 +85,15 @@ class CallsInOrder {
     to(event);
   }
 
-  /// Tells all that waits of the call that waits longest. False: none waits.
+  /// Tells what waits of the call that waits longest, but a signature while arguments are missing. False: none waits.
   template <class To>
   bool next(const To& to) {
     if (waiting_.empty()) return false;
     const int32_t index = waiting_.front().tool_index;
     std::vector<providers::ChatEvent> others;
     for (providers::ChatEvent& event : std::exchange(waiting_, {})) {
-      if (event.tool_index == index)
+      const bool too_early = event.kind == providers::ChatEvent::Kind::signature && unfinished();
+      if (event.tool_index == index && !too_early)
         tell(event, to);
       else
         others.push_back(std::move(event));

@@ -281,30 +281,32 @@ TEST(MessagesEncode, CitationsOfOthersAreInAnthropicsWords) {
       "source":"doc:0","title":"T","search_result_index":0,"start_block_index":0,"end_block_index":0}])"));
 }
 
-TEST(MessagesEncode, CallsThatComeInTurnsAreToldOneAfterTheOther) {
-  const auto call = [](int32_t at, std::string name, std::string arguments) {
-    ChatEvent event;
-    event.kind = Kind::tool_call;
-    event.tool_index = at;
-    event.tool_call = {name.empty() ? "" : "id" + name, name, std::move(arguments)};
-    return event;
-  };
-  ChatEvent finish;
-  finish.kind = Kind::finish;
-  finish.stop = StopReason::tool_calls;
-  const auto events = events_of(stream_of({call(0, "f", ""), call(1, "g", ""), call(0, "", "{\"x\":"),
-                                           call(1, "", "{\"y\":"), call(0, "", "1}"), call(1, "", "2}"), finish}));
-  std::map<int, std::string> arguments;
+/// What a stream's blocks hold, by their index: the arguments of calls and the signatures of thinking.
+std::map<int, std::string> contents_of(const std::string& stream) {
+  std::map<int, std::string> out;
   int open = -1;
-  for (const Json& one : events) {
+  for (const Json& one : events_of(stream)) {
     if (one["type"] == "content_block_start") open = one["index"];
     if (one["type"] == "content_block_stop") open = -1;
     if (one["type"] != "content_block_delta") continue;
     EXPECT_EQ(one["index"], open) << "no piece of a block that is over";
-    arguments[one["index"]] += one["delta"]["partial_json"].get<std::string>();
+    const Json& delta = one["delta"];
+    out[open] += delta[delta["type"] == "signature_delta" ? "signature" : "partial_json"].get<std::string>();
   }
-  EXPECT_EQ(arguments[0], R"({"x":1})");
-  EXPECT_EQ(arguments[1], R"({"y":2})");
+  return out;
+}
+
+TEST(MessagesEncode, CallsThatComeInTurnsAreToldOneAfterTheOther) {
+  const auto contents =
+      contents_of(stream_of({call(0, "f", ""), call(1, "g", ""), call(0, "", "{\"x\":"), call(1, "", "{\"y\":"),
+                             call(0, "", "1}"), call(1, "", "2}"), event(Kind::finish)}));
+  EXPECT_THAT(contents, testing::ElementsAre(std::pair(0, R"({"x":1})"), std::pair(1, R"({"y":2})")));
+}
+
+TEST(MessagesEncode, ASignatureBeforeItsCallsArgumentsComesBehindThem) {
+  const auto contents = contents_of(stream_of({call(0, "f", ""), signature("g", Signer::gemini), call(0, "", "{\"x\":"),
+                                               call(0, "", "1}"), event(Kind::finish)}));
+  EXPECT_THAT(contents, testing::ElementsAre(std::pair(0, R"({"x":1})"), std::pair(1, "weir:gemini:g")));
 }
 
 /// What the upstream codec reads out of our stream is what went in.

@@ -55,8 +55,15 @@ TEST(CallsInOrder, WhatComesBetweenThePiecesOfACallWaitsForItsEnd) {
 }
 
 TEST(CallsInOrder, ASignatureStaysWithItsCall) {
-  EXPECT_EQ(told({"0:f", "1:g", "s", "0+{}", "!"}), "0f |||0{} 1g s |!");
-  EXPECT_EQ(told({"0:f", "s", "0+{}", "!"}), "0f |s |0{} |!");
+  EXPECT_EQ(told({"0:f", "1:g", "s", "0+{}", "!"}), "0f |||0{} 1g |s !");
+  EXPECT_EQ(told({"0:f", "0+{}", "s", "!"}), "0f |0{} |s |!");
+}
+
+TEST(CallsInOrder, ASignatureWaitsForTheArgumentsOfItsCall) {
+  EXPECT_EQ(told({"0:f", "s", "0+{\"a\":", "0+1}", "t", "!"}), "0f ||0{\"a\": |01} s |t |!");
+  EXPECT_EQ(told({"0:f", "s", "1:g", "s", "0+{}", "1+{}", "!"}), "0f ||||0{} s 1g |1{} s |!");
+  EXPECT_EQ(told({"0:f", "1:g", "s", "1+{}", "0+{}", "!"}), "0f ||||0{} 1g 1{} s |!");
+  EXPECT_EQ(told({"0:f", "0+{", "s", "!"}), "0f |0{ ||s !") << "an answer cut off within the arguments";
 }
 
 }  // namespace

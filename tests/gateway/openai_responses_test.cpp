@@ -257,6 +257,17 @@ TEST(OpenAiResponses, StreamsThinkingCallsAndText) {
   EXPECT_EQ(ids.size(), 4U);
 }
 
+TEST(OpenAiResponses, ASignatureBeforeItsCallsArgumentsTearsNoCall) {
+  const Answer answer({call(0, "t1", "f", ""), signed_by(Signer::gemini, "SIG"), call(0, "", "", "{\"a\":"),
+                       call(0, "", "", "1}"), finish(StopReason::tool_calls)});
+  EXPECT_EQ(answer.events.back()["response"], answer.whole);
+  const Json& output = answer.whole["output"];
+  ASSERT_EQ(output.size(), 2U);
+  EXPECT_EQ(output[0]["name"], "f");
+  EXPECT_EQ(output[0]["arguments"], R"({"a":1})");
+  EXPECT_EQ(output[1]["encrypted_content"], "weir:gemini:SIG");
+}
+
 /// What a client sends back of an answer is what the model said, with every signature at its place.
 TEST(OpenAiResponses, AnswersComeBackAsTheyWere) {
   const Answer answer({signed_by(Signer::anthropic, "", "BLOB"), of(ChatEvent::Kind::reasoning, "think"),
