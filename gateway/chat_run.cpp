@@ -204,9 +204,9 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   co_await reply_->pull(batch_);
   const TimePoint arrived = now();
   upstream_time_ += arrived - began;
-  if (batch_.error && (batch_.events.empty() &&
-                       (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error)))
-    co_return std::move(*batch_.error);
+  const bool silent = batch_.events.empty() && !batch_.begun &&
+                      (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error);
+  if (batch_.error && silent) co_return std::move(*batch_.error);
   first_token_ = arrived;
   if (body_.stream && first != deadline_)
     abort_->deadline.arm(context_.core().wheel(), deadline_, abort_->own, kTooLate);
@@ -370,7 +370,9 @@ Task<void> ChatRun::answer_stream() {
     if (encode_batch(bytes)) break;
     const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;
     const std::string_view next = as_is ? batch_.segments.front().bytes : std::string_view(bytes);
-    const bool client_there = next.empty() || co_await exchange_.write(next);
+    // Of work that shows nothing yet the client has the head at once, as where the upstream's bytes pass.
+    const bool unsaid = next.empty() && !batch_.begun;
+    const bool client_there = unsaid || co_await exchange_.write(next);
     if (!client_there) {
       settle_left();
       co_return;

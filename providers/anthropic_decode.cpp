@@ -260,6 +260,7 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
     text(Kind::text, std::string(text_at(inner, "text")), block, batch);
   } else if (type == "thinking") {
     block.type = Block::Type::thinking;
+    batch.begun = true;
     text(Kind::reasoning, std::string(text_at(inner, "thinking")), block, batch);
   } else if (type == "redacted_thinking") {
     ChatEvent event;
@@ -287,6 +288,7 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   } else if (!native_ && anthropic_ran_itself(type)) {
     block.type = Block::Type::item;
     block.item = read_json<Json>(simdjson::minify(inner));
+    batch.begun = true;
   } else if (!native_) {
     batch.error = unsayable_block(type);
   }

@@ -245,6 +245,7 @@ void ConverseDecoder::block_start(const Json& event, ReplyBatch& batch) {
   if (ran_itself(*start)) {
     block.type = Block::Type::item;
     block.item = *start;
+    batch.begun = true;
     return;
   }
   if (use == nullptr) {
@@ -273,6 +274,7 @@ void ConverseDecoder::block_delta(const Json& event, ReplyBatch& batch) {
   if (const Json* use = object_of(*delta, "toolUse"); use != nullptr && block.type == Block::Type::tool)
     arguments(block, text_of(*use, "input"), batch);
   if (const Json* reasoning = object_of(*delta, "reasoningContent")) {
+    batch.begun = true;
     text(Kind::reasoning, text_of(*reasoning, "text"), batch);
     block.signature += text_of(*reasoning, "signature");
     block.redacted += redacted_of(*reasoning);

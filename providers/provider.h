@@ -65,11 +65,13 @@ struct Segment {
 struct ReplyBatch {
   std::vector<Segment> segments;
   std::vector<ChatEvent> events;
+  bool begun = false;          // of events: work is under way that none tells yet (thinking unseen, a tool upstream)
   bool end = false;            // nothing follows; the answer is complete
   std::optional<Error> error;  // the answer broke: after what is in this batch nothing follows
   void clear() {
     segments.clear();
     events.clear();
+    begun = false;
     end = false;
     error.reset();
   }
@@ -88,7 +90,7 @@ class Reply {
   virtual bool open() const { return false; }
   /// Of a native answer of /v1/responses: the upstream keeps it, so that its id can be gone on from there.
   virtual bool kept_upstream() const { return true; }
-  /// Fills `batch` with at least one segment or event, or an end or error.
+  /// Fills `batch` with at least one segment or event, or that work has begun, or an end or error.
   virtual Task<void> pull(ReplyBatch& batch) = 0;
   /// What is known so far. Not reported: the counts hold what could be observed of the output.
   virtual Usage usage() const = 0;

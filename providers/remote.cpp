@@ -140,7 +140,7 @@ Task<void> RemoteReply::pull_unmasked(ReplyBatch& batch) {
     co_return;
   }
   if (!streamed_) co_return co_await pull_whole(batch);
-  while (batch.segments.empty() && batch.events.empty() && !batch.end && !batch.error) {
+  while (batch.segments.empty() && batch.events.empty() && !batch.begun && !batch.end && !batch.error) {
     auto bytes = co_await response_->read_some();
     open_ = bytes && !bytes->empty();
     if (!bytes)

@@ -1,5 +1,6 @@
 """What upstreams answer that is odd, as each client protocol sees it: content that has no word in the client's protocol,
 usage that lacks a half, streams without an end, errors that repeat our credential."""
+import http.client
 import json
 import random
 import socket
@@ -42,11 +43,16 @@ def start(weir, upstream, more=""):
                 f'keys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
 
 
-def ask(gateway, protocol, model, stream=False):
+def call_of(protocol, model, stream=False):
+    """(path, body)"""
     path, body = CALLS[protocol]
     call = "streamGenerateContent?alt=sse" if stream else "generateContent"
     fields = {} if protocol == "gemini" or not stream else {"stream": True}
-    return gateway.request("POST", path.replace("{m}", model).replace("{call}", call), {**body(model), **fields})
+    return path.replace("{m}", model).replace("{call}", call), {**body(model), **fields}
+
+
+def ask(gateway, protocol, model, stream=False):
+    return gateway.request("POST", *call_of(protocol, model, stream))
 
 
 def sse(*events):
@@ -133,11 +139,11 @@ def test_usage_of_nothing_beside_an_answer_is_estimated(odd, upstream, client, p
 
 
 class Held:
-    """An upstream that sends one stream and then holds the connection open until it is told to cut it off."""
+    """An upstream that sends one stream and then holds the connection open until it is told to cut it off, or to send the rest."""
 
-    def __init__(self, body):
+    def __init__(self, body, rest=b""):
         self.cut = threading.Event()
-        self._body = body
+        self._body, self._rest = body, rest
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
@@ -151,7 +157,10 @@ class Held:
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n"
                            % (len(self._body), self._body))
         self.cut.wait(60)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no end
+        if self._rest:
+            connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(self._rest), self._rest))
+        else:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no end
         connection.close()
 
     def close(self):
@@ -191,6 +200,40 @@ def test_an_answer_ends_at_its_end_mark_and_not_with_its_connection(weir, client
     assert status == 200 and b"words" in body and b'"error"' not in body.replace(b'"error":null', b""), body
     row = last_row(gateway)
     assert (row["status"], row["input_tokens"], row["output_tokens"], row["estimated"]) == (200, 4, 3, 0), row
+
+
+UNSEEN = {"thinking": {"type": "thinking", "thinking": "", "signature": ""},
+          "a tool of the upstream's": {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}}
+
+
+@pytest.mark.parametrize("client", CALLS)
+@pytest.mark.parametrize("block", UNSEEN)
+def test_work_that_shows_nothing_is_a_first_token(weir, client, block):
+    held = Held(typed({"type": "message_start", "message": {"usage": {"input_tokens": 4, "output_tokens": 1}}},
+                      {"type": "content_block_start", "index": 0, "content_block": UNSEEN[block]}),
+                typed({"type": "content_block_stop", "index": 0},
+                      {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "words"}},
+                      {"type": "content_block_stop", "index": 1},
+                      {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+                      {"type": "message_stop"}))
+    config = (f'accounts:\n  a: {{provider: anthropic, base_url: "http://127.0.0.1:{held.port}/v1", api_key: x}}\n'
+              "models:\n  m: {targets: [{account: a, model: up-1}], retries: 0, timeout: {first_token: 1s, total: 60s}}\n"
+              f'keys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+    try:
+        gateway = weir(config)
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+        path, fields = call_of(client, "m", stream=True)
+        connection.request("POST", path, json.dumps(fields), {"authorization": f"Bearer {KEY}", "content-type": "application/json"})
+        answer = connection.getresponse()  # while the upstream still works
+        status = answer.status
+        held.cut.set()
+        body = answer.read()
+        connection.close()
+    finally:
+        held.close()
+    assert status == 200 and b"words" in body and b'"error"' not in body.replace(b'"error":null', b""), body
+    row = last_row(gateway)
+    assert (row["status"], row["attempts"], row["input_tokens"], row["output_tokens"]) == (200, 1, 4, 3), row
 
 
 # Well-formed up to a point within the usage: what was read from there on was once read through a null pointer.

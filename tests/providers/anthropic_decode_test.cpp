@@ -109,6 +109,24 @@ TEST(AnthropicDecode, EveryKindOfBlock) {
 "id":"s","name":"web_search","input":{"q":"\u00e9"}}})"));
 }
 
+/// What no event tells yet is work under way all the same: a first token, as for Anthropic's own clients.
+TEST(AnthropicDecode, WorkThatShowsNothingHasBegun) {
+  for (const auto& [block, begun] : {std::pair(R"({"type":"thinking","thinking":"","signature":""})", true),
+                                     std::pair(R"({"type":"server_tool_use","id":"s","name":"web_search"})", true),
+                                     std::pair(R"({"type":"mcp_tool_result","tool_use_id":"s"})", true),
+                                     std::pair(R"({"type":"text","text":""})", false)}) {
+    CodecRig rig(Protocol::openai_chat, "", true);
+    const auto decoder = codec().decoder(rig.attempt("a"));
+    ReplyBatch batch;
+    decoder->feed(stream({R"({"type":"message_start","message":{}})", R"({"type":"ping"})"}), batch);
+    EXPECT_FALSE(batch.begun);
+    const std::string start = std::string(R"({"type":"content_block_start","index":0,"content_block":)") + block + "}";
+    decoder->feed(stream({start}), batch);
+    EXPECT_EQ(batch.begun, begun) << block;
+    EXPECT_TRUE(batch.events.empty() && !batch.error) << block;
+  }
+}
+
 TEST(AnthropicDecode, BytesThatAreNoTextAreMarkedHoweverTheyArrive) {
   std::string text =
       stream({R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",

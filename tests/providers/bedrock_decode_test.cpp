@@ -87,6 +87,26 @@ TEST(BedrockDecode, EveryKindOfBlock) {
   EXPECT_EQ(out.counts, (config::TokenCounts{45, 5, 50, 0, 10, 20}));
 }
 
+TEST(BedrockDecode, WorkThatShowsNothingHasBegun) {
+  const auto start = [](const char* what) {
+    return frame("contentBlockStart", std::string(R"({"contentBlockIndex":0,"start":{)") + what + "}}");
+  };
+  const auto delta = [](const char* what) {
+    return frame("contentBlockDelta", std::string(R"({"contentBlockIndex":0,"delta":{)") + what + "}}");
+  };
+  for (const auto& [event, begun] :
+       {std::pair(start(R"("toolUse":{"toolUseId":"t","name":"web","type":"server_tool_use"})"), true),
+        std::pair(delta(R"("reasoningContent":{"text":""})"), true),
+        std::pair(delta(R"("reasoningContent":{"signature":"s"})"), true), std::pair(delta(R"("text":"")"), false)}) {
+    CodecRig rig(Protocol::openai_chat, "", true);
+    const auto decoder = codec().decoder(rig.attempt(kClaude));
+    ReplyBatch batch;
+    decoder->feed(frame("messageStart", R"({"role":"assistant"})") + event, batch);
+    EXPECT_EQ(batch.begun, begun) << event;
+    EXPECT_TRUE(batch.events.empty() && !batch.error) << event;
+  }
+}
+
 TEST(BedrockDecode, CitationsAreInClaudesWords) {
   const Decoded out = decode({frame("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"text":"so"}})") +
                               frame("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"citation":{"title":"T",
