@@ -117,9 +117,11 @@ class Decoder final : public AnthropicDecoder {
   struct Block {
     enum class Type { text, thinking, tool, item, unseen } type = Type::unseen;
     int32_t tool_index = 0;
-    bool arguments = false;  // some came
-    Json item = {};          // item: the block as it began,
-    std::string input;       // and its input, where it came in pieces
+    bool told = false;            // some of its text or arguments
+    std::vector<Json> citations;  // of its text, which may come behind them,
+    size_t citation_bytes = 0;    // and their size
+    Json item = {};               // item: the block as it began,
+    std::string input;            // and its input, where it came in pieces
   };
 
   bool like_last(std::string_view raw, std::string_view data, ReplyBatch& batch);
@@ -133,7 +135,9 @@ class Decoder final : public AnthropicDecoder {
   void block_start(dom::object& root, ReplyBatch& batch);
   void block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_stop(dom::object& root, ReplyBatch& batch);
-  void tell_item(Block& block, ReplyBatch& batch);
+  static void hold_citation(const std::string& json, Block& block, ReplyBatch& batch);
+  void tell_held(Block& block, ReplyBatch& batch);
+  void tell_all_held(ReplyBatch& batch);
   void message_start(dom::object& root);
   void note_container(dom::object& within);
   void message_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
@@ -143,7 +147,7 @@ class Decoder final : public AnthropicDecoder {
   void emit(ChatEvent event, ReplyBatch& batch) {
     if (!native_) batch.events.push_back(std::move(event));
   }
-  void text(Kind kind, std::string text, const Block& block, ReplyBatch& batch);
+  void text(Kind kind, std::string text, Block& block, ReplyBatch& batch);
 
   bool native_;
   bool counting_;
@@ -173,7 +177,7 @@ void Decoder::pass(std::string_view raw, ReplyBatch& batch) {
   if (native_) pass_data(raw, batch);
 }
 
-void Decoder::text(Kind kind, std::string text, const Block& block, ReplyBatch& batch) {
+void Decoder::text(Kind kind, std::string text, Block& block, ReplyBatch& batch) {
   if (native_ || text.empty()) return;
   ChatEvent& event = batch.events.emplace_back();
   event.kind = kind;
@@ -182,7 +186,9 @@ void Decoder::text(Kind kind, std::string text, const Block& block, ReplyBatch& 
     event.tool_call.arguments = std::move(text);
   } else {
     event.text = std::move(text);
+    event.opens_block = kind == Kind::text && !block.told;
   }
+  block.told = true;
 }
 
 /// Streams are mostly deltas that differ in nothing but their text (and in the spaces that Anthropic pads with): what
@@ -210,7 +216,6 @@ bool Decoder::take(std::string_view raw, std::string_view inside, ReplyBatch& ba
     if (!append_unescaped(halves_.inside(inside), piece)) return false;
     text(head_kind_, std::move(piece), *head_block_, batch);
   }
-  head_block_->arguments = head_block_->arguments || !inside.empty();
   usage_.saw(inside.size());
   pass(raw, batch);
   return true;
@@ -280,7 +285,7 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
     dom::object input;
     if (inner["input"].get_object().get(input) == SUCCESS && input.size() > 0)
       event.tool_call.arguments = simdjson::minify(input);
-    block.arguments = !event.tool_call.arguments.empty();
+    block.told = !event.tool_call.arguments.empty();
     if (event.tool_call.name.empty() && !native_)
       batch.error = unsayable_answer("a content block of type \"tool_use\" without a name");
     else
@@ -294,11 +299,34 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
   }
 }
 
-/// A block of a tool that Claude's API ran itself, once it is whole.
-void Decoder::tell_item(Block& block, ReplyBatch& batch) {
+void Decoder::hold_citation(const std::string& json, Block& block, ReplyBatch& batch) {
+  Json citation = read_json<Json>(json);
+  if (!citation.is_object()) return;
+  block.citations.push_back(std::move(citation));
+  block.citation_bytes += json.size();
+  if (block.citation_bytes > kNativeItemBytesMax) batch.error = unsayable_answer("citations of more than 16 MiB");
+  batch.begun = true;
+}
+
+/// What waits for a block's end: a whole block of a tool that Claude's API ran itself, and what a text cites.
+void Decoder::tell_held(Block& block, ReplyBatch& batch) {
+  for (Json& citation : std::exchange(block.citations, {})) {
+    ChatEvent event;
+    event.kind = Kind::citation;
+    event.citation = std::move(citation);
+    event.citation_of = Protocol::anthropic_messages;
+    emit(std::move(event), batch);
+  }
+  if (block.type != Block::Type::item) return;
+  block.type = Block::Type::unseen;
   if (Json input = read_json<Json>(block.input); input.is_object()) block.item["input"] = std::move(input);
   const std::string type = text_of(block.item, "type");
   emit(native_event("anthropic", type, std::move(block.item)), batch);
+}
+
+/// Of the blocks whose end was not told, as some servers do.
+void Decoder::tell_all_held(ReplyBatch& batch) {
+  for (auto& [index, block] : blocks_) tell_held(block, batch);
 }
 
 void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch) {
@@ -312,7 +340,6 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
     std::string plain;
     if (!append_unescaped(inside, plain)) return;
     usage_.saw(inside.size());
-    block.arguments = block.arguments || !inside.empty();
     text(kind, std::move(plain), block, batch);
     if (!inside.empty()) learn(raw, data, inside, kind, block);
   };
@@ -334,11 +361,7 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
   } else if (type == "citations_delta" && !native_) {
     dom::object citation;
     if (delta["citation"].get_object().get(citation) != SUCCESS) return;
-    ChatEvent event;
-    event.kind = Kind::citation;
-    event.citation = read_json<Json>(simdjson::minify(citation));
-    event.citation_of = Protocol::anthropic_messages;
-    if (event.citation.is_object()) emit(std::move(event), batch);
+    hold_citation(simdjson::minify(citation), block, batch);
   }
 }
 
@@ -347,9 +370,8 @@ void Decoder::block_stop(dom::object& root, ReplyBatch& batch) {
   const auto found = blocks_.find(count_of(root, "index"));
   forget();
   if (found == blocks_.end()) return;
-  if (found->second.type == Block::Type::tool && !found->second.arguments)
-    text(Kind::tool_call, "{}", found->second, batch);
-  if (found->second.type == Block::Type::item) tell_item(found->second, batch);
+  if (found->second.type == Block::Type::tool && !found->second.told) text(Kind::tool_call, "{}", found->second, batch);
+  tell_held(found->second, batch);
   blocks_.erase(found);
 }
 
@@ -358,16 +380,14 @@ void Decoder::message_delta(dom::object& root, std::string_view raw, std::string
   if (root["delta"].get_object().get(delta) == SUCCESS) {
     const std::string reason(text_at(delta, "stop_reason"));
     note_container(delta);
+    const bool stops = !reason.empty() && !stopped_;
+    if (stops) tell_all_held(batch);
+    Block none;
     dom::object details;
     if (delta["stop_details"].get_object().get(details) == SUCCESS)
-      text(Kind::refusal, std::string(text_at(details, "explanation")), Block{}, batch);
-    if (!reason.empty() && !stopped_) {
+      text(Kind::refusal, std::string(text_at(details, "explanation")), none, batch);
+    if (stops) {
       stopped_ = true;
-      for (auto& [index, block] : blocks_)  // whose end some servers do not tell
-        if (block.type == Block::Type::item) {
-          tell_item(block, batch);
-          block.type = Block::Type::unseen;
-        }
       ChatEvent event;
       event.kind = Kind::finish;
       event.stop = anthropic_stop(reason);
@@ -421,6 +441,7 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
   if (type == "message_delta") return message_delta(root, raw, data, batch);
   if (type == "message_stop") {
     done_ = true;
+    tell_all_held(batch);
     if (native_)
       batch.segments.push_back({Segment::Kind::done, raw});
     else

@@ -21,7 +21,11 @@ void add_text(Kind kind, std::string text, std::vector<ChatEvent>& out) {
 }
 
 void text_block(const Json& block, std::vector<ChatEvent>& out) {
-  add_text(Kind::text, text_of(block, "text"), out);
+  if (std::string text = text_of(block, "text"); !text.empty()) {
+    ChatEvent& event = add(Kind::text, out);
+    event.text = std::move(text);
+    event.opens_block = true;
+  }
   const auto citations = block.find("citations");
   if (citations == block.end() || !citations->is_array()) return;
   for (const Json& citation : *citations) {

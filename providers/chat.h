@@ -173,8 +173,9 @@ struct TokenLogprobs {
 struct ChatEvent {
   enum class Kind : uint8_t { text, refusal, reasoning, signature, tool_call, citation, native, finish };
   Kind kind = Kind::text;
-  int32_t index = 0;  // choice
-  std::string text;   // text, refusal and reasoning: the new piece
+  int32_t index = 0;         // choice
+  std::string text;          // text, refusal and reasoning: the new piece
+  bool opens_block = false;  // text: the first piece of a block that citations behind it are about, and no text before
   std::vector<TokenLogprobs> logprobs;
   int32_t tool_index = 0;  // tool_call: which, counted from 0 within the choice
   ToolCall tool_call;

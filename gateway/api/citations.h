@@ -27,11 +27,13 @@ struct Citation {
 std::vector<Citation> citations_of(const providers::ChatEvent& event);
 
 /// The stretch of an answer's text that the next citation is about, where it does not say: what was written since the
-/// one before; the same stretch again where nothing was.
+/// one before, or since its block opened; the same stretch again where nothing was.
 class CitedStretch {
  public:
   /// `length` more characters (or bytes, as the protocol counts) were written.
   void wrote(int64_t length) { written_ += length; }
+  /// A block opens, whose citations are about nothing before it.
+  void open_block() { end_ = written_; }
   /// Those of one event.
   void take(std::vector<Citation>& citations) {
     if (written_ != end_) begin_ = std::exchange(end_, written_);

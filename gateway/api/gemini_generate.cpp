@@ -201,6 +201,7 @@ void GeminiEncoder::close_call(Choice& choice) {
 void GeminiEncoder::text(const ChatEvent& event, Choice& choice, bool merge) {
   if (event.text.empty()) return;
   const bool thought = event.kind == Kind::reasoning;
+  if (event.opens_block) choice.cited.open_block();
   if (!thought) choice.cited.wrote(static_cast<int64_t>(event.text.size()));
   if (merge && !choice.parts.empty()) {
     Json& last = choice.parts.back();

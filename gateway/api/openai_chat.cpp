@@ -125,6 +125,7 @@ void ChatEncoder::Choice::note(const ChatEvent& event) {
   if (event.kind == ChatEvent::Kind::signature || event.kind == ChatEvent::Kind::citation) return;
   last_tool = event.kind == ChatEvent::Kind::tool_call ? event.tool_index : -1;
   text_last = event.kind == ChatEvent::Kind::text;
+  if (event.opens_block) cited.open_block();
   if (text_last) cited.wrote(code_points(event.text));
 }
 

@@ -204,6 +204,7 @@ ResponseContent& ResponsesEncoder::content(bool refusal) {
 void ResponsesEncoder::text(const ChatEvent& event_in, bool refusal) {
   if (event_in.text.empty() && event_in.logprobs.empty()) return;
   ResponseContent& to = content(refusal);
+  if (event_in.opens_block) open_block(to);
   to.text += event_in.text;
   Json logprobs = event_in.logprobs.empty() ? Json::array() : response_logprobs(event_in.logprobs);
   for (const Json& one : logprobs) to.logprobs.push_back(one);

@@ -92,6 +92,11 @@ void append_member(std::string& out, const char* key, const Json& value) {
   out.append(",\"").append(key).append("\":").append(json_text(value));
 }
 
+void count_text(ResponseContent& content) {
+  content.cited.wrote(code_points(std::string_view(content.text).substr(content.counted)));
+  content.counted = content.text.size();
+}
+
 }  // namespace
 
 Json content_json(const ResponseContent& content) {
@@ -147,10 +152,14 @@ Json response_logprobs(const std::vector<providers::TokenLogprobs>& tokens) {
   return out;
 }
 
+void open_block(ResponseContent& content) {
+  count_text(content);
+  content.cited.open_block();
+}
+
 Json annotations_json(const providers::ChatEvent& event, ResponseContent& content) {
   std::vector<Citation> citations = citations_of(event);
-  content.cited.wrote(code_points(std::string_view(content.text).substr(content.counted)));
-  content.counted = content.text.size();
+  count_text(content);
   content.cited.take(citations);
   if (event.citation_of == Protocol::openai_responses && event.citation.contains("type"))
     return Json::array({event.citation});

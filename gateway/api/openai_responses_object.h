@@ -41,6 +41,8 @@ providers::Json content_json(const ResponseContent& content);
 providers::Json item_json(const ResponseItem& item, std::string_view status);
 /// Responses' form of log-probabilities.
 providers::Json response_logprobs(const std::vector<providers::TokenLogprobs>& tokens);
+/// What the content's citations are about begins behind the text that it has.
+void open_block(ResponseContent& content);
 /// A citation of any protocol as annotations of `content`: a source with a URL becomes a url_citation, any other a
 /// file_citation that keeps the original under "citation".
 providers::Json annotations_json(const providers::ChatEvent& event, ResponseContent& content);

@@ -127,6 +127,34 @@ TEST(AnthropicDecode, WorkThatShowsNothingHasBegun) {
   }
 }
 
+/// What a block cites comes before its text or behind it, and is about all of it and nothing else.
+TEST(AnthropicDecode, CitationsWaitForTheEndOfTheirBlock) {
+  const std::string cited =
+      stream({R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",
+              R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"in"}})",
+              R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"tro"}})",
+              R"({"type":"content_block_stop","index":0})",
+              R"({"type":"content_block_start","index":1,"content_block":{"citations":[],"type":"text","text":""}})",
+              R"({"type":"content_block_delta","index":1,"delta":{"type":"citations_delta","citation":{"url":"a"}}})",
+              R"({"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"fa"}})",
+              R"({"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"ct"}})",
+              R"({"type":"content_block_delta","index":1,"delta":{"type":"citations_delta","citation":{"url":"b"}}})"});
+  const std::string block_end = stream({R"({"type":"content_block_stop","index":1})"});
+  const std::string stop = stream({R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})"});
+  const std::string end = stream({R"({"type":"message_stop"})"});
+  for (const std::string& rest : {block_end + stop + end, stop + end, stop, end}) {
+    CodecRig rig(Protocol::openai_chat, "", true);
+    const Decoded out = decode_every_way(codec(), rig, "a", cited + rest);
+    std::string told;
+    for (const ChatEvent& event : out.events) {
+      if (event.kind == Kind::finish) continue;
+      told += (event.opens_block ? "[" : "") + event.text;
+      if (event.kind == Kind::citation) told += "]" + event.citation["url"].get<std::string>();
+    }
+    EXPECT_EQ(told, "[intro[fact]a]b") << rest;
+  }
+}
+
 TEST(AnthropicDecode, BytesThatAreNoTextAreMarkedHoweverTheyArrive) {
   std::string text =
       stream({R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})",

@@ -58,8 +58,9 @@ bool same(const TokenLogprobs& a, const TokenLogprobs& b) {
 }
 
 auto tie_of(const ChatEvent& e) {
-  return std::tie(e.kind, e.index, e.text, e.tool_index, e.tool_call.id, e.tool_call.name, e.tool_call.arguments,
-                  e.signature, e.redacted, e.signer, e.citation, e.citation_of, e.native, e.stop, e.stop_sequence);
+  return std::tie(e.kind, e.index, e.text, e.opens_block, e.tool_index, e.tool_call.id, e.tool_call.name,
+                  e.tool_call.arguments, e.signature, e.redacted, e.signer, e.citation, e.citation_of, e.native, e.stop,
+                  e.stop_sequence);
 }
 
 bool same(const ChatEvent& a, const ChatEvent& b) {
