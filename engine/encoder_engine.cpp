@@ -65,7 +65,7 @@ class EncoderEngine final : public Engine {
   const std::shared_ptr<const Tokenizer>& tokenizer() const override { return tokenizer_; }
   const std::shared_ptr<const ChatTemplate>& chat_template() const override { return no_template_; }
   const std::vector<TokenId>& eos_ids() const override { return no_ids_; }
-  void on_step(std::function<void(double)> observer) override { loop_->on_step(std::move(observer)); }
+  void on_step(OnStep observer) override { loop_->on_step(std::move(observer)); }
   void on_health(OnHealth observer) override { loop_->on_health(std::move(observer)); }
 
  private:

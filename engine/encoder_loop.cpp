@@ -184,7 +184,9 @@ void EncoderLoop::run() {
     step_begins();
     const TimePoint begin = now();
     auto vectors = compute(batch);
-    observe_step(now() - begin);
+    observe_step({.seconds = std::chrono::duration<double>(now() - begin).count(),
+                  .sequences = static_cast<int32_t>(batch.texts.size()),
+                  .tokens = static_cast<int32_t>(batch.tokens)});
     const bool in_time = step_ends();
     lock.lock();
     const auto ended = book(batch, std::move(vectors));

@@ -96,6 +96,14 @@ class EmbedJob {
 /// Called when the engine goes down, and when it is up again, from whichever thread noticed; it must not block.
 using OnHealth = std::function<void(bool healthy, const std::string& reason)>;
 
+/// A step as it was, for the step histogram and for benchmarks.
+struct StepSeen {
+  double seconds = 0;
+  int32_t sequences = 0;  // that it took in or went on with; an encoder's are texts
+  int32_t tokens = 0;     // as many as sequences: all of them decoded
+};
+using OnStep = std::function<void(const StepSeen&)>;
+
 struct EngineStats {
   int32_t running = 0;
   int32_t waiting = 0;
@@ -151,8 +159,8 @@ class Engine {
   virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
   virtual const std::shared_ptr<const ChatTemplate>& chat_template() const = 0;  // null: the model has none
   virtual const std::vector<TokenId>& eos_ids() const = 0;
-  /// Called on the engine thread with the seconds of each step; for the step histogram. Set before the first submit.
-  virtual void on_step(std::function<void(double seconds)> observer) = 0;
+  /// Called on the engine thread after each step. Set before the first submit.
+  virtual void on_step(OnStep observer) = 0;
   virtual void on_health(OnHealth observer) = 0;
 };
 

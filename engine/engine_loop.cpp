@@ -69,9 +69,9 @@ void EngineLoop::add_health(EngineStats& stats) const {
   stats.stalls = stalls_;
 }
 
-void EngineLoop::observe_step(Duration took) {
+void EngineLoop::observe_step(const StepSeen& step) {
   const std::lock_guard lock(on_step_mutex_);
-  if (on_step_) on_step_(std::chrono::duration<double>(took).count());
+  if (on_step_) on_step_(step);
 }
 
 void EngineLoop::work() noexcept {

@@ -38,7 +38,7 @@ class EngineLoop {
 
   bool healthy() const { return healthy_.load(std::memory_order_acquire); }
   /// As Engine's. Set before the first submit.
-  void on_step(std::function<void(double seconds)> observer) { on_step_ = std::move(observer); }
+  void on_step(OnStep observer) { on_step_ = std::move(observer); }
   void on_health(OnHealth observer) { on_health_ = std::move(observer); }
 
  protected:
@@ -52,7 +52,7 @@ class EngineLoop {
   /// False: the step had stalled, so that all it worked on has failed. Forget it, accept again, then call recovered().
   bool step_ends() { return !watchdog_.leave(); }
   void recovered() { set_health(true, ""); }
-  void observe_step(Duration took);
+  void observe_step(const StepSeen& step);
   /// Any thread: `healthy`, `reason` and `stalls`.
   void add_health(EngineStats& stats) const;
   /// The backend cannot go on; the caller ends what lives.
@@ -75,7 +75,7 @@ class EngineLoop {
   std::thread thread_;
 
   std::mutex on_step_mutex_;  // held while it runs, so that after end() no call is under way; as the next
-  std::function<void(double)> on_step_;
+  OnStep on_step_;
   std::mutex on_health_mutex_;
   OnHealth on_health_;
   Watchdog watchdog_;  // the last: its thread uses the rest

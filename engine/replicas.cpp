@@ -75,12 +75,12 @@ class Replicas final : public Engine {
   const std::vector<TokenId>& eos_ids() const override { return first().eos_ids(); }
 
   /// One call at a time, as from one engine.
-  void on_step(std::function<void(double seconds)> observer) override {
+  void on_step(OnStep observer) override {
     on_step_ = std::move(observer);
     for (auto& replica : replicas_) {
-      replica->on_step([this](double seconds) {
+      replica->on_step([this](const StepSeen& step) {
         const std::lock_guard lock(on_step_mutex_);
-        if (on_step_) on_step_(seconds);
+        if (on_step_) on_step_(step);
       });
     }
   }
@@ -156,7 +156,7 @@ class Replicas final : public Engine {
   PrefixMap known_;
   size_t next_ = 0;  // whom equals begin with
   std::mutex on_step_mutex_;
-  std::function<void(double)> on_step_;
+  OnStep on_step_;
   std::mutex on_health_mutex_;
   OnHealth on_health_;
   bool was_healthy_ = true;

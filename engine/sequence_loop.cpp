@@ -58,6 +58,7 @@ Result<void> SequenceLoop::start_anew() {
   scheduler_.drop_all();
   live_.clear();
   progress_.clear();
+  under_way_.clear();
   ended_.clear();
   publish();
   inbox_->reopen();
@@ -119,7 +120,10 @@ Result<void> SequenceLoop::run_step() {
     auto result = backend_->wait();
     if (!result) return std::move(result).error();
     if (auto committed = scheduler_.commit(*result, progress_); !committed) return committed;
-    observe_step(now() - begin);
+    StepSeen seen = under_way_.front();
+    under_way_.pop_front();
+    seen.seconds = std::chrono::duration<double>(now() - begin).count();
+    observe_step(seen);
   }
   tell();
   return {};
@@ -132,6 +136,7 @@ Result<void> SequenceLoop::submit_steps(TimePoint now) {
     const StepPlan& plan = scheduler_.step(now, progress_);
     if (plan.empty()) break;
     if (auto submitted = backend_->submit(plan); !submitted) return submitted;
+    under_way_.push_back({.sequences = plan.rows(), .tokens = static_cast<int32_t>(plan.tokens.size())});
   }
   return {};
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -85,6 +86,7 @@ class SequenceLoop final : public EngineLoop {
   Scheduler scheduler_;  // engine thread only, as everything up to stats_mutex_
   std::unordered_map<uint64_t, Live> live_;
   std::vector<Progress> progress_;
+  std::deque<StepSeen> under_way_;  // those submitted, in order
   std::vector<Delivery> deliveries_;
   std::vector<uint64_t> ended_;  // sequences that ended since the inbox was last told
 

@@ -73,8 +73,9 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
       error.detail = "engines." + wanted.name + ": " + error.detail;
       return error;
     }
-    (*made)->on_step(
-        [steps = services.registry.engine_steps(wanted.name)](double seconds) mutable { steps.observe(seconds); });
+    (*made)->on_step([steps = services.registry.engine_steps(wanted.name)](const engine::StepSeen& step) mutable {
+      steps.observe(step.seconds);
+    });
     (*made)->on_health([&log = services.log, name = wanted.name](bool healthy, const std::string& reason) {
       if (healthy)
         log.event(metrics::Level::info, "engine_up", {{"engine", name}});

@@ -19,6 +19,8 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
+constexpr int kTriesMax = 5;  // a busy machine may let the first clients end before the last has asked
+
 Figure figure_of(const std::vector<double>& values, const std::vector<double>& floors) {
   std::vector<double> shares;
   for (size_t i = 0; i < values.size(); ++i) shares.push_back(floors[i] > 0 ? values[i] / floors[i] : 0);
@@ -100,9 +102,9 @@ class Bench {
     auto engine = make_engine(config, *std::move(backend), nullptr, nullptr, {});
     if (!engine.ok()) return engine.error();
     engine_ = *std::move(engine);
-    engine_->on_step([this](double seconds) {
+    engine_->on_step([this](const StepSeen& step) {
       const std::lock_guard lock(steps_mutex_);
-      steps_.push_back(seconds);
+      steps_.push_back(step);
     });
     return {};
   }
@@ -219,32 +221,34 @@ class Bench {
     return batch;
   }
 
-  /// While all of them decode: from the last one's first token to the first one's last.
+  /// When the last prompt was in.
+  static TimePoint began(const std::vector<Client>& batch) {
+    return std::ranges::max_element(batch, {}, [](const Client& c) { return c.came.front(); })->came.front();
+  }
+
+  /// By the steps in which all of them decode and nothing else is done.
   Result<void> measure_batch(int32_t clients) {
     say("batch of " + std::to_string(clients));
     std::vector<double> values, floors, first, between;
     for (int32_t round = 0; round < plan_.rounds; ++round) {
       const auto r = rates();
       if (!r.ok()) return r.error();
-      auto batch = begin_batch(clients);
-      if (!batch.ok()) return batch.error();
-      if (auto done = finish(*batch); !done.ok()) return done;
-      TimePoint all_begun = TimePoint::min();
-      for (const Client& c : *batch) {
-        first.push_back(c.first_token_s() * 1e3);
-        all_begun = std::max(all_begun, c.came.front());
+      std::vector<Client> batch;
+      double step = 0;
+      for (int tries = 0; step == 0; ++tries) {
+        if (tries == kTriesMax) return never_together(clients);
+        forget_steps();
+        auto begun = begin_batch(clients);
+        if (!begun.ok()) return begun.error();
+        batch = *std::move(begun);
+        if (auto done = finish(batch); !done.ok()) return done;
+        step = median(seconds_of_decoding(clients));
       }
-      // Its tokens tell the steps: what the others had of the same step came a moment sooner or later.
-      const std::vector<TimePoint>& ended_first =
-          std::ranges::min_element(*batch, {}, [](const Client& c) { return c.came.back(); })->came;
-      const auto begin = std::ranges::lower_bound(ended_first, all_begun);
-      const auto steps = std::distance(begin, ended_first.end()) - 1;
-      if (steps < 1) return never_together(clients);
-      const TimePoint end = ended_first.back();
+      for (const Client& c : batch) first.push_back(c.first_token_s() * 1e3);
       const double context = plan_.decode_prompt + (ahead(clients) + plan_.output_tokens) / 2.0;
-      values.push_back(static_cast<double>(clients * steps) / Seconds(end - *begin).count());
+      values.push_back(clients / step);
       floors.push_back(clients / decode_floor(*r, clients, context));
-      append_gaps(*batch, *begin, end, between);
+      append_gaps(batch, began(batch), kNever, between);
     }
     report_.batches.push_back({.clients = clients,
                                .tokens_per_s = figure_of(values, floors),
@@ -276,7 +280,7 @@ class Bench {
       };
       forget_steps();
       if (auto done = drive(*batch, half_way); !done.ok()) return done;
-      steps.push_back(median(take_steps()) * 1e3);
+      steps.push_back(median(seconds_of_decoding(clients)) * 1e3);
       auto newcomer = ask(*engine_, prompt_of(prompt_tokens_), 1);
       if (!newcomer.ok()) return newcomer.error();
       batch->push_back(*std::move(newcomer));
@@ -315,9 +319,14 @@ class Bench {
     steps_.clear();
   }
 
-  std::vector<double> take_steps() {
+  /// Of the steps since they were forgotten, those in which `clients` decoded and no prompt was taken in.
+  std::vector<double> seconds_of_decoding(int32_t clients) {
     const std::lock_guard lock(steps_mutex_);
-    return std::exchange(steps_, {});
+    std::vector<double> seconds;
+    for (const StepSeen& step : steps_) {
+      if (step.sequences == clients && step.tokens == clients) seconds.push_back(step.seconds);
+    }
+    return seconds;
   }
 
   std::shared_ptr<const Model> model_;
@@ -337,7 +346,7 @@ class Bench {
   Rng rng_{1};
   std::vector<double> read_, int8_, float_, fp8_;
   std::mutex steps_mutex_;
-  std::vector<double> steps_;
+  std::vector<StepSeen> steps_;
   std::unique_ptr<Engine> engine_;  // last: its thread reports steps
 };
 

@@ -38,7 +38,7 @@ struct Figure {
 
 struct BatchFigures {
   int32_t clients = 0;
-  Figure tokens_per_s;  // of all clients together, while all of them decode
+  Figure tokens_per_s;  // of all clients together, in steps in which all of them decode
   double first_token_ms_p50 = 0;
   double first_token_ms_p99 = 0;
   double inter_token_ms_p50 = 0;

@@ -1,4 +1,4 @@
-// Checkpoints in 8 bits as compressed-tensors writes them, made by that library itself
+// Checkpoints in 8 and 4 bits as compressed-tensors writes them, made by that library itself
 // (tests/tools/make_compressed_reference.py): logits against transformers', and that whatever is not known is refused
 // by file and key.
 #include <gmock/gmock.h>
@@ -97,6 +97,17 @@ TEST_F(Compressed, Fp8LogitsAreTransformers) {
     EXPECT_LE(worst, 2e-5) << folder;
     EXPECT_EQ(differ, 0) << folder;
   }
+}
+
+TEST_F(Compressed, Int4LogitsAreTransformers) {
+  use("compressed-int4");
+  const auto model = load();
+  ASSERT_TRUE(model.ok()) << model.error().detail;
+  EXPECT_EQ((*model)->weights.layers[1].down.dtype, DType::i4);
+  EXPECT_EQ((*model)->weights.layers[1].down.group, 32);
+  const auto [worst, differ] = compare("compressed-int4", *model);
+  EXPECT_LE(worst, 2e-5);
+  EXPECT_EQ(differ, 0);
 }
 
 /// As Qwen and DeepSeek publish theirs, and as vLLM's older tools did.

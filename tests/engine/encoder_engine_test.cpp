@@ -121,7 +121,7 @@ TEST_F(EncoderEngines, AFullQueueIsOverloadedAndADroppedJobCostsNothing) {
   Gate gate;
   const auto engine = start(small);
   gate.close();
-  engine->on_step([&](double) { gate.pass(); });
+  engine->on_step([&](const StepSeen&) { gate.pass(); });
   std::promise<Result<Embeddings>> first;
   auto one = engine->embed({texts_[0], texts_[0]}, [&](auto result) { first.set_value(std::move(result)); });
   gate.wait_for_arrival();
@@ -147,7 +147,7 @@ TEST_F(EncoderEngines, AShortJobDoesNotWaitForALongOne) {
   Gate gate;
   const auto engine = start(small);
   gate.close();
-  engine->on_step([&](double) { gate.pass(); });
+  engine->on_step([&](const StepSeen&) { gate.pass(); });
   auto whole = engine->embed(Texts(1000, texts_[0]), [](const Result<Embeddings>&) {});
   gate.wait_for_arrival();
   std::promise<Result<Embeddings>> done;
@@ -167,7 +167,7 @@ TEST_F(EncoderEngines, DestroyingTheEngineEndsEveryJob) {
   Gate gate;
   auto engine = start(small);
   gate.close();
-  engine->on_step([&](double) { gate.pass(); });
+  engine->on_step([&](const StepSeen&) { gate.pass(); });
   std::promise<Result<Embeddings>> done;
   auto job = engine->embed(Texts(100'000, texts_[0]), [&](auto result) { done.set_value(std::move(result)); });
   gate.wait_for_arrival();

@@ -296,7 +296,7 @@ TEST(Engine, TheContextIsNoLargerThanTheKvBlocks) {
 TEST(Engine, StepsAreObserved) {
   auto engine = make_sim_engine(engine_config(), {}, false);
   std::atomic<int> steps{0};
-  engine->on_step([&](double seconds) { steps += seconds >= 0 ? 1 : 0; });
+  engine->on_step([&](const StepSeen& step) { steps += step.seconds >= 0 && step.tokens >= step.sequences ? 1 : 0; });
   auto r = request({1}, 5);
   r.stop.ignore_eos = true;
   drain(**engine->submit(r));

@@ -11,7 +11,6 @@
 
 #include "config/base/json.h"
 #include "tests/engine/engine_rig.h"
-#include "tests/engine/model_harness.h"
 
 namespace weir::engine::bench {
 namespace {
@@ -98,7 +97,7 @@ TEST(Load, TheHighestRateIsSoughtBetweenWhatWasCarriedAndWhatWasNot) {
 
 TEST(Load, CommandPrintsAndRefuses) {
   std::ostringstream out, err;
-  const std::string model = kReferenceFolder + "llama-gqa";
+  const std::string model = "builtin:weir-tiny";
   ASSERT_EQ(load_command({"--model", model, "--clients", "2", "--requests", "3", "--prompt", "9", "--output", "5",
                           "--device", "cpu", "--json"},
                          out, err),

@@ -46,7 +46,7 @@ Pair pair_of(SimOptions first, SimOptions second) {
 TEST(Replicas, AnswerAsOneEngineWouldAndShareTheWork) {
   const Pair pair = pair_of({}, {});
   std::atomic<int> steps{0};
-  pair.both->on_step([&](double) { ++steps; });
+  pair.both->on_step([&](const StepSeen&) { ++steps; });
   std::vector<std::unique_ptr<Stream>> streams;
   for (TokenId i = 0; i < 20; ++i) {
     streams.push_back(std::move(pair.both->submit(endless(beginning(i, 30), 12))).value());

@@ -152,7 +152,7 @@ TEST(EngineWatch, AnEngineThatStallsCanBeDestroyed) {
                                   {.on_wait = [gate, last_of_all](uint64_t) { gate->pass(); }}, false);
     last_of_all.reset();
     engine->on_health(health.observer());
-    engine->on_step([](double) { FAIL() << "nobody listens any more"; });
+    engine->on_step([](const StepSeen&) { FAIL() << "nobody listens any more"; });
     auto stream = std::move(engine->submit(endless(1))).value();
     gate->wait_for_arrival();
     if (stalled_before) health.down.acquire();

@@ -170,7 +170,7 @@ TEST_F(LocalEmbeddings, ManyTextsAndALargeBody) {
 TEST_F(LocalEmbeddings, AClientThatLeavesGivesUpWhatIsNotBegun) {
   Gate gate;
   gate.close();
-  engine_->on_step([&](double) { gate.pass(); });
+  engine_->on_step([&](const engine::StepSeen&) { gate.pass(); });
   CodecRig rig(Protocol::openai_embeddings,
                Json{{"model", "m"}, {"input", std::vector<std::string>(2000, "The world is good.")}}.dump());
   std::thread leaver([&] {

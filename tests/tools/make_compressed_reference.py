@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the 8-bit checkpoints of tests/engine/reference/compressed-* with the compressed-tensors library itself, and records
+"""Makes the checkpoints of tests/engine/reference/compressed-* in 8 and 4 bits with the compressed-tensors library itself, and records
 what transformers says of their weights.
 
     python3 tests/tools/make_compressed_reference.py [--out tests/engine/reference]
@@ -14,6 +14,7 @@ import pathlib
 import torch
 from compressed_tensors.compressors import ModelCompressor
 from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
+from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
 from compressed_tensors.quantization.utils import calculate_qparams
 from make_reference_logits import LLAMA, PROMPT_TOKENS, QWEN2, hugging_face
 
@@ -24,6 +25,7 @@ FP8 = {"weights": {"num_bits": 8, "type": "float", "strategy": "channel", "symme
        "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "symmetric": True, "dynamic": True}}
 FP8_STATIC = {"weights": {"num_bits": 8, "type": "float", "strategy": "tensor", "symmetric": True},
               "input_activations": {"num_bits": 8, "type": "float", "strategy": "tensor", "symmetric": True}}
+INT4 = {"weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "symmetric": False}}
 
 # name: (config, seed, scheme, format)
 MODELS = {
@@ -31,6 +33,7 @@ MODELS = {
     "compressed-fp8": ({**LLAMA, **SMALL, "head_dim": 16, "torch_dtype": "bfloat16"}, 32, FP8, "float-quantized"),
     "compressed-fp8-static": ({**LLAMA, **SMALL, "head_dim": 16, "tie_word_embeddings": True, "torch_dtype": "float16"}, 33, FP8_STATIC,
                               "float-quantized"),
+    "compressed-int4": ({**QWEN2, **SMALL, "hidden_size": 64, "intermediate_size": 96, "torch_dtype": "bfloat16"}, 34, INT4, "pack-quantized"),
 }
 
 
@@ -55,9 +58,13 @@ def set_scales(model):
         if scheme is None:
             continue
         w = module.weight.float()
-        low, high = (w.amin(1, keepdim=True), w.amax(1, keepdim=True)) if scheme.weights.strategy == "channel" else (w.amin(), w.amax())
-        scale, _ = calculate_qparams(low, high, scheme.weights)
+        if scheme.weights.strategy == "group":
+            w = w.unflatten(1, (-1, scheme.weights.group_size))
+        low, high = (w.amin(), w.amax()) if scheme.weights.strategy == "tensor" else (w.amin(-1, keepdim=True), w.amax(-1, keepdim=True))
+        scale, zero = calculate_qparams(low, high, scheme.weights)
         module.weight_scale.data.copy_(scale.reshape(module.weight_scale.shape))
+        if hasattr(module, "weight_zero_point"):
+            module.weight_zero_point.data.copy_(zero.reshape(module.weight_zero_point.shape))
         if hasattr(module, "input_scale"):
             module.input_scale.data.fill_(0.01)
 
@@ -72,9 +79,15 @@ def dequantized(folder, config):
         if name == "lm_head.weight" and config["tie_word_embeddings"]:
             state[name] = tensors["model.embed_tokens.weight"].float()
             continue
-        value = tensors[name].float()
         scale = tensors.get(name + "_scale")
-        state[name] = value if scale is None else value * scale.float()
+        if name in tensors:
+            value = tensors[name].float()
+            state[name] = value if scale is None else value * scale.float()
+            continue
+        shape = torch.Size(tensors[name + "_shape"].tolist())
+        numbers = unpack_from_int32(tensors[name + "_packed"], 4, shape).float().unflatten(1, (scale.shape[1], -1))
+        zeros = unpack_from_int32(tensors[name + "_zero_point"], 4, torch.Size(scale.shape), packed_dim=0).float()
+        state[name] = ((numbers - zeros[..., None]) * scale.float()[..., None]).flatten(1)
     model.load_state_dict(state)
     return model
 
