@@ -83,6 +83,21 @@ TEST_P(CudaBackendTest, ManyRowsAndSharedPrefixesToo) {
   EXPECT_LT(distance.relative(), GetParam().tolerance);
 }
 
+TEST_P(CudaBackendTest, AVocabularyOfAnyLengthToo) {
+  model_ = load_model("builtin:weir-tiny", GetParam().quantization)->model;
+  ASSERT_NE(vocab() % 4, 0);
+  cpu_ = *make_cpu_backend(model_, config_of());
+  gpu_.reset();
+  gpu_ = *on_gpu(*model_, config_of());
+  std::vector<Hand> hands;
+  for (int32_t i = 0; i < 18; ++i) hands.push_back(make_hand(static_cast<uint64_t>(i + 1), 3, 20 * i, vocab()));
+  std::vector<Hand*> rows;
+  for (Hand& hand : hands) rows.push_back(&hand);
+  Distance distance;
+  for (int i = 0; i < 2; ++i) advance(*cpu_, *gpu_, rows, 3, distance);
+  EXPECT_LT(distance.relative(), GetParam().tolerance);
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, CudaBackendTest,
                          testing::Values(FormatCase{Quantization::none, 0.012}, FormatCase{Quantization::int8, 0.04},
                                          FormatCase{Quantization::fp8, 0.08}, FormatCase{Quantization::int4, 0.04}),

@@ -53,6 +53,25 @@ TEST(CudaRanks, TwoSayWhatTheCpuSays) {
   EXPECT_EQ(simt::device_allocations(), 0U);
 }
 
+TEST(CudaRanks, SharesOfAVocabularyOfAnyLengthAreTheCpus) {
+  simt::reset_device({.count = 2});
+  const auto parts = parts_of(Quantization::int8, 2);
+  ASSERT_NE(parts[0]->weights.lm_head.rows % 4, 0);
+  auto cpu = make_cpu_backend(parts_of(Quantization::int8, 1), config_of());
+  auto gpus =
+      make_ranks_backend(parts, config_of(), &make_emulated_product, &make_emulated_communicators, {}, in_turn(2));
+  ASSERT_TRUE(cpu.ok() && gpus.ok()) << gpus.error().detail;
+  std::vector<Hand> hands;
+  std::vector<Hand*> rows;
+  for (int32_t i = 0; i < 18; ++i) hands.push_back(make_hand(static_cast<uint64_t>(i + 1), 3, 20 * i, kVocab));
+  for (Hand& hand : hands) rows.push_back(&hand);
+  Distance distance;
+  for (int i = 0; i < 2; ++i) advance(**cpu, **gpus, rows, 3, distance);
+  EXPECT_LT(distance.relative(), 0.04);
+  gpus->reset();
+  simt::reset_device({});
+}
+
 TEST(CudaRanks, EachKeepsItsPartOnTheHost) {
   simt::reset_device({.count = 2});
   auto config = config_of();

@@ -35,6 +35,11 @@ Result<void> summed_product(const Walk& step, const Rows& x, const Weight& w) {
   return step.together->all_reduce(delta, step.shape.tokens * w.outputs, Element::bf16, step.stream);
 }
 
+/// Logits of a row in a rank's share of the vocabulary, of the rank that has most.
+int64_t widest_share(int64_t vocab, int ranks) {
+  return padded_outputs(vocab / ranks + 1);
+}
+
 /// The ranks' shares of the vocabulary, put together.
 Result<void> vocabulary_product(const Walk& step, const Rows& x, int64_t samples) {
   const Scratch& s = step.scratch;
@@ -42,17 +47,18 @@ Result<void> vocabulary_product(const Walk& step, const Rows& x, int64_t samples
   if (auto done = product(step, x, step.model.lm_head, s.part, samples, true); !done.ok()) return done;
   const int ranks = step.together->ranks();
   const int64_t vocab = step.spec.vocab;
-  const int64_t widest = vocab / ranks + 1;
+  const int64_t widest = widest_share(vocab, ranks);
   if (auto done = step.together->all_gather(s.part, s.parts, samples * widest, Element::f32, step.stream); !done.ok()) {
     return done;
   }
   if (step.together->rank() != 0) return {};
   for (int rank = 0; rank < ranks; ++rank) {
     const int64_t begin = vocab_begin(vocab, rank, ranks);
-    const auto row_bytes = static_cast<size_t>(vocab_begin(vocab, rank + 1, ranks) - begin) * sizeof(float);
-    WEIR_CUDA_TRY(cudaMemcpy2DAsync(s.logits + begin, static_cast<size_t>(vocab) * sizeof(float),
-                                    s.parts + rank * samples * widest, row_bytes, row_bytes,
-                                    static_cast<size_t>(samples), cudaMemcpyDeviceToDevice, step.stream),
+    const int64_t share = vocab_begin(vocab, rank + 1, ranks) - begin;
+    const auto bytes = [](int64_t logits) { return static_cast<size_t>(logits) * sizeof(float); };
+    WEIR_CUDA_TRY(cudaMemcpy2DAsync(s.logits + begin, bytes(padded_outputs(vocab)), s.parts + rank * samples * widest,
+                                    bytes(padded_outputs(share)), bytes(share), static_cast<size_t>(samples),
+                                    cudaMemcpyDeviceToDevice, step.stream),
                   "putting the vocabulary together");
   }
   return {};
@@ -185,7 +191,8 @@ Result<void> choose_tokens(const Walk& step) {
                                        .out = s.sampled,
                                        .tokens = s.tokens,
                                        .rows = samples,
-                                       .vocab = static_cast<int32_t>(step.spec.vocab)}),
+                                       .vocab = static_cast<int32_t>(step.spec.vocab),
+                                       .stride = padded_outputs(step.spec.vocab)}),
                   "sampling");
   }
   if (step.together == nullptr) return {};
@@ -219,10 +226,10 @@ size_t lay_out(Scratch& s, const ModelSpec& spec, const StepLimits& limits, unsi
   take(s.turns, memory, at, tokens * spec.rope.width / 2);
   take(s.partials.numbers, memory, at, partial_rows * spec.head_dim);
   take(s.partials.largest_and_sum, memory, at, partial_rows);
-  take(s.logits, memory, at, rows * spec.vocab);
+  take(s.logits, memory, at, rows * padded_outputs(spec.vocab));
   if (limits.ranks > 1) {
-    take(s.part, memory, at, rows * (spec.vocab / limits.ranks + 1));
-    take(s.parts, memory, at, rows * (spec.vocab / limits.ranks + 1) * limits.ranks);
+    take(s.part, memory, at, rows * widest_share(spec.vocab, limits.ranks));
+    take(s.parts, memory, at, rows * widest_share(spec.vocab, limits.ranks) * limits.ranks);
   }
   take(s.sampled, memory, at, rows);
   take(s.ids, memory, at, tokens);

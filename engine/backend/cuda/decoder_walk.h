@@ -29,9 +29,9 @@ struct Scratch {
   Bf16* delta = nullptr;         // [tokens, hidden] for the residual stream
   float2* turns = nullptr;       // [tokens, width of the rotary embedding / 2]
   AttentionPartials partials;    // [partials, kv_heads, …]
-  float* logits = nullptr;       // [samples, vocab]
-  float* part = nullptr;         // of a part: [samples, its rows of the vocabulary]
-  float* parts = nullptr;        // [ranks, samples, rows of the widest]
+  float* logits = nullptr;       // [samples, padded_outputs(vocab)]
+  float* part = nullptr;         // of a part: [samples, padded_outputs(its rows of the vocabulary)]
+  float* parts = nullptr;        // [ranks, samples, padded_outputs(rows of the widest)]
   SampleOut* sampled = nullptr;  // [samples]
   int32_t* ids = nullptr;        // [tokens] of the input tokens
   int32_t* tokens = nullptr;     // [samples] those of `sampled`: the next step finds them here

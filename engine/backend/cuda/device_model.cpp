@@ -106,7 +106,7 @@ class Uploader {
     const Weight embedding = matrix({&from.embedding});
     bf16_only_ = false;
     to_.embedding = static_cast<const Bf16*>(embedding.values);
-    to_.embedding_rows = embedding.outputs;
+    to_.embedding_rows = from.embedding.rows;
     to_.first_token = from.first_token;
     const bool tied = from.tied() && format_of(from.lm_head) == WeightFormat::bf16;
     to_.lm_head = tied ? embedding : matrix({&from.lm_head});
@@ -143,7 +143,7 @@ class Uploader {
     to_.layers.push_back(layer);
   }
 
-  /// Matrices of one width, one below the other. Where their formats differ, bf16.
+  /// Matrices of one width, one below the other, then zeros. Where their formats differ, bf16.
   Weight matrix(std::initializer_list<const Tensor*> parts) {
     const Tensor& first = **parts.begin();
     WeightFormat format = format_of(first);
@@ -152,9 +152,9 @@ class Uploader {
       if (format_of(*part) != format || part->group != first.group || bf16_only_) format = WeightFormat::bf16;
       rows += part->rows;
     }
-    Weight w{.format = format, .outputs = rows, .inputs = first.cols};
+    Weight w{.format = format, .outputs = padded_outputs(rows), .inputs = first.cols};
     if (format == WeightFormat::int4) w.group = first.group;
-    auto* to = static_cast<unsigned char*>(allocate(bytes_of_rows(format, first, rows)));
+    auto* to = static_cast<unsigned char*>(allocate(bytes_of_rows(format, first, w.outputs)));
     w.values = to;
     std::vector<std::pair<const float*, int64_t>> scales;
     for (const Tensor* part : parts) {
@@ -162,7 +162,8 @@ class Uploader {
       to += bytes_of_rows(format, *part, part->rows);
       scales.emplace_back(part->scales, part->rows * groups_of(*part));
     }
-    if (format != WeightFormat::bf16) w.scales = floats(scales);
+    clear(to, bytes_of_rows(format, first, w.outputs - rows));
+    if (format != WeightFormat::bf16) w.scales = floats(scales, (w.outputs - rows) * groups_of(first));
     return w;
   }
 
@@ -185,11 +186,11 @@ class Uploader {
     std::memcpy(to, static_cast<const uint8_t*>(w.data) + row * w.cols, static_cast<size_t>(w.cols));
   }
 
-  /// Vectors one behind the other; null if they are absent.
-  const float* floats(const std::vector<std::pair<const float*, int64_t>>& parts) {
+  /// Vectors one behind the other, then zeros; null if they are absent.
+  const float* floats(const std::vector<std::pair<const float*, int64_t>>& parts, int64_t zeros = 0) {
     if (parts.front().first == nullptr) return nullptr;
     constexpr auto kAtOnce = static_cast<int64_t>(kStagingBytes / sizeof(float));
-    int64_t count = 0;
+    int64_t count = zeros;
     for (const auto& part : parts) count += part.second;
     auto* const all = static_cast<float*>(allocate(static_cast<uint64_t>(count) * sizeof(float)));
     float* to = all;
@@ -201,6 +202,7 @@ class Uploader {
         to += some;
       }
     }
+    clear(to, static_cast<uint64_t>(zeros) * sizeof(float));
     return error_ ? nullptr : all;
   }
 
@@ -229,6 +231,12 @@ class Uploader {
     check(cudaEventRecord(half.copied.get(), stream_));
     done_ += bytes;
     if (progress_) progress_(done_, total_);
+  }
+
+  void clear(void* from, uint64_t bytes) {
+    if (error_ || bytes == 0) return;
+    check(cudaMemsetAsync(from, 0, bytes, stream_));
+    done_ += bytes;
   }
 
   void check(cudaError_t error) {
@@ -271,10 +279,10 @@ uint64_t device_bytes(const Model& model) {
   const auto matrix = [](const Tensor& w) {
     const WeightFormat format = format_of(w);
     const uint64_t scales = format == WeightFormat::bf16 ? 0 : static_cast<uint64_t>(groups_of(w)) * sizeof(float);
-    return static_cast<uint64_t>(w.rows) * (bytes_of_rows(format, w, 1) + scales);
+    return static_cast<uint64_t>(padded_outputs(w.rows)) * (bytes_of_rows(format, w, 1) + scales);
   };
   const DecoderWeights& w = model.weights;
-  uint64_t bytes = bytes_of_rows(WeightFormat::bf16, w.embedding, w.embedding.rows);
+  uint64_t bytes = bytes_of_rows(WeightFormat::bf16, w.embedding, padded_outputs(w.embedding.rows));
   const bool tied = w.tied() && format_of(w.lm_head) == WeightFormat::bf16;
   if (!tied) bytes += matrix(w.lm_head);
   for (const DecoderLayer& l : w.layers) {
@@ -288,9 +296,9 @@ int64_t wide_numbers_of(const Model& model) {
   const auto count = [&](std::initializer_list<const Tensor*> stacked) {
     const WeightFormat format = format_of(**stacked.begin());
     if (format == WeightFormat::bf16 || format == WeightFormat::int8) return;
-    int64_t numbers = 0;
-    for (const Tensor* part : stacked) numbers += part->rows * part->cols;
-    largest = std::max(largest, numbers);
+    int64_t rows = 0;
+    for (const Tensor* part : stacked) rows += part->rows;
+    largest = std::max(largest, padded_outputs(rows) * (*stacked.begin())->cols);
   };
   count({&model.weights.lm_head});
   for (const DecoderLayer& l : model.weights.layers) {

@@ -1,6 +1,7 @@
 // A model's weights as the GPU reads them: projections that share their input stacked into one matrix (q, k, v; gate,
-// up), in bf16, FP8, INT8 or INT4, rows as they come. F32 and F16 checkpoints become bf16. Copied once, at start,
-// through a small pinned buffer. Immutable afterwards.
+// up), in bf16, FP8, INT8 or INT4, rows as they come, and rows of zeros up to a multiple of kOutputsStep: those of a
+// vocabulary. F32 and F16 checkpoints become bf16. Copied once, at start, through a small pinned buffer. Immutable
+// afterwards.
 #pragma once
 
 #include <functional>
@@ -34,7 +35,7 @@ struct DeviceModel {
   int64_t first_token = 0;          // the token of the first row
   std::vector<DeviceLayer> layers;
   const float* norm = nullptr;               // [hidden]
-  Weight lm_head;                            // [vocab, hidden], or a part's share
+  Weight lm_head;                            // [padded_outputs(vocab), hidden], or of a part's share
   const float* inverse_frequency = nullptr;  // [width of the rotary embedding / 2]
   float rotary_factor = 1.0F;                // on cosines and sines
   std::vector<DeviceMemory> memory;

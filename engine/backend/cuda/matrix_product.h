@@ -32,6 +32,13 @@ inline constexpr int64_t kWideNumbersMax = int64_t{32} << 20;
 /// is widened to two, which are written and read again, from the second-level cache in part. A guess, not measured.
 inline constexpr int64_t kSliceRowsMax = 48;
 
+/// cuBLASLt multiplies integers by multiples of four outputs and inputs, FP8 by sixteen; rows of logits are aligned
+/// then too. A weight whose outputs are no multiple ends with zeros that nobody reads the products of.
+inline constexpr int64_t kOutputsStep = 16;
+constexpr int64_t padded_outputs(int64_t outputs) {
+  return (outputs + kOutputsStep - 1) / kOutputsStep * kOutputsStep;
+}
+
 /// Memory of the device that an implementation may take for itself.
 inline constexpr size_t kProductBytesMax = size_t{192} << 20;
 
@@ -41,13 +48,14 @@ class MatrixProduct {
   /// Does it multiply by weights of this format? FP8 it then multiplies with FP8 rows, INT8 with INT8. It takes bf16;
   /// INT8 that it does not take goes to our kernels, sixteen rows at a time.
   virtual bool takes(WeightFormat weight) const = 0;
-  /// Queues the product on the stream. REQUIRES: rows > kSkinnyRowsMax; takes(w.format).
+  /// Queues the product on the stream. REQUIRES: rows > kSkinnyRowsMax; takes(w.format); of 8 bits, outputs and inputs
+  /// that are multiples of kOutputsStep.
   virtual Result<void> multiply(cudaStream_t stream, const ProductArgs& args) = 0;
 };
 
 /// How the left side of a product is to be made.
 RowFormat input_format(const MatrixProduct& many, WeightFormat weight, int64_t rows);
-/// The product, by our kernel or by `many`.
+/// The product, by our kernel or by `many`, whose demands the weight meets.
 Result<void> multiply(MatrixProduct& many, cudaStream_t stream, const ProductArgs& args);
 
 }  // namespace weir::engine::cuda

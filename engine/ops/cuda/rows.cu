@@ -221,6 +221,7 @@ cudaError_t quantize_rows(cudaStream_t stream, const QuantizeRowsArgs& args) {
 }
 
 cudaError_t dequantize(cudaStream_t stream, const DequantizeArgs& args) {
+  if (args.width % 4 != 0) return cudaErrorInvalidValue;
   const auto columns = static_cast<unsigned>((args.width / 4 + kRowThreads - 1) / kRowThreads);
   return launch(stream, dim3(columns, static_cast<unsigned>(args.rows)), kRowThreads, 0, dequantize_kernel, args);
 }

@@ -246,8 +246,8 @@ __device__ void fill_logprobs(const Row& row, int token, unsigned long long best
 
 __global__ void __launch_bounds__(kThreadsMax) sample_kernel(SampleArgs args) {
   SampleOut& out = args.out[blockIdx.x];
-  Row row{args.logits + static_cast<int64_t>(blockIdx.x) * args.vocab, args.params + blockIdx.x, args.vocab, 0.0F,
-          *shared_memory<Shared>()};
+  const int64_t stride = args.stride == 0 ? args.vocab : args.stride;
+  Row row{args.logits + blockIdx.x * stride, args.params + blockIdx.x, args.vocab, 0.0F, *shared_memory<Shared>()};
   const uint32_t* mask =
       row.params->mask < 0 ? nullptr : args.masks + static_cast<int64_t>(row.params->mask) * ((args.vocab + 31) / 32);
   const bool finite = check_and_mask(row, mask);

@@ -48,7 +48,7 @@ struct SampleOut {
 };
 
 struct SampleArgs {
-  float* logits = nullptr;            // [rows, vocab]; changed
+  float* logits = nullptr;            // [rows, stride], of which the first `vocab` count; changed
   const SampleRow* params = nullptr;  // [rows]
   const LogitChange* changes = nullptr;
   const int32_t* ids = nullptr;     // of the step's input tokens; read where a row has a newest
@@ -57,6 +57,7 @@ struct SampleArgs {
   int32_t* tokens = nullptr;        // [rows] out.token again, where the next step looks for it; or null
   int64_t rows = 0;
   int32_t vocab = 0;
+  int64_t stride = 0;  // 0: vocab
 };
 cudaError_t sample(cudaStream_t stream, const SampleArgs& args);
 

@@ -49,12 +49,29 @@ void multiply_now(const ProductArgs& args) {
   }
 }
 
+bool multiples_of(int64_t step, const ProductArgs& args) {
+  const int64_t stride = args.y_stride == 0 ? args.w.outputs : args.y_stride;
+  return args.w.outputs % step == 0 && args.w.inputs % step == 0 && stride % step == 0;
+}
+
+/// Does cuBLASLt have a kernel for it? Integers want multiples of four, FP8 sixteen bytes of every matrix.
+/// https://docs.nvidia.com/cuda/cublas/#cublasltmatmul
+bool has_kernel(const ProductArgs& args) {
+  if (args.w.format == WeightFormat::int8) return multiples_of(4, args);
+  return args.w.format == WeightFormat::bf16 || multiples_of(16, args);
+}
+
 class EmulatedProduct : public MatrixProduct {
  public:
   bool takes(WeightFormat weight) const override {
     return weight != WeightFormat::int4 && weight != WeightFormat::fp8_groups;
   }
   Result<void> multiply(cudaStream_t stream, const ProductArgs& args) override {
+    if (!has_kernel(args)) {
+      return Error{.kind = ErrorKind::internal,
+                   .source = "engine",
+                   .detail = "the GPU failed: choosing an algorithm: CUBLAS_STATUS_NOT_SUPPORTED"};
+    }
     WEIR_CUDA_TRY(simt::enqueue(stream,
                                 [args] {
                                   multiply_now(args);

@@ -7,7 +7,7 @@
 
 namespace weir::engine::cuda {
 
-/// FP8 weights with FP8 rows, INT8 with INT8, sums in double.
+/// FP8 weights with FP8 rows, INT8 with INT8, sums in double. Shapes that cuBLASLt has no kernel for are refused.
 Result<std::unique_ptr<MatrixProduct>> make_emulated_product(const DeviceInfo& device);
 
 }  // namespace weir::engine::cuda
