@@ -140,6 +140,19 @@ std::vector<float> logits_of(uint64_t seed, int32_t vocab, bool with_ties) {
   return logits;
 }
 
+/// Is this the token that the row's `uniform` points at?
+void check_draw(const Row& row, const std::vector<double>& logits, int32_t drawn, const std::string& what) {
+  const auto weights = weights_of(row, logits);
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  const auto token = static_cast<size_t>(drawn);
+  ASSERT_GT(weights[token], 0.0) << what << ": token " << token << " may not be drawn";
+  const double before =
+      std::accumulate(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(token), 0.0) / total;
+  const auto uniform_drawn = static_cast<double>(row.params.uniform);
+  ASSERT_GE(uniform_drawn, before - 2e-6) << what;
+  ASSERT_LE(uniform_drawn, before + weights[token] / total + 2e-6) << what;
+}
+
 /// A row for each of many values of `uniform`.
 void check_distribution(Row row, const char* what) {
   std::vector<Row> rows;
@@ -153,17 +166,9 @@ void check_distribution(Row row, const char* what) {
   rig.run(out);
   if (testing::Test::HasFatalFailure()) return;
   const auto logits = changed(row);
-  const auto weights = weights_of(row, logits);
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   for (size_t r = 0; r < out.size(); ++r) {
     ASSERT_EQ(out[r].fault, SampleFault::none);
-    const auto token = static_cast<size_t>(out[r].token);
-    ASSERT_GT(weights[token], 0.0) << what << ": token " << token << " may not be drawn";
-    const double before =
-        std::accumulate(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(token), 0.0) / total;
-    const auto uniform_drawn = static_cast<double>(rows[r].params.uniform);
-    ASSERT_GE(uniform_drawn, before - 2e-6) << what;
-    ASSERT_LE(uniform_drawn, before + weights[token] / total + 2e-6) << what;
+    check_draw(rows[r], logits, out[r].token, what);
   }
 }
 
@@ -191,6 +196,29 @@ TEST(GpuSampler, DrawsFromWhatTheParametersLeave) {
     row.params.min_p = 0.0F;
     check_distribution(row, "a top-p of almost nothing");
   }
+}
+
+TEST(GpuSampler, ALongVocabularyIsABlockOfManyThreads) {
+  const int32_t vocab = 9031;
+  Row row;
+  row.logits = logits_of(static_cast<uint64_t>(vocab), vocab, false);
+  row.params.top_k = 900;
+  row.params.top_p = 0.8F;
+  for (int32_t t = 0; t < vocab; t += 7) row.changes.push_back({t, 1, 1, 0.5F});
+  Row drawn = row;
+  drawn.params.logprobs = 2;
+  drawn.params.uniform = 0.63F;
+  Row greedy = row;
+  greedy.params.temperature = 0.0F;
+  SamplerRig rig({drawn, greedy});
+  std::vector<SampleOut> out;
+  rig.run(out);
+  ASSERT_EQ(out.size(), 2U);
+  ASSERT_EQ(out[0].fault, SampleFault::none);
+  const auto logits = changed(row);
+  EXPECT_EQ(out[1].token, std::max_element(logits.begin(), logits.end()) - logits.begin());
+  EXPECT_EQ(out[0].top_tokens[0], out[1].token);
+  check_draw(drawn, logits, out[0].token, "a long vocabulary");
 }
 
 TEST(GpuSampler, PenaltiesBiasAndMaskComeFirst) {
