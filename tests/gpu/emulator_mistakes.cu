@@ -39,6 +39,18 @@ __global__ void neighbours(const int* from, int* to, const int* host, Mistake mi
   to[i] = sum + from[next];
 }
 
+/// The mistakes are one number off, in memory that is there.
+__global__ void copy_wide(const int* from, int* to, Mistake mistake) {
+  int* shared = shared_memory<int>();
+  const uint4 all = *reinterpret_cast<const uint4*>(from + (mistake == Mistake::misaligned_load));
+  const uint2 low = {all.x, all.y};  // the compiler sees four words, and no sixteen bytes
+  *reinterpret_cast<uint2*>(shared + (mistake == Mistake::misaligned_shared)) = low;
+  *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(shared);
+  *reinterpret_cast<uint2*>(to + 2) = {all.z, all.w};
+  const uint4 rest = *reinterpret_cast<const uint4*>(from + 4);
+  *reinterpret_cast<uint4*>(to + 4 + (mistake == Mistake::misaligned_store)) = {rest.x, rest.y, rest.z, rest.w};
+}
+
 __global__ void add_one(int* values, unsigned count) {
   if (threadIdx.x < count) values[threadIdx.x] += 1;
 }
@@ -47,6 +59,10 @@ __global__ void add_one(int* values, unsigned count) {
 
 cudaError_t launch_neighbours(const int* from, int* to, const int* host, Mistake mistake) {
   return launch(nullptr, dim3(2), kThreads, kThreads * sizeof(int), neighbours, from, to, host, mistake);
+}
+
+cudaError_t launch_copy_wide(const int* from, int* to, Mistake mistake) {
+  return launch(nullptr, dim3(1), 1, 4 * sizeof(int), copy_wide, from, to, mistake);
 }
 
 cudaError_t launch_add_one(cudaStream_t stream, int* values, unsigned count) {

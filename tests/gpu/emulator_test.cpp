@@ -67,6 +67,25 @@ TEST(Emulator, EveryMistakeIsNamed) {
   }
 }
 
+TEST(Emulator, WideAccessesAreMultiplesOfTheirSize) {
+  for (const Mistake mistake :
+       {Mistake::none, Mistake::misaligned_load, Mistake::misaligned_store, Mistake::misaligned_shared}) {
+    simt::reset_device({});
+    std::vector<int> numbers = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 9};
+    void* from = nullptr;
+    void* to = nullptr;
+    cudaMalloc(&from, numbers.size() * sizeof(int));
+    cudaMalloc(&to, numbers.size() * sizeof(int));
+    cudaMemcpy(from, numbers.data(), numbers.size() * sizeof(int), cudaMemcpyHostToDevice);
+    ASSERT_EQ(launch_copy_wide(static_cast<int*>(from), static_cast<int*>(to), mistake), cudaSuccess);
+    cudaDeviceSynchronize();
+    EXPECT_EQ(simt::take_fault().starts_with("misaligned: "), mistake != Mistake::none) << static_cast<int>(mistake);
+    simt::reset_device({});
+    cudaFree(from);
+    cudaFree(to);
+  }
+}
+
 TEST(Emulator, WorkIsDoneWhenItIsWaitedForAndStreamsRunInAnyOrder) {
   simt::reset_device({});
   int* there = nullptr;

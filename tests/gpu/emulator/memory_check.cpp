@@ -1,6 +1,8 @@
 #include "tests/gpu/emulator/memory_check.h"
 
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -185,6 +187,22 @@ extern "C" void __tsan_init() {}
 extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit(void*) {}
 extern "C" void __tsan_vptr_update(void*, void*) {}
+
+/// Where and of what type, as the compiler lays it out (GCC's libsanitizer/ubsan/ubsan_handlers.h).
+struct TypeMismatch {
+  const char* file;
+  uint32_t line, column;
+  const void* type;
+  unsigned char log_alignment, kind;
+};
+extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1(const TypeMismatch* what, uintptr_t at) {
+  const std::string fault = "misaligned: " + std::string(what->file) + ":" + std::to_string(what->line) +
+                            " takes an address for a multiple of " + std::to_string(1U << what->log_alignment) +
+                            " that is " + std::to_string(at % 256) + " behind one of 256";
+  if (simt::current != nullptr) simt::fail(fault);
+  std::fprintf(stderr, "simt: %s\n", fault.c_str());
+  std::abort();
+}
 // Of std::shared_ptr, in launchers.
 extern "C" int __tsan_atomic32_fetch_add(volatile int* at, int value, int) {
   return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);

@@ -1,8 +1,8 @@
 // What compute-sanitizer's memcheck and racecheck do, for kernels that run on the processor. Kernels are compiled with
-// -fsanitize=thread, which calls a function before every load and store; those functions are ours. Every access must
-// lie in an allocation of the device, in the block's shared memory, on the thread's own stack or in the program's
-// constants. Two accesses to a byte of shared memory by two threads, one of them a store, must have a barrier between
-// them:
+// -fsanitize=thread,alignment, which calls a function before every load and store, and where a pointer is no multiple
+// of what its type asks for (float4: sixteen bytes); those functions are ours. Every access must lie in an allocation
+// of the device, in the block's shared memory, on the thread's own stack or in the program's constants. Two accesses to
+// a byte of shared memory by two threads, one of them a store, must have a barrier between them:
 // __syncthreads, or __syncwarp within a warp; shuffles order no memory. One interleaving is enough to find a race.
 #pragma once
 
