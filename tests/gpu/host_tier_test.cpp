@@ -3,7 +3,9 @@
 // say what those over many do.
 #include "engine/backend/cuda/host_tier.h"
 
+#include "engine/backend/cuda/host_memory.h"
 #include "engine/sched/scheduler.h"
+#include "tests/engine/temporary_folder.h"
 #include "tests/gpu/backend_rig.h"
 
 namespace weir::engine::cuda {
@@ -28,6 +30,24 @@ TEST(CudaHostTier, WhatWasOnTheHostGivesTheSameBits) {
       if (::testing::Test::HasFailure()) FAIL() << dtype << ", interleaving " << i;
     }
   }
+}
+
+TEST(CudaHostMemory, IsWhatTheControlGroupMayHaveBesideWhatItHas) {
+  const TemporaryFolder folder;
+  const std::string meminfo = folder / "meminfo";
+  const auto available = [&] { return available_bytes(meminfo, folder.path()); };
+  EXPECT_EQ(available(), UINT64_MAX);
+  write_text(meminfo, "MemTotal:       2000 kB\nMemFree:         100 kB\nMemAvailable:    900 kB\n");
+  EXPECT_EQ(available(), 900U << 10);
+  write_text(folder / "memory.max", "max\n");
+  EXPECT_EQ(available(), 900U << 10);
+  write_text(folder / "memory.max", "800000\n");
+  write_text(folder / "memory.current", "500000\n");
+  EXPECT_EQ(available(), 300'000U);
+  write_text(folder / "memory.stat", "anon 380000\ninactive_file 70000\nactive_file 50000\n");
+  EXPECT_EQ(available(), 420'000U);
+  write_text(folder / "memory.current", "990000\n");  // the limit was lowered since
+  EXPECT_EQ(available(), 0U);
 }
 
 struct Asked {

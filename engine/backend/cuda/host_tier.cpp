@@ -1,28 +1,15 @@
 #include "engine/backend/cuda/host_tier.h"
 
 #include <algorithm>
-#include <fstream>
 #include <string>
 
+#include "engine/backend/cuda/host_memory.h"
 #include "engine/backend/engine_limits.h"
 
 namespace weir::engine::cuda {
 namespace {
 
 constexpr uint64_t kPackingBytes = uint64_t{64} << 20;
-
-/// Of the machine, or what a container may have in all, so that asking for more is an error and not an end.
-uint64_t available_bytes() {
-  uint64_t available = UINT64_MAX;
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  for (uint64_t kib = 0; file >> name >> kib; file.ignore(80, '\n')) {
-    if (name == "MemAvailable:") available = kib << 10;
-  }
-  uint64_t limit = 0;  // "max" where there is none
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) available = std::min(available, limit);
-  return available;
-}
 
 std::string mib(uint64_t bytes) {
   return std::to_string(bytes >> 20) + " MiB";
