@@ -78,12 +78,20 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   EXPECT_EQ(simt::device_allocations(), 0U);
 }
 
-TEST(CudaBackendMemory, NoGpuOrNoSuchHeadsSaySo) {
+TEST(CudaBackendMemory, NoGpuNoKernelsForItOrNoSuchHeadsSaySo) {
   const auto model = tiny(Quantization::none);
   simt::reset_device({.count = 0});
   auto none = on_gpu(*model, config_of());
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().kind, ErrorKind::not_found);
+  simt::reset_device({.has_kernels = false});
+  auto other_card = on_gpu(*model, config_of());
+  ASSERT_FALSE(other_card.ok());
+  EXPECT_EQ(other_card.error().kind, ErrorKind::not_found);
+  EXPECT_THAT(other_card.error().detail,
+              HasSubstr("no kernels for SIMT emulator (compute capability 9.0), or its driver is too old for them; "
+                        "build with WEIR_CUDA_ARCHITECTURES=90-real"));
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
   simt::reset_device({});
   Model odd;
   odd.spec = model->spec;

@@ -231,5 +231,19 @@ TEST(GpuRows, DequantizeScalesRowsAndColumns) {
   }
 }
 
+TEST(GpuRows, DequantizeTakesMoreRowsThanAGridIsWideInY) {
+  const int64_t rows = 65'537;
+  const std::vector<int32_t> sums(static_cast<size_t>(rows) * 4, 3);
+  const DeviceArray<int32_t> sums_there(sums);
+  const DeviceArray<float> row_scales(std::vector<float>(static_cast<size_t>(rows), 0.5F));
+  const DeviceArray<float> column_scales(std::vector<float>{1.0F, 2.0F, 3.0F, 4.0F});
+  const DeviceArray<float> y(sums.size());
+  start_interleaving(1);
+  ASSERT_EQ(dequantize(nullptr, {sums_there.get(), row_scales.get(), column_scales.get(), y.get(), true, rows, 4}),
+            cudaSuccess);
+  const auto got = y.host();
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], 1.5F * static_cast<float>(i % 4 + 1));
+}
+
 }  // namespace
 }  // namespace weir::engine::cuda

@@ -1,5 +1,7 @@
 #include "engine/backend/cuda/device.h"
 
+#include "engine/ops/cuda/rows.h"
+
 namespace weir::engine::cuda {
 namespace {
 
@@ -13,6 +15,24 @@ Error no_memory(size_t bytes, const std::string& what) {
 
 Error no_device(const std::string& why) {
   return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = why};
+}
+
+std::string capability_of(const DeviceInfo& info) {
+  return info.name + " (compute capability " + std::to_string(info.major) + "." + std::to_string(info.minor) + ")";
+}
+
+/// A build for some cards starts on any, and its first kernel fails.
+Result<void> check_kernels(const DeviceInfo& info) {
+  const cudaError_t found = find_kernels();
+  if (found == cudaErrorNoKernelImageForDevice || found == cudaErrorInvalidDeviceFunction ||
+      found == cudaErrorUnsupportedPtxVersion) {
+    cudaGetLastError();  // it is told by what is returned
+    return no_device("this build has no kernels for " + capability_of(info) + ", or its driver is too old for them; " +
+                     "build with WEIR_CUDA_ARCHITECTURES=" + std::to_string(info.major) + std::to_string(info.minor) +
+                     "-real");
+  }
+  WEIR_CUDA_TRY(found, "looking for its kernels");
+  return {};
 }
 
 }  // namespace
@@ -69,9 +89,9 @@ Result<DeviceInfo> open_device(int index) {
   WEIR_CUDA_TRY(cudaGetDeviceProperties(&properties, index), "reading its properties");
   DeviceInfo info{.name = properties.name, .major = properties.major, .minor = properties.minor};
   if (info.major < kMajorMin) {
-    return no_device(info.name + " has compute capability " + std::to_string(info.major) + "." +
-                     std::to_string(info.minor) + "; at least 8.0 is needed");
+    return no_device(capability_of(info) + " is too old; at least 8.0 is needed");
   }
+  if (auto checked = check_kernels(info); !checked.ok()) return checked.error();
   WEIR_CUDA_TRY(cudaMemGetInfo(&info.free_bytes, &info.total_bytes), "reading its memory");
   return info;
 }

@@ -95,7 +95,7 @@ struct DeviceInfo {
 int count_devices();
 
 /// Makes device `index` the calling thread's and says what it is. Errors: not_found, with the reason: no driver, no
-/// device, one too old for the kernels of this build.
+/// device, one too old, one that this build has no kernels for.
 Result<DeviceInfo> open_device(int index);
 
 }  // namespace weir::engine::cuda

@@ -166,8 +166,8 @@ __global__ void __launch_bounds__(kRowThreads) quantize_rows_kernel(QuantizeRows
 }
 
 __global__ void __launch_bounds__(kRowThreads) dequantize_kernel(DequantizeArgs args) {
-  const int64_t row = blockIdx.y;
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 4;
+  const int64_t row = blockIdx.x;
+  const int64_t i = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * 4;
   if (i >= args.width) return;
   const uint4 sums = *reinterpret_cast<const uint4*>(args.sums + row * args.width + i);
   const float4 columns = *reinterpret_cast<const float4*>(args.column_scales + i);
@@ -223,7 +223,13 @@ cudaError_t quantize_rows(cudaStream_t stream, const QuantizeRowsArgs& args) {
 cudaError_t dequantize(cudaStream_t stream, const DequantizeArgs& args) {
   if (args.width % 4 != 0) return cudaErrorInvalidValue;
   const auto columns = static_cast<unsigned>((args.width / 4 + kRowThreads - 1) / kRowThreads);
-  return launch(stream, dim3(columns, static_cast<unsigned>(args.rows)), kRowThreads, 0, dequantize_kernel, args);
+  const dim3 grid(static_cast<unsigned>(args.rows), columns);  // y and z have no more than 65,535 blocks
+  return launch(stream, grid, kRowThreads, 0, dequantize_kernel, args);
+}
+
+cudaError_t find_kernels() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, embed_kernel);
 }
 
 }  // namespace weir::engine::cuda

@@ -81,4 +81,7 @@ struct DequantizeArgs {
 /// y = sums · row scale · column scale.
 cudaError_t dequantize(cudaStream_t stream, const DequantizeArgs& args);
 
+/// Does this build have kernels for the calling thread's device? cudaSuccess, or what the first kernel would fail with.
+cudaError_t find_kernels();
+
 }  // namespace weir::engine::cuda

@@ -226,6 +226,10 @@ cudaError_t allow_shared_bytes(const void* kernel, int bytes) {
   return cudaSuccess;
 }
 
+cudaError_t find_kernel() {
+  return options.has_kernels ? cudaSuccess : note(cudaErrorNoKernelImageForDevice);
+}
+
 void reset_device(const DeviceOptions& wanted) {
   options = wanted;
   broken = cudaSuccess;
@@ -283,6 +287,12 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorInsufficientDriver:
       return "cudaErrorInsufficientDriver";
+    case cudaErrorInvalidDeviceFunction:
+      return "cudaErrorInvalidDeviceFunction";
+    case cudaErrorNoKernelImageForDevice:
+      return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorUnsupportedPtxVersion:
+      return "cudaErrorUnsupportedPtxVersion";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
     case cudaErrorInvalidResourceHandle:

@@ -21,8 +21,11 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorInvalidDeviceFunction = 98,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorUnsupportedPtxVersion = 222,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorLaunchFailure = 719,
 };
@@ -53,6 +56,7 @@ struct cudaDeviceProp {
   int major;
   int minor;
 };
+struct cudaFuncAttributes {};
 struct cudaLaunchAttribute {};
 struct cudaLaunchConfig_t {
   dim3 gridDim;
@@ -108,6 +112,7 @@ namespace simt {
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work, std::function<bool()> ready = {});
 cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel);
 cudaError_t allow_shared_bytes(const void* kernel, int bytes);
+cudaError_t find_kernel();
 
 /// How the next device shall be; for tests. Resets every error, and the count of operations.
 struct DeviceOptions {
@@ -115,6 +120,7 @@ struct DeviceOptions {
   size_t memory_bytes = 512 << 20;
   size_t pinned_bytes_max = SIZE_MAX;       // of one allocation
   int64_t operations_until_it_breaks = -1;  // copies, launches; -1: it does not
+  bool has_kernels = true;
 };
 void reset_device(const DeviceOptions& options);
 /// Allocations that nobody has freed.
@@ -144,4 +150,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
   return simt::allow_shared_bytes(reinterpret_cast<const void*>(kernel), value);
+}
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*) {
+  return simt::find_kernel();
 }
