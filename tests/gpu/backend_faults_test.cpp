@@ -2,6 +2,8 @@
 // can be had in every such state: the emulator's.
 #include <gmock/gmock.h>
 
+#include "engine/backend/cuda/device_model.h"
+#include "engine/backend/cuda/memory_budget.h"
 #include "tests/gpu/backend_rig.h"
 
 namespace weir::engine::cuda {
@@ -76,6 +78,52 @@ TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   EXPECT_EQ(said(420, config), "");  // takes what there is
   simt::reset_device({});
   EXPECT_EQ(simt::device_allocations(), 0U);
+}
+
+TEST(CudaBackendFaults, WithoutGraphsStepsRunAsTheyAre) {
+  const auto model = tiny(Quantization::none);
+  std::vector<std::vector<TokenId>> said;
+  for (const bool has_graphs : {true, false}) {
+    simt::reset_device({.has_graphs = has_graphs});
+    auto gpu = on_gpu(*model, config_of());
+    ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
+    Hand hand = make_hand(1, 9, 0, kVocab);
+    const auto done = generate(**gpu, {&hand}, 14, 6, false);
+    ASSERT_TRUE(done.ok()) << done.error().detail;
+    said.push_back(hand.tokens);
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  }
+  EXPECT_EQ(said[0], said[1]);
+  simt::reset_device({});
+}
+
+TEST(CudaBackendMemory, WhatIsGivenAwayIsThere) {
+  const auto model = tiny(Quantization::none);
+  auto config = config_of();
+  config.max_sequences = config.step_tokens_max = 1 << 20;  // whose tables and masks are more than what is held back
+  const DeviceInfo device{.name = "a card", .free_bytes = size_t{4} << 40};
+  uint64_t most = 0;
+  for (uint64_t bytes = uint64_t{1} << 41; bytes > 1 << 20; bytes /= 2) {
+    config.kv_cache.memory_bytes = most + bytes;
+    if (budget_memory(*model, config, device).ok()) most += bytes;
+  }
+  config.kv_cache.memory_bytes = most;
+  const auto budget = budget_memory(*model, config, device);
+  ASSERT_TRUE(budget.ok()) << budget.error().detail;
+  const uint64_t inputs = StepInputs::device_bytes(budget->limits, budget->attention);
+  EXPECT_GT(inputs, uint64_t{64} << 20);
+  EXPECT_LE(device_bytes(*model) + budget->scratch_bytes + inputs + most + kProductBytesMax, device.free_bytes);
+}
+
+TEST(CudaBackendMemory, AnAllocationThatFailsSaysWhatToLower) {
+  const auto model = tiny(Quantization::none);
+  simt::reset_device({.device_bytes_max = 20 << 20});
+  const auto gpu = on_gpu(*model, config_of());
+  ASSERT_FALSE(gpu.ok());
+  EXPECT_EQ(gpu.error().kind, ErrorKind::config);
+  EXPECT_THAT(gpu.error().detail, HasSubstr("the GPU has no memory for keys and values (24 MiB), though it had when it "
+                                            "was opened; end what else uses it, or lower kv_cache.memory"));
+  simt::reset_device({});
 }
 
 TEST(CudaBackendMemory, NoGpuNoKernelsForItOrNoSuchHeadsSaySo) {

@@ -94,10 +94,10 @@ class CudaBackend : public Backend {
       return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "the model has " + why};
     }
     spec_ = model.spec;
-    windows_ = windows_of(spec_);
     const Result<MemoryBudget> budget = budget_memory(model, config, *device, ranks());
     if (!budget.ok()) return budget.error();
     limits_ = budget->limits;
+    windows_ = budget->attention.windows;
     WEIR_CUDA_TRY(cudaStreamCreateWithFlags(stream_.slot(), cudaStreamNonBlocking), "making a stream");
     auto products = make_product(*device);
     if (!products.ok()) return products.error();
@@ -142,7 +142,7 @@ class CudaBackend : public Backend {
       const PagedKv paged{.kv = kv_, .layers = static_cast<int32_t>(spec_.layers), .blocks = budget.blocks};
       if (auto made = host_tier_.allocate(config, paged, budget.host_blocks); !made.ok()) return made;
     }
-    return inputs_.allocate(limits_, {static_cast<int32_t>(spec_.heads / spec_.kv_heads), windows_});
+    return inputs_.allocate(limits_, budget.attention);
   }
 
   Result<void> queue_rows(const StepPlan& plan, Outcome& outcome) {
@@ -176,8 +176,9 @@ class CudaBackend : public Backend {
   }
 
   /// A shape met for the first time runs as it is, which also loads its kernels; for the second time it is recorded.
+  /// Where that fails, no step is recorded any more: all run as they are, and what is wrong with the device they say.
   Result<void> run_step(const StepShape& shape) {
-    if (!shape.decoding) return walk(walk_of(shape));
+    if (!shape.decoding || !records_) return walk(walk_of(shape));
     if (inputs_.generation() != recorded_generation_ || recorded_.size() > kGraphsMax) {
       WEIR_CUDA_TRY(cudaStreamSynchronize(stream_.get()), "a step");
       recorded_.clear();
@@ -189,8 +190,10 @@ class CudaBackend : public Backend {
       recorded_.push_back({shape, {}});
       return walk(walk_of(shape));
     }
-    if (found->graph.get() == nullptr) {
-      if (auto made = record(*found); !made.ok()) return made;
+    if (found->graph.get() == nullptr && !record(*found).ok()) {
+      cudaGetLastError();
+      records_ = false;
+      return walk(walk_of(shape));
     }
     WEIR_CUDA_TRY(cudaGraphLaunch(found->graph.get(), stream_.get()), "starting a step");
     return {};
@@ -245,6 +248,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<MatrixProduct> products_;
   std::vector<Recorded> recorded_;
   uint64_t recorded_generation_ = 0;
+  bool records_ = true;
   std::array<Outcome, 2> outcomes_;
   size_t newest_ = 0;  // of the step submitted last
   Stream stream_;

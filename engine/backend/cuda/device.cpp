@@ -10,7 +10,9 @@ constexpr int kMajorMin = 8;  // the kernels' bf16 products and cp.async came wi
 Error no_memory(size_t bytes, const std::string& what) {
   return Error{.kind = ErrorKind::config,
                .source = "engine",
-               .detail = "the GPU has no memory for " + what + " (" + std::to_string(bytes >> 20) + " MiB)"};
+               .detail = "the GPU has no memory for " + what + " (" + std::to_string(bytes >> 20) +
+                         " MiB), though it had when it was opened; end what else uses it, or lower kv_cache.memory, "
+                         "step_tokens or max_sequences"};
 }
 
 Error no_device(const std::string& why) {

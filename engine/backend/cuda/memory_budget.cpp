@@ -64,8 +64,10 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
                    .ranks = ranks,
                    .vocab = static_cast<int32_t>(spec.vocab),
                    .wide_numbers = wide_numbers_of(model)};
+  budget.attention = {static_cast<int32_t>(spec.heads / spec.kv_heads), windows_of(spec)};
   Scratch counted;
   budget.scratch_bytes = lay_out(counted, spec, budget.limits, nullptr);
+  const uint64_t step_bytes = budget.scratch_bytes + StepInputs::device_bytes(budget.limits, budget.attention);
 
   const uint64_t weights = device_bytes(model);
   const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductBytesMax);
@@ -74,13 +76,13 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
                         "the weights take " + mib(weights) + " and " + device.name + " has " + mib(usable) +
                             " free; choose int8, fp8 or int4, or a smaller model");
   }
-  if (weights + budget.scratch_bytes > usable) {
+  if (weights + step_bytes > usable) {
     return config_error(config, "step_tokens",
-                        "a step's buffers take " + mib(budget.scratch_bytes) + " and " + device.name + " has " +
+                        "a step's buffers take " + mib(step_bytes) + " and " + device.name + " has " +
                             mib(usable - weights) + " free beside the weights; lower step_tokens or max_sequences");
   }
   const auto one = static_cast<uint64_t>(spec.layers * budget.kv.block_bytes());
-  uint64_t left = usable - weights - budget.scratch_bytes;
+  uint64_t left = usable - weights - step_bytes;
   if (config.kv_cache.host_memory_bytes > 0) left -= std::min(left, packing_bytes(one));
   uint64_t blocks = std::min(uint64_t{rows} * blocks_of_context, left / 10 * 9 / one);
   if (config.kv_cache.memory_bytes) {

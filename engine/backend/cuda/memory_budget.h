@@ -1,5 +1,5 @@
-// What fits into a GPU's memory, decided before any of it is taken: weights, a step's buffers, then keys and values in
-// what is left. Pure.
+// What fits into a GPU's memory, decided before any of it is taken: weights, a step's buffers and inputs, then keys and
+// values in what is left. Pure.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@ namespace weir::engine::cuda {
 
 struct MemoryBudget {
   StepLimits limits;
+  AttentionShape attention;
   KvCache kv;  // without its memory
   int32_t blocks = 0;
   int32_t host_blocks = 0;

@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kAlign = 256;
 constexpr size_t kChangesMin = 4096;
+constexpr size_t kChangesBytesMin = kChangesMin * sizeof(LogitChange);
 
 /// The next of 1, 2, 4, 8, 16, 32, then whole sixteens.
 int32_t rounded_up(int32_t rows) {
@@ -59,27 +60,35 @@ StepInputs::Offsets StepInputs::offsets_of(const StepShape& shape) {
   return o;
 }
 
-Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape& attention) {
-  limits_ = limits;
-  attention_ = attention;
+/// Of the largest step there can be.
+size_t StepInputs::arrays_bytes(const StepLimits& limits, const AttentionShape& attention) {
   const int32_t rows = rounded_up(limits.rows);
   StepShape largest{.tokens = std::max(limits.tokens, rows), .samples = rows, .works = {}};
-  for (size_t w = 0; w < attention_.windows.size(); ++w) {
+  for (size_t w = 0; w < attention.windows.size(); ++w) {
     largest.works[w] = {.decode = power_of_two(rows * kDecodePartsMax),
                         .prefill = limits.tokens * attention.group / kPrefillRows + limits.rows,
                         .merges = rows};
   }
-  const size_t bytes = offsets_of(largest).block_table +
-                       static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);
+  return offsets_of(largest).block_table +
+         static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);
+}
+
+uint64_t StepInputs::device_bytes(const StepLimits& limits, const AttentionShape& attention) {
+  return arrays_bytes(limits, attention) + limits.masks_bytes() + kChangesBytesMin;
+}
+
+Result<void> StepInputs::allocate(const StepLimits& limits, const AttentionShape& attention) {
+  limits_ = limits;
+  attention_ = attention;
+  const size_t bytes = arrays_bytes(limits, attention);
   if (auto made = device_.allocate(bytes, "a step's inputs"); !made.ok()) return made;
-  const size_t mask_bytes = static_cast<size_t>(limits.rows) * limits.mask_words() * sizeof(uint32_t);
-  if (auto made = masks_device_.allocate(mask_bytes, "grammar masks"); !made.ok()) return made;
+  if (auto made = masks_device_.allocate(limits.masks_bytes(), "grammar masks"); !made.ok()) return made;
   for (Side& side : sides_) {
     if (auto made = side.arrays.allocate(bytes, "a step's inputs"); !made.ok()) return made;
-    if (auto made = side.masks.allocate(mask_bytes, "grammar masks"); !made.ok()) return made;
-    if (auto made = side.changes.allocate(kChangesMin * sizeof(LogitChange), "penalties"); !made.ok()) return made;
+    if (auto made = side.masks.allocate(limits.masks_bytes(), "grammar masks"); !made.ok()) return made;
+    if (auto made = side.changes.allocate(kChangesBytesMin, "penalties"); !made.ok()) return made;
   }
-  return changes_device_.allocate(kChangesMin * sizeof(LogitChange), "penalties");
+  return changes_device_.allocate(kChangesBytesMin, "penalties");
 }
 
 StepShape StepInputs::shape_of(const StepPlan& plan) const {

@@ -75,11 +75,14 @@ struct StepLimits {
   int64_t wide_numbers = 0;  // room for widened weights (matrix_product.h)
 
   size_t mask_words() const { return (static_cast<size_t>(vocab) + 31) / 32; }
+  size_t masks_bytes() const { return static_cast<size_t>(rows) * mask_words() * sizeof(uint32_t); }
 };
 
 class StepInputs {
  public:
   Result<void> allocate(const StepLimits& limits, const AttentionShape& attention);
+  /// Bytes of the device that allocate() takes. Penalties over long histories take more later, a few MiB.
+  static uint64_t device_bytes(const StepLimits& limits, const AttentionShape& attention);
 
   /// Lays the plan out in pinned memory; what it reads of the step before is that of the last build(). REQUIRES: the
   /// last copy but one is done; check_plan() found the plan whole; it is within the limits. Errors: no memory for the
@@ -112,6 +115,7 @@ class StepInputs {
     PinnedMemory masks;
   };
   static Offsets offsets_of(const StepShape& shape);
+  static size_t arrays_bytes(const StepLimits& limits, const AttentionShape& attention);
   StepShape shape_of(const StepPlan& plan) const;
   std::vector<TokenId> ids_of(const StepPlan& plan) const;
   void write_tokens(const StepPlan& plan);

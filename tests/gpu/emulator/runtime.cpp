@@ -314,7 +314,8 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   if (broken != cudaSuccess) return note(broken);
   const size_t rounded = (bytes + 255) / 256 * 256;
-  if (bytes == 0 || allocated_bytes + rounded > options.memory_bytes) return note(cudaErrorMemoryAllocation);
+  if (bytes == 0 || bytes > options.device_bytes_max || allocated_bytes + rounded > options.memory_bytes)
+    return note(cudaErrorMemoryAllocation);
   uintptr_t at = reinterpret_cast<uintptr_t>(arena());
   for (const auto& [begin, size] : allocations) {  // the first gap that is wide enough
     if (at + rounded + kGap <= begin) break;
@@ -464,6 +465,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long) {
+  if (!options.has_graphs) return note(cudaErrorMemoryAllocation);
   *instance = new CUgraphExec_st{graph->items};
   return note(broken);
 }

@@ -119,8 +119,10 @@ struct DeviceOptions {
   int count = 1;
   size_t memory_bytes = 512 << 20;
   size_t pinned_bytes_max = SIZE_MAX;       // of one allocation
+  size_t device_bytes_max = SIZE_MAX;       // of one allocation
   int64_t operations_until_it_breaks = -1;  // copies, launches; -1: it does not
   bool has_kernels = true;
+  bool has_graphs = true;
 };
 void reset_device(const DeviceOptions& options);
 /// Allocations that nobody has freed.
