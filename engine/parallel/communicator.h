@@ -25,8 +25,21 @@ class Communicator {
   virtual Result<void> all_reduce(void* data, int64_t count, Element element, void* stream) = 0;
   /// all[r · count …] becomes rank r's mine[0 … count). mine does not lie in all.
   virtual Result<void> all_gather(const void* mine, void* all, int64_t count, Element element, void* stream) = 0;
-  /// Another rank has failed: whoever waits for it shall wait no more. Any thread. The ranks are of no use afterwards.
+  /// This rank has failed, and is in no call: who waits for it shall wait no more. Every later call of every rank is
+  /// rank_failed(). Returns at once.
   virtual void abort() = 0;
+  /// Has a rank failed? Any thread. What runs on a device may then wait for ever.
+  virtual bool aborted() const = 0;
+  /// Ends what this rank's device waits with. REQUIRES: aborted(); no rank is in a call or comes to one; the graphs in
+  /// which its calls are recorded are gone, since the last rank's end() waits for those of all.
+  virtual void end() = 0;
 };
+
+inline Error rank_failed() {
+  return Error{.kind = ErrorKind::internal,
+               .source = "engine",
+               .retry = Retry::other_target,
+               .detail = "another rank of the model failed"};
+}
 
 }  // namespace weir::engine

@@ -84,6 +84,77 @@ TEST(CudaRanks, EachKeepsItsPartOnTheHost) {
   simt::reset_device({});
 }
 
+/// Of a rank that fails in the middle of its walk, where a test says so.
+class FailingProduct : public MatrixProduct {
+ public:
+  explicit FailingProduct(std::unique_ptr<MatrixProduct> inner) : inner_(std::move(inner)) {}
+  bool takes(WeightFormat weight) const override { return inner_->takes(weight); }
+  Result<void> multiply(cudaStream_t stream, const ProductArgs& args) override {
+    if (fails && calls_++ > 2) return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "no product"};
+    return inner_->multiply(stream, args);
+  }
+  inline static bool fails = false;
+
+ private:
+  std::unique_ptr<MatrixProduct> inner_;
+  int calls_ = 0;
+};
+
+/// Rank 1's, told from rank 0's by the device that its thread has opened.
+Result<std::unique_ptr<MatrixProduct>> make_failing_product(const DeviceInfo& device) {
+  auto inner = make_emulated_product(device);
+  if (simt::device_of_thread() == 0) return inner;
+  return std::unique_ptr<MatrixProduct>(std::make_unique<FailingProduct>(*std::move(inner)));
+}
+
+/// Two ranks on threads of their own, whose decoding steps are recorded and replayed.
+Result<std::unique_ptr<Backend>> two_with_graphs(MakeProduct make_product, Hand& hand) {
+  static const auto parts = parts_of(Quantization::none, 2);
+  simt::reset_device({.count = 2});
+  auto gpus = make_ranks_backend(parts, config_of(), make_product, &make_emulated_communicators);
+  for (int i = 0; i < 4 && gpus.ok(); ++i) {
+    const auto result = step(**gpus, plan_of({&hand}, 64));
+    if (!result.ok()) return result.error();
+    hand.tokens.push_back(result->sampled[0]);
+  }
+  return gpus;
+}
+
+TEST(CudaRanks, OneThatFailsAmongItsCallsEndsAllAndItsErrorIsTold) {
+  FailingProduct::fails = false;
+  Hand hand = make_hand(1, 9, 0, kVocab);
+  auto gpus = two_with_graphs(&make_failing_product, hand);
+  ASSERT_TRUE(gpus.ok()) << gpus.error().detail;
+  FailingProduct::fails = true;
+  Hand prompt = make_hand(2, 20, 20, kVocab);  // products of many rows
+  const auto result = step(**gpus, plan_of({&hand, &prompt}, 64));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().detail, "no product");
+  EXPECT_FALSE((*gpus)->submit(plan_of({&prompt}, 64)).ok());
+  gpus->reset();
+  EXPECT_EQ(simt::device_allocations(), 0U);
+  simt::reset_device({});
+}
+
+TEST(CudaRanks, OneWhoseDeviceFailsEndsAllWhereverItIs) {
+  for (int64_t operations = 0; operations < 120; operations += 40) {
+    Hand hand = make_hand(1, 9, 0, kVocab);
+    auto gpus = two_with_graphs(&make_emulated_product, hand);
+    ASSERT_TRUE(gpus.ok()) << gpus.error().detail;
+    simt::reset_device({.count = 2, .operations_until_it_breaks = operations, .breaks = 1});
+    Result<StepResult> result = StepResult{};
+    for (int i = 0; i < 5 && result.ok(); ++i) {
+      result = step(**gpus, plan_of({&hand}, 64));
+      if (result.ok()) hand.tokens.push_back(result->sampled[0]);
+    }
+    ASSERT_FALSE(result.ok());
+    EXPECT_THAT(result.error().detail, HasSubstr("the GPU failed: "));
+    gpus->reset();
+    simt::reset_device({});
+    EXPECT_EQ(simt::device_allocations(), 0U);
+  }
+}
+
 TEST(CudaRanks, TooFewDevicesAndAFailingOneSaySo) {
   simt::reset_device({});
   const auto parts = parts_of(Quantization::none, 2);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,8 @@ class CudaBackend : public Backend {
   explicit CudaBackend(const Place& place) : place_(place) {}
   ~CudaBackend() override {
     cudaSetDevice(place_.device);
+    recorded_.clear();  // before end(), as it asks
+    if (rank_has_failed()) place_.together->end();
     cudaStreamSynchronize(stream_.get());
   }
   CudaBackend(const CudaBackend&) = delete;
@@ -44,6 +47,7 @@ class CudaBackend : public Backend {
     if (static_cast<int64_t>(plan.tokens.size()) > limits_.tokens || plan.rows() > limits_.rows) {
       return broken_plan("has more tokens or rows than the config allows");
     }
+    if (rank_has_failed()) return rank_failed();
     if (auto added = under_way_.add(plan, info_); !added.ok()) return added;
     WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
     newest_ = 1 - newest_;
@@ -66,7 +70,7 @@ class CudaBackend : public Backend {
     if (plan == nullptr) return broken_plan("waited for, and never submitted");
     const Outcome& outcome = outcomes_[plan == newest ? newest_ : 1 - newest_];
     WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
-    WEIR_CUDA_TRY(cudaEventSynchronize(outcome.done.get()), "a step");
+    if (auto waited = until_done(outcome.done.get()); !waited.ok()) return waited.error();
     if (!chooses()) return StepResult{.step = plan->step, .sampled = {}, .logprobs = {}};
     return result_of(*plan, outcome);
   }
@@ -74,6 +78,29 @@ class CudaBackend : public Backend {
  private:
   int ranks() const { return place_.together != nullptr ? place_.together->ranks() : 1; }
   bool chooses() const { return place_.together == nullptr || place_.together->rank() == 0; }
+  bool rank_has_failed() const { return place_.together != nullptr && place_.together->aborted(); }
+
+  /// Of a part, no longer than every rank is well: for one that fails, the device waits for ever.
+  template <class Query>
+  Result<void> until(Query query) const {
+    while (true) {
+      const cudaError_t state = query();
+      if (state == cudaSuccess) return {};
+      if (state != cudaErrorNotReady) return device_error(state, "a step");
+      if (rank_has_failed()) return rank_failed();
+      std::this_thread::yield();
+    }
+  }
+  Result<void> until_done(cudaEvent_t event) const {
+    if (place_.together != nullptr) return until([&] { return cudaEventQuery(event); });
+    WEIR_CUDA_TRY(cudaEventSynchronize(event), "a step");
+    return {};
+  }
+  Result<void> until_idle() const {
+    if (place_.together != nullptr) return until([&] { return cudaStreamQuery(stream_.get()); });
+    WEIR_CUDA_TRY(cudaStreamSynchronize(stream_.get()), "a step");
+    return {};
+  }
 
   /// What a step under way will have given.
   struct Outcome {
@@ -146,7 +173,7 @@ class CudaBackend : public Backend {
   }
 
   Result<void> queue_rows(const StepPlan& plan, Outcome& outcome) {
-    const Result<StepShape> shape = inputs_.build(plan, stream_.get());
+    const Result<StepShape> shape = inputs_.build(plan, [this] { return until_idle(); });
     if (!shape.ok()) return shape.error();
     if (auto copied = inputs_.copy(stream_.get()); !copied.ok()) return copied;
     if (auto run = run_step(*shape); !run.ok()) return run;
@@ -180,7 +207,7 @@ class CudaBackend : public Backend {
   Result<void> run_step(const StepShape& shape) {
     if (!shape.decoding || !records_) return walk(walk_of(shape));
     if (inputs_.generation() != recorded_generation_ || recorded_.size() > kGraphsMax) {
-      WEIR_CUDA_TRY(cudaStreamSynchronize(stream_.get()), "a step");
+      if (auto waited = until_idle(); !waited.ok()) return waited;
       recorded_.clear();
       recorded_generation_ = inputs_.generation();
     }

@@ -1,7 +1,9 @@
 #include "engine/backend/cuda/nccl_communicator.h"
 
 #include <atomic>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "engine/backend/cuda/nccl_library.h"
 
@@ -15,12 +17,31 @@ Error failed(const NcclLibrary& nccl, ncclResult_t result, const std::string& wh
                .detail = "the GPUs failed: " + what + ": " + nccl.error_string(result)};
 }
 
+class NcclCommunicator;
+
+/// Of all ranks. The mutex is held for moments, and never while NCCL is in a call of a collective.
+struct Together {
+  std::mutex mutex;
+  std::atomic<bool> aborted{false};
+  std::vector<NcclCommunicator*> ranks;
+};
+
+/// ncclCommAbort raises the flag that NCCL's loops, on host and device, look at; where the ranks are of one process,
+/// the last of these calls also frees what all ranks have, after the last graph with a collective is gone
+/// (commReclaim() in NCCL's src/init.cc). So a rank that fails calls it for those alone that are in a collective, which
+/// may wait for it on the host; each rank's end() does for the others.
 class NcclCommunicator : public Communicator {
  public:
-  NcclCommunicator(const NcclLibrary& nccl, ncclComm_t comm, int rank, int ranks)
-      : nccl_(nccl), comm_(comm), rank_(rank), ranks_(ranks) {}
+  NcclCommunicator(const NcclLibrary& nccl, ncclComm_t comm, int rank, int ranks, std::shared_ptr<Together> together)
+      : nccl_(nccl), comm_(comm), rank_(rank), ranks_(ranks), together_(std::move(together)) {
+    together_->ranks.push_back(this);
+  }
   ~NcclCommunicator() override {
-    if (!aborted_.load()) nccl_.destroy(comm_);
+    if (aborted()) {
+      end();
+    } else {
+      nccl_.destroy(comm_);
+    }
   }
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
@@ -29,32 +50,55 @@ class NcclCommunicator : public Communicator {
   int ranks() const override { return ranks_; }
 
   Result<void> all_reduce(void* data, int64_t count, Element element, void* stream) override {
-    return check(nccl_.all_reduce(data, data, static_cast<size_t>(count), type_of(element), ncclSum, comm_,
-                                  static_cast<cudaStream_t>(stream)),
-                 "a sum over the ranks");
+    return call("a sum over the ranks", [&] {
+      return nccl_.all_reduce(data, data, static_cast<size_t>(count), type_of(element), ncclSum, comm_,
+                              static_cast<cudaStream_t>(stream));
+    });
   }
   Result<void> all_gather(const void* mine, void* all, int64_t count, Element element, void* stream) override {
-    return check(nccl_.all_gather(mine, all, static_cast<size_t>(count), type_of(element), comm_,
-                                  static_cast<cudaStream_t>(stream)),
-                 "gathering from the ranks");
+    return call("gathering from the ranks", [&] {
+      return nccl_.all_gather(mine, all, static_cast<size_t>(count), type_of(element), comm_,
+                              static_cast<cudaStream_t>(stream));
+    });
   }
   void abort() override {
-    if (!aborted_.exchange(true)) nccl_.abort(comm_);
+    const std::lock_guard lock(together_->mutex);
+    if (together_->aborted.exchange(true)) return;
+    for (NcclCommunicator* rank : together_->ranks) {
+      if (rank->in_call_) rank->end();
+    }
+  }
+  bool aborted() const override { return together_->aborted; }
+  void end() override {
+    if (!std::exchange(ended_, true)) nccl_.abort(comm_);
   }
 
  private:
   static ncclDataType_t type_of(Element element) { return element == Element::f32 ? ncclFloat32 : ncclBfloat16; }
 
-  Result<void> check(ncclResult_t result, const std::string& what) const {
+  template <class Collective>
+  Result<void> call(const std::string& what, const Collective& collective) {
+    if (!enters(true)) return rank_failed();
+    const ncclResult_t result = collective();
+    if (!enters(false)) return rank_failed();
     if (result != ncclSuccess) return failed(nccl_, result, what);
     return {};
+  }
+
+  /// A call, or leaves it. False: a rank has failed.
+  bool enters(bool in_call) {
+    const std::lock_guard lock(together_->mutex);
+    in_call_ = in_call && !together_->aborted;
+    return !together_->aborted;
   }
 
   NcclLibrary nccl_;
   ncclComm_t comm_;
   int rank_;
   int ranks_;
-  std::atomic<bool> aborted_{false};
+  std::shared_ptr<Together> together_;
+  bool in_call_ = false;
+  bool ended_ = false;
 };
 
 }  // namespace
@@ -67,9 +111,10 @@ Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_communicators(int f
   std::vector<ncclComm_t> comms(devices.size());
   const ncclResult_t result = nccl->init_all(comms.data(), ranks, devices.data());
   if (result != ncclSuccess) return failed(*nccl, result, "connecting " + std::to_string(ranks) + " of them");
+  const auto together = std::make_shared<Together>();
   std::vector<std::unique_ptr<Communicator>> made;
   for (int rank = 0; rank < ranks; ++rank) {
-    made.push_back(std::make_unique<NcclCommunicator>(*nccl, comms[static_cast<size_t>(rank)], rank, ranks));
+    made.push_back(std::make_unique<NcclCommunicator>(*nccl, comms[static_cast<size_t>(rank)], rank, ranks, together));
   }
   return made;
 }

@@ -1,4 +1,5 @@
-// Ranks that are the GPUs of this machine, one each from device 0 on, over NCCL. Calls only queue on the rank's stream.
+// Ranks that are the GPUs of this machine, one each from device 0 on, over NCCL. Calls only queue on the rank's stream,
+// the first ones after connecting with the other ranks.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,7 @@
 #include "engine/backend/cuda/ranks_backend.h"
 
 #include <algorithm>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -68,20 +69,21 @@ class RanksBackend : public Backend {
   }
 
  private:
-  /// The first rank's error that there is. A rank that fails tells the others before they are waited for.
+  /// The error of the rank that fails first; it ends the waiting of the others, who have nothing to add.
   template <class Work>
   Result<void> on_each(const Work& work) {
-    std::vector<Result<void>> done(ranks_.size());
+    std::mutex mutex;
+    Result<void> all;
     each_rank_([&](int rank) {
-      const auto r = static_cast<size_t>(rank);
-      done[r] = work(r);
-      if (done[r].ok()) return;
-      for (auto& communicator : together_) communicator->abort();
+      auto done = work(static_cast<size_t>(rank));
+      if (done.ok()) return;
+      {
+        const std::lock_guard lock(mutex);
+        if (all.ok()) all = std::move(done);
+      }
+      together_[static_cast<size_t>(rank)]->abort();
     });
-    for (Result<void>& one : done) {
-      if (!one.ok()) return std::move(one);
-    }
-    return {};
+    return all;
   }
 
   std::vector<std::unique_ptr<Communicator>> together_;

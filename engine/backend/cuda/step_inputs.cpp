@@ -113,7 +113,7 @@ StepShape StepInputs::shape_of(const StepPlan& plan) const {
   return shape;
 }
 
-Result<StepShape> StepInputs::build(const StepPlan& plan, cudaStream_t stream) {
+Result<StepShape> StepInputs::build(const StepPlan& plan, const std::function<Result<void>()>& idle) {
   side_ = 1 - side_;
   for (AttentionPlan& works : plans_) works.clear();
   sample_of_row_.assign(sample_rows_.empty() ? 0 : static_cast<size_t>(sample_rows_.back()) + 1, -1);
@@ -134,7 +134,7 @@ Result<StepShape> StepInputs::build(const StepPlan& plan, cudaStream_t stream) {
   shape_ = shape_of(plan);
   write_tokens(plan);
   write_samples(plan);
-  if (auto done = lay_out_changes(stream); !done.ok()) return done.error();
+  if (auto done = lay_out_changes(idle); !done.ok()) return done.error();
   return shape_;
 }
 
@@ -221,14 +221,16 @@ void StepInputs::add_changes(const StepPlan::SampleRow& row, SampleRow& to) {
   to.change_end = static_cast<int32_t>(changes_.size());
 }
 
-Result<void> StepInputs::lay_out_changes(cudaStream_t stream) {
+Result<void> StepInputs::lay_out_changes(const std::function<Result<void>()>& idle) {
   const size_t bytes = changes_.size() * sizeof(LogitChange);
   PinnedMemory& host = sides_[side_].changes;
+  if (bytes > host.bytes() || bytes > changes_device_.bytes()) {  // what is freed, the device may still read
+    if (auto waited = idle(); !waited.ok()) return waited;
+  }
   if (bytes > host.bytes()) {
     if (auto made = host.allocate(2 * bytes, "penalties"); !made.ok()) return made;
   }
   if (bytes > changes_device_.bytes()) {
-    WEIR_CUDA_TRY(cudaStreamSynchronize(stream), "a step");  // the step before may read what is freed
     ++generation_;
     if (auto made = changes_device_.allocate(2 * bytes, "penalties"); !made.ok()) return made;
   }

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <unordered_map>
 #include <vector>
 
@@ -85,9 +86,10 @@ class StepInputs {
   static uint64_t device_bytes(const StepLimits& limits, const AttentionShape& attention);
 
   /// Lays the plan out in pinned memory; what it reads of the step before is that of the last build(). REQUIRES: the
-  /// last copy but one is done; check_plan() found the plan whole; it is within the limits. Errors: no memory for the
-  /// changes that penalties make to logits.
-  Result<StepShape> build(const StepPlan& plan, cudaStream_t stream);
+  /// last copy but one is done; check_plan() found the plan whole; it is within the limits. `idle` waits until no step
+  /// reads the arrays; it is called before they move. Errors: no memory for the changes that penalties make to logits;
+  /// those of `idle`.
+  Result<StepShape> build(const StepPlan& plan, const std::function<Result<void>()>& idle);
   /// Queues the copy of what was built.
   Result<void> copy(cudaStream_t stream);
 
@@ -121,7 +123,7 @@ class StepInputs {
   void write_tokens(const StepPlan& plan);
   void write_samples(const StepPlan& plan);
   void add_changes(const StepPlan::SampleRow& row, SampleRow& to);
-  Result<void> lay_out_changes(cudaStream_t stream);
+  Result<void> lay_out_changes(const std::function<Result<void>()>& idle);
 
   StepLimits limits_;
   AttentionShape attention_;

@@ -1,5 +1,6 @@
 #include "tests/gpu/emulator/communicator.h"
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 
@@ -16,11 +17,15 @@ struct Call {
 };
 
 struct Meeting {
-  explicit Meeting(size_t ranks) : calls(ranks), arrivals(ranks, 0) {}
+  explicit Meeting(size_t ranks) : calls(ranks), arrivals(ranks, 0), ended(ranks) {}
   std::vector<Call> calls;
-  std::vector<uint64_t> arrivals;  // of each rank, over all calls
-  size_t here = 0;                 // ranks that wait
-  uint64_t over = 0;               // calls that are done
+  std::vector<uint64_t> arrivals;        // of each rank, over all calls
+  size_t here = 0;                       // ranks that wait
+  uint64_t over = 0;                     // calls that are done
+  std::atomic<bool> aborted = false;     // no rank may call any more
+  std::vector<std::atomic<bool>> ended;  // this rank's calls on the device wait no more
+  std::atomic<size_t> ends = 0;
+  std::shared_ptr<int> uses = std::make_shared<int>();  // one of each call that is queued or in a graph
 };
 
 float read(const void* from, int64_t i, Element element) {
@@ -62,14 +67,23 @@ class EmulatedCommunicator : public Communicator {
     });
   }
 
-  void abort() override {}
+  void abort() override { meeting_->aborted = true; }
+  bool aborted() const override { return meeting_->aborted; }
+  /// As NCCL's: the last waits until no graph has a call of any rank.
+  void end() override {
+    meeting_->ended[static_cast<size_t>(rank_)] = true;
+    if (++meeting_->ends < meeting_->calls.size()) return;
+    simt::wait_until([&] { return meeting_->uses.use_count() == 1; });
+  }
 
  private:
   /// The last to arrive does the work of all; the streams of the others wait for that.
   Result<void> meet(const Call& call, void* stream, const std::function<void(const std::vector<Call>&)>& work) {
+    if (aborted()) return rank_failed();
     const auto to = static_cast<cudaStream_t>(stream);
     const auto rank = static_cast<size_t>(rank_);
-    const auto arrive = [meeting = meeting_, rank, call, work] {
+    const auto arrive = [meeting = meeting_, uses = meeting_->uses, rank, call, work] {
+      if (meeting->ends > 0) return cudaSuccess;  // the others' memory may be gone
       meeting->calls[rank] = call;
       ++meeting->arrivals[rank];
       if (++meeting->here < meeting->calls.size()) return cudaSuccess;
@@ -79,10 +93,13 @@ class EmulatedCommunicator : public Communicator {
       return cudaSuccess;
     };
     WEIR_CUDA_TRY(simt::enqueue(to, arrive), "meeting the other ranks");
-    const auto is_over = [meeting = meeting_, rank] { return meeting->over >= meeting->arrivals[rank]; };
+    const auto is_over = [meeting = meeting_, uses = meeting_->uses, rank] {
+      return meeting->ended[rank] || meeting->over >= meeting->arrivals[rank];
+    };
     WEIR_CUDA_TRY(simt::enqueue(
                       to, [] { return cudaSuccess; }, is_over),
                   "meeting the other ranks");
+    if (aborted()) return rank_failed();
     return {};
   }
 

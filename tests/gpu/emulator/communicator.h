@@ -1,5 +1,5 @@
-// What stands for NCCL where there is no GPU: ranks whose streams meet. One operating-system thread queues the calls of
-// all ranks, one rank after the other.
+// What stands for NCCL where there is no GPU: ranks whose streams meet. One thread queues the calls of all ranks, one
+// rank after the other, or each has its own. A rank that never comes is waited for until the waiting rank's end().
 #pragma once
 
 #include <memory>

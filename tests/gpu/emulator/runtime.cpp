@@ -3,10 +3,14 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <map>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "tests/gpu/emulator/memory_check.h"
@@ -24,6 +28,7 @@ struct Item {
   std::function<bool()> ready = {};  // null: at once
 };
 struct CUstream_st {
+  int device = 0;
   std::deque<Item> items;
   std::vector<Item>* capture = nullptr;
 };
@@ -40,9 +45,34 @@ constexpr size_t kArenaBytes = size_t{4} << 30;
 constexpr size_t kGap = 512;  // between allocations, so that one's end is not the next's begin
 constexpr size_t kSharedBytesDefault = 48 * 1024;
 
+constexpr size_t kDevicesMax = 8;
+constexpr auto kStuckAfter = std::chrono::seconds(20);
+
+std::mutex one_caller;
+thread_local int calls_under_way = 0;
+
+/// While one lives, no other thread is in the runtime.
+struct OneCaller {
+  OneCaller() {
+    if (calls_under_way++ == 0) one_caller.lock();
+  }
+  ~OneCaller() {
+    if (--calls_under_way == 0) one_caller.unlock();
+  }
+  OneCaller(const OneCaller&) = delete;
+  OneCaller& operator=(const OneCaller&) = delete;
+
+  static void let_others() {
+    one_caller.unlock();
+    std::this_thread::yield();
+    one_caller.lock();
+  }
+};
+
 simt::DeviceOptions options;
-cudaError_t broken = cudaSuccess;  // sticky, as a context's is
-cudaError_t last_error = cudaSuccess;
+std::array<cudaError_t, kDevicesMax> broken{};  // sticky, as a context's is
+thread_local int device_now = 0;
+thread_local cudaError_t last_error = cudaSuccess;
 int64_t operations = 0;
 size_t allocated_bytes = 0;
 std::map<uintptr_t, size_t> allocations;  // of the device
@@ -109,22 +139,35 @@ cudaError_t note(cudaError_t error) {
   return error;
 }
 
-cudaError_t run(const Work& work) {
-  if (broken != cudaSuccess) return broken;
+cudaError_t& state_of(int device) {
+  return broken[static_cast<size_t>(device)];
+}
+cudaError_t state_now() {
+  return state_of(device_now);
+}
+
+void count_operation() {
   ++operations;
-  if (options.operations_until_it_breaks >= 0 && operations > options.operations_until_it_breaks) {
-    return broken = cudaErrorLaunchFailure;
+  if (options.operations_until_it_breaks < 0 || operations <= options.operations_until_it_breaks) return;
+  if (options.breaks >= 0) {
+    state_of(options.breaks) = cudaErrorLaunchFailure;
+  } else {
+    broken.fill(cudaErrorLaunchFailure);
   }
+}
+
+cudaError_t run(int device, const Work& work) {
+  cudaError_t& state = state_of(device);
+  if (state == cudaSuccess) count_operation();
+  if (state != cudaSuccess) return state;
   const OnDevice access;
-  const cudaError_t error = work();
-  if (error != cudaSuccess) broken = error;
-  return error;
+  return state = work();
 }
 
 bool runnable(const CUstream_st& stream) {
   if (stream.items.empty()) return false;
   const Item& item = stream.items.front();
-  if (item.ready && !item.ready() && broken == cudaSuccess) return false;
+  if (item.ready && !item.ready() && state_of(stream.device) == cudaSuccess) return false;
   return item.awaited == nullptr || item.work != nullptr || item.awaited->completed >= item.record;
 }
 
@@ -132,7 +175,7 @@ void run_head(CUstream_st& stream) {
   const Item item = std::move(stream.items.front());
   stream.items.pop_front();
   if (item.work != nullptr) {
-    run(item.work);
+    run(stream.device, item.work);
     if (item.awaited != nullptr) item.awaited->completed = item.record;
   }
 }
@@ -149,17 +192,36 @@ bool run_some() {
   return true;
 }
 
+/// Another thread may queue what is waited for.
 template <class Done>
 cudaError_t run_until(Done done) {
-  if (done()) return note(broken);
-  const OnDevice access;
+  const auto began = std::chrono::steady_clock::now();
   while (!done()) {
-    if (!run_some()) {
-      std::fprintf(stderr, "simt: a stream waits for an event that nothing records\n");
+    bool some = false;
+    {
+      const OnDevice access;
+      while (!done() && run_some()) some = true;
+    }
+    if (done() || some) continue;
+    if (std::chrono::steady_clock::now() - began > kStuckAfter) {
+      std::fprintf(stderr, "simt: a stream waits for what never comes\n");
       std::abort();
     }
+    OneCaller::let_others();
   }
-  return note(broken);
+  return note(state_now());
+}
+
+/// Without waiting.
+template <class Done>
+cudaError_t query(Done done) {
+  if (!done()) {
+    const OnDevice access;
+    while (!done() && run_some() && simt::draw(256) != 0) {
+    }
+  }
+  if (state_now() != cudaSuccess) return note(state_now());
+  return done() ? cudaSuccess : cudaErrorNotReady;
 }
 
 void queue(CUstream_st& stream, Item item) {
@@ -196,6 +258,7 @@ bool in_device_memory(const void* address, size_t bytes) {
 }
 
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work, std::function<bool()> ready) {
+  const OneCaller here;
   CUstream_st& to = stream_of(stream);
   Item item{std::move(work)};
   item.ready = std::move(ready);
@@ -203,12 +266,13 @@ cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work, std:
     to.capture->push_back(std::move(item));
     return cudaSuccess;
   }
-  if (broken != cudaSuccess) return note(broken);
+  if (state_now() != cudaSuccess) return note(state_now());
   queue(to, std::move(item));
   return cudaSuccess;
 }
 
 cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel) {
+  const OneCaller here;
   const dim3& grid = config.gridDim;
   const dim3& size = config.blockDim;
   const uint64_t threads = uint64_t{size.x} * size.y * size.z;
@@ -221,26 +285,40 @@ cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel) {
 }
 
 cudaError_t allow_shared_bytes(const void* kernel, int bytes) {
+  const OneCaller here;
   if (bytes < 0 || static_cast<size_t>(bytes) > kSharedBytesMax) return note(cudaErrorInvalidValue);
   shared_allowed[kernel] = bytes;
   return cudaSuccess;
 }
 
 cudaError_t find_kernel() {
+  const OneCaller here;
   return options.has_kernels ? cudaSuccess : note(cudaErrorNoKernelImageForDevice);
 }
 
 void reset_device(const DeviceOptions& wanted) {
+  const OneCaller here;
   options = wanted;
-  broken = cudaSuccess;
+  broken = {};
+  device_now = 0;
   last_error = cudaSuccess;
   operations = 0;
   take_fault();
   default_stream.items.clear();
 }
 
+void wait_until(const std::function<bool()>& done) {
+  const OneCaller here;
+  run_until(done);
+}
+
 size_t device_allocations() {
+  const OneCaller here;
   return allocations.size();
+}
+
+int device_of_thread() {
+  return device_now;
 }
 
 int64_t device_operations() {
@@ -250,16 +328,21 @@ int64_t device_operations() {
 }  // namespace simt
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  const OneCaller here;
   *count = options.count;
   return options.count > 0 ? cudaSuccess : note(cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return device >= 0 && device < options.count ? cudaSuccess : note(cudaErrorNoDevice);
+  const OneCaller here;
+  if (device < 0 || device >= options.count) return note(cudaErrorNoDevice);
+  device_now = device;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (cudaSetDevice(device) != cudaSuccess) return cudaErrorNoDevice;
+  const OneCaller here;
+  if (device < 0 || device >= options.count) return note(cudaErrorNoDevice);
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "SIMT emulator");
   properties->totalGlobalMem = options.memory_bytes;
@@ -270,9 +353,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  const OneCaller here;
   *total_bytes = options.memory_bytes;
   *free_bytes = options.memory_bytes - std::min(options.memory_bytes, allocated_bytes);
-  return note(broken);
+  return note(state_now());
 }
 
 const char* cudaGetErrorName(cudaError_t error) {
@@ -297,6 +381,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorNoDevice";
     case cudaErrorInvalidResourceHandle:
       return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
   }
@@ -312,7 +398,8 @@ cudaError_t cudaGetLastError() {
 }
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  if (broken != cudaSuccess) return note(broken);
+  const OneCaller here;
+  if (state_now() != cudaSuccess) return note(state_now());
   const size_t rounded = (bytes + 255) / 256 * 256;
   if (bytes == 0 || bytes > options.device_bytes_max || allocated_bytes + rounded > options.memory_bytes)
     return note(cudaErrorMemoryAllocation);
@@ -331,17 +418,19 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 }
 
 cudaError_t cudaFree(void* memory) {
+  const OneCaller here;
   if (memory == nullptr) return cudaSuccess;
   cudaDeviceSynchronize();
   const auto found = allocations.find(reinterpret_cast<uintptr_t>(memory));
   if (found == allocations.end()) return note(cudaErrorInvalidValue);
   allocated_bytes -= (found->second + 255) / 256 * 256;
   allocations.erase(found);
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
-  if (broken != cudaSuccess) return note(broken);
+  const OneCaller here;
+  if (state_now() != cudaSuccess) return note(state_now());
   if (bytes > options.pinned_bytes_max) return note(cudaErrorMemoryAllocation);
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (*memory == nullptr) return note(cudaErrorMemoryAllocation);
@@ -351,25 +440,28 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
 }
 
 cudaError_t cudaFreeHost(void* memory) {
+  const OneCaller here;
   if (memory == nullptr) return cudaSuccess;
   cudaDeviceSynchronize();
   if (pinned.erase(reinterpret_cast<uintptr_t>(memory)) == 0) return note(cudaErrorInvalidValue);
   std::free(memory);
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  const OneCaller here;
   if (const cudaError_t error = cudaDeviceSynchronize(); error != cudaSuccess) return error;
   if ((in_arena(to) && !lies_in(allocations, to, bytes)) || (in_arena(from) && !lies_in(allocations, from, bytes))) {
     return note(cudaErrorInvalidValue);
   }
-  return note(run([&] {
+  return note(run(device_now, [&] {
     std::memcpy(to, from, bytes);
     return cudaSuccess;
   }));
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  const OneCaller here;
   if (!copyable(to, bytes) || !copyable(from, bytes)) return note(cudaErrorInvalidValue);
   return simt::enqueue(stream, [=] {
     std::memcpy(to, from, bytes);
@@ -379,6 +471,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                               size_t height, cudaMemcpyKind, cudaStream_t stream) {
+  const OneCaller here;
   if (height == 0) return cudaSuccess;
   if (width > to_pitch || width > from_pitch || !copyable(to, (height - 1) * to_pitch + width) ||
       !copyable(from, (height - 1) * from_pitch + width)) {
@@ -393,6 +486,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  const OneCaller here;
   if (!copyable(memory, bytes)) return note(cudaErrorInvalidValue);
   return simt::enqueue(stream, [=] {
     std::memset(memory, value, bytes);
@@ -401,87 +495,113 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  if (broken != cudaSuccess) return note(broken);
-  streams.push_back(*stream = new CUstream_st);
+  const OneCaller here;
+  if (state_now() != cudaSuccess) return note(state_now());
+  streams.push_back(*stream = new CUstream_st{.device = device_now, .items = {}});
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const OneCaller here;
   cudaStreamSynchronize(stream);
   streams.erase(std::find(streams.begin(), streams.end(), stream));
   delete stream;
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const OneCaller here;
   return run_until([&] { return stream_of(stream).items.empty(); });
 }
 
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  const OneCaller here;
+  return query([&] { return stream_of(stream).items.empty(); });
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const OneCaller here;
   queue(stream_of(stream), {nullptr, event, event->recorded});
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  const OneCaller here;
   return run_until([] {
-    return default_stream.items.empty() &&
-           std::all_of(streams.begin(), streams.end(), [](const CUstream_st* s) { return s->items.empty(); });
+    return default_stream.items.empty() && std::all_of(streams.begin(), streams.end(), [](const CUstream_st* s) {
+             return s->device != device_now || s->items.empty();
+           });
   });
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  if (broken != cudaSuccess) return note(broken);
+  const OneCaller here;
+  if (state_now() != cudaSuccess) return note(state_now());
   *event = new CUevent_st;
   return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (broken != cudaSuccess) return note(broken);
+  const OneCaller here;
+  if (state_now() != cudaSuccess) return note(state_now());
   queue(stream_of(stream), {[] { return cudaSuccess; }, event, ++event->recorded});
   return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const OneCaller here;
   return run_until([&] { return event->completed >= event->recorded; });
 }
 
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const OneCaller here;
+  return query([&] { return event->completed >= event->recorded; });
+}
+
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const OneCaller here;
   cudaEventSynchronize(event);
   delete event;
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const OneCaller here;
   if (stream == nullptr || stream->capture != nullptr) return note(cudaErrorInvalidValue);
   stream->capture = new std::vector<Item>;
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const OneCaller here;
   if (stream == nullptr || stream->capture == nullptr) return note(cudaErrorInvalidValue);
   *graph = new CUgraph_st{std::move(*stream->capture)};
   delete std::exchange(stream->capture, nullptr);
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long) {
+  const OneCaller here;
   if (!options.has_graphs) return note(cudaErrorMemoryAllocation);
   *instance = new CUgraphExec_st{graph->items};
-  return note(broken);
+  return note(state_now());
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t instance, cudaStream_t stream) {
-  if (broken != cudaSuccess) return note(broken);
+  const OneCaller here;
+  if (state_now() != cudaSuccess) return note(state_now());
   for (const Item& item : instance->items) queue(stream_of(stream), item);
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const OneCaller here;
   delete graph;
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t instance) {
+  const OneCaller here;
   delete instance;
   return cudaSuccess;
 }

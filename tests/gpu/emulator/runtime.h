@@ -4,7 +4,8 @@
 // Work waits in its stream until somebody waits for it, or until chance (the emulator's seed) runs it earlier; streams
 // take turns at random. So a result read before its event, an input changed after its copy was queued, or an event
 // that two streams lack, shows as a wrong answer. Device memory is poisoned when allocated and may be touched by
-// kernels and copies alone: anything else crashes. One operating-system thread.
+// kernels and copies alone: anything else crashes. Any threads of the system; what they call is done one after the
+// other, and a test that has several is drawn from the seed only as far as they come in the same order.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +28,7 @@ enum cudaError_t {
   cudaErrorNoKernelImageForDevice = 209,
   cudaErrorUnsupportedPtxVersion = 222,
   cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
 };
 enum cudaMemcpyKind {
@@ -92,11 +94,13 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
@@ -110,6 +114,8 @@ namespace simt {
 
 /// Queues what touches the device. The stream waits before it until `ready` says so, if there is one.
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work, std::function<bool()> ready = {});
+/// Carries out what is queued until `done` says so, on whatever device and thread.
+void wait_until(const std::function<bool()>& done);
 cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel);
 cudaError_t allow_shared_bytes(const void* kernel, int bytes);
 cudaError_t find_kernel();
@@ -120,7 +126,8 @@ struct DeviceOptions {
   size_t memory_bytes = 512 << 20;
   size_t pinned_bytes_max = SIZE_MAX;       // of one allocation
   size_t device_bytes_max = SIZE_MAX;       // of one allocation
-  int64_t operations_until_it_breaks = -1;  // copies, launches; -1: it does not
+  int64_t operations_until_it_breaks = -1;  // copies, launches, of all devices; -1: it does not
+  int breaks = -1;                          // this device; -1: all
   bool has_kernels = true;
   bool has_graphs = true;
 };
@@ -128,6 +135,7 @@ void reset_device(const DeviceOptions& options);
 /// Allocations that nobody has freed.
 size_t device_allocations();
 int64_t device_operations();
+int device_of_thread();
 
 }  // namespace simt
 

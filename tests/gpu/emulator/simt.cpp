@@ -21,7 +21,7 @@ namespace simt {
 
 namespace fcontext = boost::context::detail;
 
-Thread* current = nullptr;
+thread_local Thread* current = nullptr;
 Block block;
 
 namespace {

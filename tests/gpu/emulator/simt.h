@@ -1,6 +1,6 @@
 // What CUDA C++ gives a kernel, on the processor: every CUDA thread of a block is a fiber, and which one runs next is
 // drawn at each barrier from a seed, so that a missing barrier shows as a wrong answer or as a race (memory_check.h).
-// Kernels are compiled by g++ unchanged; they find this header as <cuda_runtime.h>. One operating-system thread.
+// Kernels are compiled by g++ unchanged; they find this header as <cuda_runtime.h>. One launch at a time.
 //
 // Modelled: grids and blocks, barriers of block and warp, shuffles, votes, atomics, dynamic shared memory (poisoned at
 // each block's start), cp.async (lands at its wait, its target poisoned until then), mma.sync. Not modelled: TMA,
@@ -73,7 +73,7 @@ struct Block {
   uint64_t serial = 0;  // no two blocks have the same
 };
 
-extern Thread* current;  // null: no kernel runs
+extern thread_local Thread* current;  // null: no kernel runs on this thread of the system
 extern Block block;
 /// Dynamic shared memory.
 inline unsigned char* shared_memory() {
