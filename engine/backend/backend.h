@@ -10,6 +10,7 @@
 
 #include "config/base/result.h"
 #include "engine/core/sampling.h"
+#include "engine/core/token_counts.h"
 #include "engine/core/types.h"
 
 namespace weir::engine {
@@ -53,6 +54,7 @@ struct StepPlan {
     int32_t output_index = 0;
     /// [(vocab_size + 31) / 32] bit t of word t / 32: token t may be drawn, at least one of them; null: every token.
     const std::vector<uint32_t>* mask = nullptr;
+    const TokenCounts* counts = nullptr;  // of `history`, where a penalty asks for them; null: whoever asks counts it
   };
   std::vector<SampleRow> sampling;  // [R]
 

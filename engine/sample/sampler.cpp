@@ -77,14 +77,13 @@ void Sampler::apply_bias_and_penalties(std::span<float> logits, const SampleCont
   for (const auto& [id, bias] : params.logit_bias) {
     if (known(id)) logits[static_cast<size_t>(id)] = bounded(logits[static_cast<size_t>(id)] + bias);
   }
+  if (!wants_counts(params)) return;
   const bool repetition = params.repetition_penalty != 1.0F;
-  if (!repetition && params.presence_penalty == 0.0F && params.frequency_penalty == 0.0F) return;
-  counts_.clear();
-  if (repetition) {
-    for (const TokenId id : context.prompt) counts_.try_emplace(id, 0);
+  if (context.counts == nullptr) {
+    counts_.clear();
+    counts_.extend(context.history, context.prompt_length, params);
   }
-  for (const TokenId id : context.output) ++counts_[id];
-  for (const auto& [id, count] : counts_) {
+  for (const auto& [id, count] : (context.counts != nullptr ? *context.counts : counts_).entries()) {
     if (!known(id)) continue;
     float& logit = logits[static_cast<size_t>(id)];
     if (repetition) logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;

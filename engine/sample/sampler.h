@@ -5,12 +5,12 @@
 
 #include <cstdint>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "config/base/result.h"
 #include "engine/core/sampling.h"
+#include "engine/core/token_counts.h"
 
 namespace weir::engine {
 
@@ -19,10 +19,11 @@ inline constexpr int32_t kLogprobsMax = 20;
 /// What a token is drawn from, besides the logits. Borrowed for the call.
 struct SampleContext {
   const SamplingParams* params = nullptr;
-  std::span<const TokenId> prompt;
-  std::span<const TokenId> output;  // tokens generated so far
+  std::span<const TokenId> history;  // prompt, then output so far
+  int32_t prompt_length = 0;
   int32_t output_index = 0;
-  std::span<const uint32_t> mask;  // as StepPlan::SampleRow::mask; empty: every token may be drawn
+  std::span<const uint32_t> mask;       // as StepPlan::SampleRow::mask; empty: every token may be drawn
+  const TokenCounts* counts = nullptr;  // as StepPlan::SampleRow::counts
 };
 
 struct Sampled {
@@ -53,7 +54,7 @@ class Sampler {
     double weight = 0.0;  // e^((logit − max) / temperature)
   };
   std::vector<Candidate> candidates_;
-  std::unordered_map<TokenId, int32_t> counts_;  // of tokens in the output; 0: in the prompt only
+  TokenCounts counts_;  // where the context has none
 };
 
 }  // namespace weir::engine

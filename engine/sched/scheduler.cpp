@@ -254,8 +254,13 @@ void Scheduler::plan_row(Sequence& s, int32_t count) {
   plan.samples.push_back(samples ? 1 : 0);
   plan.sequence.push_back(s.id);
   plan.salt.push_back(s.salt);
+  const TokenCounts* counts = nullptr;
+  if (samples && wants_counts(s.sampling)) {
+    s.counts.extend(s.tokens, s.prompt_length, s.sampling);
+    counts = &s.counts;
+  }
   plan.sampling.push_back(samples ? StepPlan::SampleRow{&s.sampling, &s.tokens, s.prompt_length,
-                                                        s.length_ahead() - s.prompt_length, s.mask.get()}
+                                                        s.length_ahead() - s.prompt_length, s.mask.get(), counts}
                                   : StepPlan::SampleRow{});
   (s.state == SequenceState::decoding ? stats_.decode_tokens : stats_.prefill_tokens) += static_cast<uint64_t>(count);
   if (samples) {

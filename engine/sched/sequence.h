@@ -16,6 +16,7 @@
 
 #include "config/base/clock.h"
 #include "engine/core/sampling.h"
+#include "engine/core/token_counts.h"
 #include "engine/core/types.h"
 #include "engine/grammar/grammar.h"
 #include "engine/sched/block_pool.h"
@@ -35,6 +36,7 @@ struct Sequence {
   std::vector<TokenId> tokens;  // prompt, then output
   int32_t prompt_length = 0;
   SamplingParams sampling;
+  TokenCounts counts;  // of tokens, where a penalty asks for them
   StopConditions stop;
   std::optional<grammar::Matcher> matcher;    // what the output must look like, where it has got to; none: anything
   std::shared_ptr<const grammar::Mask> mask;  // of the token to come, where there is a matcher

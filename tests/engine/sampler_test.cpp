@@ -21,9 +21,26 @@ struct Call {
   std::vector<uint32_t> mask;
 };
 
-Result<Sampled> sample(std::vector<float> logits, const Call& call) {
+/// Once with counts that grew token by token, once without any: they must agree.
+Result<Sampled> sample(const std::vector<float>& logits, const Call& call) {
+  std::vector<TokenId> history = call.prompt;
+  const auto prompt = static_cast<int32_t>(history.size());
+  TokenCounts counts;
+  for (const TokenId id : call.output) {
+    counts.extend(history, prompt, call.params);
+    history.push_back(id);
+  }
+  counts.extend(history, prompt, call.params);
   Sampler sampler;
-  return sampler.sample(logits, {&call.params, call.prompt, call.output, call.index, call.mask});
+  const auto draw = [&](const TokenCounts* kept) {
+    std::vector<float> working = logits;
+    return sampler.sample(working, {&call.params, history, prompt, call.index, call.mask, kept});
+  };
+  auto sampled = draw(nullptr);
+  const auto with_counts = draw(&counts);
+  EXPECT_EQ(sampled.ok(), with_counts.ok());
+  if (sampled.ok() && with_counts.ok()) EXPECT_EQ(sampled->token, with_counts->token);
+  return sampled;
 }
 
 TokenId token(const std::vector<float>& logits, const Call& call) {
@@ -194,6 +211,26 @@ TEST(Sampler, PenaltiesCountOutputAndRepetitionCountsPromptToo) {
   call.params.repetition_penalty = 2.0F;
   EXPECT_EQ(token({2.0F, 2.0F, 1.1F}, call), 2);     // 2 / 2 = 1, prompt and output alike
   EXPECT_EQ(token({-1.0F, -1.0F, -1.9F}, call), 2);  // negative logits are multiplied
+}
+
+TEST(TokenCounts, GrowWithTheSequence) {
+  SamplingParams repetition;
+  repetition.repetition_penalty = 1.1F;
+  TokenCounts counts;
+  std::vector<TokenId> history = {5, 6, 5};
+  counts.extend(history, 3, repetition);
+  ASSERT_EQ(counts.entries().size(), 2U);
+  EXPECT_EQ(counts.entries()[0].output, 0);
+  history.insert(history.end(), {6, 7, 6});
+  counts.extend(history, 3, repetition);
+  counts.extend(history, 3, repetition);
+  ASSERT_EQ(counts.entries().size(), 3U);
+  EXPECT_EQ(counts.entries()[1].output, 2);
+  SamplingParams presence;
+  presence.presence_penalty = 1.0F;
+  counts.clear();
+  counts.extend(history, 3, presence);
+  EXPECT_EQ(counts.entries().size(), 2U) << "the prompt's are of no use";
 }
 
 TEST(Sampler, LogitBiasComesFirst) {

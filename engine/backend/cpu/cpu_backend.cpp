@@ -190,9 +190,12 @@ class CpuBackend : public Backend {
     ranks_.front()->pool().run(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
       for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
         const StepPlan::SampleRow& row = plan.sampling[static_cast<size_t>(flat_.sample_rows[i])];
-        const std::span<const TokenId> history(*row.history);
-        const auto prompt = static_cast<size_t>(row.prompt_length);
-        SampleContext context{row.params, history.first(prompt), history.subspan(prompt), row.output_index, {}};
+        SampleContext context{.params = row.params,
+                              .history = *row.history,
+                              .prompt_length = row.prompt_length,
+                              .output_index = row.output_index,
+                              .mask = {},
+                              .counts = row.counts};
         if (row.mask != nullptr) context.mask = *row.mask;
         drawn_[i] = samplers_[i].sample({logits + i * vocab, vocab}, context);
       }

@@ -31,10 +31,6 @@ size_t place(size_t& at, int32_t count) {
   return begin;
 }
 
-bool counts_history(const SamplingParams& p) {
-  return p.repetition_penalty != 1.0F || p.presence_penalty != 0.0F || p.frequency_penalty != 0.0F;
-}
-
 /// Copies what there is and fills up with `rest`.
 template <class T>
 void write(T* to, const std::vector<T>& values, int32_t count, const T& rest) {
@@ -190,7 +186,7 @@ void StepInputs::write_samples(const StepPlan& plan) {
       ++masks_;
     }
     tokens.push_back(plan.row_begin[static_cast<size_t>(r) + 1] - 1);
-    if (counts_history(p) && is_sampled(plan.tokens[static_cast<size_t>(tokens.back())])) to.newest = tokens.back();
+    if (wants_counts(p) && is_sampled(plan.tokens[static_cast<size_t>(tokens.back())])) to.newest = tokens.back();
     rows.push_back(to);
   }
   write(host.as<int32_t>(o.sample_tokens), tokens, shape_.samples, 0);
@@ -200,24 +196,24 @@ void StepInputs::write_samples(const StepPlan& plan) {
 /// As Sampler::apply_bias_and_penalties counts them.
 void StepInputs::add_changes(const StepPlan::SampleRow& row, SampleRow& to) {
   const SamplingParams& p = *row.params;
-  change_of_.clear();
-  const auto change = [&](TokenId token) -> LogitChange& {
-    LogitChange& c = change_of_[token];
-    c.token = token;
-    return c;
-  };
-  for (const auto& [token, bias] : p.logit_bias) change(token).bias += bias;
-  const bool repetition = p.repetition_penalty != 1.0F;
-  if (counts_history(p)) {
-    const auto& history = *row.history;
-    for (size_t i = repetition ? 0 : static_cast<size_t>(row.prompt_length); i < history.size(); ++i) {
-      LogitChange& c = change(history[i]);
-      c.seen = 1;
-      c.count += i >= static_cast<size_t>(row.prompt_length) ? 1 : 0;
+  bias_.clear();
+  for (const auto& [token, bias] : p.logit_bias) bias_[token] += bias;
+  to.change_begin = static_cast<int32_t>(changes_.size());
+  if (wants_counts(p)) {
+    if (row.counts == nullptr) {
+      counts_.clear();
+      counts_.extend(*row.history, row.prompt_length, p);
+    }
+    for (const auto& [token, count] : (row.counts != nullptr ? *row.counts : counts_).entries()) {
+      changes_.push_back({.token = token, .count = count, .seen = 1});
+      if (bias_.empty()) continue;
+      const auto biased = bias_.find(token);
+      if (biased == bias_.end()) continue;
+      changes_.back().bias = biased->second;
+      bias_.erase(biased);
     }
   }
-  to.change_begin = static_cast<int32_t>(changes_.size());
-  for (const auto& [token, c] : change_of_) changes_.push_back(c);
+  for (const auto& [token, bias] : bias_) changes_.push_back({.token = token, .bias = bias});
   to.change_end = static_cast<int32_t>(changes_.size());
 }
 

@@ -139,7 +139,8 @@ class StepInputs {
   std::vector<int32_t> sample_rows_;
   std::vector<int32_t> sample_of_row_;  // of the step before: [rows] -1 where it does not sample
   std::vector<LogitChange> changes_;
-  std::unordered_map<TokenId, LogitChange> change_of_;
+  std::unordered_map<TokenId, float> bias_;  // of the row at hand
+  TokenCounts counts_;                       // of one that brings none
   uint64_t generation_ = 0;
 };
 
