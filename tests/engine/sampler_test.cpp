@@ -39,7 +39,7 @@ Result<Sampled> sample(const std::vector<float>& logits, const Call& call) {
   auto sampled = draw(nullptr);
   const auto with_counts = draw(&counts);
   EXPECT_EQ(sampled.ok(), with_counts.ok());
-  if (sampled.ok() && with_counts.ok()) EXPECT_EQ(sampled->token, with_counts->token);
+  EXPECT_EQ(sampled.ok() ? sampled->token : -1, with_counts.ok() ? with_counts->token : -1);
   return sampled;
 }
 
@@ -118,7 +118,8 @@ TEST(Sampler, ADrawDependsOnSeedAndIndexAlone) {
     call.params.seed = 9;
     call.index = index;
     auto logits = kLogits;
-    const auto again = used.sample(logits, {&call.params, call.prompt, call.output, index});
+    const auto again =
+        used.sample(logits, {.params = &call.params, .history = call.output, .output_index = index, .mask = {}});
     EXPECT_EQ(again->token, token(kLogits, call));
   }
 }
