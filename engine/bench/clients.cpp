@@ -63,7 +63,9 @@ Result<void> drive(std::vector<Client>& clients, const std::function<bool()>& en
   while (!enough() && now() < until) {
     const auto news = take_news(clients);
     if (!news.ok()) return news.error();
-    if (!*news) wait_for_news(clients, until);
+    if (*news) continue;
+    if (until == kNever && std::ranges::all_of(clients, &Client::done)) break;  // nothing more can come
+    wait_for_news(clients, until);
   }
   return {};
 }

@@ -27,7 +27,8 @@ std::vector<TokenId> random_prompt(Rng& rng, int64_t vocabulary, int32_t tokens)
 /// Greedy, to exactly `output_tokens`; prompts share what they begin with under the same `salt`. Errors: the engine's.
 Result<Client> ask(Engine& engine, std::vector<TokenId> prompt, int32_t output_tokens, uint64_t salt = 0);
 
-/// Takes what comes until `enough` says so, which is asked after every piece of news, or until the time has come.
+/// Takes what comes until `enough` says so, which is asked after every piece of news, until the time has come, or,
+/// where there is no such time, until all are done.
 /// Errors: with which a stream ended.
 Result<void> drive(std::vector<Client>& clients, const std::function<bool()>& enough, TimePoint until = kNever);
 
