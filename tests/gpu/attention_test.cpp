@@ -171,14 +171,16 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{kFp8, 4, 2, 64, 4, 0, {{69, 34}, {140, 1}}}, Case{kFp8, 3, 1, 128, 2, 9, {{35, 6}, {66, 1}}},
                     Case{kFp8, 2, 1, 96, 4, 0, {{33, 10}}}, Case{kFp8, 1, 1, 256, 4, 0, {{34, 17}, {40, 1}}},
                     Case{kInt8, 8, 4, 64, 4, 0, {{31, 9}, {160, 1}}}, Case{kInt8, 5, 1, 128, 6, 0, {{67, 4}, {129, 1}}},
-                    Case{kInt8, 2, 2, 96, 4, 50, {{57, 18}}}, Case{kInt8, 2, 1, 256, 3, 0, {{41, 9}, {33, 1}}}),
+                    Case{kInt8, 2, 2, 96, 4, 50, {{57, 18}}}, Case{kInt8, 2, 1, 256, 3, 0, {{41, 9}, {33, 1}}},
+                    Case{kBf16, 8, 2, 64, 4, 0, {{530, 9}, {300, 2}}}, Case{kFp8, 7, 1, 64, 4, 0, {{520, 5}, {150, 2}}},
+                    Case{kInt8, 4, 1, 32, 4, 140, {{600, 3}, {560, 1}}}),
     name_of_case);
 
 TEST(AttentionPlanning, ARowIsCutByItselfAloneAndCompletely) {
   for (const int32_t group : {1, 4, 7, 16, 17}) {
     for (const int32_t window : {0, 100}) {
       for (const int32_t context : {1, 127, 128, 129, 1000, 5000, 200'000}) {
-        for (const int32_t tokens : {1, 2, 50}) {
+        for (const int32_t tokens : {1, 2, 4, 9, 50}) {
           if (tokens > context) continue;
           AttentionPlan plan;
           plan_row(plan, {3, 7, tokens, context}, group, window);
@@ -188,13 +190,19 @@ TEST(AttentionPlanning, ARowIsCutByItselfAloneAndCompletely) {
           ASSERT_EQ(works.front().key_begin, first);
           ASSERT_EQ(works.back().key_end, context);
           for (size_t i = 1; i < works.size() && plan.prefill.empty(); ++i) {
-            ASSERT_EQ(works[i].key_begin, works[i - 1].key_end);
-            ASSERT_EQ(works[i].partial, works[i - 1].partial + 1);
+            const bool next_piece = works[i].packed != works[i - 1].packed;
+            ASSERT_EQ(works[i].packed - works[i - 1].packed, next_piece ? kDecodeRows : 0);
+            ASSERT_EQ(works[i].key_begin, next_piece ? first : works[i - 1].key_end);
+            ASSERT_EQ(works[i].partial, works[i - 1].partial + (plan.partials > 0 ? 1 : 0));
           }
           ASSERT_LE(plan.partials, kDecodePartsMax);
-          ASSERT_EQ(plan.merges.size(), plan.partials > 0 ? 1U : 0U);
-          if (!plan.prefill.empty()) {
-            ASSERT_GE(static_cast<int32_t>(works.size()) * kPrefillRows, tokens * group);
+          ASSERT_LE(static_cast<int32_t>(plan.decode.size()), kDecodePartsMax);
+          ASSERT_EQ(static_cast<int32_t>(plan.merges.size()), plan.partials > 0 ? tokens : 0);
+          const int32_t of_a_work = plan.prefill.empty() ? kDecodeRows : kPrefillRows;
+          ASSERT_GE(works.back().packed + of_a_work, tokens * group);
+          for (const MergeWork& merge : plan.merges) {
+            const int32_t last = (merge.packed + group - 1) / kDecodeRows;
+            ASSERT_LE(merge.partial + (last + 1) * merge.count, plan.partials);
           }
         }
       }

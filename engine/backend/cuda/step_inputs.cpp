@@ -63,7 +63,7 @@ size_t StepInputs::arrays_bytes(const StepLimits& limits, const AttentionShape& 
   for (size_t w = 0; w < attention.windows.size(); ++w) {
     largest.works[w] = {.decode = power_of_two(rows * kDecodePartsMax),
                         .prefill = limits.tokens * attention.group / kPrefillRows + limits.rows,
-                        .merges = rows};
+                        .merges = largest.tokens};
   }
   return offsets_of(largest).block_table +
          static_cast<size_t>(limits.rows) * static_cast<size_t>(limits.row_blocks) * sizeof(int32_t);

@@ -313,8 +313,10 @@ __global__ void merge_kernel(MergeArgs args) {
   if (work.count == 0) return;
   const int head = static_cast<int>(blockIdx.y);
   const int group = args.heads / args.kv_heads;
+  const int packed = work.packed + head % group;
+  const int64_t first = work.partial + static_cast<int64_t>(packed / kDecodeRows) * work.count;
   const auto row = [&](int i) {
-    return (static_cast<int64_t>(work.partial + i) * args.kv_heads + head / group) * kDecodeRows + head % group;
+    return ((first + i) * args.kv_heads + head / group) * kDecodeRows + packed % kDecodeRows;
   };
   float largest = kNothing;
   for (int i = 0; i < work.count; ++i) largest = fmaxf(largest, args.partials.largest_and_sum[row(i)].x);

@@ -3,9 +3,9 @@
 // row into the sixteen rows of a matrix product, so that a key is read once for all of them. Formats of keys and
 // values: kv_cache.h; the products are bf16 with sums in f32.
 //
-// The host cuts a step into works; a work is up to kAttentionRows<W> packed rows against a range of keys. A decoding
-// row with a long context is cut into several ranges, whose partial results merge_attention puts together (Dao et al.
-// 2023, "Flash-Decoding").
+// The host cuts a step into works; a work is up to kAttentionRows<W> packed rows against a range of keys. A row of one
+// or a few tokens with a long context is cut into several ranges, whose partial results merge_attention puts together
+// (Dao et al. 2023, "Flash-Decoding").
 #pragma once
 
 #include <cuda_runtime.h>
@@ -56,9 +56,12 @@ struct AttentionArgs {
 /// the way in and out of the second product). head_dim: 32, 64, 96, 128 or 256.
 cudaError_t attention(cudaStream_t stream, const AttentionArgs& args);
 
+/// A token's heads are packed rows [packed, packed + group) of a row whose works of kDecodeRows follow each other, each
+/// with `count` partials.
 struct MergeWork {
   int32_t token = 0;
-  int32_t partial = 0;  // the first
+  int32_t packed = 0;
+  int32_t partial = 0;  // the first of the row
   int32_t count = 0;    // 0: no work
 };
 struct MergeArgs {

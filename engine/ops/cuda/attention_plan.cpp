@@ -7,6 +7,7 @@ namespace {
 
 constexpr int32_t kPartKeysMin = 128;
 constexpr int32_t kPartKeysStep = 32;
+constexpr int32_t kSplitKeysMin = 512;  // of a row of more than kDecodeRows; with fewer, four warps share a tile's keys
 
 /// The first key that a token at `position` sees.
 int32_t first_key(int32_t position, int32_t window) {
@@ -38,36 +39,35 @@ void AttentionPlan::clear() {
   partials = 0;
 }
 
-int32_t keys_of_part(int32_t context) {
-  const int32_t even = (context + kDecodePartsMax - 1) / kDecodePartsMax;
+int32_t keys_of_part(int32_t context, int32_t parts_max) {
+  const int32_t even = (context + parts_max - 1) / parts_max;
   return std::max(kPartKeysMin, (even + kPartKeysStep - 1) / kPartKeysStep * kPartKeysStep);
 }
 
 void plan_row(AttentionPlan& plan, const AttentionRow& row, int32_t group, int32_t window) {
-  if (row.tokens * group > kDecodeRows) return plan_prefill(plan, row, group, window);
-  AttentionWork work{.table = row.table,
-                     .token = row.token,
-                     .tokens = row.tokens,
-                     .context = row.context,
-                     .packed = 0,
-                     .key_begin = first_key(row.context - row.tokens, window),
-                     .key_end = row.context,
-                     .partial = -1};
-  const int32_t keys = work.key_end - work.key_begin;
-  const int32_t part = keys_of_part(keys);
-  if (keys <= part || row.tokens > 1) {
-    plan.decode.push_back(work);
-    return;
+  const int32_t packed = row.tokens * group;
+  const int32_t begin = first_key(row.context - row.tokens, window);
+  const int32_t keys = row.context - begin;
+  const bool long_suffix = packed > kDecodeRows && (packed > kPrefillRows || keys < kSplitKeysMin);
+  if (group > kDecodeRows || long_suffix) return plan_prefill(plan, row, group, window);
+  const int32_t pieces = (packed + kDecodeRows - 1) / kDecodeRows;
+  const int32_t part = keys_of_part(keys, kDecodePartsMax / pieces);
+  const int32_t count = (keys + part - 1) / part;
+  const int32_t first_partial = plan.partials;
+  for (int32_t i = 0; i < pieces * count; ++i) {
+    const int32_t from = begin + i % count * part;
+    plan.decode.push_back({.table = row.table,
+                           .token = row.token,
+                           .tokens = row.tokens,
+                           .context = row.context,
+                           .packed = i / count * kDecodeRows,
+                           .key_begin = from,
+                           .key_end = std::min(row.context, from + part),
+                           .partial = count > 1 ? plan.partials++ : -1});
   }
-  const MergeWork merge{.token = row.token, .partial = plan.partials, .count = (keys + part - 1) / part};
-  for (int32_t i = 0; i < merge.count; ++i) {
-    AttentionWork piece = work;
-    piece.key_begin = work.key_begin + i * part;
-    piece.key_end = std::min(work.key_end, piece.key_begin + part);
-    piece.partial = plan.partials++;
-    plan.decode.push_back(piece);
+  for (int32_t t = 0; t < row.tokens && count > 1; ++t) {
+    plan.merges.push_back({.token = row.token + t, .packed = t * group, .partial = first_partial, .count = count});
   }
-  plan.merges.push_back(merge);
 }
 
 }  // namespace weir::engine::cuda

@@ -26,9 +26,11 @@ struct AttentionPlan {
   void clear();
 };
 
-/// Keys of each part of a decoding row: at most kDecodePartsMax parts, of at least 128 keys but the last.
+/// Keys of each part of a row of so many: at most `parts_max` parts, of at least 128 keys but the last.
+int32_t keys_of_part(int32_t context, int32_t parts_max);
+
+/// Works of kDecodeRows that a row is cut into at most, all of its pieces and their parts together.
 inline constexpr int32_t kDecodePartsMax = 32;
-int32_t keys_of_part(int32_t context);
 
 /// Adds a row's works. `group`: heads / kv_heads. REQUIRES: 1 ≤ tokens ≤ context.
 void plan_row(AttentionPlan& plan, const AttentionRow& row, int32_t group, int32_t window);
