@@ -65,7 +65,7 @@ std::optional<std::string> without_foreign_thinking(std::string_view json) {
   if (std::none_of(kMarks.begin(), kMarks.end(),
                    [&](std::string_view mark) { return json.find(mark) != std::string_view::npos; }))
     return {};
-  auto body = parse_json(json);
+  auto body = parse_written(json);
   if (!body.is_object() || !body.contains("messages") || !body["messages"].is_array()) return {};
   nlohmann::ordered_json turns = nlohmann::ordered_json::array();
   for (auto& message : body["messages"]) {
@@ -162,7 +162,7 @@ std::string anthropic_pass(const Attempt& attempt, AnthropicHost host, EncodedCa
     if (items->left_out) out.drop(kItemsOfOthers);
   }
   if (!body.steering.empty()) {  // OpenRouter answers Messages too
-    nlohmann::ordered_json tree = parse_json(body.json);
+    nlohmann::ordered_json tree = parse_written(body.json);
     for (const CallBody::Steering& field : body.steering)
       if (tree.is_object() && tree.erase(field.name) > 0) out.drop(field.name);
     if (tree.is_object()) instead(json_text(tree));

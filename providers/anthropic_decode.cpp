@@ -9,6 +9,7 @@
 #include "providers/anthropic_parts.h"
 #include "providers/half_characters.h"
 #include "providers/json_fields.h"
+#include "providers/json_numbers.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
@@ -31,12 +32,7 @@ constexpr int64_t kBlocksMax = 100'000;  // block numbers of one answer
 bool parse_object(std::string_view json, dom::object& out) {
   static thread_local dom::parser parser;
   dom::element root;
-  if (json.empty()) return false;
-  if (parser.parse(json.data(), json.size()).get(root) != SUCCESS) {
-    const std::string mended = mended_json(json);
-    if (mended.empty() || parser.parse(mended).get(root) != SUCCESS) return false;
-  }
-  return root.get_object().get(out) == SUCCESS;
+  return !json.empty() && parse_dom(parser, json, root) && root.get_object().get(out) == SUCCESS;
 }
 
 int64_t count_of(dom::object& object, std::string_view key) {
@@ -132,7 +128,7 @@ class Decoder final : public AnthropicDecoder {
     raw_head_.clear();
   }
   void one(std::string_view raw, std::string_view data, ReplyBatch& batch);
-  void block_start(dom::object& root, ReplyBatch& batch);
+  void block_start(dom::object& root, std::string_view data, ReplyBatch& batch);
   void block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_stop(dom::object& root, ReplyBatch& batch);
   static void hold_citation(const std::string& json, Block& block, ReplyBatch& batch);
@@ -250,7 +246,16 @@ void Decoder::note_container(dom::object& within) {
     container_ = read_json<Json>(simdjson::minify(container));
 }
 
-void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
+/// Those of a server that does not stream them: the input of the block that begins.
+std::string arguments_at_once(const dom::object& input, std::string_view data) {
+  std::string text = simdjson::minify(input);
+  if (!has_real(text)) return text;
+  const Json event = parse_written(data);
+  const Json::json_pointer at("/content_block/input");
+  return event.contains(at) ? json_text(event[at]) : text;
+}
+
+void Decoder::block_start(dom::object& root, std::string_view data, ReplyBatch& batch) {
   const int64_t index = count_of(root, "index");
   dom::object inner;
   if (index > kBlocksMax || root["content_block"].get_object().get(inner) != SUCCESS) {
@@ -281,10 +286,9 @@ void Decoder::block_start(dom::object& root, ReplyBatch& batch) {
     event.tool_index = block.tool_index;
     event.tool_call.id = std::string(text_at(inner, "id"));
     event.tool_call.name = std::string(text_at(inner, "name"));
-    // Servers that do not stream arguments give them here.
     dom::object input;
     if (inner["input"].get_object().get(input) == SUCCESS && input.size() > 0)
-      event.tool_call.arguments = simdjson::minify(input);
+      event.tool_call.arguments = arguments_at_once(input, data);
     block.told = !event.tool_call.arguments.empty();
     if (event.tool_call.name.empty() && !native_)
       batch.error = unsayable_answer("a content block of type \"tool_use\" without a name");
@@ -319,7 +323,7 @@ void Decoder::tell_held(Block& block, ReplyBatch& batch) {
   }
   if (block.type != Block::Type::item) return;
   block.type = Block::Type::unseen;
-  if (Json input = read_json<Json>(block.input); input.is_object()) block.item["input"] = std::move(input);
+  if (Json input = parse_written(block.input); input.is_object()) block.item["input"] = std::move(input);
   const std::string type = text_of(block.item, "type");
   emit(native_event("anthropic", type, std::move(block.item)), batch);
 }
@@ -449,7 +453,7 @@ void Decoder::one(std::string_view raw, std::string_view data, ReplyBatch& batch
     return;
   }
   if (type == "message_start") message_start(root);
-  if (type == "content_block_start") block_start(root, batch);
+  if (type == "content_block_start") block_start(root, data, batch);
   if (type == "content_block_delta") block_delta(root, raw, data, batch);
   if (type == "content_block_stop") block_stop(root, batch);
   if (!kept) pass(raw, batch);  // a ping too, and what later versions add
@@ -542,11 +546,8 @@ void Decoder::whole(std::string_view body, ReplyBatch& batch) {
   if (native_) {
     batch.segments.push_back({Segment::Kind::data, body});
   } else {
-    const Json tree = read_json<Json>(body);
-    if (!tree.is_object()) {
-      batch.error = upstream_fault("the upstream's answer is not JSON");
-      return;
-    }
+    Json tree = parse_json(body);
+    keep_call_numbers(body, tree);
     if (auto error = anthropic_events(tree, batch.events)) {
       batch.error = std::move(error);
       return;

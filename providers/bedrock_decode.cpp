@@ -14,6 +14,7 @@
 #include "providers/classify.h"
 #include "providers/half_characters.h"
 #include "providers/json_fields.h"
+#include "providers/json_numbers.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
 #include "providers/reply_parts.h"
@@ -407,8 +408,15 @@ void ConverseDecoder::whole(std::string_view body, ReplyBatch& batch) {
 
 Json bedrock_json(std::string_view text) {
   constexpr int kDepthMax = 128;
-  return Json::parse(
-      text, [](int depth, Json::parse_event_t, Json&) { return depth <= kDepthMax; }, false);
+  const auto parse = [](std::string_view json) {
+    return Json::parse(
+        json, [](int depth, Json::parse_event_t, Json&) { return depth <= kDepthMax; }, false);
+  };
+  Json tree = parse(text);
+  if (tree.is_discarded())
+    if (const std::string mended = mended_json(text); !mended.empty()) tree = parse(mended);
+  keep_call_numbers(text, tree);
+  return tree;
 }
 
 Error bedrock_stream_error(std::string_view exception, std::string_view payload) {

@@ -39,7 +39,7 @@ void BlockTurns::add(std::string_view role, Json block) {
 }
 
 Json BlockTurns::arguments_of(const ToolCall& call, const std::string& where) {
-  Json input = call.arguments.empty() ? Json::object() : parse_json(call.arguments);
+  Json input = call.arguments.empty() ? Json::object() : parse_written(call.arguments);
   if (input.is_object()) return input;
   refusals_.must_say(where, std::string(upstream_) + " takes a tool's arguments only as a JSON object");
   return nullptr;

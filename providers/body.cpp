@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "providers/body_marker.h"
+#include "providers/json_numbers.h"
 #include "providers/json_text.h"
 #include "providers/net/http_parser.h"
 
@@ -138,8 +139,9 @@ bool BodyMarker::skip(Value value, int depth) {
       return (value.get_raw_json_string().get(text) == SUCCESS && escapes_fine(token)) || not_json();
     }
     case od::json_type::number: {
-      double ignored = 0;
-      return value.get_double().get(ignored) == SUCCESS || not_json();
+      const std::string_view token = value.raw_json_token();
+      double ignored = 0;  // or it is larger than any double
+      return value.get_double().get(ignored) == SUCCESS || is_json_number(trimmed(token)) || not_json();
     }
     case od::json_type::boolean: {
       bool ignored = false;

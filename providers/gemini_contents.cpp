@@ -103,7 +103,7 @@ void Contents::sign(const Part& part, Json& out) {
 Json Contents::call_part(const Part& part, bool first) {
   Json call = {{"name", part.call.name}};
   if (!part.call.id.empty()) call["id"] = part.call.id;
-  Json arguments = parse_json(part.call.arguments.empty() ? "{}" : part.call.arguments);
+  Json arguments = parse_written(part.call.arguments.empty() ? "{}" : part.call.arguments);
   // What a model wrote in place of an object is shown to the next one as it was.
   if (!arguments.is_object()) arguments = {{"arguments", part.call.arguments}};
   call["args"] = std::move(arguments);
@@ -166,7 +166,7 @@ void Contents::tool_result(const Message& message, const std::string& where, Jso
     refusals_.must_say(where + ".tool_call_id",
                        "Gemini knows a result by its function's name, and no earlier call has this id");
   const std::string text = message.text();
-  Json response = text.starts_with("{") ? read_json<Json>(text) : Json();
+  Json response = text.starts_with("{") ? parse_written(text) : Json();
   if (message.tool_failed)
     response = {{"error", response.is_object() ? response : Json(text)}};
   else if (!response.is_object())

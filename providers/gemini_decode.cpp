@@ -9,6 +9,7 @@
 #include "providers/gemini_wire.h"
 #include "providers/half_characters.h"
 #include "providers/json_fields.h"
+#include "providers/json_numbers.h"
 #include "providers/json_text.h"
 #include "providers/native_item.h"
 #include "providers/reply_parts.h"
@@ -73,6 +74,7 @@ class GeminiDecoder final : public ReplyDecoder {
   void text(Kind kind, std::string text, int32_t index, Choice& choice, ReplyBatch& batch);
   void other(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
   bool call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch);
+  std::string arguments_text(const dom::object& arguments);
   void more_arguments(dom::object call, int32_t index, Choice& choice, ReplyBatch& batch);
   void close_call(int32_t index, Choice& choice, ReplyBatch& batch);
   void arguments(std::string piece, int32_t index, const Choice& choice, ReplyBatch& batch);
@@ -83,8 +85,18 @@ class GeminiDecoder final : public ReplyDecoder {
   void end(bool framed, ReplyBatch& batch);
   std::optional<Error> broken(bool framed) const;
 
+  /// Where the part that is read stands in the piece.
+  struct Place {
+    size_t answer = 0;
+    size_t candidate = 0;
+    size_t part = 0;
+  };
+
   GeminiStream stream_;
   HalfCharacters halves_;
+  std::string_view piece_;  // that is read
+  Json written_;            // its tree, where a call's numbers need one
+  Place place_;
   GeminiUsage usage_;
   std::string call_prefix_;
   int64_t calls_ = 0;  // over all choices
@@ -103,6 +115,18 @@ void GeminiDecoder::text(Kind kind, std::string text, int32_t index, Choice& cho
   event.index = index;
   event.text = std::move(text);
   batch.events.push_back(std::move(event));
+}
+
+/// With its numbers as written, which the parser's own tree of the piece does not keep.
+std::string GeminiDecoder::arguments_text(const dom::object& arguments) {
+  std::string text = simdjson::to_string(arguments);
+  if (!has_real(text)) return text;
+  if (written_.is_null()) written_ = parse_written(piece_);
+  std::string part = written_.is_array() ? "/" + std::to_string(place_.answer) : "";
+  part += "/candidates/" + std::to_string(place_.candidate) + "/content/parts/" + std::to_string(place_.part);
+  for (const char* name : {"/functionCall/args", "/function_call/args"})
+    if (const Json::json_pointer at(part + name); written_.contains(at)) return json_text(written_[at]);
+  return text;
 }
 
 bool GeminiDecoder::call(dom::object part, int32_t index, Choice& choice, ReplyBatch& batch) {
@@ -128,7 +152,7 @@ bool GeminiDecoder::call(dom::object part, int32_t index, Choice& choice, ReplyB
   const bool whole = call["args"].get(arguments) == SUCCESS;
   const bool streamed =
       !whole && (call["partialArgs"].error() == SUCCESS || (call["willContinue"].get(more) == SUCCESS && more));
-  if (!streamed) event.tool_call.arguments = whole ? simdjson::to_string(arguments) : "{}";
+  if (!streamed) event.tool_call.arguments = whole ? arguments_text(arguments) : "{}";
   usage_.saw_text(event.tool_call.name.size() + event.tool_call.arguments.size());
   choice.content = true;
   batch.events.push_back(std::move(event));
@@ -370,9 +394,10 @@ void GeminiDecoder::candidate(dom::object candidate, int64_t position, ReplyBatc
   dom::object content;
   dom::array parts;
   if (candidate["content"].get(content) == SUCCESS && content["parts"].get(parts) == SUCCESS)
-    for (const dom::element element : parts) {
+    for (place_.part = 0; const dom::element element : parts) {
       dom::object one;
       if (element.get(one) == SUCCESS) part(one, index, choice, batch);
+      ++place_.part;
     }
   logprobs(candidate, index, first_event, batch);
   citations(candidate, index, choice, batch);
@@ -408,9 +433,10 @@ void GeminiDecoder::answer(dom::object answer, ReplyBatch& batch) {
   dom::array candidates;
   if (answer["candidates"].get(candidates) != SUCCESS) return;
   int64_t position = 0;
-  for (const dom::element element : candidates) {
+  for (place_.candidate = 0; const dom::element element : candidates) {
     dom::object one;
     if (!batch.error && element.get(one) == SUCCESS) candidate(one, position++, batch);
+    ++place_.candidate;
   }
 }
 
@@ -419,6 +445,8 @@ void GeminiDecoder::piece(std::string_view json, ReplyBatch& batch) {
   dom::element root;
   dom::object object;
   dom::array array;
+  piece_ = json;
+  written_ = nullptr;
   if (!parse_gemini(json, root)) {
     batch.error = upstream_fault("the upstream's answer is not JSON");
     return;
@@ -429,8 +457,10 @@ void GeminiDecoder::piece(std::string_view json, ReplyBatch& batch) {
     batch.error = upstream_fault("the upstream's answer is not a JSON object");
     return;
   }
-  for (const dom::element element : array)
+  for (place_.answer = 0; const dom::element element : array) {
     if (!batch.error && element.get(object) == SUCCESS) answer(object, batch);
+    ++place_.answer;
+  }
 }
 
 void GeminiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {

@@ -1,11 +1,10 @@
 #include "providers/gemini_wire.h"
-#include "providers/json_text.h"
 
 #include <algorithm>
 #include <array>
 
 #include "providers/classify.h"
-#include "providers/json_text.h"
+#include "providers/json_scan.h"
 #include "providers/reply_parts.h"
 #include "providers/service_tier.h"
 
@@ -65,9 +64,7 @@ std::string camel(std::string_view name) {
 
 bool parse_gemini(std::string_view json, dom::element& root) {
   static thread_local dom::parser parser;
-  if (parser.parse(json.data(), json.size()).get(root) == SUCCESS) return true;
-  const std::string mended = mended_json(json);
-  return !mended.empty() && parser.parse(mended).get(root) == SUCCESS;
+  return parse_dom(parser, json, root);
 }
 
 void GeminiStream::feed(std::string_view bytes) {

@@ -17,6 +17,12 @@ PaddedJson& padded_json() {
   return instance;
 }
 
+bool parse_dom(simdjson::dom::parser& parser, std::string_view json, simdjson::dom::element& root) {
+  if (parser.parse(json.data(), json.size()).get(root) == simdjson::SUCCESS) return true;
+  const std::string mended = mended_json(json);
+  return !mended.empty() && parser.parse(mended).get(root) == simdjson::SUCCESS;
+}
+
 size_t find_key(std::string_view text, std::string_view quoted_key) {
   for (size_t at = 0; at < text.size(); at += quoted_key.size()) {
     const void* found = memmem(text.data() + at, text.size() - at, quoted_key.data(), quoted_key.size());

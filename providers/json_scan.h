@@ -24,6 +24,10 @@ struct PaddedJson {
 };
 PaddedJson& padded_json();
 
+/// All of a JSON text, checked, as `parser` keeps it until its next call. What only simdjson refuses is read as
+/// mended_json() has it. False: not JSON.
+bool parse_dom(simdjson::dom::parser& parser, std::string_view json, simdjson::dom::element& root);
+
 /// Position behind `"key":` at any depth of the text, or npos. A match inside a JSON string is preceded by a backslash.
 size_t find_key(std::string_view text, std::string_view quoted_key);
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include "config/base/json.h"
 
+#include "providers/json_numbers.h"
 #include "providers/json_tree.h"
 
 namespace weir::providers {
@@ -69,13 +70,6 @@ bool append_unicode(std::string_view inside, size_t& at, std::string& out) {
   return true;
 }
 
-/// Behind the closing quote of the string that opens at `at`.
-size_t skip_string(std::string_view json, size_t at) {
-  for (++at; at < json.size() && json[at] != '"'; ++at)
-    if (json[at] == '\\') ++at;
-  return at + 1;
-}
-
 size_t skip_space(std::string_view json, size_t at) {
   while (at < json.size() && kSpace.find(json[at]) != std::string_view::npos) ++at;
   return at;
@@ -127,20 +121,37 @@ void replace_lone_surrogates(std::string& out) {
   }
 }
 
+/// `written`: the numbers stay as they are.
+nlohmann::ordered_json read(std::string_view text, bool written) {
+  const std::string_view numbers = written ? text : std::string_view{};
+  nlohmann::ordered_json tree = json_tree(text, numbers);
+  if (!tree.is_discarded()) return tree;
+  const std::string mended = mended_json(text);
+  return mended.empty() ? tree : json_tree(mended, numbers);
+}
+
 }  // namespace
+
+size_t skip_string(std::string_view json, size_t at) {
+  for (++at; at < json.size() && json[at] != '"'; ++at)
+    if (json[at] == '\\') ++at;
+  return at + 1;
+}
 
 std::string mended_json(std::string_view json) {
   std::string out = is_utf8(json) ? std::string(json) : utf8_of(json);
   replace_lone_surrogates(out);
+  round_numbers(out);
   if (out == json) out.clear();
   return out;
 }
 
 nlohmann::ordered_json parse_json(std::string_view text) {
-  nlohmann::ordered_json tree = json_tree(text);
-  if (!tree.is_discarded()) return tree;
-  const std::string mended = mended_json(text);
-  return mended.empty() ? tree : json_tree(mended);
+  return read(text, false);
+}
+
+nlohmann::ordered_json parse_written(std::string_view text) {
+  return read(text, true);
 }
 
 std::string_view without_byte_order_mark(std::string_view text) {
@@ -190,6 +201,11 @@ void append_json(const nlohmann::ordered_json& json, std::string& out) {  // NOL
     case Type::number_unsigned:
       out.append(std::to_string(json.get<uint64_t>()));
       break;
+    case Type::binary: {
+      const auto& written = json.get_binary();
+      out.append(written.begin(), written.end());
+      break;
+    }
     default:
       out.append(json.dump());
   }

@@ -10,17 +10,25 @@
 namespace weir::providers {
 
 /// The tree of a JSON text, as nlohmann reads it, but that escapes of lone surrogates (JavaScript's clients send them)
-/// and bytes that are no UTF-8 (half a character, where a server cut one) become U+FFFD; discarded where it is no JSON.
+/// and bytes that are no UTF-8 (half a character, where a server cut one) become U+FFFD, and numbers beyond all doubles
+/// the largest; discarded where it is no JSON.
 nlohmann::ordered_json parse_json(std::string_view text);
 
-/// A JSON text in which every escape of a surrogate that is not half of a pair is written as that of U+FFFD, and bytes
-/// that are no UTF-8 are one. Empty: there were none.
+/// The same with every number as it is written (json_numbers.h): for what is written again and not calculated with.
+nlohmann::ordered_json parse_written(std::string_view text);
+
+/// A JSON text in which every escape of a surrogate that is not half of a pair is written as that of U+FFFD, bytes that
+/// are no UTF-8 are one, and numbers are such as any reader takes (round_numbers()). Empty: there was nothing to mend.
 std::string mended_json(std::string_view json);
 
 /// The text without the byte order mark that some clients put before it (RFC 8259 section 8.1 lets a reader ignore it).
 std::string_view without_byte_order_mark(std::string_view text);
 
-/// Compact JSON text; invalid UTF-8 becomes U+FFFD.
+/// Behind the closing quote of the string that opens at `at`.
+size_t skip_string(std::string_view json, size_t at);
+
+/// Compact JSON text; invalid UTF-8 becomes U+FFFD. Values of the type `binary` are numbers as written
+/// (json_numbers.h).
 std::string json_text(const nlohmann::ordered_json& json);
 void append_json(const nlohmann::ordered_json& json, std::string& out);
 

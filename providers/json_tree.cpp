@@ -8,6 +8,8 @@
 #include <vector>
 #include "config/base/json.h"
 
+#include "providers/json_numbers.h"
+
 namespace weir::providers {
 namespace {
 
@@ -59,16 +61,21 @@ Json object_of(Members members) {
   return Json(std::move(object));
 }
 
+Json number(Json read, NumberTexts& written) {
+  return written.none() ? read : number_as_written(std::move(read), written.next());
+}
+
 /// What nlohmann's parser tells, put together from the leaves up.
 class Builder final : public nlohmann::json_sax<Json> {
  public:
+  explicit Builder(std::string_view written) : written_(written) {}
   Json take() { return std::move(root_); }
 
   bool null() override { return value(nullptr); }
   bool boolean(bool v) override { return value(v); }
-  bool number_integer(int64_t v) override { return value(v); }
-  bool number_unsigned(uint64_t v) override { return value(v); }
-  bool number_float(double v, const std::string&) override { return value(v); }
+  bool number_integer(int64_t v) override { return value(number(v, written_)); }
+  bool number_unsigned(uint64_t v) override { return value(number(v, written_)); }
+  bool number_float(double v, const std::string&) override { return value(number(v, written_)); }
   bool string(std::string& v) override { return value(std::move(v)); }
   bool binary(binary_t& v) override { return value(std::move(v)); }
   bool start_object(size_t) override { return open_.emplace_back(), true; }
@@ -103,37 +110,38 @@ class Builder final : public nlohmann::json_sax<Json> {
     return true;
   }
 
+  NumberTexts written_;
   std::vector<Open> open_;
   Json root_;
 };
 
 /// Of a text that is JSON, so that nothing here can fail; as deep as simdjson reads, 1,024.
-Json tree_of(const dom::element& element) {  // NOLINT(misc-no-recursion)
+Json tree_of(const dom::element& element, NumberTexts& written) {  // NOLINT(misc-no-recursion)
   switch (element.type()) {
     case dom::element_type::OBJECT: {
       const dom::object from = element;
       Members members;
       members.reserve(from.size());
-      for (const dom::key_value_pair member : from) members.emplace_back(member.key, tree_of(member.value));
+      for (const dom::key_value_pair member : from) members.emplace_back(member.key, tree_of(member.value, written));
       return object_of(std::move(members));
     }
     case dom::element_type::ARRAY: {
       const dom::array from = element;
       Json::array_t elements;
       elements.reserve(from.size());
-      for (const dom::element one : from) elements.push_back(tree_of(one));
+      for (const dom::element one : from) elements.push_back(tree_of(one, written));
       return Json(std::move(elements));
     }
     case dom::element_type::STRING:
       return std::string(std::string_view(element));
     case dom::element_type::INT64: {
       const int64_t v = element;
-      return v < 0 ? Json(v) : Json(static_cast<uint64_t>(v));  // as nlohmann has them
+      return number(v < 0 ? Json(v) : Json(static_cast<uint64_t>(v)), written);  // as nlohmann has them
     }
     case dom::element_type::UINT64:
-      return uint64_t(element);
+      return number(uint64_t(element), written);
     case dom::element_type::DOUBLE:
-      return double(element);
+      return number(double(element), written);
     case dom::element_type::BOOL:
       return bool(element);
     default:
@@ -142,21 +150,22 @@ Json tree_of(const dom::element& element) {  // NOLINT(misc-no-recursion)
 }
 
 /// False: it is long, or no JSON, or holds a number or a depth that simdjson does not.
-bool read_small(std::string_view text, Json& tree) {
+bool read_small(std::string_view text, std::string_view written, Json& tree) {
   if (text.empty() || text.size() > kSmallBytesMax) return false;
   static thread_local dom::parser parser;
   dom::element root;
   if (parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) return false;
-  tree = tree_of(root);
+  NumberTexts numbers(written);
+  tree = tree_of(root, numbers);
   return true;
 }
 
 }  // namespace
 
-Json json_tree(std::string_view text) {
+Json json_tree(std::string_view text, std::string_view written) {
   Json tree;
-  if (read_small(text, tree)) return tree;
-  Builder builder;
+  if (read_small(text, written, tree)) return tree;
+  Builder builder(written);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) return Json(Json::value_t::discarded);
   return builder.take();
 }

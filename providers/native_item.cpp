@@ -89,12 +89,12 @@ Json item_of_signature(std::string_view signature) {
   std::replace(plain.begin(), plain.end(), '_', '/');
   std::string text;
   if (!plain.starts_with("d2Vpci1pdGVtO") || !decode_base64(plain, text) || !text.starts_with(kSigned)) return nullptr;
-  Json item = parse_json(std::string_view(text).substr(kSigned.size()));
+  Json item = parse_written(std::string_view(text).substr(kSigned.size()));
   return is_native_item(item) ? item : Json(nullptr);
 }
 
 std::optional<OwnItems> with_own_items(std::string_view json, Protocol protocol, std::string_view family) {
-  Json body = parse_json(json);
+  Json body = parse_written(json);
   if (!body.is_object()) return {};
   Items items(family);
   const auto of = [&](const char* key) -> Json& { return body.contains(key) ? body[key] : body; };

@@ -97,7 +97,7 @@ void leave_out_steering(const Attempt& attempt, std::optional<std::string>& json
   if (call.steering.empty()) return;
   const bool limited =
       attempt.output_tokens_cap || !call.max_tokens_value.empty() || !call.max_completion_tokens_value.empty();
-  nlohmann::ordered_json body = parse_json(json ? std::string_view(*json) : call.json);
+  nlohmann::ordered_json body = parse_written(json ? std::string_view(*json) : call.json);
   bool changed = false;
   for (const CallBody::Steering& field : call.steering) {
     if ((field.limit && !limited) || !body.is_object() || body.erase(field.name) == 0) continue;

@@ -51,7 +51,7 @@ std::string mistral_call_id(std::string_view id) {
 std::optional<std::string> in_mistrals_words(std::string_view json) {
   const auto holds = [&](std::string_view key) { return json.find(key) != std::string_view::npos; };
   if (!holds("\"tool_call") && !holds("\"seed\"") && !holds("\"max_completion_tokens\"")) return {};
-  Json body = parse_json(json);
+  Json body = parse_written(json);
   if (!body.is_object()) return {};
   bool changed = rename(body, "seed", "random_seed");
   changed = rename(body, "max_completion_tokens", "max_tokens") || changed;

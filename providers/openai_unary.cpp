@@ -75,9 +75,10 @@ void read_service(std::string_view text, bool of_response, UsagePlace& out) {
       text.find("web_search_call") == std::string_view::npos)
     return;
   static thread_local dom::parser parser;
+  dom::element root;
   dom::object answer;
   std::string_view tier;
-  if (parser.parse(text.data(), text.size()).get(answer) != SUCCESS) return;
+  if (!parse_dom(parser, text, root) || root.get(answer) != SUCCESS) return;
   if (of_response && answer["response"].get(answer) != SUCCESS) return;
   if (answer["service_tier"].get(tier) == SUCCESS) out.tier = service_tier(tier);
   out.counts.web_searches = count_searches(answer);
@@ -180,8 +181,9 @@ std::optional<UsagePlace> find_openai_usage(std::string_view text) {
   // Its members are read in any order, which the on-demand parser bears only of what is JSON throughout: the other one
   // checks all of it first.
   static thread_local dom::parser parser;
+  dom::element checked;
   dom::object counted;
-  if (parser.parse(raw).get(counted) != SUCCESS) return {};
+  if (!parse_dom(parser, raw, checked) || checked.get(counted) != SUCCESS) return {};
   UsagePlace out;
   out.object = static_cast<uint32_t>(raw.data() - json.text.data()) + 1;
   const size_t first = raw.find_first_not_of(" \t\r\n", 1);
@@ -306,15 +308,14 @@ std::string_view needed_member(Protocol protocol) {
 
 /// A Response whose status is failed, or that holds an error beside its output. Both stand in every answer.
 bool says_it_failed(std::string_view answer) {
-  PaddedJson& json = padded_json();
-  od::object root;
-  od::value error;
-  std::string_view status;
-  if (!json.parse(answer) || json.document.get_object().get(root) != SUCCESS) return false;
-  if (root.find_field_unordered("status").get_string().get(status) == SUCCESS && status == "failed") return true;
-  if (root.find_field_unordered("error").get(error) != SUCCESS) return false;
-  const std::string_view token = error.raw_json_token();
-  return token.starts_with('{') || (token.starts_with('"') && !token.starts_with("\"\""));
+  static thread_local dom::parser parser;
+  dom::element root;
+  dom::object error;
+  std::string_view text;
+  if (!parse_dom(parser, answer, root)) return false;
+  if (root["status"].get(text) == SUCCESS && text == "failed") return true;
+  if (root["error"].get(error) == SUCCESS) return error.size() > 0;
+  return root["error"].get(text) == SUCCESS && !text.empty();
 }
 
 class UnaryDecoder final : public ReplyDecoder {
@@ -472,7 +473,7 @@ std::unique_ptr<ReplyDecoder> make_openai_unary_decoder(const CallBody& call, in
 
 std::optional<std::string> without_foreign_reasoning(std::string_view json) {
   if (json.find("\"weir:") == std::string_view::npos) return {};
-  Json body = parse_json(json);
+  Json body = parse_written(json);
   if (!body.is_object() || !body.contains("input") || !body["input"].is_array()) return {};
   Json kept = Json::array();
   for (Json& item : body["input"]) {

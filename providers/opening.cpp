@@ -17,7 +17,8 @@ using simdjson::SUCCESS;
 /// `out` is valid until the thread's next call.
 bool parse_opening(std::string_view json, dom::object& out) {
   static thread_local dom::parser parser;
-  return parser.parse(json.data(), json.size()).get(out) == SUCCESS;
+  dom::element root;
+  return parse_dom(parser, json, root) && root.get(out) == SUCCESS;
 }
 
 /// null, false, "", [] or {}.

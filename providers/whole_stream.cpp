@@ -264,7 +264,7 @@ bool ResponseTeller::tell(Json response) {
 }  // namespace
 
 bool tell_as_stream(Protocol protocol, std::string_view body, std::string& storage, ReplyBatch& batch) {
-  Json root = parse_json(body);
+  Json root = parse_written(body);
   if (!root.is_object()) return false;
   Events out(storage);
   switch (protocol) {

@@ -280,7 +280,7 @@ std::string MessagesEncoder::whole(const providers::Usage& usage, NanoUsd) {
     if (one["type"] == "thinking" && !one.contains("signature")) one["signature"] = "";
     if (one["type"] != "tool_use") continue;
     const std::string text = one["input"].get<std::string>();
-    Json input = text.empty() ? Json::object() : providers::parse_json(text);
+    Json input = text.empty() ? Json::object() : providers::parse_written(text);
     // What a model wrote and is no JSON object reaches the client all the same, under a name that says so.
     if (!input.is_object()) {
       input = Json::object();

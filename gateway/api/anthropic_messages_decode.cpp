@@ -5,6 +5,7 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/other_members.h"
 #include "providers/base64.h"
+#include "providers/json_numbers.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
 #include "providers/native_item.h"
@@ -501,7 +502,8 @@ Result<ChatRequest> Decoder::run(Protocol protocol) {
 }  // namespace
 
 Result<ChatRequest> decode_messages(const providers::CallBody& body) {
-  const Json json = providers::parse_json(body.json);
+  Json json = providers::parse_json(body.json);
+  providers::keep_call_numbers(body.json, json);
   if (!json.is_object()) return bad_request("", "the request body must be a JSON object");
   auto request = Decoder(json).run(body.protocol);
   return request;

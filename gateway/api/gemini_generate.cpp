@@ -70,7 +70,7 @@ Json candidate_logprob(const providers::LogprobEntry& entry) {
 }
 
 Json call_part(const ToolCall& call) {
-  Json arguments = providers::parse_json(call.arguments.empty() ? "{}" : call.arguments);
+  Json arguments = providers::parse_written(call.arguments.empty() ? "{}" : call.arguments);
   // A model may write what is no object: the client sees it as it is.
   if (!arguments.is_object()) arguments = {{"arguments", call.arguments}};
   Json function = {{"name", call.name}, {"args", std::move(arguments)}};

@@ -4,6 +4,7 @@
 #include "gateway/api/gemini_fields.h"
 #include "gateway/api/gemini_generate.h"
 #include "providers/base64.h"
+#include "providers/json_numbers.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
 #include "providers/native_item.h"
@@ -284,7 +285,8 @@ std::string gemini_signature(const ChatEvent& event) {
 }
 
 Result<ChatRequest> decode_gemini(std::string_view body) {
-  const Json json = providers::parse_json(body);
+  Json json = providers::parse_json(body);
+  providers::keep_call_numbers(body, json);
   if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
   return Decoder().run(json);
 }

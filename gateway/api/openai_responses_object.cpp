@@ -52,7 +52,7 @@ Json echoed_fields(std::string_view body) {
     const std::string name(key);
     if (member.value().get(value) != simdjson::SUCCESS) break;
     if (!wanted || simdjson::to_json_string(value).get(raw) != simdjson::SUCCESS) continue;
-    Json parsed = read_json<Json>(raw);
+    Json parsed = providers::parse_written(raw);
     if (!parsed.is_discarded() && !parsed.is_null()) out[name] = std::move(parsed);
   }
   return out;

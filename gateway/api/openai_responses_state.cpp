@@ -122,7 +122,7 @@ std::string whole_input(const std::vector<StoredResponse>& turns, std::string_vi
   std::string items;
   for (const StoredResponse& turn : turns) {
     append_items(items, items_of(turn.input));
-    const Json response = providers::parse_json(turn.response);
+    const Json response = providers::parse_written(turn.response);
     if (!response.is_object()) continue;
     if (const auto output = response.find("output"); output != response.end())
       append_items(items, items_of(json_text(*output)));
@@ -170,7 +170,7 @@ Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key,
     if (!turn) return std::move(turn).error();
     bytes += turn->response.size();
     if (bytes > kReferredBytesMax) return too_much();
-    const Json response = providers::parse_json(turn->response);
+    const Json response = providers::parse_written(turn->response);
     if (const Json* output = providers::array_of(response, "output"))
       for (const Json& item : *output)
         if (std::string name = providers::text_of(item, "id"); wanted.contains(name) && read.insert(name).second)
@@ -183,7 +183,7 @@ Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key,
       return bad_request("input", "input: the items it names are held by different accounts; send one as it is");
   }
   if (ours.empty()) return out;
-  Json items = providers::parse_json(text_in(call.json, call.input_value));
+  Json items = providers::parse_written(text_in(call.json, call.input_value));
   for (Json& item : items)
     if (const auto found = ours.find(providers::text_of(item, "id")); is_reference(item) && found != ours.end())
       item = found->second;
