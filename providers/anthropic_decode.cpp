@@ -190,7 +190,7 @@ void Decoder::text(Kind kind, std::string text, Block& block, ReplyBatch& batch)
 /// Streams are mostly deltas that differ in nothing but their text (and in the spaces that Anthropic pads with): what
 /// stands before the text is kept, and such an event needs no parsing.
 bool Decoder::like_last(std::string_view raw, std::string_view data, ReplyBatch& batch) {
-  if (head_.empty() || !data.starts_with(head_)) return false;
+  if (head_.empty() || halves_.waits() || !data.starts_with(head_)) return false;
   size_t end = head_.size();
   while (end < data.size() && data[end] != '"') end += data[end] == '\\' ? 2 : 1;
   if (end >= data.size()) return false;
@@ -465,7 +465,7 @@ void Decoder::feed(std::string_view bytes, ReplyBatch& batch) {
   std::string_view raw;
   std::string_view inside;
   while (!batch.error && !done_) {
-    if (!raw_head_.empty() && scanner_.next_like(raw_head_, raw_tail_, raw, inside)) {
+    if (!raw_head_.empty() && !halves_.waits() && scanner_.next_like(raw_head_, raw_tail_, raw, inside)) {
       if (!take(raw, inside, batch)) one(raw, raw.substr(data_at_, raw.size() - data_at_ - data_end_), batch);
     } else if (scanner_.next(next)) {
       one(next.raw, next.data, batch);

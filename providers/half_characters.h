@@ -16,6 +16,9 @@ class HalfCharacters {
   /// The same for the JSON text of an event, whichever of its strings ends or begins with half a character; as it is
   /// where none does. The waiting half stays where none begins with the other. Valid until the next call.
   std::string_view data(std::string_view json);
+  /// A half waits for the other. Until it has come, every event is to be read with data(), so that it does not hang on
+  /// how the stream arrives what becomes of it.
+  bool waits() const { return !half_.empty(); }
 
  private:
   std::string half_;  // as written: bytes, or an escape

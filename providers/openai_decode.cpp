@@ -267,7 +267,7 @@ void OpenAiDecoder::add_data(std::string_view raw, std::string_view text, ReplyB
 void OpenAiDecoder::feed(std::string_view bytes, ReplyBatch& batch) {
   alike_.feed(
       scanner_, bytes, batch, [&](std::string_view raw, std::string_view text) { add_data(raw, text, batch); },
-      [&](const SseEvent& next) { event(next, batch); });
+      [&](const SseEvent& next) { event(next, batch); }, [] { return true; });
 }
 
 void OpenAiDecoder::finish(ReplyBatch& batch) {

@@ -439,7 +439,7 @@ void OpenAiEvents::event(const SseEvent& event, ReplyBatch& batch) {
 void OpenAiEvents::feed(std::string_view bytes, ReplyBatch& batch) {
   alike_.feed(
       scanner_, bytes, batch, [&](std::string_view, std::string_view text) { text_piece(text, batch); },
-      [&](const SseEvent& next) { event(next, batch); });
+      [&](const SseEvent& next) { event(next, batch); }, [&] { return !halves_.waits(); });
 }
 
 /// Some upstreams end a choice without saying why.

@@ -109,16 +109,16 @@ class AlikeEvents {
     head_.assign(event.raw.data(), text.data());
     tail_.assign(text.data() + text.size(), event.raw.data() + event.raw.size());
   }
-  /// feed_events, but that events like the learnt one go to `alike(raw, text)`.
-  template <class OnAlike, class OnEvent>
-  void feed(SseScanner& scanner, std::string_view bytes, ReplyBatch& batch, const OnAlike& alike,
-            const OnEvent& event) const {
+  /// feed_events, but that events like the learnt one go to `alike(raw, text)` while `may()` says so.
+  template <class OnAlike, class OnEvent, class May>
+  void feed(SseScanner& scanner, std::string_view bytes, ReplyBatch& batch, const OnAlike& alike, const OnEvent& event,
+            const May& may) const {
     scanner.feed(bytes);
     SseEvent next;
     std::string_view raw;
     std::string_view text;
     while (!batch.error && !batch.end) {
-      if (!head_.empty() && scanner.next_like(head_, tail_, raw, text))
+      if (!head_.empty() && may() && scanner.next_like(head_, tail_, raw, text))
         alike(raw, text);
       else if (scanner.next(next))
         event(next);

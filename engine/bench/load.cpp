@@ -70,6 +70,7 @@ std::string text_of(double rate, const std::optional<LoadFigures>& figures) {
 std::vector<Asked> random_requests(int64_t vocabulary, int32_t count, int32_t prompt_tokens, int32_t output_tokens) {
   Rng rng(1);
   std::vector<Asked> out;
+  out.reserve(static_cast<size_t>(count));
   for (int32_t i = 0; i < count; ++i) out.push_back({random_prompt(rng, vocabulary, prompt_tokens), output_tokens});
   return out;
 }
@@ -160,10 +161,12 @@ Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests,
     out.figures = **figures;
     return true;
   };
-  for (double rate = least; rate < kRateMax; rate *= 2) {
+  double rate = least;
+  while (rate < kRateMax) {
     const auto carried = carries(rate);
     if (!carried.ok()) return carried.error();
     if (!*carried) break;
+    rate *= 2;
   }
   for (int32_t i = 0; i < halvings && out.rate > 0 && out.too_much > 0; ++i) {
     if (const auto carried = carries(std::sqrt(out.rate * out.too_much)); !carried.ok()) return carried.error();

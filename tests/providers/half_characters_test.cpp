@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "providers/gemini.h"
+#include "providers/openai.h"
 #include "tests/providers/codec_rig.h"
 
 namespace weir::providers {
@@ -66,6 +67,25 @@ TEST(HalfCharacters, InAnAnswer) {
       decode_every_way([&] { return make_gemini_decoder(rig.attempt("m")); },
                        piece("a\xF0\x9F") + piece("\x98\x80") + piece("z", R"(,"finishReason":"STOP")"));
   EXPECT_EQ(out.text(), "a\xF0\x9F\x98\x80z") << out;
+}
+
+/// Events like the last one are read without a parser: not while a half waits, or what is told would hang on how the
+/// stream arrives (found by fuzzing).
+TEST(HalfCharacters, InAnAnswerOfEventsAlike) {
+  const auto openai = [](std::string_view text, std::string_view key = "finish_reason") {
+    return "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" + std::string(text) + "\"},\"" +
+           std::string(key) + "\":null}]}\n\n";
+  };
+  CodecRig rig;
+  const Decoded out = decode_every_way(
+      [&] { return make_openai_event_decoder(rig.attempt("m")); },
+      openai("a") + openai("b") + openai("c", "x\xFA") + openai("d") + openai("e\xF0\x9F") + openai("\x98\x80") +
+          openai("f") +
+          "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(out.text(),
+            "abcde\xF0\x9F\x98\x80"
+            "f")
+      << out;
 }
 
 }  // namespace
