@@ -82,6 +82,10 @@ std::string_view HalfCharacters::data(std::string_view json) {
     if (joins) text = whole = std::exchange(half_, {}) + std::string(text);
     const size_t half = waits.empty() ? half_at_end(text) : 0;
     if (half > 0) {
+      if (!std::exchange(half_, {}).empty()) {  // the other half of the last one did not come
+        joined_.append(json.substr(copied, open + 1 - copied)).append("\xEF\xBF\xBD");
+        copied = open + 1;
+      }
       waits = std::string(text.substr(text.size() - half));
       joined_.append(json.substr(copied, end - copied));
       joined_.resize(joined_.size() - half);

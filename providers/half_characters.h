@@ -14,7 +14,8 @@ class HalfCharacters {
   /// Where its other half does not come, U+FFFD takes a half's place. Valid until the next call.
   std::string_view inside(std::string_view piece);
   /// The same for the JSON text of an event, whichever of its strings ends or begins with half a character; as it is
-  /// where none does. The waiting half stays where none begins with the other. Valid until the next call.
+  /// where none does. The waiting half stays where none begins with the other, until one ends with the next: then
+  /// U+FFFD takes its place there. Valid until the next call.
   std::string_view data(std::string_view json);
   /// A half waits for the other. Until it has come, every event is to be read with data(), so that it does not hang on
   /// how the stream arrives what becomes of it.

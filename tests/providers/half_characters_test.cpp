@@ -45,6 +45,7 @@ TEST(HalfCharacters, OfEvents) {
   EXPECT_EQ(data({R"({"a":"\ud83d\ude00"})", R"({"a":"\\ud83d"})", R"({"a":"x\ud83d)"}),
             R"({"a":"\ud83d\ude00"}|{"a":"\\ud83d"}|{"a":"x|)")
       << "pairs, and a text that is no JSON";
+  EXPECT_EQ(data({"{\"a\":\"x\xE4\xBD\"}", R"({"a":"y\ud83d"})"}), "{\"a\":\"x\"}|{\"a\":\"\xEF\xBF\xBDy\"}|");
   HalfCharacters halves;
   const std::string_view plain = R"({"a":"b"})";
   EXPECT_EQ(halves.data(plain).data(), plain.data()) << "not copied";
