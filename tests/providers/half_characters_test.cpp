@@ -84,7 +84,8 @@ TEST(HalfCharacters, InAnAnswerOfEventsAlike) {
           openai("f") +
           "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
   EXPECT_EQ(out.text(),
-            "abcde\xF0\x9F\x98\x80"
+            "abcd\xEF\xBF\xBD"
+            "e\xF0\x9F\x98\x80"
             "f")
       << out;
 }
