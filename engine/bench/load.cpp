@@ -15,7 +15,8 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-constexpr double kRateMax = 1e5;  // requests a second
+constexpr double kRateMax = 1e5;     // requests a second
+constexpr double kBoundsLong = 8.0;  // the arrivals of an attempt
 
 /// Moves those that are done behind `ended`.
 void move_ended(std::vector<Client>& active, std::vector<Client>& ended) {
@@ -148,6 +149,10 @@ Result<std::optional<LoadFigures>> arrive(Engine& engine, const std::vector<Aske
   return std::optional(figures_of(ended, begin));
 }
 
+double rate_told_by(size_t requests, const Bound& bound) {
+  return std::min(kRateMax, static_cast<double>(requests) / (kBoundsLong * std::max(bound.first_token_s, 1e-9)));
+}
+
 Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests, const Bound& bound, double least,
                              int32_t halvings, const std::function<void(const std::string&)>& told) {
   Carried out;
@@ -161,13 +166,14 @@ Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests,
     out.figures = **figures;
     return true;
   };
+  const double most = rate_told_by(requests.size(), bound);
   double rate = least;
-  while (rate < kRateMax) {
+  do {
     const auto carried = carries(rate);
     if (!carried.ok()) return carried.error();
     if (!*carried) break;
     rate *= 2;
-  }
+  } while (rate <= most);
   for (int32_t i = 0; i < halvings && out.rate > 0 && out.too_much > 0; ++i) {
     if (const auto carried = carries(std::sqrt(out.rate * out.too_much)); !carried.ok()) return carried.error();
   }

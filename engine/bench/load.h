@@ -57,12 +57,16 @@ Result<std::optional<LoadFigures>> arrive(Engine& engine, const std::vector<Aske
 
 struct Carried {
   double rate = 0;      // requests a second; 0: not even the least that was tried
-  double too_much = 0;  // the lowest rate that was not carried
+  double too_much = 0;  // the lowest rate that was not carried; 0: none was tried
   LoadFigures figures;  // at `rate`
 };
 
-/// Doubles the rate from `least` until it is too much, then halves the interval `halvings` times (its logarithm).
-/// `told` hears of each attempt.
+/// The highest rate that so many requests can tell. At a higher one they are a single burst, which an engine may answer
+/// within the bound though it could not go on so: what is carried would be more than it is by over a ninth.
+double rate_told_by(size_t requests, const Bound& bound);
+
+/// Doubles the rate from `least` until it is too much or more than rate_told_by(), then halves the interval `halvings`
+/// times (its logarithm). `told` hears of each attempt.
 Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests, const Bound& bound, double least,
                              int32_t halvings, const std::function<void(const std::string&)>& told);
 

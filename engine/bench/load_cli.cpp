@@ -172,19 +172,33 @@ Result<std::string> measure_arrivals(const Options& o, Engine& engine, int64_t v
   const auto trace = o.synthetic ? Result<Trace>(synthetic_trace(kSyntheticSeed, count)) : read_trace(o.trace);
   if (!trace.ok()) return trace.error();
   const auto requests = requests_of(*trace, vocabulary, count, o.block_tokens, engine.context_tokens());
+  if (requests.empty()) {
+    return Error{.kind = ErrorKind::bad_request,
+                 .source = "engine",
+                 .detail = trace->name + ": no block in the first " + std::to_string(count) + " requests"};
+  }
   const auto carried = highest_rate(engine, requests, o.bound, o.rate, o.halvings, say);
   if (!carried.ok()) return carried.error();
+  const double most = rate_told_by(requests.size(), o.bound);
   if (o.json) {
     auto json = json_of(carried->figures);
     json["rate"] = carried->rate;
     json["too_much"] = carried->too_much;
+    json["told_up_to"] = most;
     return json.dump() + "\n";
   }
-  char text[160];
-  std::snprintf(text, sizeof text,
-                "carries %.2f requests/s, not %.2f, with the first token within %g s for all but %g%%\n", carried->rate,
-                carried->too_much, o.bound.first_token_s, o.bound.late_share * 100);
-  return text + (carried->rate > 0 ? text_of(carried->figures) : "");
+  char text[200];
+  std::snprintf(text, sizeof text, "first token within %g s for all but %g%%: carries %.2f requests/s",
+                o.bound.first_token_s, o.bound.late_share * 100, carried->rate);
+  std::string out = text;
+  std::snprintf(text, sizeof text, carried->too_much > 0 ? ", not %.2f\n" : " at least\n", carried->too_much);
+  out += text;
+  if (carried->rate > most || carried->too_much == 0) {
+    std::snprintf(text, sizeof text, "so many requests tell no rate above %.2f: they would be one burst; give more\n",
+                  most);
+    out += text;
+  }
+  return out + (carried->rate > 0 ? text_of(carried->figures) : "");
 }
 
 int run(const Options& o, std::ostream& out, std::ostream& err) {

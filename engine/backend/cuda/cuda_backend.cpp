@@ -203,7 +203,8 @@ class CudaBackend : public Backend {
   }
 
   /// A shape met for the first time runs as it is, which also loads its kernels; for the second time it is recorded.
-  /// Where that fails, no step is recorded any more: all run as they are, and what is wrong with the device they say.
+  /// Where that fails on one GPU, no step is recorded any more: all run as they are, and what is wrong with the device
+  /// they say.
   Result<void> run_step(const StepShape& shape) {
     if (!shape.decoding || !records_) return walk(walk_of(shape));
     if (inputs_.generation() != recorded_generation_ || recorded_.size() > kGraphsMax) {
@@ -217,10 +218,14 @@ class CudaBackend : public Backend {
       recorded_.push_back({shape, {}});
       return walk(walk_of(shape));
     }
-    if (found->graph.get() == nullptr && !record(*found).ok()) {
-      cudaGetLastError();
-      records_ = false;
-      return walk(walk_of(shape));
+    if (found->graph.get() == nullptr) {
+      const auto made = record(*found);
+      if (!made.ok() && place_.together != nullptr) return made;  // the other ranks have recorded: NCCL wants all alike
+      if (!made.ok()) {
+        cudaGetLastError();
+        records_ = false;
+        return walk(walk_of(shape));
+      }
     }
     WEIR_CUDA_TRY(cudaGraphLaunch(found->graph.get(), stream_.get()), "starting a step");
     return {};
