@@ -204,7 +204,7 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   co_await reply_->pull(batch_);
   const TimePoint arrived = now();
   upstream_time_ += arrived - began;
-  const bool silent = batch_.events.empty() && !batch_.begun &&
+  const bool silent = batch_.events.empty() &&
                       (batch_.segments.empty() || batch_.segments.front().kind == providers::Segment::Kind::error);
   if (batch_.error && silent) co_return std::move(*batch_.error);
   first_token_ = arrived;

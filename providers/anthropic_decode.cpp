@@ -132,6 +132,7 @@ class Decoder final : public AnthropicDecoder {
   void block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_stop(dom::object& root, ReplyBatch& batch);
   static void hold_citation(const std::string& json, Block& block, ReplyBatch& batch);
+  void tell_citations(Block& block, ReplyBatch& batch);
   void tell_held(Block& block, ReplyBatch& batch);
   void tell_all_held(ReplyBatch& batch);
   void message_start(dom::object& root);
@@ -263,6 +264,7 @@ void Decoder::block_start(dom::object& root, std::string_view data, ReplyBatch& 
     return;
   }
   forget();
+  for (auto& [other, open] : blocks_) tell_citations(open, batch);  // of blocks whose end was not told
   Block& block = blocks_[index] = Block{};
   const std::string type(text_at(inner, "type"));
   if (type == "text") {
@@ -312,8 +314,7 @@ void Decoder::hold_citation(const std::string& json, Block& block, ReplyBatch& b
   batch.begun = true;
 }
 
-/// What waits for a block's end: a whole block of a tool that Claude's API ran itself, and what a text cites.
-void Decoder::tell_held(Block& block, ReplyBatch& batch) {
+void Decoder::tell_citations(Block& block, ReplyBatch& batch) {
   for (Json& citation : std::exchange(block.citations, {})) {
     ChatEvent event;
     event.kind = Kind::citation;
@@ -321,6 +322,11 @@ void Decoder::tell_held(Block& block, ReplyBatch& batch) {
     event.citation_of = Protocol::anthropic_messages;
     emit(std::move(event), batch);
   }
+}
+
+/// What waits for a block's end: a whole block of a tool that Claude's API ran itself, and what a text cites.
+void Decoder::tell_held(Block& block, ReplyBatch& batch) {
+  tell_citations(block, batch);
   if (block.type != Block::Type::item) return;
   block.type = Block::Type::unseen;
   if (Json input = parse_written(block.input); input.is_object()) block.item["input"] = std::move(input);

@@ -232,7 +232,7 @@ void ConverseDecoder::add_to_item(const Json& delta, Block& block, ReplyBatch& b
 
 void ConverseDecoder::tell_item(Block& block, ReplyBatch& batch) {
   const char* type = block.item.contains("toolUse") ? "toolUse" : "toolResult";
-  if (Json input = bedrock_json(block.input); input.is_object()) block.item[type]["input"] = std::move(input);
+  if (bedrock_json(block.input).is_object()) block.item[type]["input"] = parse_written(block.input);
   batch.events.push_back(native_event("bedrock", type, std::move(block.item)));
 }
 

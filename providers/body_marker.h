@@ -85,6 +85,7 @@ class BodyMarker {
   bool key_fine(const char* inside);
   /// A string's value; lone surrogates become U+FFFD. A mistake names `where` and `key` together.
   bool text(std::string_view where, std::string_view key, Value value, std::string& out);
+  bool text_once(const std::string& where, std::string_view key, Value value, std::string& out);
   bool wrong(std::string param, std::string_view expected, Value value);
   bool fail(Error error) {
     error_ = std::move(error);

@@ -178,6 +178,12 @@ bool BodyMarker::unknown(std::string_view key, Value value) {
   return skip(value, 1);
 }
 
+/// Of two members of one name some readers take the first and some the last.
+bool BodyMarker::text_once(const std::string& where, std::string_view key, Value value, std::string& out) {
+  if (!out.empty()) return fail(bad_body(where + std::string(key), where + std::string(key) + ": is given twice"));
+  return text(where, key, value, out);
+}
+
 bool BodyMarker::tool(Value value, const std::string& where) {
   std::string kind;
   bool names = false;
@@ -186,7 +192,8 @@ bool BodyMarker::tool(Value value, const std::string& where) {
     return skip(inner, 5);
   };
   const auto member = [&](std::string_view key, Value inner, od::json_type type) {
-    if (key == "type" && type == od::json_type::string) return text(where, ".type", inner, kind);
+    if (key == "type" && type == od::json_type::string) return text_once(where, ".type", inner, kind);
+    if (key == "tools" && type == od::json_type::array) return tools(inner, where + ".tools");  // a namespace
     if (key == "parameters" && type == od::json_type::object) return each_member(inner, names_a_model);
     return names_a_model(key, inner, type);
   };
@@ -211,15 +218,18 @@ bool BodyMarker::tools(Value value, const std::string& where) {
 bool BodyMarker::plugin(Value value, const std::string& where) {
   std::string id;
   bool names = false;
+  bool enabled = true;
   const auto member = [&](std::string_view key, Value inner, od::json_type type) {
-    if (key == "id" && type == od::json_type::string) return text(where, ".id", inner, id);
+    if (key == "id" && type == od::json_type::string) return text_once(where, ".id", inner, id);
+    if (key == "enabled" && type == od::json_type::boolean) return boolean(where + ".enabled", inner, enabled);
     names = names || key == "model" || key.ends_with("models");
     return skip(inner, 4);
   };
   if (!each_member(value, member)) return false;
   names = names || id == "fusion" || id.ends_with("router");
-  return !names || fail(bad_body(where, where + ": lets other models answer than the one asked for, and what they cost "
-                                                "could not be charged; leave the plugin out"));
+  return !names || !enabled ||
+         fail(bad_body(where, where + ": lets other models answer than the one asked for, and what they cost "
+                                      "could not be charged; leave the plugin out"));
 }
 
 /// OpenRouter's: some ask models of their own choice (https://openrouter.ai/docs/guides/features/plugins).

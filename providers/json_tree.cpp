@@ -78,14 +78,14 @@ class Builder final : public nlohmann::json_sax<Json> {
   bool number_float(double v, const std::string&) override { return value(number(v, written_)); }
   bool string(std::string& v) override { return value(std::move(v)); }
   bool binary(binary_t& v) override { return value(std::move(v)); }
-  bool start_object(size_t) override { return open_.emplace_back(), true; }
+  bool start_object(size_t) override { return open(false); }
   bool key(std::string& name) override { return open_.back().members.emplace_back(std::move(name), nullptr), true; }
   bool end_object() override {
     Json object = object_of(std::move(open_.back().members));
     open_.pop_back();
     return value(std::move(object));
   }
-  bool start_array(size_t) override { return open_.emplace_back().is_array = true; }
+  bool start_array(size_t) override { return open(true); }
   bool end_array() override {
     Json array(std::move(open_.back().elements));
     open_.pop_back();
@@ -100,6 +100,11 @@ class Builder final : public nlohmann::json_sax<Json> {
     Json::array_t elements;
   };
 
+  bool open(bool is_array) {
+    if (open_.size() >= kJsonDepthMax) return false;
+    open_.emplace_back().is_array = is_array;
+    return true;
+  }
   bool value(Json v) {
     if (open_.empty())
       root_ = std::move(v);

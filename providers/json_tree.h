@@ -7,7 +7,8 @@
 
 namespace weir::providers {
 
-/// As nlohmann::ordered_json::parse, member by member in the text's order; discarded where it is no JSON (RFC 8259).
+/// As nlohmann::ordered_json::parse, member by member in the text's order; discarded where it is no JSON (RFC 8259),
+/// or nested deeper than kJsonDepthMax.
 /// `written`: a text with the same numbers, which stay as they are there (json_numbers.h); empty: they are what they
 /// can be read as.
 nlohmann::ordered_json json_tree(std::string_view text, std::string_view written = {});

@@ -306,15 +306,16 @@ std::string_view needed_member(Protocol protocol) {
   }
 }
 
-/// A Response whose status is failed, or that holds an error beside its output. Both stand in every answer.
+/// A Response whose status is failed, or that has none and holds an error beside its output.
 bool says_it_failed(std::string_view answer) {
   static thread_local dom::parser parser;
   dom::element root;
   dom::object error;
   std::string_view text;
   if (!parse_dom(parser, answer, root)) return false;
-  if (root["status"].get(text) == SUCCESS && text == "failed") return true;
-  if (root["error"].get(error) == SUCCESS) return error.size() > 0;
+  if (root["status"].get(text) == SUCCESS) return text == "failed";
+  if (root["error"].get(error) == SUCCESS)
+    return std::any_of(error.begin(), error.end(), [](const auto& member) { return !member.value.is_null(); });
   return root["error"].get(text) == SUCCESS && !text.empty();
 }
 

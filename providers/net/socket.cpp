@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "providers/net/loop.h"
@@ -105,7 +106,7 @@ IoResult Socket::write(std::span<const iovec> pieces) {
   if (closed()) return {IoStatus::failed, 0, ECANCELED};
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
-  message.msg_iovlen = pieces.size();
+  message.msg_iovlen = std::min<size_t>(pieces.size(), IOV_MAX);  // the rest with the next call
   for (;;) {
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (n >= 0) return {IoStatus::ok, static_cast<size_t>(n)};

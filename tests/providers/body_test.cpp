@@ -121,7 +121,15 @@ TEST(CallBody, OtherModelsAndOthersConversationsAreRefused) {
                                               R"(","tools":[{"type":"web_search"},{"type":"image_generation"}]}]})"),
         "input[].tools[1]");
 
+  EXPECT_EQ(param(Protocol::openai_responses,
+                  responses + R"("tools":[{"type":"namespace","tools":[{"type":"image_generation"}]}]})"),
+            "tools[0].tools[0]");
+  EXPECT_EQ(
+      param(Protocol::openai_responses, responses + R"("tools":[{"type":"image_generation","type":"function"}]})"),
+      "tools[0].type");
+
   // What asks for nothing, and the client's own tools with a parameter of that name.
+  EXPECT_EQ(param(Protocol::openai_chat, chat + R"("plugins":[{"id":"auto-router","enabled":false}]})"), "");
   EXPECT_EQ(param(Protocol::openai_chat, chat + R"("plugins":[{"id":"web","engine":"exa"},{"id":"file-parser"},7]})"),
             "");
   EXPECT_EQ(param(Protocol::anthropic_messages, messages + R"("fallbacks":[],"thread":null})"), "");
@@ -247,6 +255,21 @@ TEST(MarkCall, ItemsThatOnlyNameAnother) {
             "");
   const auto native = mark_call(Protocol::openai_responses, R"({"model":"m","input":[{"type":"a:b","item":{}}]})");
   EXPECT_TRUE(native.ok() && native->items);
+}
+
+TEST(ParseJson, WhatIsNestedTooDeepIsNoTree) {
+  const auto nested = [](size_t levels) {
+    return R"({"a":)" + std::string(levels, '[') + R"("[[[\"[")" + std::string(levels, ']') + "}";
+  };
+  EXPECT_TRUE(parse_json(nested(1000)).is_object());
+  EXPECT_TRUE(parse_json(nested(1000) + std::string(100'000, ' ')).is_object()) << "long, and read by another parser";
+  for (const size_t levels : {1100, 200'000}) {
+    EXPECT_TRUE(parse_json(nested(levels)).is_discarded());
+    EXPECT_TRUE(parse_written(nested(levels)).is_discarded());
+    EXPECT_TRUE(read_json<nlohmann::json>(nested(levels)).is_discarded());
+    EXPECT_TRUE(read_json<Json>(nested(levels)).is_discarded());
+  }
+  EXPECT_FALSE(read_json<Json>(nested(1000)).is_discarded());
 }
 
 TEST(ParseJson, ReadsLoneSurrogatesAsTheReplacementCharacter) {

@@ -221,6 +221,8 @@ TEST(OpenAiUnary, AResponseThatFailedIsNoAnswer) {
   EXPECT_TRUE(untold.first.has_value());
   EXPECT_FALSE(untold.second.reported);
   EXPECT_FALSE(whole(R"({"error":null,"status":"incomplete","output":[]})").first.has_value());
+  EXPECT_FALSE(whole(R"({"error":{"code":null},"status":"completed","output":[]})").first.has_value());
+  EXPECT_FALSE(whole(R"({"error":{"code":null},"output":[]})").first.has_value());
 }
 
 TEST(OpenAiUnary, UsageOfWhatIsNoJsonIsNone) {
