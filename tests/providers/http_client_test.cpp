@@ -312,6 +312,20 @@ TEST(HttpClient, SendsMoreThanTheSocketTakes) {
   EXPECT_EQ(rig.idle(), 1u);
 }
 
+TEST(HttpClient, SendsMorePiecesThanTheSystemTakesAtOnce) {
+  RawListener server;
+  ClientRig rig(server.port());
+  std::string text(5000, 'x');
+  text.back() = 'z';
+  std::vector<std::string_view> body;
+  for (size_t i = 0; i < text.size(); ++i) body.push_back(std::string_view(text).substr(i, 1));
+  auto call = rig.start({"POST", "/", "", body});
+  auto peer = server.accept_request();
+  EXPECT_EQ(peer.read_bytes(text.size()), text);
+  peer.send(kOk);
+  EXPECT_EQ(wait(std::move(call)).body, "hello");
+}
+
 TEST(HttpClient, SaysWhyItCannotConnect) {
   uint16_t port = 0;
   {
