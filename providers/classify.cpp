@@ -8,10 +8,13 @@
 #include "config/base/json.h"
 
 #include "providers/json_fields.h"
+#include "providers/json_text.h"
 #include "providers/retry_after.h"
 
 namespace weir::providers {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 constexpr size_t kMessageBytesMax = 2048;
 
@@ -157,7 +160,7 @@ ErrorKind kind_of_status(int status) {
   }
 }
 
-std::string text_of(const nlohmann::json& object, const char* key) {
+std::string text_of(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) return {};
   if (found->is_string()) return found->get<std::string>();
@@ -165,14 +168,14 @@ std::string text_of(const nlohmann::json& object, const char* key) {
 }
 
 /// The first of several members that has text.
-std::string first_text(const nlohmann::json& object, std::initializer_list<const char*> keys) {
+std::string first_text(const Json& object, std::initializer_list<const char*> keys) {
   for (const char* key : keys)
     if (std::string text = text_of(object, key); !text.empty()) return text;
   return {};
 }
 
 /// FastAPI's detail is a text or a list of {loc, msg}.
-std::string detail_text(const nlohmann::json& object) {
+std::string detail_text(const Json& object) {
   const auto found = object.find("detail");
   if (found == object.end()) return {};
   if (found->is_string()) return found->get<std::string>();
@@ -181,7 +184,7 @@ std::string detail_text(const nlohmann::json& object) {
 }
 
 /// Google's google.rpc.RetryInfo: {"retryDelay": "34.07s"}; ErrorInfo's reason says more than the status does.
-void read_google_details(const nlohmann::json& object, Error& error) {
+void read_google_details(const Json& object, Error& error) {
   const auto details = object.find("details");
   if (details == object.end() || !details->is_array()) return;
   for (const auto& one : *details) {
@@ -198,7 +201,7 @@ void read_google_details(const nlohmann::json& object, Error& error) {
 }
 
 /// The names of the quotas that Google's google.rpc.QuotaFailure lists.
-std::string words_of_quotas(const nlohmann::json& object) {
+std::string words_of_quotas(const Json& object) {
   std::string words;
   const auto details = object.find("details");
   if (details == object.end() || !details->is_array()) return words;
@@ -212,7 +215,7 @@ std::string words_of_quotas(const nlohmann::json& object) {
 }
 
 /// The body's own words first; where they name no limit, the one that the headers call used up.
-void read_limit(const nlohmann::json& object, const std::string& words, const HeaderLookup& header, Error& error) {
+void read_limit(const Json& object, const std::string& words, const HeaderLookup& header, Error& error) {
   const RateLimitHeaders limits = read_rate_limits(header);
   if (!error.retry_after) error.retry_after = limits.reset;
   const std::string type = object.is_object() ? text_of(object, "type") : std::string{};
@@ -223,7 +226,7 @@ void read_limit(const nlohmann::json& object, const std::string& words, const He
 
 /// What OpenRouter says beside its message: the answer of the provider behind it, and whether a moderation took
 /// offence.
-std::string words_of_metadata(const nlohmann::json& object) {
+std::string words_of_metadata(const Json& object) {
   const auto metadata = object.find("metadata");
   if (metadata == object.end() || !metadata->is_object()) return {};
   return " " + text_of(*metadata, "raw") + (metadata->contains("flagged_input") ? " input was flagged" : "");
@@ -231,7 +234,7 @@ std::string words_of_metadata(const nlohmann::json& object) {
 
 /// The first of status, code and type that is a word: Google's status and OpenAI's code say more than a number that
 /// repeats the HTTP status. A number of the upstream's own where it has nothing else.
-std::string code_of(const nlohmann::json& object, int status) {
+std::string code_of(const Json& object, int status) {
   const auto is_number = [](const std::string& text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   };
@@ -242,13 +245,13 @@ std::string code_of(const nlohmann::json& object, int status) {
 }
 
 /// The object that holds message and code, wherever the provider puts it; null: there is none.
-nlohmann::json error_object(nlohmann::json body) {
-  if (body.is_array() && !body.empty()) body = nlohmann::json(body.front());
+Json error_object(Json body) {
+  if (body.is_array() && !body.empty()) body = Json(body.front());
   if (!body.is_object()) return body;
   const auto inner = body.find("error");
   if (inner == body.end() || inner->is_null()) return body;
-  nlohmann::json object = *inner;
-  if (object.is_array() && !object.empty()) object = nlohmann::json(object.front());
+  Json object = *inner;
+  if (object.is_array() && !object.empty()) object = Json(object.front());
   return object;
 }
 
@@ -287,7 +290,7 @@ Retry retry_of(ErrorKind kind) {
 
 Error classify_answer(int status, const HeaderLookup& header, std::string_view body) {
   Error error{ErrorKind::internal, "upstream", Retry::no, status >= 400 && status < 500 ? status : 502, ""};
-  const nlohmann::json object = error_object(read_json<nlohmann::json>(body));
+  const Json object = error_object(parse_json(body));
   if (object.is_string()) {
     error.detail = object.get<std::string>();
   } else if (object.is_object()) {

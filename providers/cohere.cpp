@@ -103,7 +103,7 @@ class EmbedDecoder final : public ReplyDecoder {
 
 /// {"embeddings":{"float":[[…]]}} or "base64" as {"object":"list","data":[{"object":"embedding",…}]}.
 void EmbedDecoder::whole(std::string_view body, ReplyBatch& batch) {
-  Json answer = read_json<Json>(body);
+  Json answer = parse_json(body);
   const auto embeddings = answer.is_object() ? answer.find("embeddings") : answer.end();
   if (!answer.is_object() || embeddings == answer.end() || !embeddings->is_object()) {
     batch.error = upstream_fault("the upstream's answer holds no embeddings");

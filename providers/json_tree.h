@@ -2,10 +2,14 @@
 // members of an object at every one that it adds, and a body of half a megabyte then takes seconds. Pure.
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
 namespace weir::providers {
+
+/// How deep a tree may be: it is walked, copied and written by recursion.
+inline constexpr size_t kJsonDepthMax = 1024;
 
 /// As nlohmann::ordered_json::parse, member by member in the text's order; discarded where it is no JSON (RFC 8259),
 /// or nested deeper than kJsonDepthMax.

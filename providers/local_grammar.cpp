@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "providers/json_text.h"
+
 namespace weir::providers {
 namespace {
 
@@ -52,7 +54,7 @@ std::string tool_place(const ChatRequest& request, size_t index) {
 /// `json` may be the text of a schema, as vLLM takes it too.
 Result<void> guided_json(const Json& value, const std::string& place, Source& out) {
   out.answer = Answer::json_schema;
-  out.schema = value.is_string() ? read_json<Json>(value.get_ref<const std::string&>()) : value;
+  out.schema = value.is_string() ? parse_json(value.get_ref<const std::string&>()) : value;
   if (!out.schema.is_object() && !out.schema.is_boolean()) return wrong(place, "must be a JSON Schema");
   return {};
 }

@@ -124,8 +124,8 @@ bool is_json(std::string_view content_type) {
 
 /// {"error":{…}}, {"response":{"error":{…}}}, or the event itself.
 Error error_of(std::string_view data) {
-  const nlohmann::json root = read_json<nlohmann::json>(data);
-  const nlohmann::json* object = &root;
+  const nlohmann::ordered_json root = parse_json(data);
+  const nlohmann::ordered_json* object = &root;
   for (const char* inner : {"response", "error"})
     if (const auto* within = object_of(*object, inner)) object = within;
   std::string code = text_of(*object, "code");

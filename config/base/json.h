@@ -13,14 +13,8 @@ extern template class nlohmann::basic_json<nlohmann::ordered_map>;
 
 namespace weir {
 
-/// How deep a tree may be: it is walked by recursion.
-inline constexpr size_t kJsonDepthMax = 1024;
-
-/// Does the text open more than kJsonDepthMax objects and arrays within each other? What is no JSON may say either.
-bool nested_too_deep(std::string_view text);
-
-/// The tree of a text in UTF-8; is_discarded() where it is not JSON, or nested too deep. `Json`: nlohmann::json or
-/// nlohmann::ordered_json. Of members with the same name the last one counts.
+/// The tree of a text in UTF-8; is_discarded() where it is not JSON. `Json`: nlohmann::json or nlohmann::ordered_json.
+/// Of members with the same name the last one counts.
 template <typename Json>
 Json read_json(std::string_view text);
 

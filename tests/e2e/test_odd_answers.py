@@ -258,6 +258,27 @@ def test_no_answer_ends_the_gateway(patient, upstream, path, body):
     assert patient.request("GET", "/health/live")[0] == 200
 
 
+DEEP = '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+@pytest.mark.parametrize("provider", list(NATIVE))
+def test_no_depth_ends_the_gateway(patient, upstream, provider):
+    """Texts of a client and of an upstream whose trees would take all of a stack to walk."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": DEEP}}
+    rounds = ([{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [{**call, "function": {"name": "f", "arguments": "{}"}}]},
+               {"role": "tool", "tool_call_id": "c1", "content": DEEP}],
+              [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "y"}])
+    for messages in rounds:
+        status, _, said = patient.request("POST", "/v1/chat/completions", {"model": f"m-{provider}", "messages": messages})
+        assert status in (200, 400), (status, said[:500])
+    for answer in (200, 400, 429, 500):
+        upstream.replay[provider] = (answer, "application/json", DEEP.encode())
+        for client in CALLS:
+            status, _, said = ask(patient, client, f"m-{provider}")
+            assert status >= 400 or client in NATIVE[provider], (client, status, said[:500])
+    assert patient.request("GET", "/health/live")[0] == 200
+
+
 def test_who_has_no_stream_answers_whole_and_is_charged(odd, upstream):
     """whisper-1 ignores the field, as OpenAI's reference says; embeddings have no streams whoever asks for one."""
     form = b"".join(b'--B\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % part for part in (
