@@ -30,7 +30,7 @@ constexpr std::string_view kHelp =
     "                       draw only from the most likely tokens (default: all)\n"
     "  --seed N             makes the draw repeatable (default: a new one each time)\n"
     "  --schema FILE        the answer is JSON as the JSON Schema in FILE says\n"
-    "  --device D           cpu, cuda or auto (default auto)\n"
+    "  --device D           auto, cpu, cuda or cuda:N, the GPU of that number (default auto)\n"
     "  --quantization Q     none, int8 (8-bit weights and activations) or fp8 (8-bit weights); default none\n"
     "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
@@ -70,7 +70,7 @@ std::vector<Option> table_of(Options& o) {
           {"--top-k", nullptr, take_integer(o.top_k, 0), "an integer of at least 0"},
           {"--seed", nullptr, seed, "an integer of at least 0"},
           {"--threads", nullptr, take_integer(o.threads, 0), "an integer of at least 0"},
-          {"--device", nullptr, take_one_of(o.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
+          device_option(o.device),
           {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8", "int4"}),
            "none, int8, fp8 or int4"},
           kv_dtype_option(o.kv_dtype),

@@ -106,7 +106,7 @@ Result<std::unique_ptr<Engine>> make_replicas_of(const config::EngineConfig& con
     }
     if (!backend) return std::move(backend).error();
     const bool on_gpu = (*backend)->info().name.starts_with("cuda");
-    each.device = on_gpu ? "cuda" : "cpu";
+    if (each.device == "auto") each.device = on_gpu ? "cuda" : "cpu";
     if (!on_gpu) each.kv_cache.host_memory_bytes = 0;  // as for the first
     auto made = make_engine(each, *std::move(backend), loaded.tokenizer, loaded.chat_template, loaded.eos_ids);
     if (!made) return std::move(made).error();

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "config/device.h"
+
 namespace weir::engine {
 
 inline constexpr int kFailed = 1;    // exit status: at run time
@@ -66,6 +68,15 @@ inline TakeValue take_one_of(std::string& field, std::vector<std::string> names)
     field = value;
     return std::find(names.begin(), names.end(), value) != names.end();
   };
+}
+
+/// Of --device, as `device` in the config.
+inline Option device_option(std::string& field) {
+  const auto take = [&field](const std::string& value) {
+    field = value;
+    return config::device_of(value).has_value();
+  };
+  return {"--device", nullptr, take, config::kDevices};
 }
 
 /// Of --kv-dtype, as kv_cache.dtype.

@@ -67,9 +67,10 @@ Json Turns::media_block(const Part& part, const std::string& where) {
     source["data"] = std::move(text);
   } else {
     source["type"] = "base64";
-    source["media_type"] = media.mime.empty() ? (image ? "image/png" : "application/pdf") : media.mime.c_str();
+    const std::string mime = media.mime.empty() ? (image ? "image/png" : "application/pdf") : media.mime;
+    source["media_type"] = mime;
     source["data"] = media.data;
-    if (!image && source["media_type"] != "application/pdf") {
+    if (!image && mime != "application/pdf") {
       refusals_.must_say(where, "Claude takes PDF and text documents, not " + media.mime);
       return nullptr;
     }

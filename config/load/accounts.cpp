@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "config/base/nearest.h"
+#include "config/device.h"
 #include "config/load/scalars.h"
 #include "config/load/sections.h"
 
@@ -146,6 +147,19 @@ void read_choice(MapReader& map, std::string_view key, const std::vector<std::st
   if (auto name = cursor->choice(choices)) out = std::move(*name);
 }
 
+/// A number behind "cuda:" is one of many; all else is a choice.
+void read_device(MapReader& map, std::string& out) {
+  const auto cursor = map.get("device");
+  if (!cursor) return;
+  const auto name = cursor->text(kDevices);
+  if (!name) return;
+  if (!device_of(*name))
+    cursor->mistake("must be " + std::string(kDevices) + ", is " + cursor->shown() +
+                    did_you_mean(*name, {"auto", "cpu", "cuda"}));
+  else
+    out = *name;
+}
+
 void read_kv_cache(const Cursor& cursor, const std::string& device, KvCacheConfig& cache) {
   MapReader map(cursor);
   uint64_t memory = 0;
@@ -181,7 +195,7 @@ void read_engine(const Cursor& cursor, Reading& reading, EngineConfig engine) {
         !std::filesystem::is_directory(engine.model, error))
       reading.report.warning(model->path(), "there is no folder " + model->shown() + " on this machine");
   }
-  read_choice(map, "device", {"auto", "cpu", "cuda"}, engine.device);
+  read_device(map, engine.device);
   read_choice(map, "quantization", {"none", "int8", "fp8", "int4"}, engine.quantization);
   map.integer("tensor_parallel", engine.tensor_parallel, 1, 64);
   map.integer("replicas", engine.replicas, 1, 64);

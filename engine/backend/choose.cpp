@@ -1,7 +1,9 @@
 #include "engine/backend/choose.h"
 
+#include <string>
 #include <utility>
 
+#include "config/device.h"
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/engine_limits.h"
 #if defined(WEIR_CUDA)
@@ -40,22 +42,24 @@ Result<std::unique_ptr<Backend>> make_on_gpu([[maybe_unused]] const std::vector<
 
 Result<std::unique_ptr<Backend>> make_backend(std::vector<std::shared_ptr<const Model>> parts,
                                               const config::EngineConfig& config, const LoadProgress& progress,
-                                              int first_device) {
-  if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
-    return config_error(config, "device", "must be auto, cpu or cuda, is '" + config.device + "'");
+                                              int gpus_before) {
+  using Kind = config::Device::Kind;
+  const auto device = config::device_of(config.device);
+  if (!device) {
+    return config_error(config, "device", "must be " + std::string(config::kDevices) + ", is '" + config.device + "'");
   }
   const bool host_tier = config.kv_cache.host_memory_bytes > 0;
-  if (host_tier && config.device == "cpu") {
+  if (host_tier && device->kind == Kind::cpu) {
     return config_error(config, "kv_cache.host_memory",
                         "is for what a GPU gives up; on the CPU the blocks lie in that memory already: raise "
                         "kv_cache.memory instead");
   }
   std::string reason = "device: cpu";
-  if (config.device != "cpu") {
-    auto made = make_on_gpu(parts, config, progress, first_device);
+  if (device->kind != Kind::cpu) {
+    auto made = make_on_gpu(parts, config, progress, device->gpu + gpus_before);
     if (made.ok() || made.error().kind == ErrorKind::internal) return made;
     const std::string& why = made.error().detail;
-    if (config.device == "cuda") {
+    if (device->kind == Kind::gpu) {
       return made.error().kind == ErrorKind::config ? made.error()
                                                     : config_error(config, "device", why + "; use cpu or auto");
     }

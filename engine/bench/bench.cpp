@@ -113,10 +113,10 @@ class Bench {
   Result<std::unique_ptr<Backend>> make_for(config::EngineConfig config, int64_t tokens) const {
     const auto numbers = static_cast<uint64_t>(model_->spec.layers * 2 * model_->spec.kv_width() * tokens);
     if (plan_.device != "cpu") {
-      config.device = "cuda";
+      config.device = plan_.device == "auto" ? "cuda" : plan_.device;
       config.kv_cache.memory_bytes = numbers * sizeof(uint16_t);
       auto backend = make_backend({model_}, config);
-      if (backend.ok() || plan_.device == "cuda") return backend;
+      if (backend.ok() || plan_.device != "auto") return backend;
     }
     config.device = "cpu";
     config.kv_cache.memory_bytes = numbers * sizeof(float);

@@ -18,7 +18,7 @@ namespace weir::engine::bench {
 struct Plan {
   std::string name;  // of the model or shape, for the report
   std::string quantization = "none";
-  std::string device = "auto";    // cpu, cuda or auto, as in the config
+  std::string device = "auto";    // as in the config
   std::string kv_dtype = "auto";  // kv_cache.dtype, as in the config
   int32_t threads = 0;            // of the kernels; 0: one a core
   int32_t rounds = 5;             // ≥ 1

@@ -21,7 +21,7 @@ std::string help() {
              "usage: weir bench engine --model DIR | --shape NAME [options]\n"
              "Measures how fast a model is served on this machine, each figure beside what the machine allows.\n") +
          bench::kModelHelp +
-         "  --device D           cpu, cuda or auto (default auto)\n"
+         "  --device D           auto, cpu, cuda or cuda:N, the GPU of that number (default auto)\n"
          "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
          "  --threads N          threads of the kernels (default: one a core)\n"
          "  --rounds N           rounds whose median is shown (default 5)\n"
@@ -45,7 +45,7 @@ std::vector<Option> table_of(Options& o) {
   std::vector<Option> table;
   bench::add_model_options(table, o.choice);
   const std::vector<Option> rest = {
-      {"--device", nullptr, take_one_of(p.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
+      device_option(p.device),
       kv_dtype_option(p.kv_dtype),
       {"--threads", nullptr, take_integer(p.threads, 0, kKernelThreadsMax), between(0, kKernelThreadsMax)},
       {"--rounds", nullptr, take_integer(p.rounds, 1, kRoundsMax), between(1, kRoundsMax)},

@@ -33,7 +33,7 @@ constexpr std::string_view kHelp =
     "  --rate R             the least rate tried, requests a second (default 1)\n"
     "  --halvings N         attempts between what was carried and what was not (default 4)\n"
     "  --requests N         (default four a client, 200 of a trace)\n"
-    "  --device D           cpu, cuda or auto (default auto)\n"
+    "  --device D           auto, cpu, cuda or cuda:N, the GPU of that number (default auto)\n"
     "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --kv-memory MIB      of keys and values (default as kv_cache.memory)\n"
     "  --host-memory MIB    of the second tier of a GPU's prefix cache (default 0: none)\n"
@@ -90,7 +90,7 @@ std::vector<Option> table_of(Options& o) {
       {"--synthetic", &o.synthetic, {}, {}},
       {"--block-tokens", nullptr, take_integer(o.block_tokens, 1, kTraceBlockTokens), between(1, kTraceBlockTokens)},
       {"--halvings", nullptr, take_integer(o.halvings, 0, 20), between(0, 20)},
-      {"--device", nullptr, take_one_of(o.device, {"cpu", "cuda", "auto"}), "cpu, cuda or auto"},
+      device_option(o.device),
       kv_dtype_option(o.kv_dtype),
       {"--no-prefix", &o.no_prefix, {}, {}},
       {"--max-sequences", nullptr, take_integer(o.max_sequences, 1, kClientsMax), between(1, kClientsMax)},

@@ -5,6 +5,7 @@
 
 #include "gateway/api/citations.h"
 #include "gateway/api/errors.h"
+#include "providers/json_fields.h"
 #include "providers/json_text.h"
 #include "providers/media.h"
 
@@ -277,8 +278,9 @@ void MessagesEncoder::add(ChatEvent event) {
 
 std::string MessagesEncoder::whole(const providers::Usage& usage, NanoUsd) {
   for (Json& one : content_) {
-    if (one["type"] == "thinking" && !one.contains("signature")) one["signature"] = "";
-    if (one["type"] != "tool_use") continue;
+    const std::string type = providers::text_of(one, "type");
+    if (type == "thinking" && !one.contains("signature")) one["signature"] = "";
+    if (type != "tool_use") continue;
     const std::string text = one["input"].get<std::string>();
     Json input = text.empty() ? Json::object() : providers::parse_written(text);
     // What a model wrote and is no JSON object reaches the client all the same, under a name that says so.

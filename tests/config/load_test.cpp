@@ -29,7 +29,7 @@ accounts:
   echo:      {provider: echo, delay: 1s, chunk_delay: 1m}
 engines:
   tiny: {model: builtin:weir-tiny}
-  llama: {model: /models/Llama, device: cuda, kv_cache: {host_memory: 64GiB}}
+  llama: {model: /models/Llama, device: cuda:1, kv_cache: {host_memory: 64GiB}}
   qwen: {model: /models/Qwen, device: cpu, quantization: int8,
          kv_cache: {memory: 40GiB, dtype: fp8, block_size: 32, prefix: false, policy: cost}, max_sequences: 256, queue: 9,
          step_tokens: 128, context: 4096, threads: 2, step_timeout: 5s}
@@ -112,6 +112,7 @@ TEST(Load, AccountsAndEngines) {
   const auto& qwen = *config->find_engine("qwen");
   EXPECT_EQ(qwen.model, "/models/Qwen");
   EXPECT_EQ(qwen.device, "cpu");
+  EXPECT_EQ(config->find_engine("llama")->device, "cuda:1");
   EXPECT_EQ(qwen.quantization, "int8");
   EXPECT_EQ(qwen.kv_cache.memory_bytes, 40ULL << 30);
   EXPECT_EQ(qwen.kv_cache.dtype, "fp8");

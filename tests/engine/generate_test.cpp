@@ -178,6 +178,11 @@ TEST(Load, SaysWhatIsMissing) {
   auto config = config_of("builtin:weir-tiny");
   config.device = "cuda";
   EXPECT_THAT(make_engine(config).error().detail, HasSubstr("engines.test.device: this build of weir has no CUDA"));
+  config.device = "cuda:3";
+  EXPECT_THAT(make_engine(config).error().detail, HasSubstr("engines.test.device: this build of weir has no CUDA"));
+  config.device = "cuda:-1";
+  EXPECT_THAT(make_engine(config).error().detail,
+              HasSubstr("engines.test.device: must be auto, cpu, cuda or cuda:N, is 'cuda:-1'"));
   config.device = "cpu";
   config.quantization = "fp9";
   EXPECT_THAT(make_engine(config).error().detail, HasSubstr("engines.test.quantization: 'fp9' is not known"));
@@ -194,7 +199,7 @@ TEST(Command, BadUsageIsNamedAndExitsWithTwo) {
       {{"--model", "x", "--prompt", "y", "--max-tokens=12x"}, "--max-tokens must be"},
       {{"--model", "x", "--prompt", "y", "--temperature", "warm"}, "--temperature must be a number, is 'warm'"},
       {{"--model", "x", "--prompt", "y", "--temperature", "nan"}, "--temperature must be a number"},
-      {{"--model", "x", "--prompt", "y", "--device", "tpu"}, "--device must be cpu, cuda or auto, is 'tpu'"},
+      {{"--model", "x", "--prompt", "y", "--device", "tpu"}, "--device must be auto, cpu, cuda or cuda:N, is 'tpu'"},
       {{"--model", "x", "--prompt", "y", "--quantization", "int5"}, "--quantization must be none, int8, fp8 or int4"},
       {{"--model", "x", "--prompt", "y", "--kv-dtype", "int4"}, "--kv-dtype must be auto, f32, bf16, f16, fp8 or int8"},
       {{"--model", "x", "--prompt", "y", "--raw=yes"}, "--raw takes no value"},
