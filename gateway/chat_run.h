@@ -15,6 +15,7 @@
 #include "gateway/api/client_api.h"
 #include "gateway/api/openai_responses_state.h"
 #include "gateway/core_context.h"
+#include "gateway/server/byte_hold.h"
 #include "gateway/server/http.h"
 #include "providers/body.h"
 #include "providers/provider.h"
@@ -108,6 +109,7 @@ class ChatRun {
   const Route* route_ = nullptr;
   std::string referred_body_;               // Responses: with what the client's items name in their place
   std::optional<ContinuedCall> continued_;  // Responses: what it goes on from
+  ByteHold written_out_{context_.services().conversation_bytes};
   providers::CallBody body_;
   std::optional<Result<providers::ChatRequest>> neutral_;
   std::function<Result<const providers::ChatRequest*>()> decode_;

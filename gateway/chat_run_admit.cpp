@@ -79,6 +79,18 @@ Result<void> ChatRun::authenticate() {
   return {};
 }
 
+Error conversations_full(uint64_t most) {
+  Error full{ErrorKind::overloaded,
+             "gateway",
+             Retry::no,
+             503,
+             "the conversations that calls under way go on from hold as many bytes as server.limits.bodies allows (" +
+                 std::to_string(most) + "); try again in a moment",
+             "overloaded"};
+  full.retry_after = std::chrono::seconds(1);
+  return full;
+}
+
 /// Of a large body a worker's part: pure but for what is the request's own, and the store of responses, which any
 /// thread may ask.
 Result<void> ChatRun::mark() {
@@ -123,6 +135,9 @@ Result<void> ChatRun::mark() {
       return bad_request("input", "input: the items it names are held by another account than the conversation");
     continued_->account = holder;
   }
+  const uint64_t most = policy_->policy().config().server.limits.bodies_bytes_max;
+  const size_t bytes = referred_body_.size() + (continued_ ? continued_->body.size() : 0);
+  if (!written_out_.hold(bytes, most)) return conversations_full(most);
   prompt_size_ = measure_prompt(body_);
   return {};
 }

@@ -9,9 +9,8 @@ namespace weir::gateway {
 namespace {
 
 bool same_connection(const config::AccountConfig& a, const config::AccountConfig& b) {
-  return a.provider == b.provider && a.base_url == b.base_url && a.api_key == b.api_key &&
-         a.connect_timeout == b.connect_timeout && a.idle_connections_max == b.idle_connections_max &&
-         a.idle_connection_timeout == b.idle_connection_timeout && a.options == b.options;
+  return a.same_upstream(b) && a.drop_params == b.drop_params && a.connect_timeout == b.connect_timeout &&
+         a.idle_connections_max == b.idle_connections_max && a.idle_connection_timeout == b.idle_connection_timeout;
 }
 
 }  // namespace

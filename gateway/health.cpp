@@ -11,7 +11,8 @@ int64_t ns_of(TimePoint t) {
 }
 
 bool is_failure(Outcome outcome) {
-  return outcome == Outcome::server_error || outcome == Outcome::connect_failure || outcome == Outcome::timeout;
+  return outcome == Outcome::server_error || outcome == Outcome::connect_failure || outcome == Outcome::timeout ||
+         outcome == Outcome::forbidden;
 }
 
 bool is_limited(Outcome outcome) {
@@ -44,7 +45,9 @@ std::string_view explain(Outcome outcome) {
     case Outcome::day_limited:
       return "rate limited by the upstream (429): what it allows in a day";
     case Outcome::credential:
-      return "credential refused (401, 403)";
+      return "credential refused (401)";
+    case Outcome::forbidden:
+      return "permission refused (403)";
     case Outcome::quota:
       return "its quota, credit or money at the upstream is used up";
     case Outcome::server_error:
@@ -71,6 +74,8 @@ std::string_view to_string(Outcome outcome) {
       return "rate_limited";
     case Outcome::credential:
       return "credential";
+    case Outcome::forbidden:
+      return "forbidden";
     case Outcome::quota:
       return "quota";
     case Outcome::server_error:
@@ -90,8 +95,9 @@ Outcome outcome_of(const Error& error) {
     case ErrorKind::rate_limit:
       return outcome_of(error.limit);
     case ErrorKind::authentication:
-    case ErrorKind::permission:
       return Outcome::credential;
+    case ErrorKind::permission:
+      return Outcome::forbidden;
     case ErrorKind::quota:
       return Outcome::quota;
     case ErrorKind::overloaded:

@@ -23,7 +23,8 @@ enum class Outcome {
   requests_limited,  // 429, these three say it
   tokens_limited,
   day_limited,
-  credential,       // 401, 403
+  credential,       // 401, and whatever else says that the key is refused
+  forbidden,        // 403 without such a word: of this model, of what this request names, or of the key after all
   quota,            // 402, or whatever says that its prepaid quota, credit or money is used up
   server_error,     // 5xx, overloaded, an answer that makes no sense
   connect_failure,  // resolve, connect, TLS, reset

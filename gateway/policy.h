@@ -34,7 +34,8 @@ struct Services {
   Ledger& ledger;
   metrics::Log& log;
   metrics::Registry& registry;
-  ResponseStore* responses = nullptr;  // what /v1/responses keeps; null: nothing
+  ResponseStore* responses = nullptr;          // what /v1/responses keeps; null: nothing
+  std::atomic<int64_t> conversation_bytes{0};  // of those that calls go on from, written out now
 };
 
 class Policy {

@@ -36,7 +36,7 @@ struct StoredResponse {
 
 struct ResponseStoreOptions {
   std::chrono::seconds keep = std::chrono::hours(24 * 30);  // after its last turn a conversation is gone
-  uint64_t turn_bytes_max = 8 * 1024 * 1024;                // a larger turn is not kept
+  uint64_t turn_bytes_max = 8 * 1024 * 1024;                // a larger turn is not kept; `serve` adds a body
   uint64_t pending_bytes_max = 64 * 1024 * 1024;            // waiting to be written; beyond that, turns are not kept
   uint64_t table_bytes_max = 4ULL * 1024 * 1024 * 1024;     // the oldest go first
   uint64_t chain_bytes_max = 64 * 1024 * 1024;              // of one conversation read back

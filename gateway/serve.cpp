@@ -441,7 +441,9 @@ int serve_command(const std::vector<std::string>& args, std::ostream& out, std::
     err << "weir serve: " << ledger.error().detail << "\n";
     return 1;
   }
-  auto responses = ResponseStore::open(ledger_options->path + ".responses");
+  ResponseStoreOptions responses_options;
+  responses_options.turn_bytes_max += loaded.config->server.limits.body_bytes_max;  // what came in can be kept
+  auto responses = ResponseStore::open(ledger_options->path + ".responses", responses_options);
   if (!responses) {
     err << "weir serve: " << responses.error().detail << "\n";
     return 1;

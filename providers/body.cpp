@@ -214,15 +214,25 @@ bool BodyMarker::output_limit(std::string_view key, Value value, ByteRange& rang
   return true;
 }
 
+/// As Go folds letters beyond ASCII: the Kelvin sign is a k, the long s an s.
+std::string go_folded(std::string_view key) {
+  std::string out(key);
+  for (const auto& [letter, plain] : {std::pair<std::string_view, char>{"\u212a", 'k'}, {"\u017f", 's'}})
+    for (size_t at = out.find(letter); at != std::string::npos; at = out.find(letter, at))
+      out.replace(at, letter.size(), 1, plain);
+  return out;
+}
+
 /// Of two members with one name some parsers take the first and some the last, and Go's read "Model" as "model" too
 /// (https://pkg.go.dev/encoding/json#Unmarshal): what policy was decided by must be what the upstream reads.
 bool BodyMarker::once(std::string_view key) {
+  const std::string folded = go_folded(key);
   constexpr auto kActedOn = std::to_array<std::string_view>(
       {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
        "messages", "generationConfig", "generation_config", "input", "previous_response_id", "store", "prompt",
        "service_tier", "serviceTier", "speed", "inference_geo"});
   const auto found =
-      std::find_if(kActedOn.begin(), kActedOn.end(), [&](std::string_view name) { return iequals(name, key); });
+      std::find_if(kActedOn.begin(), kActedOn.end(), [&](std::string_view name) { return iequals(name, folded); });
   if (found == kActedOn.end()) return true;
   if (*found != key)
     return fail(bad_body(std::string(key), std::string(key) + ": is " + std::string(*found) +

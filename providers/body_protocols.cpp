@@ -218,16 +218,18 @@ bool BodyMarker::tools(Value value, const std::string& where) {
 bool BodyMarker::plugin(Value value, const std::string& where) {
   std::string id;
   bool names = false;
-  bool enabled = true;
+  std::optional<bool> enabled;
   const auto member = [&](std::string_view key, Value inner, od::json_type type) {
     if (key == "id" && type == od::json_type::string) return text_once(where, ".id", inner, id);
-    if (key == "enabled" && type == od::json_type::boolean) return boolean(where + ".enabled", inner, enabled);
+    if (key == "enabled" && type == od::json_type::boolean && !enabled)
+      return boolean(where + ".enabled", inner, enabled.emplace());
+    if (key == "enabled") return fail(bad_body(where, where + ".enabled: must be true or false, once"));
     names = names || key == "model" || key.ends_with("models");
     return skip(inner, 4);
   };
   if (!each_member(value, member)) return false;
   names = names || id == "fusion" || id.ends_with("router");
-  return !names || !enabled ||
+  return !names || !enabled.value_or(true) ||
          fail(bad_body(where, where + ": lets other models answer than the one asked for, and what they cost "
                                       "could not be charged; leave the plugin out"));
 }
@@ -393,7 +395,7 @@ bool BodyMarker::input_item(Value value) {
     }
     std::string* const text_of = name == "type" ? &type : name == "id" ? &id : nullptr;
     const bool wanted = text_of != nullptr && kind == od::json_type::string;
-    if (!(wanted ? text("input[].", name, inner, *text_of) : skip(inner, 3))) return false;
+    if (!(wanted ? text_once("input[].", name, inner, *text_of) : skip(inner, 3))) return false;
   }
   if (type == "item_reference" || (type.empty() && !has_role && !id.empty()))
     body_.item_references.push_back(std::move(id));

@@ -130,6 +130,11 @@ std::optional<ErrorKind> kind_of_message(int status, const std::string& message)
                                     "input was flagged", "prompt was flagged", "usage guidelines", "deny-listed token",
                                     "may contain inappropriate content"}))
     return ErrorKind::content_policy;
+  if (status == 403 && says_any(message, {"access the file", "storage.objects.get", "storage object", "cached content",
+                                          "cachedcontent", "s3 location", "s3 object", "s3 uri"}))
+    return ErrorKind::not_found;
+  // It is not out of money, but this call asks for more than is left.
+  if (status == 402 && says_any(message, {"can only afford"})) return ErrorKind::permission;
   if (callers && says_any(message, {"api key not valid", "invalid api key", "incorrect api key", "api key expired"}))
     return ErrorKind::authentication;
   return {};
@@ -195,7 +200,7 @@ void read_google_details(const Json& object, Error& error) {
         seconds >= 0 && seconds <= kRetryAfterSecondsMax)
       error.retry_after = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
     const std::string reason = text_of(one, "reason");
-    if (reason == "API_KEY_INVALID") error.kind = ErrorKind::authentication;
+    if (reason.starts_with("API_KEY_") || reason.starts_with("CONSUMER_")) error.kind = ErrorKind::authentication;
     if (reason == "BILLING_DISABLED") error.kind = ErrorKind::quota;
   }
 }
@@ -275,10 +280,13 @@ ErrorKind classify_code(int status, std::string_view code, std::string_view mess
   if (const size_t at = word.find("exception"); at != std::string::npos) word.resize(at);
   const auto row = std::find_if(kCodes.begin(), kCodes.end(), [&](const Row& r) { return r.word == word; });
   const auto said = kind_of_message(status, lower(message.substr(0, kMessageBytesMax)));
-  // "rate limit" in a code may still mean that the prepaid money is gone; the message tells. But Google says of every
-  // rate limit, of a minute too, that it is "your current quota".
-  if (said && (row == kCodes.end() || (*said == ErrorKind::quota && word != "resource_exhausted"))) return *said;
-  return row == kCodes.end() ? kind_of_status(status) : row->kind;
+  if (row == kCodes.end()) return said.value_or(kind_of_status(status));
+  // "rate limit" in a code may still mean that the prepaid money is gone, and "permission denied" that the call names a
+  // file that is not there; the message tells. But Google says of every rate limit, of a minute too, that it is "your
+  // current quota".
+  if (said && *said == ErrorKind::quota && word != "resource_exhausted") return *said;
+  if (said && row->kind == ErrorKind::permission) return *said;
+  return row->kind;
 }
 
 /// A prompt too long for one model may fit another: a fallback.

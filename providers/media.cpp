@@ -51,7 +51,7 @@ Media media_of_url(std::string_view url) {
   }
   std::string_view mime = url.substr(kScheme.size(), comma - kScheme.size() - kBase64.size());
   mime = mime.substr(0, mime.find(';'));
-  media.mime = std::string(mime);
+  media.mime = mime == "image/jpg" ? "image/jpeg" : std::string(mime);  // OpenAI takes the first, others the name alone
   media.data = std::string(url.substr(comma + 1));
   return media;
 }

@@ -67,6 +67,11 @@ Result<std::optional<std::string>> parameter(std::string_view header, std::strin
   while (!rest.empty()) {
     if (trimmed(rest) == ";") break;
     if (!next_parameter(rest, name, value)) return bad("", "a header of the form is malformed");
+    // RFC 2231's forms of it ("name*", "name*0") some readers take and some do not; RFC 7578 section 4.2 forbids them.
+    // What clients do say is "filename*", which decides nothing.
+    const size_t star = name.find('*');
+    if (star != std::string_view::npos && wanted != "filename" && equal_ignoring_case(name.substr(0, star), wanted))
+      return bad("", "a header of the form says " + std::string(name) + "; write it as " + std::string(wanted));
     if (!equal_ignoring_case(name, wanted)) continue;
     if (found) return bad("", "a header of the form says " + std::string(wanted) + " twice");
     found = value;

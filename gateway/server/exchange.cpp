@@ -210,7 +210,7 @@ void Session::break_stream() {
 }
 
 Task<bool> Session::send_refusal() {
-  hold_body(0);
+  held_.hold(0, 0);
   ResponseHead head{refusal_.status, "Content-Type: application/json\r\n"};
   if (const auto& more = listener_.hooks().refusal_fields) head.fields += more(core());
   if (refusal_retry_) head.add("retry-after", "1");

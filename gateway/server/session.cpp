@@ -34,12 +34,16 @@ Error write_timeout_error() {
 
 Session::Session(Listener& listener, std::unique_ptr<providers::Transport> transport, std::string peer,
                  const config::ServerLimits& limits)
-    : listener_(listener), transport_(std::move(transport)), peer_(std::move(peer)), limits_(limits) {
+    : listener_(listener),
+      transport_(std::move(transport)),
+      peer_(std::move(peer)),
+      limits_(limits),
+      held_(listener.body_bytes()) {
   listener_.add(*this);
 }
 
 Session::~Session() {
-  hold_body(0);
+  held_.hold(0, 0);
   listener_.remove(*this);
 }
 
@@ -220,27 +224,13 @@ Session::Step Session::wait_for_body() {
     }
     enter(Phase::body, limits_.body_timeout);
   }
-  if (!hold_body(in_.size())) {
+  if (!held_.hold(in_.size(), limits_.bodies_bytes_max)) {
     refusal_retry_ = true;
     return refuse(503, "overloaded",
                   "the requests under way hold as many body bytes as server.limits.bodies allows (" +
                       std::to_string(limits_.bodies_bytes_max) + "); try again in a moment");
   }
   return Step::need_input;
-}
-
-/// Counts what this session holds of a body; 0 gives it back. False: it would be too much over all sessions.
-bool Session::hold_body(size_t bytes) {
-  const int64_t more = static_cast<int64_t>(bytes) - held_;
-  if (more == 0) return true;
-  std::atomic<int64_t>& total = listener_.body_bytes();
-  const int64_t before = total.fetch_add(more, std::memory_order_relaxed);
-  if (more > 0 && before + more > static_cast<int64_t>(limits_.bodies_bytes_max)) {
-    total.fetch_sub(more, std::memory_order_relaxed);
-    return false;
-  }
-  held_ = static_cast<int64_t>(bytes);
-  return true;
 }
 
 void Session::fill_request() {
@@ -282,7 +272,7 @@ void Session::next_request() {
   parser_.reset();
   chunks_ = {};
   head_done_ = continued_ = false;
-  hold_body(0);
+  held_.hold(0, 0);
   raw_end_ = 0;
   if (!in_.empty()) request_.accepted = now();
   enter(Phase::idle, limits_.idle_timeout);
@@ -378,7 +368,7 @@ Task<void> Session::linger(std::chrono::milliseconds timeout) {
   raw_end_ = 0;
   in_.consume(in_.size());
   in_.release();
-  hold_body(0);
+  held_.hold(0, 0);
   enter(Phase::lingering, timeout);
   for (uint64_t discarded = 0; !gone_ && !timed_out_ && discarded < limits_.linger_bytes_max;) {
     co_await input();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "gateway/server/byte_hold.h"
 #include "gateway/server/http.h"
 #include "providers/net/buffer.h"
 #include "providers/net/http_parser.h"
@@ -59,7 +60,6 @@ class Session final : public Exchange, private providers::WheelTimer {
   Step parse_body();
   Step refuse(int status, const char* code, std::string message);
   Step wait_for_body();
-  bool hold_body(size_t bytes);
   void fill_request();
   void next_request();
   void pump();
@@ -96,7 +96,7 @@ class Session final : public Exchange, private providers::WheelTimer {
   providers::ChunkDecoder chunks_;
   size_t body_end_ = 0;  // of the decoded body, counted from the request's first byte
   size_t raw_end_ = 0;   // of what was decoded; the next request begins there
-  int64_t held_ = 0;     // bytes that this session counts in the server's body_bytes
+  ByteHold held_;        // of the body bytes of all sessions
   Request request_;
   std::optional<Abort> abort_;
   std::coroutine_handle<> waiter_ = nullptr;  // run(), waiting for input

@@ -59,6 +59,21 @@ def test_another_credential_is_tried_at_once(weir, standard, upstream):
     assert gateway.chat("m-status401")[0] == 200
 
 
+def test_another_secret_is_taken_and_so_is_drop_params(weir, upstream):
+    """Of those that are not api_key."""
+    config = (f'accounts:\n  c: {{provider: anthropic, base_url: "{upstream.url("ok")}", auth_token: old-token-0123456789}}\n'
+              f'models:\n  c: {{targets: [{{account: c}}]}}\nkeys:\n  - {{name: test, key: {KEY}, models: ["*"]}}\n')
+    gateway = weir(config)
+    token = lambda: dict(upstream.requests[-1][1]).get("authorization")
+    assert gateway.chat("c", seed=1)[0] == 400
+    gateway.chat("c")
+    assert token() == "Bearer old-token-0123456789"
+    gateway.write(config.replace("old-token-0123456789", "new-token-0123456789, drop_params: true"))
+    until(lambda: gateway.events("config_reloaded"), "the reload is done")
+    gateway.chat("c", seed=1)
+    assert token() == "Bearer new-token-0123456789"
+
+
 def test_a_bad_file_is_refused_and_the_old_one_stays(weir, standard):
     gateway = weir(standard)
     gateway.write(standard.replace("targets: [{account: parrot}]", "targets: [{acount: parrot}]"))

@@ -150,6 +150,17 @@ TEST_F(HealthTest, Credential) {
   EXPECT_THAT(health_.view(at(0)).reason, HasSubstr("quota"));
 }
 
+TEST_F(HealthTest, AForbiddenRequestIsNoCredential) {
+  EXPECT_FALSE(report(Outcome::forbidden, 0));
+  EXPECT_FALSE(report(Outcome::forbidden, 0));
+  report(Outcome::success, 0);
+  EXPECT_FALSE(report(Outcome::forbidden, 0));
+  EXPECT_FALSE(report(Outcome::forbidden, 0));
+  EXPECT_TRUE(report(Outcome::forbidden, 0));
+  EXPECT_EQ(*health_.view(at(0)).wait, settings_.cooldown);
+  EXPECT_FALSE(is_of_account(Outcome::forbidden));
+}
+
 TEST_F(HealthTest, WhatWasUnderWayWhenItWentDownChangesNothing) {
   for (int i = 0; i < 3; ++i) report(Outcome::server_error, 0);
   for (int i = 0; i < 50; ++i) EXPECT_FALSE(report(Outcome::server_error, 100));
@@ -178,7 +189,7 @@ TEST(OutcomeOf, EveryKind) {
     Outcome outcome;
   } cases[] = {
       {ErrorKind::rate_limit, Outcome::rate_limited},    {ErrorKind::authentication, Outcome::credential},
-      {ErrorKind::permission, Outcome::credential},      {ErrorKind::quota, Outcome::quota},
+      {ErrorKind::permission, Outcome::forbidden},       {ErrorKind::quota, Outcome::quota},
       {ErrorKind::overloaded, Outcome::server_error},    {ErrorKind::upstream, Outcome::server_error},
       {ErrorKind::connection, Outcome::connect_failure}, {ErrorKind::timeout, Outcome::timeout},
       {ErrorKind::bad_request, Outcome::success},        {ErrorKind::not_found, Outcome::success},

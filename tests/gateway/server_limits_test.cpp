@@ -1,5 +1,6 @@
 // Every limit of the server and every kind of hostile input: refused with the right status in CONTRACT's shape, and the
 // connection is closed. Deadlines are small; nothing sleeps: the server's answer or close is what is waited for.
+#include "gateway/server/byte_hold.h"
 #include "tests/gateway/server_rig.h"
 
 namespace weir::gateway {
@@ -33,6 +34,21 @@ void expect_refusal(ServerRig& rig, const std::string& bytes, int status, const 
   EXPECT_NE(answer.find("{\"error\":{\"message\":\""), std::string::npos);
   EXPECT_NE(answer.find("\"param\":null,\"code\":\"" + code + "\"}}"), std::string::npos) << answer;
   EXPECT_EQ(client.read_to_end(), "");
+}
+
+TEST(ByteHold, OfOneTotalWithOneLimit) {
+  std::atomic<int64_t> total{0};
+  {
+    ByteHold one(total);
+    ByteHold other(total);
+    EXPECT_TRUE(one.hold(60, 100));
+    EXPECT_FALSE(other.hold(41, 100));
+    EXPECT_EQ(total, 60);
+    EXPECT_TRUE(other.hold(40, 100));
+    EXPECT_TRUE(one.hold(10, 5)) << "less than before";
+    EXPECT_EQ(total, 50);
+  }
+  EXPECT_EQ(total, 0);
 }
 
 TEST(ServerLimits, HeaderBytes) {

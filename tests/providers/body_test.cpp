@@ -128,6 +128,9 @@ TEST(CallBody, OtherModelsAndOthersConversationsAreRefused) {
       param(Protocol::openai_responses, responses + R"("tools":[{"type":"image_generation","type":"function"}]})"),
       "tools[0].type");
 
+  EXPECT_EQ(param(Protocol::openai_chat, chat + R"("plugins":[{"id":"auto-router","enabled":true,"enabled":false}]})"),
+            "plugins[0]");
+
   // What asks for nothing, and the client's own tools with a parameter of that name.
   EXPECT_EQ(param(Protocol::openai_chat, chat + R"("plugins":[{"id":"auto-router","enabled":false}]})"), "");
   EXPECT_EQ(param(Protocol::openai_chat, chat + R"("plugins":[{"id":"web","engine":"exa"},{"id":"file-parser"},7]})"),
@@ -144,7 +147,8 @@ TEST(CallBody, OtherModelsAndOthersConversationsAreRefused) {
 }
 
 TEST(CallBody, ANameInOtherLettersIsNoWayAroundThePolicy) {
-  for (const char* field : {"Model", "MAX_TOKENS", "N", "Stream", "Messages", "max_Completion_tokens"}) {
+  for (const char* field : {"Model", "MAX_TOKENS", "N", "Stream", "Messages", "max_Completion_tokens",
+                            "max_to\u212aens", "\u017ftream", "me\u017f\u017fages"}) {
     const std::string json =
         R"({"model":"m","messages":[{"role":"user","content":"x"}],")" + std::string(field) + R"(":1})";
     const auto marked = mark_call(Protocol::openai_chat, json);
@@ -249,10 +253,12 @@ TEST(MarkCall, ItemsThatOnlyNameAnother) {
   EXPECT_EQ(references(R"("x")"), "");
   EXPECT_EQ(references(R"([{"type":"item_reference","id":"a"},{"id":"b"},{"id":"c","type":null},"x",7])"), "a b c ");
   EXPECT_EQ(references(R"([{"\u0074ype":"item_reference","\u0069d":"\u0061"}])"), "a ");
-  EXPECT_EQ(references(R"([{"type":"message","type":"item_reference","id":"x","id":"a"}])"), "a ") << "the last counts";
   EXPECT_EQ(references(R"([{"type":"reasoning","id":"a","summary":[]},{"role":"user","content":"x","id":"b"},
       {"type":"function_call_output","call_id":"c","output":"{\"id\":\"d\"}"},{"id":7},{"content":{"id":"e"}}])"),
             "");
+  for (const char* twice :
+       {R"("type":"message","type":"item_reference","id":"a")", R"("type":"item_reference","id":"x","id":"a")"})
+    EXPECT_FALSE(mark_call(Protocol::openai_responses, R"({"model":"m","input":[{)" + std::string(twice) + "}]}").ok());
   const auto native = mark_call(Protocol::openai_responses, R"({"model":"m","input":[{"type":"a:b","item":{}}]})");
   EXPECT_TRUE(native.ok() && native->items);
 }

@@ -135,6 +135,19 @@ TEST(Classify, ARefusalOfOnePromptIsNoRefusalOfTheAccount) {
       // and what does speak of the account
       {403, R"({"error":{"message":"Permission denied","status":"PERMISSION_DENIED"}})", K::permission},
       {403, R"({"error":{"message":"Your region is not supported"}})", K::permission},
+      {403, R"({"error":{"code":403,"message":"Consumer has been suspended.","status":"PERMISSION_DENIED",
+               "details":[{"reason":"CONSUMER_SUSPENDED"}]}})",
+       K::authentication},
+      // and what speaks of the request
+      {403,
+       R"({"error":{"code":403,"message":"You do not have permission to access the File evil or it may not exist.","status":"PERMISSION_DENIED"}})",
+       K::not_found},
+      {403,
+       R"({"error":{"code":403,"message":"x@y does not have storage.objects.get access to the Google Cloud Storage object.","status":"PERMISSION_DENIED"}})",
+       K::not_found},
+      {402,
+       R"({"error":{"code":402,"message":"You requested up to 65536 tokens, but can only afford 2048. To increase, visit https://openrouter.ai/settings/credits"}})",
+       K::permission},
   });
 }
 

@@ -90,6 +90,8 @@ TEST(Multipart, RefusesWhatTwoReadersCouldReadDifferently) {
       {part("model", std::string(2000, 'm')) + kFile + kEnd, "model"},
       {fine + part("stream", "maybe") + kEnd, "stream"},
       {fine + part("x", "1", "; name=\"model\"") + kEnd, ""},
+      {fine + part("x", "1", "; name*=utf-8''model") + kEnd, ""},  // RFC 2231, which some readers prefer
+      {fine + part("x", "1", "; NAME*0=\"mod\"; name*1=\"el\"") + kEnd, ""},
       {fine + "--AaB03x\r\nContent-Type: a/b\r\n\r\nnameless\r\n" + kEnd, ""},
       {fine + "--AaB03x\r\nContent-Disposition: attachment; name=\"x\"\r\n\r\n1\r\n" + kEnd, ""},
       {fine + "--AaB03x\r\nContent-Disposition: form-data; name=\"x\r\n\r\n1\r\n" + kEnd, ""},
