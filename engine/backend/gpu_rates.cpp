@@ -7,11 +7,11 @@
 
 namespace weir::engine {
 
-Result<GpuRates> measure_gpu() {
+Result<GpuRates> measure_gpu([[maybe_unused]] int gpu) {
 #if defined(WEIR_CUDA)
   constexpr int64_t kSide = 8192;
   constexpr size_t kCopyBytes = size_t{256} << 20;
-  return cuda::measure_rates(&cuda::make_cublaslt_product, kSide, kCopyBytes);
+  return cuda::measure_rates(&cuda::make_cublaslt_product, kSide, kCopyBytes, gpu);
 #else
   return Error{.kind = ErrorKind::not_found, .source = "engine", .detail = "this build of weir has no CUDA backend"};
 #endif

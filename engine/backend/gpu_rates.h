@@ -12,8 +12,8 @@ struct GpuRates {
   double int8_ops_per_s = 0;    // with their scales
 };
 
-/// Takes half a second and 640 MiB of the GPU. Errors: not_found (a build without CUDA, no GPU), config (no memory),
-/// internal (it fails).
-Result<GpuRates> measure_gpu();
+/// Takes half a second and 640 MiB of the GPU of that number. Errors: not_found (a build without CUDA, no GPU), config
+/// (no memory), internal (it fails).
+Result<GpuRates> measure_gpu(int gpu);
 
 }  // namespace weir::engine

@@ -1,4 +1,5 @@
 #include "engine/bench/bench.h"
+#include "config/device.h"
 
 #include <algorithm>
 #include <chrono>
@@ -127,7 +128,7 @@ class Bench {
   Result<MachineRates> rates() {
     MachineRates r;
     if (on_gpu_) {
-      const auto gpu = measure_gpu();
+      const auto gpu = measure_gpu(config::device_of(plan_.device).value_or(config::Device{}).gpu);
       if (!gpu.ok()) return gpu.error();
       r = {gpu->copy_bytes_per_s, gpu->int8_ops_per_s, gpu->bf16_ops_per_s, gpu->fp8_ops_per_s};
     } else {

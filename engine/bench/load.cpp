@@ -17,6 +17,8 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr double kRateMax = 1e5;     // requests a second
 constexpr double kBoundsLong = 8.0;  // the arrivals of an attempt
+constexpr size_t kWarming = 16;      // requests, all at once
+constexpr int32_t kHalvingsDown = 6;
 
 /// Moves those that are done behind `ended`.
 void move_ended(std::vector<Client>& active, std::vector<Client>& ended) {
@@ -153,7 +155,7 @@ double rate_told_by(size_t requests, const Bound& bound) {
   return std::min(kRateMax, static_cast<double>(requests) / (kBoundsLong * std::max(bound.first_token_s, 1e-9)));
 }
 
-Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests, const Bound& bound, double least,
+Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests, const Bound& bound, double first,
                              int32_t halvings, const std::function<void(const std::string&)>& told) {
   Carried out;
   uint64_t salt = 0;
@@ -166,14 +168,18 @@ Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests,
     out.figures = **figures;
     return true;
   };
+  const std::vector<Asked> some(requests.begin(), requests.begin() + std::min(requests.size(), kWarming));
+  if (auto warmed = saturate(engine, some, static_cast<int32_t>(kWarming)); !warmed.ok()) return warmed.error();
   const double most = rate_told_by(requests.size(), bound);
-  double rate = least;
-  do {
+  double rate = first;
+  for (int32_t down = 0; down <= kHalvingsDown;) {
     const auto carried = carries(rate);
     if (!carried.ok()) return carried.error();
-    if (!*carried) break;
-    rate *= 2;
-  } while (rate <= most);
+    if (!*carried && out.rate > 0) break;
+    if (!*carried) ++down;
+    if (*carried && (out.too_much > 0 || rate * 2 > most)) break;
+    rate *= *carried ? 2 : 0.5;
+  }
   for (int32_t i = 0; i < halvings && out.rate > 0 && out.too_much > 0; ++i) {
     if (const auto carried = carries(std::sqrt(out.rate * out.too_much)); !carried.ok()) return carried.error();
   }

@@ -56,7 +56,7 @@ Result<std::optional<LoadFigures>> arrive(Engine& engine, const std::vector<Aske
                                           const Bound& bound, uint64_t salt);
 
 struct Carried {
-  double rate = 0;      // requests a second; 0: not even the least that was tried
+  double rate = 0;      // requests a second; 0: none that was tried
   double too_much = 0;  // the lowest rate that was not carried; 0: none was tried
   LoadFigures figures;  // at `rate`
 };
@@ -65,9 +65,10 @@ struct Carried {
 /// within the bound though it could not go on so: what is carried would be more than it is by over a ninth.
 double rate_told_by(size_t requests, const Bound& bound);
 
-/// Doubles the rate from `least` until it is too much or more than rate_told_by(), then halves the interval `halvings`
-/// times (its logarithm). `told` hears of each attempt.
-Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests, const Bound& bound, double least,
+/// Doubles the rate from `first` until it is too much or more than rate_told_by(), or halves it where already that is
+/// too much; then halves the interval `halvings` times (its logarithm). Some of the requests warm the engine up before.
+/// `told` hears of each attempt.
+Result<Carried> highest_rate(Engine& engine, const std::vector<Asked>& requests, const Bound& bound, double first,
                              int32_t halvings, const std::function<void(const std::string&)>& told);
 
 /// `weir bench load`. `args` are those behind its name. Exit status: 0 measured, 1 failed, 2 bad usage.

@@ -30,7 +30,7 @@ constexpr std::string_view kHelp =
     "  --block-tokens N     tokens that a block of the trace stands for; its lengths shrink with it (default 512)\n"
     "  --within S           seconds to the first token (default 1.5)\n"
     "  --late SHARE         of the requests may be later (default 0.01)\n"
-    "  --rate R             the least rate tried, requests a second (default 1)\n"
+    "  --rate R             the first rate tried, requests a second (default 1)\n"
     "  --halvings N         attempts between what was carried and what was not (default 4)\n"
     "  --requests N         (default four a client, 200 of a trace)\n"
     "  --device D           auto, cpu, cuda or cuda:N, the GPU of that number (default auto)\n"

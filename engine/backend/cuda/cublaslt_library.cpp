@@ -16,6 +16,7 @@ Result<CublasLtLibrary> CublasLtLibrary::load() {
   };
   find(found.create, "cublasLtCreate");
   find(found.destroy, "cublasLtDestroy");
+  find(found.version, "cublasLtGetVersion");
   find(found.status_name, "cublasLtGetStatusName");
   find(found.matmul, "cublasLtMatmul");
   find(found.heuristic, "cublasLtMatmulAlgoGetHeuristic");

@@ -13,6 +13,7 @@ namespace weir::engine::cuda {
 namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{64} << 20;
+constexpr size_t kVectorScalesVersion = 120'900;  // CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F, on Hopper
 constexpr size_t kSumsBytes = kProductBytesMax - kWorkspaceBytes;  // of INT8 products, before their scales
 
 #define WEIR_CUBLAS_TRY(call, what)                                                              \
@@ -39,10 +40,10 @@ class CublasLtProduct : public MatrixProduct {
   CublasLtProduct& operator=(const CublasLtProduct&) = delete;
 
   Result<void> start(const DeviceInfo& device) {
-    has_vector_scales_ = device.major == 9;
     auto library = CublasLtLibrary::load();
     if (!library.ok()) return library.error();
     lt_ = *library;
+    has_vector_scales_ = device.major == 9 && lt_.version() >= kVectorScalesVersion;
     WEIR_CUBLAS_TRY(lt_.create(&handle_), "starting cuBLASLt");
     if (auto made = workspace_.allocate(kWorkspaceBytes, "products"); !made.ok()) return made;
     return sums_.allocate(kSumsBytes, "products of integers");

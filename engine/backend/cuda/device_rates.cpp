@@ -19,8 +19,8 @@ class Meter {
  public:
   explicit Meter(int64_t side) : side_(side) {}
 
-  Result<GpuRates> run(MakeProduct make_product, size_t copy_bytes) {
-    const Result<DeviceInfo> device = open_device(0);
+  Result<GpuRates> run(MakeProduct make_product, size_t copy_bytes, int gpu) {
+    const Result<DeviceInfo> device = open_device(gpu);
     if (!device.ok()) return device.error();
     auto products = make_product(*device);
     if (!products.ok()) return products.error();
@@ -120,8 +120,8 @@ class Meter {
 
 }  // namespace
 
-Result<GpuRates> measure_rates(MakeProduct make_product, int64_t side, size_t copy_bytes) {
-  return Meter(side).run(make_product, copy_bytes);
+Result<GpuRates> measure_rates(MakeProduct make_product, int64_t side, size_t copy_bytes, int gpu) {
+  return Meter(side).run(make_product, copy_bytes, gpu);
 }
 
 }  // namespace weir::engine::cuda

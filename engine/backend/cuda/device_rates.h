@@ -10,7 +10,8 @@
 
 namespace weir::engine::cuda {
 
-/// Products of square matrices of `side` (a multiple of 16), copies of `copy_bytes`; of the best of some passes.
-Result<GpuRates> measure_rates(MakeProduct make_product, int64_t side, size_t copy_bytes);
+/// Of the GPU of that number. Products of square matrices of `side` (a multiple of 16), copies of `copy_bytes`; of the
+/// best of some passes.
+Result<GpuRates> measure_rates(MakeProduct make_product, int64_t side, size_t copy_bytes, int gpu = 0);
 
 }  // namespace weir::engine::cuda

@@ -12,7 +12,12 @@
 namespace weir::engine::cuda {
 namespace {
 
-constexpr uint64_t kHeldBack = uint64_t{64} << 20;  // the runtime's own, and what allocations round up
+/// The runtime's own, graphs of steps, kernels that are loaded when they are first called, what allocations round up.
+uint64_t held_back(const DeviceInfo& device) {
+  constexpr uint64_t kLeast = uint64_t{64} << 20;
+  constexpr uint64_t kMost = uint64_t{512} << 20;
+  return std::clamp<uint64_t>(device.total_bytes / 32, kLeast, kMost);
+}
 
 std::string mib(uint64_t bytes) {
   return std::to_string(bytes >> 20) + " MiB";
@@ -70,7 +75,8 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   const uint64_t step_bytes = budget.scratch_bytes + StepInputs::device_bytes(budget.limits, budget.attention);
 
   const uint64_t weights = device_bytes(model);
-  const uint64_t usable = device.free_bytes - std::min<uint64_t>(device.free_bytes, kHeldBack + kProductBytesMax);
+  const uint64_t usable =
+      device.free_bytes - std::min<uint64_t>(device.free_bytes, held_back(device) + kProductBytesMax);
   if (weights > usable) {
     return config_error(config, "quantization",
                         "the weights take " + mib(weights) + " and " + device.name + " has " + mib(usable) +

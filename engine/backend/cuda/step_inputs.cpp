@@ -18,10 +18,11 @@ int32_t rounded_up(int32_t rows) {
   return rows <= size ? size : (rows + 15) / 16 * 16;
 }
 
-int32_t power_of_two(int32_t count) {
-  int32_t size = 1;
-  while (size < count) size *= 2;
-  return size;
+/// Works, so that few numbers of them are met: at most a quarter of them are empty.
+int32_t rounded_works(int32_t works) {
+  int32_t step = 1;
+  while (step * 8 <= works) step *= 2;
+  return (works + step - 1) / step * step;
 }
 
 template <class T>
@@ -61,7 +62,7 @@ size_t StepInputs::arrays_bytes(const StepLimits& limits, const AttentionShape& 
   const int32_t rows = rounded_up(limits.rows);
   StepShape largest{.tokens = std::max(limits.tokens, rows), .samples = rows, .works = {}};
   for (size_t w = 0; w < attention.windows.size(); ++w) {
-    largest.works[w] = {.decode = power_of_two(rows * kDecodePartsMax),
+    largest.works[w] = {.decode = rounded_works(rows * kDecodePartsMax),
                         .prefill = limits.tokens * attention.group / kPrefillRows + limits.rows,
                         .merges = largest.tokens};
   }
@@ -103,7 +104,7 @@ StepShape StepInputs::shape_of(const StepPlan& plan) const {
   shape.tokens = rounded_up(shape.tokens);
   shape.samples = shape.tokens;
   for (size_t w = 0; w < attention_.windows.size(); ++w) {
-    shape.works[w].decode = power_of_two(shape.works[w].decode);
+    shape.works[w].decode = rounded_works(shape.works[w].decode);
     if (shape.works[w].merges > 0) shape.works[w].merges = shape.tokens;
   }
   return shape;

@@ -14,9 +14,11 @@ int32_t first_key(int32_t position, int32_t window) {
   return window == 0 ? 0 : std::max(0, position - window + 1);
 }
 
+/// The last tokens see the most keys and come first, so that no long block is left alone at the end.
 void plan_prefill(AttentionPlan& plan, const AttentionRow& row, int32_t group, int32_t window) {
   const int32_t first_position = row.context - row.tokens;
-  for (int32_t packed = 0; packed < row.tokens * group; packed += kPrefillRows) {
+  const int32_t works = (row.tokens * group + kPrefillRows - 1) / kPrefillRows;
+  for (int32_t packed = (works - 1) * kPrefillRows; packed >= 0; packed -= kPrefillRows) {
     const int32_t first = packed / group;
     const int32_t last = std::min(row.tokens - 1, (packed + kPrefillRows - 1) / group);
     plan.prefill.push_back({.table = row.table,

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kEight = 8;  // numbers a thread takes at a time: 16 bytes of bf16
 constexpr unsigned kRowThreads = 256;
+constexpr int64_t kRowsOfAFullCard = 64;  // with fewer, a block a row leaves most of it idle
 
 struct Eight {
   float v[kEight];
@@ -136,21 +137,21 @@ __device__ Eight gated(const SiluMulArgs& args, const Bf16* gate_up, int64_t i) 
   return gate;
 }
 
-/// One block a row. Quantizing computes the row twice: its inputs are in the cache, and room for it may not be.
+/// One block a row, or several where nothing is quantized. Quantizing computes the row twice: its inputs are in the
+/// cache, and room for it may not be.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads) silu_mul_kernel(SiluMulArgs args) {
   const int64_t row = blockIdx.x;
   const Bf16* gate_up = args.gate_up + row * 2 * args.width;
-  const int64_t step = static_cast<int64_t>(blockDim.x) * kEight;
+  const int64_t step = static_cast<int64_t>(blockDim.x) * gridDim.y * kEight;
+  const int64_t first = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * kEight;
   float largest = 0.0F;
   if constexpr (RowTraits<T>::kQuantized) {
-    for (int64_t i = threadIdx.x * kEight; i < args.width; i += step)
-      largest = largest_of(gated(args, gate_up, i), largest);
+    for (int64_t i = first; i < args.width; i += step) largest = largest_of(gated(args, gate_up, i), largest);
   }
   const float inverse = scale_row<T>(largest, shared_memory<float>(), args.out.scales + row);
   T* out = static_cast<T*>(args.out.values) + row * args.width;
-  for (int64_t i = threadIdx.x * kEight; i < args.width; i += step)
-    store_row(out + i, gated(args, gate_up, i), inverse);
+  for (int64_t i = first; i < args.width; i += step) store_row(out + i, gated(args, gate_up, i), inverse);
 }
 
 template <class T>
@@ -206,11 +207,15 @@ cudaError_t add_rms_norm(cudaStream_t stream, const AddRmsNormArgs& args) {
 }
 
 cudaError_t silu_mul(cudaStream_t stream, const SiluMulArgs& args) {
-  const dim3 grid(static_cast<unsigned>(args.rows));
+  const unsigned threads = threads_for(args.width);
+  dim3 grid(static_cast<unsigned>(args.rows));
+  if (args.out.format == RowFormat::bf16 && args.rows < kRowsOfAFullCard) {
+    grid.y = static_cast<unsigned>((args.width / kEight + threads - 1) / threads);
+  }
   const auto kernel = args.out.format == RowFormat::bf16  ? silu_mul_kernel<Bf16>
                       : args.out.format == RowFormat::fp8 ? silu_mul_kernel<Fp8>
                                                           : silu_mul_kernel<int8_t>;
-  return launch(stream, grid, threads_for(args.width), kReduceWords * sizeof(float), kernel, args);
+  return launch(stream, grid, threads, kReduceWords * sizeof(float), kernel, args);
 }
 
 cudaError_t quantize_rows(cudaStream_t stream, const QuantizeRowsArgs& args) {

@@ -45,7 +45,7 @@ struct AddRmsNormArgs {
   const int32_t* index = nullptr;  // [rows] the rows to take; hidden then stays as it is. Null: row r is row r
   Rows out;                        // [rows, width]
   int64_t rows = 0;
-  int64_t width = 0;  // a multiple of 8, at most 32768
+  int64_t width = 0;  // a multiple of 8, at most 24576: a row lies in shared memory, of which some cards have 99 KiB
   float epsilon = 1e-6F;
 };
 /// h = hidden + delta + bias; hidden = h; out = h / sqrt(mean(h²) + epsilon) · weight (ops/rms_norm.h).

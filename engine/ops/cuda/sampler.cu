@@ -10,6 +10,9 @@ using Weight = unsigned long long;
 
 constexpr unsigned kThreadsMax = 1024;
 constexpr int kBins = 256;  // of one step of selection: eight bits of the key
+constexpr int kPieces = 4;  // that a weight is counted in, 11 bits each: whole numbers of 32 bits are added at once
+constexpr int kPieceBits = 11;
+constexpr float kWeightless = 28.0F;  // a logit so many temperatures below the largest weighs nothing
 constexpr float kLogitMax = 1e30F;
 constexpr float kNothing = -__builtin_huge_valf();
 constexpr float kWeightOne = 0x1p40F;
@@ -20,6 +23,10 @@ __device__ unsigned key_of(float x) {
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
+__device__ float logit_of(unsigned key) {
+  return __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
+}
+
 /// Which tokens are left: those above `key`, and the first `equal` at it.
 struct Cut {
   unsigned key;
@@ -28,6 +35,7 @@ struct Cut {
 
 struct Shared {
   Weight bins[kBins];
+  unsigned pieces[kBins][kPieces];
   Weight weights[kReduceWords];
   unsigned long long words[kReduceWords];
   float floats[kReduceWords];
@@ -48,10 +56,31 @@ struct Row {
   __device__ Weight weight(float logit) const {
     return static_cast<Weight>(expf((logit - largest) / params->temperature) * kWeightOne);
   }
-  /// The tokens of this thread, side by side.
-  __device__ int begin() const { return static_cast<int>(threadIdx.x) * share(); }
+  /// The tokens of this warp, side by side: each lane takes every 32nd.
+  __device__ int begin() const { return static_cast<int>(threadIdx.x) / kWarpThreads * share(); }
   __device__ int end() const { return begin() + share() < vocab ? begin() + share() : vocab; }
-  __device__ int share() const { return (vocab + static_cast<int>(blockDim.x) - 1) / static_cast<int>(blockDim.x); }
+  __device__ int share() const {
+    const int threads = static_cast<int>(blockDim.x);
+    return (vocab + threads - 1) / threads * kWarpThreads;
+  }
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % kWarpThreads; }
+};
+
+/// Which of a warp's tokens at a cut are left, in the order of their ids.
+struct AtCut {
+  const Row& row;
+  const Cut& cut;
+  int equal;  // tokens at the cut so far
+
+  /// Of the lane's token, all lanes together; those beyond the end have none.
+  __device__ bool leaves(int token) {
+    const unsigned key = token < row.end() ? key_of(row.logits[token]) : 0;
+    const bool at_cut = token < row.end() && key == cut.key;
+    const unsigned votes = __ballot_sync(kAll, at_cut);
+    const int before = equal + static_cast<int>(__popc(votes & ((1U << Row::lane()) - 1)));
+    equal += static_cast<int>(__popc(votes));
+    return token < row.end() && (key > cut.key || (at_cut && before < cut.equal));
+  }
 };
 
 __device__ float bounded(float logit) {
@@ -118,62 +147,118 @@ __device__ unsigned long long best_below(const Row& row, unsigned long long belo
   return block_reduce<Largest>(best, row.shared.words);
 }
 
-/// The cut at which what is above stays below `wanted` and what is at it reaches it, by eight bits of the key at a
-/// time. `measure`(logit): what a token counts. Tokens below `least`, or at it beyond the first `least.equal`, do not
-/// count. REQUIRES: all that counts reaches `wanted`.
+/// The weights of many tokens by bin.
+__device__ void clear_bins(Shared& shared) {
+  for (int i = static_cast<int>(threadIdx.x); i < kBins * kPieces; i += static_cast<int>(blockDim.x)) {
+    shared.pieces[i / kPieces][i % kPieces] = 0;
+  }
+  __syncthreads();
+}
+__device__ void add_to_bin(Shared& shared, int bin, Weight weight) {
+  for (int i = 0; weight != 0; ++i, weight >>= kPieceBits) {
+    const auto piece = static_cast<unsigned>(weight) & ((1U << kPieceBits) - 1);
+    if (piece != 0) atomicAdd(&shared.pieces[bin][i], piece);
+  }
+}
+__device__ void sum_bins(Shared& shared) {
+  __syncthreads();
+  for (int bin = static_cast<int>(threadIdx.x); bin < kBins; bin += static_cast<int>(blockDim.x)) {
+    Weight sum = 0;
+    for (int i = kPieces - 1; i >= 0; --i) sum = (sum << kPieceBits) + shared.pieces[bin][i];
+    shared.bins[bin] = sum;
+  }
+  __syncthreads();
+}
+
+/// The cut at which what is above stays below `wanted` and what is at it reaches it: first among even steps of the
+/// logit, over which tokens spread, then in one of them by eight bits of the key at a time. `measure`(logit): what a
+/// token counts. Tokens below `least`, or at it beyond the first `least.equal`, do not count. REQUIRES: all that counts
+/// reaches `wanted`.
 template <class Measure>
 __device__ Cut select(const Row& row, Weight wanted, const Cut& least, Measure measure) {
+  constexpr int kEven = 32;  // for a shift: no bits yet
   Shared& shared = row.shared;
+  const float scale = fminf(static_cast<float>(kBins) / (kWeightless * row.params->temperature), kLogitMax);
+  const auto even_bin = [&](float logit) {
+    return kBins - 1 - static_cast<int>(fminf((row.largest - logit) * scale, static_cast<float>(kBins - 1)));
+  };
+  const float least_logit = logit_of(least.key);
+  int even = 0;
   unsigned prefix = 0;
   Weight above = 0;
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    for (int i = static_cast<int>(threadIdx.x); i < kBins; i += static_cast<int>(blockDim.x)) shared.bins[i] = 0;
-    __syncthreads();
+  for (int shift = kEven; shift >= 0; shift -= 8) {
+    const auto counts = [&](float logit, unsigned key) {
+      if (shift == kEven) return true;
+      return even_bin(logit) == even && (shift == 24 || key >> (shift + 8) == prefix >> (shift + 8));
+    };
+    const auto bin_of = [&](float logit, unsigned key) {
+      return shift == kEven ? even_bin(logit) : static_cast<int>(key >> shift & 0xffU);
+    };
+    clear_bins(shared);
     for (int i = static_cast<int>(threadIdx.x); i < row.vocab; i += static_cast<int>(blockDim.x)) {
       const float logit = row.logits[i];
       const unsigned key = key_of(logit);
-      if (key <= least.key || (shift < 24 && key >> (shift + 8) != prefix >> (shift + 8))) continue;
-      atomicAdd(&shared.bins[key >> shift & 0xffU], measure(logit));
+      if (key > least.key && counts(logit, key)) add_to_bin(shared, bin_of(logit, key), measure(logit));
     }
-    __syncthreads();
+    sum_bins(shared);
     if (threadIdx.x == 0) {
-      const bool least_is_here = shift == 24 || least.key >> (shift + 8) == prefix >> (shift + 8);
-      if (least_is_here && least.equal > 0) {
-        const unsigned bits = (least.key & 0x80000000U) != 0 ? least.key & 0x7fffffffU : ~least.key;
-        shared.bins[least.key >> shift & 0xffU] += measure(__uint_as_float(bits)) * static_cast<Weight>(least.equal);
+      if (least.equal > 0 && counts(least_logit, least.key)) {
+        shared.bins[bin_of(least_logit, least.key)] += measure(least_logit) * static_cast<Weight>(least.equal);
       }
       int bin = kBins - 1;
       while (bin > 0 && above + shared.bins[bin] < wanted) above += shared.bins[bin--];
-      shared.key = prefix | static_cast<unsigned>(bin) << shift;
+      shared.key = static_cast<unsigned>(bin);
       shared.before = above;
     }
     __syncthreads();
-    prefix = shared.key;
+    if (shift == kEven) {
+      even = static_cast<int>(shared.key);
+    } else {
+      prefix |= shared.key << shift;
+    }
     above = shared.before;
   }
-  const unsigned bits = (prefix & 0x80000000U) != 0 ? prefix & 0x7fffffffU : ~prefix;
-  const Weight each = measure(__uint_as_float(bits));
+  const Weight each = measure(logit_of(prefix));
   int equal = each == 0 ? 1 : static_cast<int>((wanted - above + each - 1) / each);
   if (prefix == least.key && equal > least.equal) equal = least.equal;
   return {prefix, equal};
 }
 
-/// Sums `measure` over all tokens that a cut leaves.
+/// How many tokens are at a key, or above it.
+__device__ int count_at(const Row& row, unsigned least, unsigned most) {
+  int count = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < row.vocab; i += static_cast<int>(blockDim.x)) {
+    const unsigned key = key_of(row.logits[i]);
+    count += key >= least && key <= most ? 1 : 0;
+  }
+  return block_reduce<Sum>(count, row.shared.ints);
+}
+
+/// What a cut leaves.
 struct Left {
-  int equal_before;  // tokens at the cut before this thread's
-  Scan<Weight> weights;
+  int equal_before;  // tokens at the cut before this warp's
+  Weight before;     // the weights of all before this warp's
+  Weight warp;       // of this warp's
+  Weight all;
 };
 __device__ Left sum_left(const Row& row, const Cut& cut) {
   int equal = 0;
-  for (int i = row.begin(); i < row.end(); ++i) equal += key_of(row.logits[i]) == cut.key ? 1 : 0;
-  const int before = block_scan(equal, row.shared.ints).before;
-  Weight sum = 0;
-  int at = before;
-  for (int i = row.begin(); i < row.end(); ++i) {
-    const unsigned key = key_of(row.logits[i]);
-    if (key > cut.key || (key == cut.key && at++ < cut.equal)) sum += row.weight(row.logits[i]);
+  for (int i = row.begin() + Row::lane(); i < row.end(); i += kWarpThreads) {
+    equal += key_of(row.logits[i]) == cut.key ? 1 : 0;
   }
-  return {before, block_scan(sum, row.shared.weights)};
+  Left left{};
+  left.equal_before = __shfl_sync(kAll, block_scan(equal, row.shared.ints).before, 0);
+  AtCut at{row, cut, left.equal_before};
+  Weight sum = 0;
+  for (int base = row.begin(); base < row.end(); base += kWarpThreads) {
+    const int token = base + Row::lane();
+    if (at.leaves(token)) sum += row.weight(row.logits[token]);
+  }
+  left.warp = warp_reduce<Sum>(sum);
+  const Scan<Weight> scan = block_scan(sum, row.shared.weights);
+  left.before = __shfl_sync(kAll, scan.before, 0);
+  left.all = scan.all;
+  return left;
 }
 
 __device__ Cut truncate(const Row& row) {
@@ -184,20 +269,16 @@ __device__ Cut truncate(const Row& row) {
   }
   if (p.top_k > 0 && p.top_k < row.vocab) {
     const auto one = [](float) { return Weight{1}; };
-    int possible = 0;
-    for (int i = row.begin(); i < row.end(); ++i) possible += key_of(row.logits[i]) > key_of(kNothing) ? 1 : 0;
-    if (block_scan(possible, row.shared.ints).all > p.top_k) {
+    if (count_at(row, key_of(kNothing) + 1, ~0U) > p.top_k) {
       const Cut by_count = select(row, static_cast<Weight>(p.top_k), {key_of(kNothing), 0}, one);
       if (by_count.key >= cut.key) cut = by_count;
     }
   }
   if (p.top_p < 1.0F) {
     if (cut.equal == row.vocab) {  // all at min_p's edge stay: how many are there?
-      int equal = 0;
-      for (int i = row.begin(); i < row.end(); ++i) equal += key_of(row.logits[i]) == cut.key ? 1 : 0;
-      cut.equal = block_scan(equal, row.shared.ints).all;
+      cut.equal = count_at(row, cut.key, cut.key);
     }
-    const Weight total = sum_left(row, cut).weights.all;
+    const Weight total = sum_left(row, cut).all;
     const double share = static_cast<double>(total) * static_cast<double>(p.top_p);
     const Weight wanted = share < 1.0 ? 1 : static_cast<Weight>(ceil(share));
     cut = select(row, wanted, cut, [&](float logit) { return row.weight(logit); });
@@ -208,17 +289,18 @@ __device__ Cut truncate(const Row& row) {
 __device__ int draw(const Row& row) {
   const Cut cut = truncate(row);
   const Left left = sum_left(row, cut);
-  const auto total = static_cast<double>(left.weights.all);
-  auto target = static_cast<Weight>(static_cast<double>(row.params->uniform) * total);
-  if (target >= left.weights.all) target = left.weights.all - 1;
-  Weight sum = left.weights.before;
-  int at = left.equal_before;
-  for (int i = row.begin(); i < row.end() && sum <= target; ++i) {
-    const unsigned key = key_of(row.logits[i]);
-    if (key < cut.key || (key == cut.key && at++ >= cut.equal)) continue;
-    const Weight weight = row.weight(row.logits[i]);
-    if (target < sum + weight) row.shared.token = i;  // exactly one thread comes here
-    sum += weight;
+  auto target = static_cast<Weight>(static_cast<double>(row.params->uniform) * static_cast<double>(left.all));
+  if (target >= left.all) target = left.all - 1;
+  if (target >= left.before && target < left.before + left.warp) {  // exactly one warp comes here
+    AtCut at{row, cut, left.equal_before};
+    Weight sum = left.before;
+    for (int base = row.begin(); base < row.end() && sum <= target; base += kWarpThreads) {
+      const int token = base + Row::lane();
+      const Weight weight = at.leaves(token) ? row.weight(row.logits[token]) : 0;
+      const Weight upto = sum + warp_scan(weight);
+      if (target < upto && target >= upto - weight) row.shared.token = token;
+      sum = __shfl_sync(kAll, upto, kWarpThreads - 1);
+    }
   }
   __syncthreads();
   return row.shared.token;

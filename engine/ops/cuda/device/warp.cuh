@@ -59,6 +59,17 @@ __device__ inline T block_reduce(T value, T* scratch) {
   return result;
 }
 
+/// The sum over the lanes up to this one, and with it.
+template <class T>
+__device__ inline T warp_scan(T value) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  for (int distance = 1; distance < kWarpThreads; distance *= 2) {
+    const T other = __shfl_up_sync(kAll, value, static_cast<unsigned>(distance));
+    if (lane >= distance) value += other;
+  }
+  return value;
+}
+
 /// The sum over all threads before this one, and over all. `scratch` as above.
 template <class T>
 struct Scan {
@@ -70,11 +81,7 @@ __device__ inline Scan<T> block_scan(T value, T* scratch) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
   const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
   const int warps = static_cast<int>(blockDim.x) / kWarpThreads;
-  T inclusive = value;
-  for (int distance = 1; distance < kWarpThreads; distance *= 2) {
-    const T other = __shfl_up_sync(kAll, inclusive, static_cast<unsigned>(distance));
-    if (lane >= distance) inclusive += other;
-  }
+  const T inclusive = warp_scan(value);
   if (lane == kWarpThreads - 1) scratch[warp] = inclusive;
   __syncthreads();
   T before = 0;
