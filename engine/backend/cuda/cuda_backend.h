@@ -1,7 +1,9 @@
 // The backend on an NVIDIA GPU: weights and paged KV in its memory, the walk of decoder_walk.h, tokens chosen there
 // too. A step is queued by submit() and waited for by wait(). Steps of decoding rows alone are recorded as graphs, one
 // for each rounded number of rows, and replayed. The engine thread is the only caller. A row's attention is cut by the
-// row alone; its products may differ in their last bits with the number of rows beside it, as cuBLASLt's algorithms do.
+// row alone; its products may differ in their last bits with the number of rows beside it, as cuBLASLt's algorithms do,
+// and FP8 weights by more: where cuBLASLt multiplies FP8 (Hopper), more than 16 rows are in FP8 themselves, fewer in
+// bf16.
 #pragma once
 
 #include <memory>
