@@ -185,6 +185,11 @@ TEST(AttentionPlanning, ARowIsCutByItselfAloneAndCompletely) {
           AttentionPlan plan;
           plan_row(plan, {3, 7, tokens, context}, group, window);
           const int32_t first = window == 0 ? 0 : std::max(0, context - tokens - window + 1);
+          for (size_t i = 1; i < plan.prefill.size(); ++i) {
+            ASSERT_LE(plan.prefill[i].key_end, plan.prefill[i - 1].key_end) << "the longest first";
+            ASSERT_EQ(plan.prefill[i].packed, plan.prefill[i - 1].packed - kPrefillRows);
+          }
+          std::reverse(plan.prefill.begin(), plan.prefill.end());
           const auto& works = plan.prefill.empty() ? plan.decode : plan.prefill;
           ASSERT_TRUE(plan.prefill.empty() || plan.decode.empty());
           ASSERT_EQ(works.front().key_begin, first);
