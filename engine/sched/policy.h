@@ -1,8 +1,8 @@
 // Who goes first and who gives way: the choices of the scheduler that are taste rather than bookkeeping, as pure
 // functions. First come, first served, where each step of priority counts as having come ten seconds sooner; the last
-// gives way. The order of two sequences never changes, so the first of those running never loses its blocks to another
-// and finishes; and whoever comes later than a waiting one by more than their priorities differ stands behind it, so
-// everyone becomes the first.
+// gives way. Of the steps that a long prompt takes, much shorter ones get up to half. The order of two sequences never
+// changes, so the first of those running never loses its blocks to another and finishes; and whoever comes later than a
+// waiting one by more than their priorities differ stands behind it, so everyone becomes the first.
 #pragma once
 
 #include <algorithm>
@@ -25,6 +25,12 @@ inline bool before(const Sequence& a, const Sequence& b) {
   const TimePoint first = came(a);
   const TimePoint second = came(b);
   return first == second ? a.arrival < b.arrival : first < second;
+}
+
+/// Whether one that has `rest` tokens to compute gets a part of the steps that `first`, a long prompt, would take
+/// whole. One that has nearly as many waits: if it begins as `first` does, that will be computed by then.
+inline bool passes(const Sequence& sequence, int32_t rest, const Sequence& first) {
+  return before(sequence, first) || (sequence.priority >= first.priority && rest <= first.rest() / 2);
 }
 
 /// Blocks that an admission must leave for running sequences to grow into, lest it be preempted at once: a hundredth

@@ -100,9 +100,10 @@ const StepPlan& Scheduler::step(TimePoint now, std::vector<Progress>& progress) 
   expire(now, progress);
   const uint64_t preemptions = stats_.preemptions;
   if (plan_decodes(now)) {
-    plan_prefills(now);
     // Who was just preempted would be the first to be admitted again, and take back what was needed.
-    if (stats_.preemptions == preemptions || running_.empty()) admit_waiting(progress);
+    const bool admits = stats_.preemptions == preemptions || running_.empty();
+    plan_prefills(now, admits);
+    if (admits) admit_waiting(now, progress);
   }
   cache_.take_copies(step.plan.copies_out, step.plan.copies_in);
   assert(in_flight_ > 0 || step.plan.empty() == sequences_.empty());
@@ -147,18 +148,57 @@ bool Scheduler::grow_all(TimePoint now) {
       running_, [&](Sequence* s) { return s->state != SequenceState::decoding || !goes_on(*s, now) || grow(*s); });
 }
 
-void Scheduler::plan_prefills(TimePoint now) {
+void Scheduler::plan_prefills(TimePoint now, bool admits) {
+  Sequence* first = nullptr;
   for (Sequence* s : running_) {
-    if (s->state == SequenceState::prefilling && goes_on(*s, now)) plan_prefill(*s);
+    if (s->state != SequenceState::prefilling || !goes_on(*s, now)) continue;
+    plan_fetch(*s);
+    if (first == nullptr && computable(*s, now)) first = s;
+  }
+  if (first != nullptr && first->rest() > budget_) plan_passing(*first, now, admits);
+  if (first != nullptr) plan_chunk(*first, budget_);
+  for (Sequence* s : running_) {
+    if (computable(*s, now)) plan_chunk(*s, budget_);
   }
 }
 
-/// What of its prefix is on the host is copied first; a chunk is computed when a step before fills the blocks it reads.
-void Scheduler::plan_prefill(Sequence& s) {
-  plan_fetch(s);
-  if (budget_ > 0 && s.fetch.empty() && s.filled_by <= stats_.steps) {
-    plan_row(s, std::min(budget_, s.length() - s.planned));
+/// A chunk of it can be computed in this step: what of its prefix lies on the host is copied, by a step before.
+bool Scheduler::computable(const Sequence& s, TimePoint now) const {
+  return s.state == SequenceState::prefilling && goes_on(s, now) && s.fetch.empty() && s.filled_by <= stats_.steps;
+}
+
+/// `first` takes more than this step. Up to half of the budget goes to those that need not wait for it, the least rest
+/// first. Of those waiting, only as many are looked at as could all be admitted: nobody is passed who waits for memory.
+void Scheduler::plan_passing(const Sequence& first, TimePoint now, bool admits) {
+  passing_.clear();
+  const auto consider = [&](Sequence& s, int32_t rest) {
+    if (policy::passes(s, rest, first)) passing_.emplace_back(rest, &s);
+  };
+  for (Sequence* s : running_) {
+    if (s != &first && computable(*s, now)) consider(*s, s->rest());
   }
+  const int32_t watermark = policy::watermark_blocks(pool_.total());
+  int32_t room = cache_.available() - promised_ - watermark;
+  const size_t places = static_cast<size_t>(config_.max_sequences) - running_.size();
+  for (size_t i = 0; admits && i < std::min(places, waiting_.size()); ++i) {
+    room -= match(*waiting_[i]);
+    if (room < 0) break;
+    consider(*waiting_[i], waiting_[i]->length() - matched_tokens());
+  }
+  std::ranges::stable_sort(passing_, {}, &std::pair<int32_t, Sequence*>::first);
+  const int32_t kept = budget_ - budget_ / 2;
+  for (const auto& [rest, s] : passing_) {
+    if (budget_ <= kept) return;
+    if (s->state == SequenceState::waiting) {
+      if (!try_admit(*s, watermark)) continue;
+      plan_fetch(*s);
+    }
+    if (computable(*s, now)) plan_chunk(*s, budget_ - kept);
+  }
+}
+
+void Scheduler::plan_chunk(Sequence& s, int32_t tokens_max) {
+  if (tokens_max > 0) plan_row(s, std::min(tokens_max, s.rest()));
 }
 
 void Scheduler::plan_fetch(Sequence& s) {
@@ -178,12 +218,13 @@ void Scheduler::plan_fetch(Sequence& s) {
   next().fetches.push_back(&s);
 }
 
-void Scheduler::admit_waiting(std::vector<Progress>& progress) {
+void Scheduler::admit_waiting(TimePoint now, std::vector<Progress>& progress) {
   while (!waiting_.empty() && budget_ > 0 && static_cast<int32_t>(running_.size()) < config_.max_sequences) {
     Sequence& s = *waiting_.front();
     const int32_t watermark = running_.empty() ? 0 : policy::watermark_blocks(pool_.total());
     if (try_admit(s, watermark)) {
-      plan_prefill(s);
+      plan_fetch(s);
+      if (computable(s, now)) plan_chunk(s, budget_);
     } else if (running_.empty()) {
       // Every block is free or evictable and it still does not fit: it never will.
       end(s, Finish::error, never_fits_error(s, blocks_for(s.length()), pool_, config_.block_tokens), progress);
@@ -193,15 +234,24 @@ void Scheduler::admit_waiting(std::vector<Progress>& progress) {
   }
 }
 
-/// Moves a waiting sequence to running and promises it blocks for its whole history, if that leaves `watermark` blocks.
-bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
+/// Finds the longest known prefix of a waiting sequence: match_. Gives how many of the available blocks it would take.
+int32_t Scheduler::match(const Sequence& s) {
   // The last token is always computed: its logits are what is sampled from.
   const size_t reusable = config_.prefix_reuse ? s.tokens.size() - 1 : 0;
   cache_.match(std::span(s.tokens).first(reusable), s.salt, match_);
   if (static_cast<int32_t>(match_.host.size()) < config_.fetch_blocks_min) match_.host.clear();
+  const auto held = std::ranges::count_if(match_.blocks, [&](BlockId b) { return pool_.holders(b) > 0; });
+  return blocks_for(s.length()) - static_cast<int32_t>(held);
+}
+
+int32_t Scheduler::matched_tokens() const {
+  return static_cast<int32_t>(match_.blocks.size() + match_.host.size()) * config_.block_tokens;
+}
+
+/// Moves a waiting sequence to running and promises it blocks for its whole history, if that leaves `watermark` blocks.
+bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
+  if (match(s) + watermark > cache_.available() - promised_) return false;
   const int32_t needed = blocks_for(s.length()) - static_cast<int32_t>(match_.blocks.size());
-  const auto idle = std::ranges::count_if(match_.blocks, [&](BlockId b) { return pool_.holders(b) == 0; });
-  if (needed + watermark > cache_.available() - promised_ - static_cast<int32_t>(idle)) return false;
 
   cache_.hold(match_.blocks);
   cache_.hold_host(match_.host);
@@ -211,7 +261,7 @@ bool Scheduler::try_admit(Sequence& s, int32_t watermark) {
   s.promised = needed;
   promised_ += needed;
   s.indexed_blocks = static_cast<int32_t>(match_.blocks.size());
-  s.computed = static_cast<int32_t>(match_.blocks.size() + match_.host.size()) * config_.block_tokens;
+  s.computed = matched_tokens();
   s.planned = s.computed;
   s.state = SequenceState::prefilling;
   if (s.cached_tokens < 0) {

@@ -8,9 +8,11 @@
 // grammar waits for its token, which its mask depends on: it is in every other step, and the others go on as they are.
 //
 // A step decodes every running sequence first, then spends what is left of `step_tokens_max` on chunks of prefill, in
-// the order of policy.h, then admits waiting sequences. Who is admitted is promised blocks for its whole history, and
-// takes them as its chunks are planned, so that a step evicts no more than it fills. Of a prefix that lies on the host,
-// `copies_in_max` blocks a step are copied back, while others decode; its owner's first chunk follows a step later.
+// the order of policy.h, then admits waiting sequences. Where the first of them takes more than a step, those with much
+// less to compute get up to half, running or newly admitted: no first token waits for a long prompt's end, and a long
+// prompt takes at most twice its time. Who is admitted is promised blocks for its whole history, and takes them as its
+// chunks are planned, so that a step evicts no more than it fills. Of a prefix that lies on the host, `copies_in_max`
+// blocks a step are copied back, while others decode; its owner's first chunk follows a step later.
 //
 // A sequence's blocks are let go only when no step in flight names it: an abort in between takes effect at commit. When
 // blocks run out the last running sequence in that order is preempted: it keeps its tokens and computes them anew
@@ -24,6 +26,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "config/base/clock.h"
@@ -124,11 +127,15 @@ class Scheduler {
   bool goes_on(const Sequence& sequence, TimePoint now) const;
   bool plan_decodes(TimePoint now);
   bool grow_all(TimePoint now);
-  void plan_prefills(TimePoint now);
-  void admit_waiting(std::vector<Progress>& progress);
+  void plan_prefills(TimePoint now, bool admits);
+  bool computable(const Sequence& sequence, TimePoint now) const;
+  void plan_passing(const Sequence& first, TimePoint now, bool admits);
+  void plan_chunk(Sequence& sequence, int32_t tokens_max);
+  void admit_waiting(TimePoint now, std::vector<Progress>& progress);
+  int32_t match(const Sequence& sequence);
+  int32_t matched_tokens() const;
   bool try_admit(Sequence& sequence, int32_t watermark);
   bool grow(Sequence& sequence);
-  void plan_prefill(Sequence& sequence);
   void plan_fetch(Sequence& sequence);
   void let_go(Sequence& sequence);
   void commit_copies(Step& step);
@@ -154,10 +161,11 @@ class Scheduler {
   std::array<Step, 2> steps_;  // those in flight from oldest_ on, then the one being planned
   int32_t oldest_ = 0;
   int32_t in_flight_ = 0;
-  int32_t budget_ = 0;     // input tokens the plan may still take
-  int32_t copies_in_ = 0;  // and blocks from the host
-  int32_t promised_ = 0;   // device blocks, to all sequences
-  PrefixMatch match_;      // scratch of try_admit
+  int32_t budget_ = 0;                                  // input tokens the plan may still take
+  int32_t copies_in_ = 0;                               // and blocks from the host
+  int32_t promised_ = 0;                                // device blocks, to all sequences
+  PrefixMatch match_;                                   // scratch of match()
+  std::vector<std::pair<int32_t, Sequence*>> passing_;  // scratch of plan_passing(): by what each has to compute
 };
 
 }  // namespace weir::engine

@@ -61,6 +61,7 @@ struct Sequence {
 
   int32_t length() const { return static_cast<int32_t>(tokens.size()); }
   int32_t output_length() const { return length() - prompt_length; }
+  int32_t rest() const { return length() - planned; }  // to compute, while it is prefilling
   int32_t length_ahead() const { return length() + pending; }
   /// The token that a step in flight samples is the last that `context_tokens` or its own limit lets it have.
   bool ends_in_flight(int32_t context_tokens) const {

@@ -338,5 +338,96 @@ TEST(Scheduler, MoreSequencesThanStepTokensStillFinish) {
   }
 }
 
+// A prompt of 25 steps and what comes while it is computed.
+struct BesideALongPrompt : ::testing::Test {
+  BesideALongPrompt() { rig.add(1, std::vector<TokenId>(400, 9), 1); }
+  static SchedulerConfig large() {
+    auto config = small();
+    config.blocks = 400;
+    config.context_tokens = 500;
+    config.prefix_reuse = false;
+    return config;
+  }
+  /// The step, from the next on, that samples the first token of `id`.
+  int64_t first_token(uint64_t id) {
+    for (int64_t steps = 1; steps <= 200; ++steps) {
+      if (!tokens_of(rig.run_step(), id).empty()) return steps;
+    }
+    return -1;
+  }
+  Rig rig{large()};
+};
+
+TEST_F(BesideALongPrompt, AloneItTakesWholeSteps) {
+  EXPECT_EQ(first_token(1), 25);
+}
+
+TEST_F(BesideALongPrompt, AShortOneHasItsFirstTokenInTheNextStep) {
+  rig.run_step();
+  rig.add(2, {1, 2, 3}, 1);
+  EXPECT_EQ(first_token(2), 1);
+  EXPECT_EQ(first_token(1), 24);  // three tokens more than its own: no step is lost
+}
+
+TEST_F(BesideALongPrompt, SoItHasBehindOthersThatWait) {
+  rig.run_step();
+  rig.add(2, std::vector<TokenId>(400, 8), 1);
+  rig.add(3, std::vector<TokenId>(100, 7), 1);  // it gets half a step at a time
+  rig.run_step();
+  rig.add(4, {1, 2, 3}, 1);
+  EXPECT_EQ(first_token(4), 1);
+  EXPECT_EQ(first_token(3), 11);
+  EXPECT_EQ(first_token(1), 18);  // 279 of its 400 are left
+  EXPECT_EQ(first_token(2), 25);
+}
+
+TEST_F(BesideALongPrompt, AFloodOfShortOnesTakesHalfOfEachStep) {
+  rig.run_step();
+  int64_t steps = 0;
+  uint64_t id = 2;
+  for (; rig.scheduler.find(1) != nullptr && steps < 200; ++steps) {
+    for (int i = 0; i < 3; ++i) rig.add(id++, std::vector<TokenId>(8, 7), 1);
+    rig.run_step();
+  }
+  EXPECT_EQ(steps, 47);  // eight of its tokens a step, and the last sixteen at once
+}
+
+TEST_F(BesideALongPrompt, ALowerPriorityWaitsAndAHigherOneGoesFirst) {
+  rig.run_step();
+  rig.add(2, {1, 2, 3}, 1, -1);
+  rig.add(3, std::vector<TokenId>(300, 8), 1, 1);
+  EXPECT_EQ(first_token(3), 20);  // half a step, then whole ones
+  EXPECT_EQ(rig.scheduler.stats().waiting, 1);
+  EXPECT_EQ(first_token(1), 23);
+  EXPECT_EQ(rig.scheduler.find(2), nullptr);  // it fitted beside the last chunk
+}
+
+TEST_F(BesideALongPrompt, NobodyIsPassedWhoWaitsForMemory) {
+  auto config = large();
+  config.blocks = 250;
+  for (const bool too_much : {false, true}) {
+    Rig tight(config);
+    tight.add(1, std::vector<TokenId>(400, 9), 1);
+    tight.run_step();
+    tight.add(2, std::vector<TokenId>(499, 8), 1);
+    if (too_much) tight.add(3, std::vector<TokenId>(499, 7), 1);
+    tight.add(4, {1, 2, 3}, 1);
+    tight.run_step();
+    EXPECT_EQ(tight.scheduler.find(4) == nullptr, !too_much);
+    tight.run_all();
+  }
+}
+
+TEST_F(BesideALongPrompt, WhatSharesItsBeginningWaitsForIt) {
+  auto config = large();
+  config.prefix_reuse = true;
+  Rig shared(config);
+  shared.add(1, std::vector<TokenId>(400, 9), 1);
+  shared.run_step();
+  shared.add(2, std::vector<TokenId>(401, 9), 1);
+  shared.run_all();
+  EXPECT_EQ(shared.scheduler.stats().prefill_tokens, 401U);
+}
+
 }  // namespace
 }  // namespace weir::engine
