@@ -62,6 +62,7 @@ class EncoderEngine final : public Engine {
   bool post_text(std::function<void()> job) override { return text_thread_.post(std::move(job)); }
   const std::string& name() const override { return name_; }
   int32_t context_tokens() const override { return context_tokens_; }
+  int32_t context_wanted() const override { return context_tokens_; }
   const std::shared_ptr<const Tokenizer>& tokenizer() const override { return tokenizer_; }
   const std::shared_ptr<const ChatTemplate>& chat_template() const override { return no_template_; }
   const std::vector<TokenId>& eos_ids() const override { return no_ids_; }

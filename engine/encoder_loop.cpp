@@ -207,6 +207,7 @@ EngineStats EncoderLoop::stats() const {
     stats = stats_;
     for (const auto& job : jobs_) ++(job->next > 0 ? stats.running : stats.waiting);
   }
+  stats.device = "cpu";
   add_health(stats);
   return stats;
 }

@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include "engine/backend/engine_limits.h"
 #include "engine/engine_thread.h"
 #include "engine/engine_validate.h"
 
@@ -35,6 +36,7 @@ Result<std::shared_ptr<const grammar::Grammar>> Engine::grammar(const grammar::S
 EngineThread::EngineThread(EngineParts parts)
     : name_(parts.name),
       scheduler_config_(parts.scheduler),
+      context_wanted_(parts.context_wanted),
       tokenizer_(parts.tokenizer),
       chat_template_(std::move(parts.chat_template)),
       eos_ids_(std::move(parts.eos_ids)),
@@ -47,7 +49,10 @@ EngineThread::~EngineThread() {
 }
 
 Result<std::unique_ptr<Stream>> EngineThread::submit(GenerateRequest request) {
-  if (auto valid = validate(request, scheduler_config_.vocab_size, scheduler_config_.context_tokens); !valid) {
+  const Limits limits{.vocab_size = scheduler_config_.vocab_size,
+                      .context_tokens = scheduler_config_.context_tokens,
+                      .context_wanted = context_wanted_};
+  if (auto valid = validate(request, limits); !valid) {
     return std::move(valid).error();
   }
   auto& ids = request.stop.token_ids;
@@ -59,6 +64,21 @@ Result<std::unique_ptr<Stream>> EngineThread::submit(GenerateRequest request) {
   if (auto sent = inbox->submit({id, std::move(request), outbox}); !sent) return std::move(sent).error();
   return make_stream(id, std::move(outbox), inbox);
 }
+
+namespace {
+
+Error context_does_not_fit(const config::EngineConfig& config, const BackendInfo& info) {
+  const uint32_t tokens = *config.context_tokens;
+  const auto block_tokens = static_cast<uint32_t>(info.block_tokens);
+  const uint64_t blocks = (uint64_t{tokens} + block_tokens - 1) / block_tokens;
+  const uint64_t bytes = info.kv_bytes / static_cast<uint64_t>(info.blocks) * blocks;
+  return config_error(config, "context",
+                      std::to_string(tokens) + " tokens take " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
+                          "MiB of keys and values, and kv_cache.memory holds " + std::to_string(info.context_held()) +
+                          " tokens; raise it to that, or lower context");
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, std::unique_ptr<Backend> backend,
                                             std::shared_ptr<const Tokenizer> tokenizer,
@@ -82,9 +102,10 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
     return wrong("kv_cache.policy must be lru or cost, is '" + config.kv_cache.policy + "'");
   if (info.host_blocks > 0 && !config.kv_cache.prefix_reuse)
     return wrong("kv_cache.host_memory keeps prefixes, and kv_cache.prefix: false keeps none");
-  int64_t context = std::min<int64_t>(info.context_tokens, slots);
-  if (config.context_tokens) context = std::min<int64_t>(context, *config.context_tokens);
+  const int64_t wanted = std::min<int64_t>(info.context_tokens, config.context_tokens.value_or(INT32_MAX));
+  const int64_t context = std::min(wanted, slots);
   if (context < 2) return wrong("its context is " + std::to_string(context) + " tokens; at least 2 are needed");
+  if (config.context_tokens && context < wanted) return context_does_not_fit(config, info);
 
   EngineParts parts{
       .name = config.name,
@@ -100,6 +121,7 @@ Result<std::unique_ptr<Engine>> make_engine(const config::EngineConfig& config, 
                     .host_blocks = info.host_blocks,
                     .copies_in_max = std::max(1, info.copies_in_max),
                     .fetch_blocks_min = (info.fetch_tokens_min + info.block_tokens - 1) / info.block_tokens},
+      .context_wanted = static_cast<int32_t>(wanted),
       .queue_max = bounded(config.queue_max),
       .step_max = config.step_timeout,
       .backend = std::move(backend),

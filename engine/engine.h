@@ -132,9 +132,9 @@ class Engine {
  public:
   virtual ~Engine() = default;  // ends every sequence with an error, joins the thread (one that stalls is left alone)
 
-  /// Never blocks. The engine's eos_ids() are added to stop.token_ids. Errors: context_length (prompt + 1 > context),
-  /// overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter, named), internal (the
-  /// engine is down), cancelled (it is shutting down).
+  /// Never blocks. The engine's eos_ids() are added to stop.token_ids. Errors: context_length
+  /// (prompt + 1 > context), overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter,
+  /// named), internal (the engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;
   /// False: an encoder, which only embeds; submit() refuses.
   virtual bool generates() const { return true; }
@@ -156,6 +156,8 @@ class Engine {
   virtual const std::string& name() const = 0;
   /// The least of the model's, the config's and what the KV blocks hold.
   virtual int32_t context_tokens() const = 0;
+  /// The same with more blocks: above context_tokens() if kv_cache.memory is too small for the model's context.
+  virtual int32_t context_wanted() const = 0;
   virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
   virtual const std::shared_ptr<const ChatTemplate>& chat_template() const = 0;  // null: the model has none
   virtual const std::vector<TokenId>& eos_ids() const = 0;

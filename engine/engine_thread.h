@@ -34,6 +34,7 @@ class EngineThread final : public Engine {
   bool post_text(std::function<void()> job) override { return text_thread_.post(std::move(job)); }
   const std::string& name() const override { return name_; }
   int32_t context_tokens() const override { return scheduler_config_.context_tokens; }
+  int32_t context_wanted() const override { return context_wanted_; }
   const std::shared_ptr<const Tokenizer>& tokenizer() const override { return tokenizer_; }
   const std::shared_ptr<const ChatTemplate>& chat_template() const override { return chat_template_; }
   const std::vector<TokenId>& eos_ids() const override { return eos_ids_; }
@@ -43,6 +44,7 @@ class EngineThread final : public Engine {
  private:
   const std::string name_;
   const SchedulerConfig scheduler_config_;
+  const int32_t context_wanted_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::shared_ptr<const ChatTemplate> chat_template_;
   const std::vector<TokenId> eos_ids_;

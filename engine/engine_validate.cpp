@@ -34,23 +34,25 @@ std::string shown(float value) {
   return text;
 }
 
-Result<void> validate_prompt(const GenerateRequest& request, int32_t vocab_size, int32_t context_tokens) {
+Result<void> validate_prompt(const GenerateRequest& request, const Limits& limits) {
   if (request.prompt.empty()) return bad("prompt", "must hold at least one token");
-  if (request.prompt.size() + 1 > static_cast<size_t>(context_tokens)) {
+  if (request.prompt.size() + 1 > static_cast<size_t>(limits.context_tokens)) {
+    const bool held_back = limits.context_tokens < limits.context_wanted;
     return Error{.kind = ErrorKind::context_length,
                  .source = "engine",
                  .retry = Retry::other_target,
                  .http_status = 400,
-                 .detail = "this model's maximum context length is " + std::to_string(context_tokens) +
-                           " tokens, and the prompt has " + std::to_string(request.prompt.size()) +
+                 .detail = "this model's maximum context length is " + std::to_string(limits.context_tokens) +
+                           " tokens" + (held_back ? " here (kv_cache.memory holds no more)" : "") +
+                           ", and the prompt has " + std::to_string(request.prompt.size()) +
                            ": shorten it to leave room for at least one output token",
                  .code = "context_length_exceeded",
                  .param = "messages"};
   }
   for (size_t i = 0; i < request.prompt.size(); ++i) {
-    if (request.prompt[i] < 0 || request.prompt[i] >= vocab_size) {
+    if (request.prompt[i] < 0 || request.prompt[i] >= limits.vocab_size) {
       return bad("prompt", "token " + std::to_string(i) + " is " + std::to_string(request.prompt[i]) +
-                               ", and the vocabulary has " + std::to_string(vocab_size) + " entries");
+                               ", and the vocabulary has " + std::to_string(limits.vocab_size) + " entries");
     }
   }
   return {};
@@ -118,10 +120,10 @@ Result<void> validate_stop(const StopConditions& stop) {
 
 }  // namespace
 
-Result<void> validate(const GenerateRequest& request, int32_t vocab_size, int32_t context_tokens) {
-  if (auto prompt = validate_prompt(request, vocab_size, context_tokens); !prompt) return prompt;
-  if (auto sampling = validate_sampling(request.sampling, vocab_size); !sampling) return sampling;
-  if (request.grammar && request.grammar->vocabulary().size() != vocab_size) {
+Result<void> validate(const GenerateRequest& request, const Limits& limits) {
+  if (auto prompt = validate_prompt(request, limits); !prompt) return prompt;
+  if (auto sampling = validate_sampling(request.sampling, limits.vocab_size); !sampling) return sampling;
+  if (request.grammar && request.grammar->vocabulary().size() != limits.vocab_size) {
     return bad("grammar", "is of another model's vocabulary");
   }
   return validate_stop(request.stop);

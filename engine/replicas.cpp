@@ -70,6 +70,7 @@ class Replicas final : public Engine {
   bool post_text(std::function<void()> job) override { return first().post_text(std::move(job)); }
   const std::string& name() const override { return first().name(); }
   int32_t context_tokens() const override { return first().context_tokens(); }
+  int32_t context_wanted() const override { return first().context_wanted(); }
   const std::shared_ptr<const Tokenizer>& tokenizer() const override { return first().tokenizer(); }
   const std::shared_ptr<const ChatTemplate>& chat_template() const override { return first().chat_template(); }
   const std::vector<TokenId>& eos_ids() const override { return first().eos_ids(); }

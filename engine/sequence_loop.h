@@ -34,8 +34,9 @@ namespace weir::engine {
 struct EngineParts {
   std::string name;
   SchedulerConfig scheduler;
-  int32_t queue_max = 0;  // ≥ 0, sequences beyond those that may run
-  Duration step_max{};    // > 0; a step that takes longer has stalled
+  int32_t context_wanted = 0;  // Engine::context_wanted
+  int32_t queue_max = 0;       // ≥ 0, sequences beyond those that may run
+  Duration step_max{};         // > 0; a step that takes longer has stalled
   std::unique_ptr<Backend> backend;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;

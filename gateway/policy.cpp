@@ -50,6 +50,37 @@ std::optional<int64_t> Policy::output_tokens_max(const Route& route) const {
   return prices(route).output_tokens_max;
 }
 
+namespace {
+
+void log_started(metrics::Log& log, const config::EngineConfig& config, const engine::Engine& made, double seconds) {
+  const engine::EngineStats stats = made.stats();
+  if (!made.generates()) {  // it has no blocks
+    log.event(metrics::Level::info, "engine_started",
+              {{"engine", config.name},
+               {"model", config.model},
+               {"device", stats.device},
+               {"context_tokens", made.context_tokens()},
+               {"seconds", seconds}});
+    return;
+  }
+  log.event(metrics::Level::info, "engine_started",
+            {{"engine", config.name},
+             {"model", config.model},
+             {"device", stats.device},
+             {"context_tokens", made.context_tokens()},
+             {"blocks", stats.blocks_total},
+             {"host_blocks", stats.host_blocks_total},
+             {"seconds", seconds}});
+  if (made.context_tokens() == made.context_wanted()) return;
+  log.event(metrics::Level::warn, "engine_context_cut",
+            {{"engine", config.name},
+             {"context_tokens", made.context_tokens()},
+             {"model_context_tokens", made.context_wanted()},
+             {"detail", "kv_cache.memory holds no more; raise it, or set context to that"}});
+}
+
+}  // namespace
+
 Result<Engines> start_engines(const config::Config& config, const config::Config* running_config,
                               const Engines& running, const Services& services) {
   Engines engines;
@@ -82,14 +113,7 @@ Result<Engines> start_engines(const config::Config& config, const config::Config
       else
         log.event(metrics::Level::error, "engine_down", {{"engine", name}, {"detail", reason}});
     });
-    services.log.event(metrics::Level::info, "engine_started",
-                       {{"engine", wanted.name},
-                        {"model", wanted.model},
-                        {"device", (*made)->stats().device},
-                        {"context_tokens", (*made)->context_tokens()},
-                        {"blocks", (*made)->stats().blocks_total},
-                        {"host_blocks", (*made)->stats().host_blocks_total},
-                        {"seconds", std::chrono::duration<double>(now() - began).count()}});
+    log_started(services.log, wanted, **made, std::chrono::duration<double>(now() - began).count());
     engines[wanted.name] = std::move(*made);
   }
   return engines;

@@ -97,6 +97,7 @@ Result<void> check_size(uint64_t size, uint64_t size_of_token_max, const engine:
   Error error{ErrorKind::context_length, "engine", Retry::other_target, 400, "", "context_length_exceeded"};
   error.detail = "the prompt has " + std::to_string(size) + " " + what + ", more than fit the " +
                  std::to_string(context) + " tokens of context that this model has";
+  if (engine.context_tokens() < engine.context_wanted()) error.detail += " here (kv_cache.memory holds no more)";
   error.param = "messages";
   return error;
 }

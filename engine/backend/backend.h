@@ -3,6 +3,7 @@
 // the folders below; none of them knows a request, a radix tree or text.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -85,12 +86,17 @@ struct BackendInfo {
   int32_t copies_in_max = 64;    // blocks that a step can copy from there without being late for it
   int32_t fetch_tokens_min = 1;  // of a prefix there: a shorter one is sooner computed anew
   int32_t block_tokens = 16;
-  int32_t context_tokens = 0;  // the longest sequence the model takes
+  int32_t context_tokens = 0;  // the longest sequence: the config's, else the model's; `blocks` may hold less
   int32_t vocab_size = 0;
   uint64_t kv_bytes = 0;
   uint64_t weight_bytes = 0;
   bool overlaps = false;    // it works between submit() and wait(): a second step under way keeps it busy
   std::string reason = {};  // why this backend: "device: auto; no NVIDIA driver …"
+
+  /// The longest sequence that can be computed.
+  int32_t context_held() const {
+    return static_cast<int32_t>(std::min<int64_t>(context_tokens, int64_t{blocks} * block_tokens));
+  }
 };
 
 class Backend {

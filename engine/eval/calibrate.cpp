@@ -36,7 +36,7 @@ Result<std::vector<LayerInputs>> largest_inputs(const LoadedModel& model, const 
     observer.watch(layers[i].gate, largest[i].mlp);
     observer.watch(layers[i].down, largest[i].down);
   }
-  const auto context = static_cast<size_t>((*backend)->info().context_tokens);
+  const auto context = static_cast<size_t>((*backend)->info().context_held());
   uint64_t done = 0;
   uint64_t total = 0;
   for (const Sample& sample : samples) total += sample.prompt.size() + sample.completion.size();

@@ -28,7 +28,7 @@ struct Loss {
 /// Adds what the backend thinks of a completion, in pieces of its context.
 Result<void> judge(Backend& backend, const Sample& sample, Loss& loss) {
   const std::vector<TokenId> tokens = sample.all();
-  const auto context = static_cast<size_t>(backend.info().context_tokens);
+  const auto context = static_cast<size_t>(backend.info().context_held());
   if (tokens.size() > context && !sample.prompt.empty()) {
     return Error{.kind = ErrorKind::bad_request,
                  .source = "engine",

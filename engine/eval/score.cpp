@@ -14,8 +14,7 @@ Error bad(const std::string& what) {
 }
 
 Result<void> check(const BackendInfo& info, std::span<const TokenId> tokens) {
-  const auto context = static_cast<size_t>(std::min<int64_t>(
-      info.context_tokens, static_cast<int64_t>(info.blocks) * static_cast<int64_t>(info.block_tokens)));
+  const auto context = static_cast<size_t>(info.context_held());
   if (tokens.size() > context) {
     return bad("a text of " + std::to_string(tokens.size()) + " tokens; the context holds " + std::to_string(context));
   }

@@ -255,6 +255,21 @@ TEST(CpuBackendMemory, AHostTierIsForAGpu) {
   EXPECT_THAT((*made)->info().reason, HasSubstr("kv_cache.host_memory is of use to a GPU alone and is not taken"));
 }
 
+TEST(CpuBackendMemory, ChangesNoNumber) {
+  const auto model = load_folder(kReferenceFolder + "phi3-longrope");  // other frequencies beyond 32 of its 128 tokens
+  ASSERT_NE(model, nullptr);
+  auto config = config_of();
+  const auto roomy = *make_cpu_backend(model, config);
+  const auto sizes = size_kv(model->spec, config);
+  config.kv_cache.memory_bytes = 2 * sizes->bytes / static_cast<uint64_t>(sizes->blocks);
+  const auto tight = *make_cpu_backend(model, config);
+  EXPECT_EQ(tight->info().context_held(), 32);
+  Hand here = make_hand({7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 0);
+  here.blocks = {0, 1};
+  Hand there = here;
+  EXPECT_EQ(likelihoods(*tight, here), likelihoods(*roomy, there));
+}
+
 TEST(CpuBackendMemory, FollowsTheConfig) {
   const auto model = load_folder(kReferenceFolder + "llama-gqa");
   ASSERT_NE(model, nullptr);
@@ -275,7 +290,7 @@ TEST(CpuBackendMemory, FollowsTheConfig) {
 
   config.kv_cache.memory_bytes = 3 * block + 5;
   EXPECT_EQ(size_kv(spec, config)->blocks, 3);
-  EXPECT_EQ(size_kv(spec, config)->context_tokens, 48);  // no sequence can be longer than the memory
+  EXPECT_EQ(size_kv(spec, config)->context_tokens, 256);  // what frequencies hang on; the memory holds 48
   config.kv_cache.memory_bytes = block - 1;
   EXPECT_THAT(size_kv(spec, config).error().detail, HasSubstr("kv_cache.memory: too small"));
   config.kv_cache.memory_bytes = UINT64_MAX;
@@ -308,7 +323,11 @@ TEST(CpuBackendMemory, FollowsTheConfig) {
   config = config_of();
   config.max_sequences = UINT32_MAX;
   EXPECT_LE(size_kv(spec, config)->bytes, kKvBytesDefaultMax);
+  config = config_of();
+  config.kv_cache.memory_bytes = 3 * block;
+  EXPECT_EQ((*make_cpu_backend(model, config))->info().context_held(), 48);
   const auto backend = make_cpu_backend(model, config_of());
+  EXPECT_EQ((*backend)->info().context_held(), 256);
   EXPECT_EQ((*backend)->info().vocab_size, 160);
   EXPECT_GT((*backend)->info().weight_bytes, 200'000U);
 }

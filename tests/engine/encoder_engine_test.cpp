@@ -69,6 +69,7 @@ TEST_F(EncoderEngines, GivesWhatTheModelSays) {
   ASSERT_TRUE(vectors.ok());
   EXPECT_EQ(*vectors, expected_);
   const EngineStats stats = engine->stats();
+  EXPECT_EQ(stats.device, "cpu");
   EXPECT_EQ(stats.running + stats.waiting, 0);
   size_t tokens = 0;
   for (const auto& text : texts_) tokens += text.size();

@@ -93,6 +93,7 @@ TEST(Engine, RefusesWhatCannotRunAndNamesTheParameter) {
   config.context_tokens = 8;
   auto engine = make_sim_engine(config, {});
   EXPECT_EQ(engine->context_tokens(), 8);
+  EXPECT_EQ(engine->context_wanted(), 8);
   const auto error = [&](auto change) {
     auto r = request({1, 2}, 2);
     change(r);
@@ -279,12 +280,22 @@ TEST(Engine, RefusesImpossibleConfigurations) {
   EXPECT_THAT(error([](auto& c, auto&) { c.max_sequences = 0; }), HasSubstr("max_sequences"));
   EXPECT_THAT(error([](auto& c, auto&) { c.step_tokens_max = 0; }), HasSubstr("step_tokens"));
   EXPECT_THAT(error([](auto& c, auto&) { c.context_tokens = 1; }), HasSubstr("context"));
+  const auto long_context = [](auto& c, auto& o) {
+    c.context_tokens = 9;
+    o = {.blocks = 2, .block_tokens = 4, .context_tokens = 100};
+  };
+  EXPECT_THAT(error(long_context), HasSubstr(".context: 9 tokens take 0MiB of keys and values, and kv_cache.memory "
+                                             "holds 8 tokens; raise it to that, or lower context"));
   EXPECT_FALSE(make_engine(engine_config(), nullptr, nullptr, nullptr, {}).ok());
 }
 
 TEST(Engine, TheContextIsNoLargerThanTheKvBlocks) {
   auto engine = make_sim_engine(engine_config(), {.blocks = 2, .block_tokens = 4, .context_tokens = 100}, false);
   EXPECT_EQ(engine->context_tokens(), 8);
+  EXPECT_EQ(engine->context_wanted(), 100);
+  EXPECT_THAT(
+      engine->submit(request({1, 2, 3, 4, 5, 6, 7, 8}, 1)).error().detail,
+      HasSubstr("maximum context length is 8 tokens here (kv_cache.memory holds no more), and the prompt has 8"));
   auto r = request({1, 2}, 50);
   r.stop.ignore_eos = true;
   auto stream = engine->submit(r);

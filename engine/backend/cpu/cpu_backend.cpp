@@ -236,10 +236,9 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
   }
   const auto asked = context_of(spec, config);
   if (!asked.ok()) return asked.error();
-  uint64_t context = *asked;
   const KvLayout layout = layout_of(spec, block_tokens, type.value_or(KvType::f32));
   const uint64_t one = parts * static_cast<uint64_t>(spec.layers) * static_cast<uint64_t>(layout.block_bytes());
-  const uint64_t blocks_of_context = (context + block_tokens - 1) / block_tokens;
+  const uint64_t blocks_of_context = (*asked + block_tokens - 1) / block_tokens;
   const uint64_t sequences = std::max<uint64_t>(1, config.max_sequences);
   uint64_t blocks = std::min(sequences * blocks_of_context, kKvBytesDefaultMax / one);
   if (config.kv_cache.memory_bytes) blocks = *config.kv_cache.memory_bytes / one;
@@ -249,13 +248,12 @@ Result<KvSizes> size_kv(const ModelSpec& spec, const config::EngineConfig& confi
                         "too small: a block of " + std::to_string(block_tokens) + " tokens takes " +
                             std::to_string(one) + " bytes for this model");
   }
-  context = std::min(context, blocks * block_tokens);
   const auto host_blocks = host_blocks_of(config, one, static_cast<int32_t>(blocks));
   if (!host_blocks.ok()) return host_blocks.error();
   return KvSizes{.blocks = static_cast<int32_t>(blocks),
                  .host_blocks = *host_blocks,
                  .block_tokens = static_cast<int32_t>(block_tokens),
-                 .context_tokens = static_cast<int32_t>(context),
+                 .context_tokens = static_cast<int32_t>(*asked),
                  .type = layout.type,
                  .bytes = blocks * one};
 }

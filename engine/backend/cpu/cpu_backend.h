@@ -25,7 +25,7 @@ struct KvSizes {
   int32_t blocks = 0;
   int32_t host_blocks = 0;  // of a second tier in the same memory: what a GPU's is, for tests
   int32_t block_tokens = 0;
-  int32_t context_tokens = 0;  // the model's, lowered by config.context and by what the blocks hold
+  int32_t context_tokens = 0;  // config.context, else the model's; `blocks` may hold less
   KvType type = KvType::f32;
   uint64_t bytes = 0;  // of all parts together
 };

@@ -112,7 +112,7 @@ Result<MemoryBudget> budget_memory(const Model& model, const config::EngineConfi
   const auto host_blocks = host_blocks_of(config, one, budget.blocks);
   if (!host_blocks.ok()) return host_blocks.error();
   budget.host_blocks = *host_blocks;
-  budget.context_tokens = static_cast<int32_t>(std::min(context, blocks * block_tokens));
+  budget.context_tokens = static_cast<int32_t>(context);
   budget.kv_bytes = blocks * one;
   return budget;
 }
