@@ -32,24 +32,29 @@ constexpr std::string_view kHelp =
     "  --samples N          at most N of the texts (default 512)\n"
     "  --force              replace the model's folder that is at --out\n";
 
+constexpr double kSmooth = 0.5;
+constexpr int64_t kSamples = 512;
+
 struct Options {
   std::string model;
   std::string to;
   std::string out;
   std::string calibrate;
-  double smooth = 0.5;
-  int64_t samples = 512;
+  std::optional<double> smooth;
+  std::optional<int64_t> samples;
   bool force = false;
   bool help = false;
 };
 
 std::vector<Option> table_of(Options& o) {
+  const auto smooth = [&o](const std::string& value) { return take_number(o.smooth.emplace(), 0.0, 1.0)(value); };
+  const auto samples = [&o](const std::string& value) { return take_integer(o.samples.emplace(), 1)(value); };
   return {{"--model", nullptr, take_text(o.model), "a folder"},
           {"--to", nullptr, take_one_of(o.to, {"int8", "fp8", "int4", "bf16"}), "int8, fp8, int4 or bf16"},
           {"--out", nullptr, take_text(o.out), "a folder"},
           {"--calibrate", nullptr, take_text(o.calibrate), "a file"},
-          {"--smooth", nullptr, take_number(o.smooth, 0.0, 1.0), "a number between 0 and 1"},
-          {"--samples", nullptr, take_integer(o.samples, 1), "an integer of at least 1"},
+          {"--smooth", nullptr, smooth, "a number between 0 and 1"},
+          {"--samples", nullptr, samples, between(1, INT32_MAX)},
           {"--force", &o.force, {}, {}},
           {"--help", &o.help, {}, {}},
           {"-h", &o.help, {}, {}}};
@@ -62,6 +67,8 @@ std::optional<std::string> parse(const std::vector<std::string>& args, Options& 
   if (options.model.empty()) return "--model is missing";
   if (options.to.empty()) return "--to is missing";
   if (options.out.empty()) return "--out is missing";
+  if (options.calibrate.empty() && options.smooth) return "--smooth is for --calibrate, which is missing";
+  if (options.calibrate.empty() && options.samples) return "--samples is for --calibrate, which is missing";
   std::error_code code;
   if (std::filesystem::equivalent(options.model, options.out, code)) return "--out is the model's own folder";
   return std::nullopt;
@@ -75,25 +82,23 @@ int fail(const Error& error, std::ostream& err) {
 Result<std::vector<LayerInputs>> calibrate(const Options& options, std::ostream& err) {
   const auto model = load_model(options.model);
   if (!model.ok()) return model.error();
-  const auto samples = read_samples(options.calibrate, *model, static_cast<size_t>(options.samples));
+  const auto samples = read_samples(options.calibrate, *model, static_cast<size_t>(options.samples.value_or(kSamples)));
   if (!samples.ok()) return samples.error();
   return largest_inputs(*model, *samples, progress_to(err, "weir quantize: calibrating"));
 }
 
-/// The one folder inside a model's folder that means something: its further chat templates.
 Result<void> copy_templates(const std::string& model, NewFolder& folder) {
   namespace fs = std::filesystem;
-  constexpr std::string_view kTemplates = "additional_chat_templates";
   std::error_code code;
-  const std::string from = model + "/" + std::string(kTemplates);
+  const std::string from = model + "/" + std::string(kTemplatesFolder);
   if (!fs::is_directory(from, code)) return {};
   const auto files = folder_files(from);
   if (!files.ok()) return files.error();
-  fs::create_directory(folder.file(kTemplates), code);
+  fs::create_directory(folder.file(kTemplatesFolder), code);
   for (const std::string& name : (*files)->names()) {
     const auto file = (*files)->open(name, kModelTextBytesMax);
     if (!file.ok()) return file.error();
-    auto written = folder.write_file(std::string(kTemplates) + "/" + name, file->bytes);
+    auto written = folder.write_file(std::string(kTemplatesFolder) + "/" + name, file->bytes);
     if (!written.ok()) return written;
   }
   return {};
@@ -106,7 +111,7 @@ SaveAs save_as(const std::string& to) {
 int run(const Options& options, std::ostream& out, std::ostream& err) {
   const auto files = open_model_files(options.model);
   if (!files.ok()) return fail(files.error(), err);
-  SaveOptions save{.as = save_as(options.to), .largest = {}, .smooth = options.smooth};
+  SaveOptions save{.as = save_as(options.to), .largest = {}, .smooth = options.smooth.value_or(kSmooth)};
   // What stands in the way of the new folder is said before hours of calibration.
   auto folder = NewFolder::create(options.out, options.force);
   if (!folder.ok()) return fail(folder.error(), err);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +13,9 @@
 #include <system_error>
 #include <utility>
 
+#include "engine/model/json_fields.h"
 #include "engine/model/model_error.h"
+#include "engine/model/model_files.h"
 
 namespace weir::engine {
 namespace {
@@ -44,10 +47,29 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
-/// Is it a model's folder, or an empty one? Nothing else is ever deleted.
+/// Does config.json say which model it is of?
+bool names_a_model(const ModelFiles& files) {
+  const auto config = read_json_object(files, kConfigFile, kModelConfigBytesMax);
+  return config.ok() && (config->contains("model_type") || config->contains("architectures"));
+}
+
+/// Is it a model's folder and nothing besides, or an empty one? Nothing else is ever deleted.
 bool replaceable(const std::string& path) {
+  const auto files = folder_files(path);
   std::error_code code;
-  return fs::is_directory(path, code) && (fs::is_regular_file(path + "/config.json", code) || fs::is_empty(path, code));
+  if (!files.ok() || fs::is_empty(path, code)) return files.ok();
+  const auto names = (*files)->names();
+  if (std::ranges::none_of(names, [](const std::string& name) { return name.ends_with(".safetensors"); })) return false;
+  for (const auto& entry : fs::directory_iterator(path, code)) {
+    if (entry.is_directory(code) && entry.path().filename() != kTemplatesFolder) return false;
+  }
+  return !code && names_a_model(**files);
+}
+
+Error not_replaced(const std::string& path) {
+  return model_error(path, "",
+                     "is not a model's folder and nothing besides (config.json, *.safetensors, no folder but " +
+                         std::string(kTemplatesFolder) + "); it will not be replaced");
 }
 
 }  // namespace
@@ -91,10 +113,12 @@ Result<NewFolder> NewFolder::create(const std::string& given, bool replace) {
   std::error_code code;
   if (fs::exists(fs::symlink_status(path, code))) {
     if (!replace) return model_error(path, "", "is there already; give --force to replace it");
-    if (!replaceable(path)) return model_error(path, "", "is not a model's folder; it will not be replaced");
+    if (!replaceable(path)) return not_replaced(path);
   }
   std::string temporary = path + ".part-XXXXXX";
-  if (mkdtemp(temporary.data()) == nullptr) return failed(path, "make a folder beside it", errno);
+  if (mkdtemp(temporary.data()) == nullptr) {
+    return failed(path, "make a folder in " + parent_of(path), errno);
+  }
   NewFolder folder(std::move(path), std::move(temporary), replace);
   if (chmod(folder.temporary_.c_str(), kNewFolderMode) != 0) return failed(folder.temporary_, "set its mode", errno);
   return folder;
@@ -127,7 +151,7 @@ Result<void> NewFolder::commit() {
   }
   if (errno == EEXIST && !replace_) return model_error(path_, "", "is there already; give --force to replace it");
   if (errno != EEXIST) return failed(path_, "rename the finished folder", errno);
-  if (!replaceable(path_)) return model_error(path_, "", "is not a model's folder; it will not be replaced");
+  if (!replaceable(path_)) return not_replaced(path_);
   // The two change names, so that there is a model under the name at every instant; then the old one goes.
   if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) return failed(path_, "replace the folder", errno);
   const auto synced = sync_folder(parent_of(path_));

@@ -11,6 +11,9 @@
 
 namespace weir::engine {
 
+/// The one folder inside a model's folder that means something: its further chat templates.
+inline constexpr std::string_view kTemplatesFolder = "additional_chat_templates";
+
 /// A new file, written at any offset, at last brought to disk. Errors name the file and the system's reason.
 class NewFile {
  public:
@@ -34,8 +37,9 @@ class NewFile {
 
 class NewFolder {
  public:
-  /// `replace`: what is there already may be a model's folder (one with a config.json), or an empty one. Errors
-  /// (config): it is there and may not be replaced, is no such folder, or cannot be made.
+  /// `replace`: what is there already may be a model's folder, or an empty one: a config.json that names a model type
+  /// or architecture, *.safetensors, and no folder but that of further chat templates. Errors (config): it is there and
+  /// may not be replaced, is no such folder, or cannot be made.
   static Result<NewFolder> create(const std::string& path, bool replace);
   NewFolder(NewFolder&& other) noexcept;
   NewFolder& operator=(NewFolder&&) = delete;

@@ -311,6 +311,10 @@ TEST(QuantizeCommand, SaysWhatIsWrong) {
       {{"--model", "x", "--to", "int2"}, "--to must be int8, fp8, int4 or bf16, is 'int2'"},
       {{"--model", "x", "--to", "int8"}, "--out is missing"},
       {{"--model", "x", "--to", "int8", "--out", "y", "--smooth", "2"}, "--smooth must be a number between 0 and 1"},
+      {{"--model", "x", "--to", "int8", "--out", "y", "--smooth", "0.3"},
+       "--smooth is for --calibrate, which is missing"},
+      {{"--model", "x", "--to", "int8", "--out", "y", "--samples", "3"},
+       "--samples is for --calibrate, which is missing"},
       {{"--model", here.path(), "--to", "int8", "--out", here.path()}, "--out is the model's own folder"},
   };
   for (const auto& [args, message] : usage) {

@@ -88,9 +88,32 @@ TEST_F(Writing, ShardsHaveAnIndexThatNamesThem) {
                                    "model.safetensors.index.json"));
 }
 
+TEST_F(Writing, AFolderOfOtherThingsBesidesIsNotAModels) {
+  const auto replaced = [&](const std::string& name) { return NewFolder::create(here_ / name, true).ok(); };
+  const auto fill = [&](const std::string& name, const std::string& config, const std::string& weights) {
+    fs::create_directory(here_ / name);
+    if (!config.empty()) write_text(here_ / (name + "/config.json"), config);
+    write_text(here_ / (name + "/" + weights), "");
+  };
+  fill("whole", R"({"architectures":["LlamaForCausalLM"]})", "model-00001-of-00001.safetensors");
+  fs::create_directory(here_ / "whole/additional_chat_templates");
+  EXPECT_TRUE(replaced("whole"));
+  fs::create_directory(here_ / "whole/photographs");
+  EXPECT_FALSE(replaced("whole"));
+  fill("other", R"({"port":8080})", "model.safetensors");
+  EXPECT_FALSE(replaced("other"));
+  fill("unweighted", R"({"model_type":"llama"})", "notes.txt");
+  EXPECT_FALSE(replaced("unweighted"));
+  fill("unnamed", "", "model.safetensors");
+  EXPECT_FALSE(replaced("unnamed"));
+  fs::create_directory(here_ / "empty");
+  EXPECT_TRUE(replaced("empty"));
+}
+
 TEST_F(Writing, WhatIsThereIsReplacedOnlyWhereAskedAndOnlyAModel) {
   fs::create_directory(here_ / "model");
-  write_text(here_ / "model/config.json", "{}");
+  write_text(here_ / "model/config.json", "{\"model_type\":\"llama\"}");
+  write_text(here_ / "model/model.safetensors", "");
   EXPECT_THAT(NewFolder::create(here_ / "model", false).error().detail,
               HasSubstr("model: is there already; give --force to replace it"));
   fs::create_directory(here_ / "home");
@@ -98,12 +121,13 @@ TEST_F(Writing, WhatIsThereIsReplacedOnlyWhereAskedAndOnlyAModel) {
   EXPECT_THAT(NewFolder::create(here_ / "home", true).error().detail, HasSubstr("is not a model's folder"));
   write_text(here_ / "file", "x");
   EXPECT_THAT(NewFolder::create(here_ / "file", true).error().detail, HasSubstr("is not a model's folder"));
-  EXPECT_THAT(NewFolder::create(here_ / "no/such/place", true).error().detail, HasSubstr("No such file or directory"));
+  EXPECT_THAT(NewFolder::create(here_ / "no/such/place", true).error().detail,
+              HasSubstr("cannot make a folder in " + (here_ / "no/such") + ": No such file or directory"));
   {
     auto folder = NewFolder::create(here_ / "model/", true);
     ASSERT_TRUE(folder.ok()) << folder.error().detail;
     ASSERT_TRUE(folder->write_file("config.json", "{\"new\":1}").ok());
-    EXPECT_EQ(read_text(here_ / "model/config.json"), "{}") << "before the folder is whole";
+    EXPECT_EQ(read_text(here_ / "model/config.json"), "{\"model_type\":\"llama\"}") << "before the folder is whole";
     ASSERT_TRUE(folder->commit().ok());
   }
   EXPECT_EQ(read_text(here_ / "model/config.json"), "{\"new\":1}");
