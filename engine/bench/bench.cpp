@@ -31,7 +31,10 @@ Figure figure_of(const std::vector<double>& values, const std::vector<double>& f
 class Bench {
  public:
   Bench(std::shared_ptr<const Model> model, const Plan& plan, std::function<void(const std::string&)> progress)
-      : model_(std::move(model)), plan_(plan), progress_(std::move(progress)), machine_(plan.threads) {}
+      : model_(std::move(model)),
+        plan_(plan),
+        progress_(std::move(progress)),
+        machine_(plan.threads, static_cast<int64_t>(model_->weights.bytes)) {}
 
   Result<Report> run() {
     report_.plan = plan_;
@@ -105,7 +108,7 @@ class Bench {
     engine_ = *std::move(engine);
     engine_->on_step([this](const StepSeen& step) {
       const std::lock_guard lock(steps_mutex_);
-      steps_.push_back(step);
+      steps_.push_back({step, now()});
     });
     return {};
   }
@@ -197,6 +200,7 @@ class Bench {
       values.push_back(prompt_tokens_ / *taken);
       floors.push_back(prompt_tokens_ / prefill_floor(*r, prompt_tokens_));
     }
+    report_.prompt_tokens = prompt_tokens_;
     report_.prefill = figure_of(values, floors);
     report_.newcomer_prefill_ms = median(seconds) * 1e3;
     return {};
@@ -320,12 +324,15 @@ class Bench {
     steps_.clear();
   }
 
-  /// Of the steps since they were forgotten, those in which `clients` decoded and no prompt was taken in.
+  /// From step to step, what is told between them included: of those since they were forgotten, where `clients` decoded
+  /// and no prompt was taken in.
   std::vector<double> seconds_of_decoding(int32_t clients) {
     const std::lock_guard lock(steps_mutex_);
     std::vector<double> seconds;
-    for (const StepSeen& step : steps_) {
-      if (step.sequences == clients && step.tokens == clients) seconds.push_back(step.seconds);
+    const auto decodes = [clients](const Step& s) { return s.seen.sequences == clients && s.seen.tokens == clients; };
+    for (size_t i = 1; i < steps_.size(); ++i) {
+      if (!decodes(steps_[i - 1]) || !decodes(steps_[i])) continue;
+      seconds.push_back(Seconds(steps_[i].ended - steps_[i - 1].ended).count());
     }
     return seconds;
   }
@@ -347,7 +354,11 @@ class Bench {
   Rng rng_{1};
   std::vector<double> read_, int8_, float_, fp8_;
   std::mutex steps_mutex_;
-  std::vector<StepSeen> steps_;
+  struct Step {
+    StepSeen seen;
+    TimePoint ended;
+  };
+  std::vector<Step> steps_;
   std::unique_ptr<Engine> engine_;  // last: its thread reports steps
 };
 

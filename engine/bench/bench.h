@@ -61,8 +61,9 @@ struct Report {
   int32_t threads = 0;
   uint64_t weight_bytes = 0;
   uint64_t parameters = 0;
-  MachineRates machine;  // medians over all rounds
-  Figure prefill;        // tokens a second of a prompt of plan.prompt_tokens
+  MachineRates machine;       // medians over all rounds
+  int32_t prompt_tokens = 0;  // plan.prompt_tokens, as it fitted the model's context
+  Figure prefill;             // tokens a second of such a prompt
   std::vector<BatchFigures> batches;
   double newcomer_first_token_ms = 0;  // of a prompt beside the largest batch
   double newcomer_decode_step_ms = 0;  // a decode step of that batch

@@ -76,9 +76,13 @@ Result<void> finish(std::vector<Client>& clients) {
 
 void append_gaps(const std::vector<Client>& clients, TimePoint begin, TimePoint end, std::vector<double>& seconds) {
   for (const Client& client : clients) {
-    for (size_t i = 1; i < client.came.size(); ++i) {
-      if (client.came[i - 1] < begin || client.came[i] > end) continue;
-      seconds.push_back(std::chrono::duration<double>(client.came[i] - client.came[i - 1]).count());
+    for (size_t i = 0, next = 0; i < client.came.size(); i = next) {
+      const TimePoint time = client.came[i];
+      while (next < client.came.size() && client.came[next] == time) ++next;
+      if (i == 0 || client.came[i - 1] < begin || time > end) continue;
+      const double gap = std::chrono::duration<double>(time - client.came[i - 1]).count();
+      const size_t tokens = next - i;
+      seconds.insert(seconds.end(), tokens, gap / static_cast<double>(tokens));
     }
   }
 }

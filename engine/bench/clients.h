@@ -16,7 +16,7 @@ namespace weir::engine::bench {
 struct Client {
   std::unique_ptr<Stream> stream;
   TimePoint asked;
-  std::vector<TimePoint> came;  // one a token
+  std::vector<TimePoint> came;  // one a token; those that were taken together, as one piece, have one time
   bool done = false;
 
   double first_token_s() const { return std::chrono::duration<double>(came.front() - asked).count(); }
@@ -35,7 +35,8 @@ Result<void> drive(std::vector<Client>& clients, const std::function<bool()>& en
 /// Until all are done.
 Result<void> finish(std::vector<Client>& clients);
 
-/// Seconds between the tokens of each, those that came within (begin, end] alone.
+/// Seconds between the tokens of each, those that came within (begin, end] alone. Of a piece of several each has its
+/// share of the time since the piece before; of the first piece nothing is known.
 void append_gaps(const std::vector<Client>& clients, TimePoint begin, TimePoint end, std::vector<double>& seconds);
 
 }  // namespace weir::engine::bench

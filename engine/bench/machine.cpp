@@ -24,14 +24,15 @@
 namespace weir::engine::bench {
 namespace {
 
-constexpr int64_t kReadBytes = 256 << 20;
-constexpr int64_t kReadRange = 1 << 20;
+constexpr int64_t kReadBytesMax = 256 << 20;
+constexpr int64_t kReadRanges = 256;
+constexpr int64_t kPage = 4 << 10;
 constexpr int64_t kAlignment = 2 << 20;
 constexpr int64_t kTurns = 10'000;  // of a loop over kSums sums: some 30 µs
 constexpr int64_t kRanges = 32;
 constexpr int kSums = 16;  // more than latency times width of any machine's multiply-add
 constexpr int kPasses = 40;
-constexpr int kReadPasses = 3;
+constexpr int64_t kReadPassesMin = 3;
 constexpr int kThreadTurns = 16;
 
 std::atomic<uint64_t> kept{0};  // what the loops computed, so that they are not left out
@@ -177,11 +178,14 @@ double rate_of_thread(const Loop& loop) {
 
 }  // namespace
 
-Machine::Machine(int threads) : pool_(threads) {
-  memory_ = static_cast<char*>(std::aligned_alloc(kAlignment, kReadBytes));
+Machine::Machine(int threads, int64_t model_bytes) : pool_(threads) {
+  const int64_t pages = std::min(model_bytes, kReadBytesMax) / (kReadRanges * kPage);
+  range_ = std::max<int64_t>(1, pages) * kPage;
+  const auto bytes = static_cast<size_t>((range_ * kReadRanges + kAlignment - 1) / kAlignment * kAlignment);
+  memory_ = static_cast<char*>(std::aligned_alloc(kAlignment, bytes));
   if (memory_ == nullptr) return;
-  madvise(memory_, kReadBytes, MADV_HUGEPAGE);
-  std::memset(memory_, 1, kReadBytes);
+  madvise(memory_, bytes, MADV_HUGEPAGE);
+  std::memset(memory_, 1, bytes);
 }
 
 Machine::~Machine() {
@@ -212,12 +216,14 @@ void read_once(const void* from, int64_t bytes) {
 
 double Machine::read_rate() {
   if (memory_ == nullptr) return 0;
+  const int64_t bytes = range_ * kReadRanges;
+  const int64_t passes = std::clamp<int64_t>(kReadPassesMin * kReadBytesMax / bytes, kReadPassesMin, kPasses);
   double best = 0;
-  for (int pass = 0; pass < kReadPasses; ++pass) {
+  for (int64_t pass = 0; pass < passes; ++pass) {
     const TimePoint began = now();
-    pool_.run(kReadBytes / kReadRange, 1,
-              [&](int64_t begin, int64_t end) { read_once(memory_ + begin * kReadRange, (end - begin) * kReadRange); });
-    best = std::max(best, kReadBytes / std::chrono::duration<double>(now() - began).count());
+    pool_.run(kReadRanges, 1,
+              [&](int64_t begin, int64_t end) { read_once(memory_ + begin * range_, (end - begin) * range_); });
+    best = std::max(best, static_cast<double>(bytes) / std::chrono::duration<double>(now() - began).count());
   }
   return best;
 }

@@ -11,7 +11,7 @@ namespace weir::engine::bench {
 
 /// Of the processor; of a GPU (backend/gpu_rates.h) where that serves.
 struct MachineRates {
-  double read_bytes_per_s = 0;  // from main memory, by all threads together; a GPU's copy
+  double read_bytes_per_s = 0;  // of as much as the model, by all threads together; a GPU's copy
   double int8_ops_per_s = 0;    // additions and multiplications of the best 8-bit dot product; 0: there is none
   double float_ops_per_s = 0;   // of fused multiply-add in float32; a GPU's of bf16
   double fp8_ops_per_s = 0;     // a GPU's alone
@@ -28,7 +28,8 @@ void read_once(const void* from, int64_t bytes);
 
 class Machine {
  public:
-  explicit Machine(int threads);
+  /// `model_bytes`: from as much it reads, up to a size that no cache holds. What fits them is read faster.
+  Machine(int threads, int64_t model_bytes);
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -41,7 +42,8 @@ class Machine {
   double read_rate();
 
   ThreadPool pool_;
-  char* memory_ = nullptr;  // larger than any cache
+  int64_t range_ = 0;  // bytes of a part of what is read
+  char* memory_ = nullptr;
 };
 
 }  // namespace weir::engine::bench

@@ -49,7 +49,7 @@ std::string report_text(const Report& r) {
                r.machine.read_bytes_per_s / 1e9, r.machine.int8_ops_per_s / 1e9, r.machine.float_ops_per_s / 1e9);
   text += r.machine.fp8_ops_per_s > 0 ? line(", %.0f G FP8 operations/s\n", r.machine.fp8_ops_per_s / 1e9) : "\n";
   text += line("%-34s %12s %12s %8s\n", "", "measured", "floor", "reached");
-  const std::string prefill = "prefill, tokens/s of " + std::to_string(r.plan.prompt_tokens);
+  const std::string prefill = "prefill, tokens/s of " + std::to_string(r.prompt_tokens);
   text +=
       line("%-34s %12.1f %12.1f %7.0f%%\n", prefill.c_str(), r.prefill.value, r.prefill.floor, r.prefill.share * 100);
   for (const BatchFigures& b : r.batches) {
@@ -92,7 +92,7 @@ std::string report_json(const Report& r) {
                      {"int8_ops_per_s", r.machine.int8_ops_per_s},
                      {"float_ops_per_s", r.machine.float_ops_per_s},
                      {"fp8_ops_per_s", r.machine.fp8_ops_per_s}};
-  json["prefill"] = {{"prompt_tokens", r.plan.prompt_tokens}, {"tokens_per_s", json_of(r.prefill)}};
+  json["prefill"] = {{"prompt_tokens", r.prompt_tokens}, {"tokens_per_s", json_of(r.prefill)}};
   json["decode"] = Json::array();
   for (const BatchFigures& b : r.batches) json["decode"].push_back(json_of(b));
   json["newcomer"] = {{"first_token_ms", r.newcomer_first_token_ms},

@@ -8,6 +8,7 @@
 
 #include "engine/bench/bench.h"
 #include "engine/bench/bench_cli.h"
+#include "engine/bench/clients.h"
 #include "engine/bench/shapes.h"
 #include "tests/engine/model_harness.h"
 
@@ -38,6 +39,7 @@ TEST(BenchEngine, EveryFigureIsMeasuredBesideItsFloor) {
     EXPECT_THAT(said, testing::Contains(HasSubstr("batch of 3")));
     const auto json = read_json<nlohmann::json>(bench::report_json(*report));
     EXPECT_EQ(json["threads"], 2);
+    EXPECT_EQ(json["prefill"]["prompt_tokens"], 40);
     EXPECT_GT(json["machine"]["read_bytes_per_s"].get<double>(), 0.0);
     EXPECT_GT(json["machine"]["float_ops_per_s"].get<double>(), 0.0);
     for (const auto* figure :
@@ -55,6 +57,27 @@ TEST(BenchEngine, EveryFigureIsMeasuredBesideItsFloor) {
     EXPECT_THAT(text, HasSubstr("decode, tokens/s, clients: 3"));
     EXPECT_THAT(text, HasSubstr("scheduler, 256 sequences"));
   }
+}
+
+TEST(BenchEngine, AReportNamesThePromptThatFitted) {
+  bench::Plan plan = small_plan();
+  plan.prompt_tokens = 1'000;  // of a context of 256
+  plan.prefix_tokens = 0;
+  plan.batches = {1};
+  const auto report = bench::run_bench(load_folder(kReferenceFolder + "llama-gqa"), plan);
+  ASSERT_TRUE(report.ok()) << report.error().detail;
+  EXPECT_EQ(read_json<nlohmann::json>(bench::report_json(*report))["prefill"]["prompt_tokens"], 243);
+  EXPECT_THAT(bench::report_text(*report), HasSubstr("prefill, tokens/s of 243 "));
+}
+
+TEST(BenchEngine, TokensThatCameTogetherShareTheGapBeforeThem) {
+  const auto at = [](int ms) { return TimePoint(std::chrono::milliseconds(ms)); };
+  std::vector<bench::Client> clients(2);
+  clients[0].came = {at(100), at(100), at(110), at(140), at(140), at(140)};
+  clients[1].came = {at(10), at(120), at(900)};
+  std::vector<double> gaps;
+  bench::append_gaps(clients, at(50), at(500), gaps);
+  EXPECT_THAT(gaps, testing::ElementsAre(0.01, 0.01, 0.01, 0.01));
 }
 
 TEST(BenchEngine, ACommandNeedsAModelAndGoodNumbers) {
