@@ -31,7 +31,8 @@ constexpr std::string_view kHelp =
     "  --seed N             makes the draw repeatable (default: a new one each time)\n"
     "  --schema FILE        the answer is JSON as the JSON Schema in FILE says\n"
     "  --device D           auto, cpu, cuda or cuda:N, the GPU of that number (default auto)\n"
-    "  --quantization Q     none, int8 (8-bit weights and activations) or fp8 (8-bit weights); default none\n"
+    "  --quantization Q     none, int8 (8-bit weights and activations), fp8 (8-bit weights) or int4 (4-bit weights);\n"
+    "                       default none\n"
     "  --kv-dtype T         of keys and values: auto (f32, on a GPU bf16), f32, bf16, f16, fp8 or int8\n"
     "  --threads N          threads of the kernels (default: one a core)\n"
     "  --json               one JSON object at the end instead of text as it comes\n";
@@ -63,13 +64,13 @@ std::vector<Option> table_of(Options& o) {
           {"--prompt", nullptr, take_text(o.prompt), "a text"},
           {"--system", nullptr, take_text(o.system), "a text"},
           {"--schema", nullptr, take_text(o.schema), "a file"},
-          {"--max-tokens", nullptr, take_integer(o.max_tokens, 1), "an integer of at least 1"},
+          {"--max-tokens", nullptr, take_integer(o.max_tokens, 1), between(1, INT32_MAX)},
           {"--temperature", nullptr, number(o.temperature), "a number"},
           {"--top-p", nullptr, number(o.top_p), "a number"},
           {"--min-p", nullptr, number(o.min_p), "a number"},
-          {"--top-k", nullptr, take_integer(o.top_k, 0), "an integer of at least 0"},
+          {"--top-k", nullptr, take_integer(o.top_k, 0), between(0, INT32_MAX)},
           {"--seed", nullptr, seed, "an integer of at least 0"},
-          {"--threads", nullptr, take_integer(o.threads, 0), "an integer of at least 0"},
+          {"--threads", nullptr, take_integer(o.threads, 0), between(0, INT32_MAX)},
           device_option(o.device),
           {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8", "int4"}),
            "none, int8, fp8 or int4"},

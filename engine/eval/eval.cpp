@@ -114,10 +114,12 @@ Result<EvalReport> evaluate(const LoadedModel& model, const config::EngineConfig
     auto backend = make_cpu_backend(model.model, alone);
     if (!backend.ok()) return backend.error();
     report.weight_bytes = (*backend)->info().weight_bytes;
+    uint64_t done = 0;
     for (const Sample& sample : samples) {
+      const uint64_t before = loss.tokens;
       if (auto judged = judge(**backend, sample, loss); !judged.ok()) return judged.error();
-      ++report.samples;
-      if (progress) progress(report.samples, samples.size());
+      report.samples += loss.tokens > before ? 1 : 0;
+      if (progress) progress(++done, samples.size());
     }
   }
   if (loss.tokens == 0) {

@@ -15,7 +15,7 @@
 namespace weir::engine {
 
 struct EvalReport {
-  uint64_t samples = 0;
+  uint64_t samples = 0;     // with a token that is judged
   uint64_t tokens = 0;      // judged: completions, but for a text's very first token, which nothing comes before
   double loss = 0.0;        // mean of −ln p, in nats
   double perplexity = 0.0;  // e^loss

@@ -46,9 +46,9 @@ std::vector<Option> table_of(Options& o) {
           {"--quantization", nullptr, take_one_of(o.quantization, {"none", "int8", "fp8", "int4"}),
            "none, int8, fp8 or int4"},
           kv_dtype_option(o.kv_dtype),
-          {"--samples", nullptr, take_integer(o.samples, 1), "an integer of at least 1"},
-          {"--max-tokens", nullptr, take_integer(o.max_tokens, 0), "an integer of at least 0"},
-          {"--threads", nullptr, take_integer(o.threads, 0), "an integer of at least 0"},
+          {"--samples", nullptr, take_integer(o.samples, 1), between(1, INT32_MAX)},
+          {"--max-tokens", nullptr, take_integer(o.max_tokens, 0), between(0, INT32_MAX)},
+          {"--threads", nullptr, take_integer(o.threads, 0), between(0, INT32_MAX)},
           {"--json", &o.json, {}, {}},
           {"--help", &o.help, {}, {}},
           {"-h", &o.help, {}, {}}};

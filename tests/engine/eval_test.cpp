@@ -141,6 +141,9 @@ TEST_F(BuiltinEval, FiguresAddUp) {
   EXPECT_EQ(report->answers, 2U);
   EXPECT_EQ(report->exact, 1U);
   EXPECT_EQ(evaluate(*model_, config, *samples, 0)->answers, 0U);
+  auto with_empty = *samples;
+  with_empty.emplace_back().completion = {5};  // nothing comes before its one token, so it is not judged
+  EXPECT_EQ(evaluate(*model_, config, with_empty, 0)->samples, 2U);
 
   auto longer = *samples;
   longer[1].prompt.resize(2000, 5);

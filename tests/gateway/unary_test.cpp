@@ -56,7 +56,8 @@ TEST(Unary, TakesAtMost2048TextsToEmbedButAnyNumberOfTokens) {
     texts += ",\"a\"";
     tokens += ",1";
   }
-  EXPECT_FALSE(check_unary(Protocol::openai_embeddings, texts + "]}").ok());
+  EXPECT_EQ(check_unary(Protocol::openai_embeddings, texts + "]}").error().detail,
+            "input: must be a string, an array of 1 to 2048 texts, or an array of tokens");
   EXPECT_TRUE(check_unary(Protocol::openai_embeddings, tokens + "]}").ok());
 }
 
