@@ -12,6 +12,7 @@ namespace weir::providers {
 namespace {
 
 constexpr size_t kStopSequencesMax = 5;
+constexpr size_t kSettingsMax = 1024;  // of a generationConfig that the client's protocol does not know
 
 std::string joined(const std::vector<std::string>& words) {
   std::string all;
@@ -282,7 +283,7 @@ void Encoder::extensions() {
       others[camel(key)] = value;
       continue;
     }
-    if (!value.is_object()) {
+    if (!value.is_object() || value.size() > kSettingsMax) {
       refusals_.leave_out(key);
       continue;
     }

@@ -2,12 +2,20 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+#include <unordered_map>
+
+#include "providers/json_fields.h"
+#include "providers/json_text.h"
 
 namespace weir::providers {
 namespace {
 
 constexpr int kDepthMax = 32;
-constexpr size_t kNodesMax = 20'000;  // references can make a small text large
+// References can make a small text large.
+constexpr size_t kNodesMax = 20'000;
+constexpr size_t kNamedBytesMax = 4U << 20;
+constexpr size_t kLostMax = 64;  // keywords that an error names
 
 constexpr auto kKept = std::to_array<std::string_view>(
     {"title", "description", "enum", "maxItems", "minItems", "required", "minProperties", "maxProperties", "minLength",
@@ -38,20 +46,32 @@ class ToGemini {
 
  private:
   void lose(std::string keyword) {
-    if (!holds(lost_, keyword)) lost_.push_back(std::move(keyword));
+    if (lost_.size() < kLostMax && !holds(lost_, keyword)) lost_.push_back(std::move(keyword));
   }
   void member(const std::string& key, const Json& value, int depth, Json& out);
   void type(const Json& value, Json& out);
   void alternatives(const Json& list, int depth, Json& out);
-  const Json* named(const Json& reference) const;
+  const Json* named(const Json& reference);
+  const Json* member_named(const Json& object, const std::string& name);
 
   const Json& root_;
   std::vector<std::string>& lost_;
-  std::vector<std::string> references_;  // being replaced: one that names itself has no end
+  std::vector<const Json*> named_;  // by references being replaced: one that names itself has no end
+  size_t named_bytes_ = 0;
+  std::unordered_map<const Json*, std::unordered_map<std::string_view, const Json*>> members_;  // of where they lead
   size_t nodes_ = 0;
 };
 
-const Json* ToGemini::named(const Json& reference) const {
+/// Of an object that many references may lead through.
+const Json* ToGemini::member_named(const Json& object, const std::string& name) {
+  auto& members = members_[&object];
+  if (members.empty())
+    for (const auto& [key, value] : object.get_ref<const Json::object_t&>()) members.emplace(key, &value);
+  const auto found = members.find(name);
+  return found == members.end() ? nullptr : found->second;
+}
+
+const Json* ToGemini::named(const Json& reference) {
   if (!reference.is_string()) return nullptr;
   const auto& text = reference.get_ref<const std::string&>();
   if (!text.starts_with("#")) return nullptr;
@@ -59,8 +79,8 @@ const Json* ToGemini::named(const Json& reference) const {
   for (size_t begin = 1; begin < text.size();) {
     const size_t end = std::min(text.find('/', begin + 1), text.size());
     const std::string step = text.substr(begin + 1, end - begin - 1);
-    if (!at->is_object() || !at->contains(step)) return nullptr;
-    at = &(*at)[step];
+    at = at->is_object() ? member_named(*at, step) : nullptr;
+    if (at == nullptr) return nullptr;
     begin = end;
   }
   return at;
@@ -111,8 +131,8 @@ void ToGemini::member(const std::string& key, const Json& value, int depth, Json
   if (key == "type") return type(value, out);
   if (key == "anyOf" || key == "oneOf") return alternatives(value, depth, out);
   if (key == "properties" && value.is_object()) {
-    out[key] = Json::object();
-    for (const auto& [name, schema] : value.items()) out[key][name] = convert(schema, depth + 1);
+    Json& properties = out[key] = Json::object();
+    for (const auto& [name, schema] : value.items()) add_member(properties, name, convert(schema, depth + 1));
   } else if (key == "items") {
     out[key] = convert(value, depth + 1);
   } else if (key == "const") {
@@ -153,13 +173,14 @@ Json ToGemini::convert(const Json& in, int depth) {
     return out;
   }
   if (const auto reference = in.find("$ref"); reference != in.end()) {
-    const Json* target = named(*reference);
-    if (target == nullptr || holds(references_, reference->get_ref<const std::string&>())) {
+    const Json* target = named_bytes_ > kNamedBytesMax ? nullptr : named(*reference);
+    if (target == nullptr || std::find(named_.begin(), named_.end(), target) != named_.end()) {
       lose("$ref");
     } else {
-      references_.push_back(reference->get<std::string>());
+      named_.push_back(target);
       out = convert(*target, depth + 1);
-      references_.pop_back();
+      named_.pop_back();
+      named_bytes_ += reference->get_ref<const std::string&>().size() + json_text(out).size();
     }
   }
   for (const auto& [key, value] : in.items())
@@ -177,8 +198,8 @@ Json from_gemini(const Json& in, int depth) {
     } else if (key == "nullable") {
       nullable = value == true;
     } else if (key == "properties" && value.is_object()) {
-      out[key] = Json::object();
-      for (const auto& [name, schema] : value.items()) out[key][name] = from_gemini(schema, depth + 1);
+      Json& properties = out[key] = Json::object();
+      for (const auto& [name, schema] : value.items()) add_member(properties, name, from_gemini(schema, depth + 1));
     } else if (key == "items" || key == "additionalProperties") {
       out[key] = from_gemini(value, depth + 1);
     } else if ((key == "anyOf" || key == "any_of") && value.is_array()) {
@@ -186,11 +207,13 @@ Json from_gemini(const Json& in, int depth) {
       for (const Json& one : value) out["anyOf"].push_back(from_gemini(one, depth + 1));
     } else if (key.starts_with("m") && value.is_string()) {  // int64 fields may come as text: "maxItems": "3"
       const Json number = read_json<Json>(value.get_ref<const std::string&>());
-      out[key] = number.is_number() ? number : value;
+      add_member(out, key, number.is_number() ? number : value);
     } else if (key == "example") {
       out["examples"] = Json::array({value});
-    } else if (!(key == "format" && value == "enum")) {
+    } else if (key == "examples" || key == "anyOf") {  // may be there
       out[key] = value;
+    } else if (!(key == "format" && value == "enum")) {
+      add_member(out, key, value);
     }
   }
   if (!nullable) return out;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include "config/base/json.h"
 
 namespace weir::providers {
@@ -42,6 +43,11 @@ int64_t count_of(const J& object, const char* key) {
   if (member == nullptr || !member->is_number()) return 0;
   const double number = member->template get<double>();
   return number > 0 && number < 1e15 ? static_cast<int64_t>(number) : 0;
+}
+
+/// Adds a member of a name that `object` does not have: operator[] would look for it among all that it has.
+inline void add_member(nlohmann::ordered_json& object, const std::string& name, nlohmann::ordered_json value) {
+  object.get_ref<nlohmann::ordered_json::object_t&>().emplace_back(name, std::move(value));
 }
 
 }  // namespace weir::providers

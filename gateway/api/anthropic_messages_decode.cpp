@@ -155,8 +155,8 @@ Media Decoder::source(const Json& in, const std::string& where) {
 void Decoder::document_extras(const Json& in, const std::string& where) {
   if (const Json* citations = find(in, "citations"); citations != nullptr && citations->is_object())
     if (const Json* enabled = find(*citations, "enabled"); enabled != nullptr && *enabled == true)
-      out_.unmodelled[where + ".citations"] = *citations;
-  if (const Json* context = find(in, "context")) out_.unmodelled[where + ".context"] = *context;
+      keep_unmodelled(where + ".citations", *citations, out_);
+  if (const Json* context = find(in, "context")) keep_unmodelled(where + ".context", *context, out_);
 }
 
 /// A search result is text with a title and where it is from.
@@ -258,7 +258,7 @@ void Decoder::tool_result(const Json& in, const std::string& where, Message& aro
     result.parts.back().cache = *cache;
   }
   // Which toolset it is of, said as the call says it.
-  if (find(in, "toolset_name") != nullptr) out_.unmodelled["messages.toolset_name"] = true;
+  if (find(in, "toolset_name") != nullptr) keep_unmodelled("messages.toolset_name", true, out_);
   keep_others(in, Author::client, where, {"tool_use_id", "is_error", "content", "cache_control", "toolset_name"}, out_);
   out_.messages.push_back(std::move(result));
 }
@@ -389,7 +389,7 @@ void Decoder::tools() {
         std::to_array<std::string_view>({"type", "name", "description", "input_schema", "strict", "cache_control"});
     for (const auto& [name, value] : in.items())
       if (!value.is_null() && std::find(kRead.begin(), kRead.end(), name) == kRead.end())
-        out_.unmodelled[std::string(where).append(".").append(name)] = value;
+        keep_unmodelled(std::string(where).append(".").append(name), value, out_);
     out_.tools.push_back(std::move(tool));
   }
 }
@@ -469,7 +469,7 @@ void Decoder::small_fields() {
   if (const Json* metadata = find(body_, "metadata"); metadata != nullptr && metadata->is_object()) {
     out_.user = text(*metadata, "user_id", "metadata");
     for (const auto& [name, value] : metadata->items())
-      if (name != "user_id") out_.unmodelled["metadata." + name] = value;
+      if (name != "user_id") keep_unmodelled("metadata." + name, value, out_);
   }
   out_.service_tier = text(body_, "service_tier", "");
   if (const Json* config = find(body_, "output_config")) {
@@ -504,7 +504,7 @@ Result<ChatRequest> Decoder::run(Protocol protocol) {
 Result<ChatRequest> decode_messages(const providers::CallBody& body) {
   Json json = providers::parse_json(body.json);
   providers::keep_call_numbers(body.json, json);
-  if (!json.is_object()) return bad_request("", "the request body must be a JSON object");
+  if (auto mistake = no_request(json)) return std::move(*mistake);
   auto request = Decoder(json).run(body.protocol);
   return request;
 }

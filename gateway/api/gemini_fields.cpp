@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "gateway/api/errors.h"
+#include "gateway/api/other_members.h"
 #include "providers/gemini_schema.h"
 
 namespace weir::gateway {
@@ -109,7 +110,7 @@ void ConfigReader::functions(const Json& list, const std::string& where) {
     else if (const Json* openapi = find_field(one, "parameters"))
       tool.parameters = json_schema_of_gemini(*openapi);
     for (const char* beside : {"response", "responseJsonSchema", "behavior"})
-      if (const Json* value = find_field(one, beside)) out_.unmodelled[at + "." + beside] = *value;
+      if (const Json* value = find_field(one, beside)) keep_unmodelled(at + "." + beside, *value, out_);
     out_.tools.push_back(std::move(tool));
   }
 }
@@ -137,7 +138,8 @@ void ConfigReader::tools(const Json& list) {
 void ConfigReader::tool_config(const Json& in) {
   if (!in.is_object()) return fail("toolConfig", "an object");
   for (const auto& [key, value] : in.items())
-    if (camel(key) != "functionCallingConfig" && !value.is_null()) out_.unmodelled["toolConfig." + camel(key)] = value;
+    if (camel(key) != "functionCallingConfig" && !value.is_null())
+      keep_unmodelled("toolConfig." + camel(key), value, out_);
   const Json* calling = find_field(in, "functionCallingConfig");
   if (calling == nullptr) return;
   const std::string where = "toolConfig.functionCallingConfig";
@@ -236,7 +238,7 @@ void ConfigReader::config(const Json& in) {
     if (key == "thinkingConfig")
       thinking(value);
     else if (key != "responseModalities" || as_list(value) != Json::array({"TEXT"}))
-      out_.unmodelled[where] = value;
+      keep_unmodelled(where, value, out_);
   }
 }
 

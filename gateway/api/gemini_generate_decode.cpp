@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include "gateway/api/errors.h"
 #include "gateway/api/gemini_fields.h"
 #include "gateway/api/gemini_generate.h"
+#include "gateway/api/other_members.h"
 #include "providers/base64.h"
 #include "providers/json_numbers.h"
 #include "providers/json_text.h"
@@ -15,6 +17,39 @@ namespace {
 using namespace providers;
 
 constexpr std::string_view kRedacted = "weir-redacted:";
+
+/// The calls that have no result yet, found by their id or their function: the first of several.
+class OpenCalls {
+ public:
+  void add(const std::string& id, const std::string& function) {
+    by_id_[id].places.push_back(ids_.size());
+    by_function_[function].places.push_back(ids_.size());
+    ids_.emplace_back(id);
+  }
+  std::optional<std::string> take_id(const std::string& id) { return take(by_id_, id); }
+  std::optional<std::string> take_function(const std::string& function) { return take(by_function_, function); }
+
+ private:
+  struct Queue {
+    std::vector<size_t> places;
+    size_t begin = 0;
+  };
+  using Queues = std::unordered_map<std::string, Queue>;
+
+  /// The id of the call that is no more open now.
+  std::optional<std::string> take(Queues& queues, const std::string& key) {
+    const auto found = queues.find(key);
+    if (found == queues.end()) return {};
+    Queue& queue = found->second;
+    while (queue.begin < queue.places.size())
+      if (auto& id = ids_[queue.places[queue.begin++]]) return std::exchange(id, std::nullopt);
+    return {};
+  }
+
+  std::vector<std::optional<std::string>> ids_;  // in order; none: it has its result
+  Queues by_id_;
+  Queues by_function_;
+};
 
 class Decoder : GeminiFields {
  public:
@@ -34,7 +69,7 @@ class Decoder : GeminiFields {
   void keep_others(const Json& in, const std::string& where, std::initializer_list<std::string_view> known);
 
   ChatRequest out_;
-  std::vector<std::pair<std::string, std::string>> open_calls_;  // id, function: not yet answered
+  OpenCalls open_calls_;
   int64_t calls_ = 0;
 };
 
@@ -92,7 +127,7 @@ void Decoder::call(const Json& in, const Json& whole, const std::string& where, 
   const Json* arguments = find_field(in, "args");
   if (arguments != nullptr && !arguments->is_object()) fail(where + ".args", "an object");
   call.arguments = arguments == nullptr ? "{}" : json_text(*arguments);
-  open_calls_.emplace_back(call.id, call.name);
+  open_calls_.add(call.id, call.name);
   Part part = Part::of_call(std::move(call));
   sign(whole, part);
   message.parts.push_back(std::move(part));
@@ -104,15 +139,10 @@ void Decoder::result(const Json& in, const std::string& where) {
   message.role = Role::tool;
   message.name = text(in, "name", where);
   message.tool_call_id = text(in, "id", where);
-  const auto match = std::find_if(open_calls_.begin(), open_calls_.end(), [&](const auto& open) {
-    return message.tool_call_id.empty() ? open.second == message.name : open.first == message.tool_call_id;
-  });
-  if (match == open_calls_.end() && message.tool_call_id.empty())
-    return fail(where, "the result of an earlier functionCall");
-  if (match != open_calls_.end()) {
-    message.tool_call_id = match->first;
-    open_calls_.erase(match);
-  }
+  const bool has_id = !message.tool_call_id.empty();
+  auto id = has_id ? open_calls_.take_id(message.tool_call_id) : open_calls_.take_function(message.name);
+  if (!id && !has_id) return fail(where, "the result of an earlier functionCall");
+  if (id) message.tool_call_id = std::move(*id);
   keep_others(in, where, {"name", "id", "response", "parts"});
   const Json* response = find_field(in, "response");
   if (response != nullptr && !response->is_object()) return fail(where + ".response", "an object");
@@ -163,7 +193,7 @@ void Decoder::part(const Json& in, const std::string& where, Message& message) {
                          message.parts.back().kind == Part::Kind::reasoning && message.parts.back().signature.empty() &&
                          message.parts.back().redacted.empty();
     if (goes_on) {
-      part.text.insert(0, message.parts.back().text);
+      part.text = std::move(message.parts.back().text) + part.text;
       message.parts.back() = std::move(part);
     } else {
       message.parts.push_back(std::move(part));
@@ -189,7 +219,7 @@ void Decoder::keep_others(const Json& in, const std::string& where, std::initial
   if (!in.is_object()) return;
   for (const auto& [key, value] : in.items())
     if (!value.is_null() && std::find(known.begin(), known.end(), camel(key)) == known.end())
-      out_.unmodelled[where + "." + camel(key)] = value;
+      keep_unmodelled(where + "." + camel(key), value, out_);
 }
 
 void Decoder::content(const Json& in, const std::string& where) {
@@ -287,7 +317,7 @@ std::string gemini_signature(const ChatEvent& event) {
 Result<ChatRequest> decode_gemini(std::string_view body) {
   Json json = providers::parse_json(body);
   providers::keep_call_numbers(body, json);
-  if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
+  if (auto mistake = no_request(json)) return std::move(*mistake);
   return Decoder().run(json);
 }
 

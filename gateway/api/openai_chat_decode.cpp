@@ -20,8 +20,6 @@ using providers::Message;
 using providers::Part;
 using providers::Role;
 
-constexpr size_t kToolsMax = 1024;
-
 // What the fields below are read from.
 constexpr auto kModelled = std::to_array<std::string_view>({"model",
                                                             "messages",
@@ -243,9 +241,9 @@ void Decoder::said_beside(const Json& in, const std::string& where, Message& out
   const std::string spoken = providers::text_of(*audio, "transcript");
   if (!spoken.empty() && out.parts.empty()) out.parts.push_back(Part::of_text(spoken));
   if (spoken.empty())
-    out_.unmodelled[where + ".audio"] = *audio;
+    keep_unmodelled(where + ".audio", *audio, out_);
   else
-    out_.unmodelled["messages.audio"] = true;
+    keep_unmodelled("messages.audio", true, out_);
 }
 
 void Decoder::message(const Json& in, const std::string& where) {
@@ -335,7 +333,7 @@ void Decoder::tools() {
     if (const Json* cache = find(in, "cache_control")) tool.cache = *cache;
     for (const auto& [name, value] : function->items())
       if (name != "name" && name != "description" && name != "parameters" && name != "strict" && !value.is_null())
-        out_.unmodelled[std::string(at).append(".function.").append(name)] = value;
+        keep_unmodelled(std::string(at).append(".function.").append(name), value, out_);
     keep_others(in, Author::client, at, {"type", "function", "cache_control"}, out_);
     out_.tools.push_back(std::move(tool));
   }
@@ -446,7 +444,7 @@ Result<ChatRequest> Decoder::run() {
 
 Result<ChatRequest> decode_chat(std::string_view body) {
   const Json json = providers::parse_json(body);
-  if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
+  if (auto mistake = no_request(json)) return std::move(*mistake);
   return Decoder(json).run();
 }
 

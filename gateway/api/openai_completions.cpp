@@ -5,6 +5,7 @@
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_fields.h"
+#include "gateway/api/other_members.h"
 #include "providers/json_text.h"
 
 namespace weir::gateway {
@@ -274,7 +275,7 @@ class OpenAiCompletions final : public ClientApi {
 
 Result<ChatRequest> decode_completions(std::string_view body) {
   const Json json = providers::parse_json(body);
-  if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
+  if (auto mistake = no_request(json)) return std::move(*mistake);
   FieldReader in(json);
   ChatRequest out;
   out.protocol = Protocol::openai_completions;

@@ -14,6 +14,8 @@
 
 namespace weir::gateway {
 
+inline constexpr size_t kToolsMax = 1024;
+
 /// Reads the fields of one JSON object. A field that is absent or null leaves its output as it is.
 class FieldReader {
  public:

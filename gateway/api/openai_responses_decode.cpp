@@ -1,5 +1,6 @@
 // Responses bodies into the neutral request.
 #include <algorithm>
+#include <unordered_set>
 
 #include "gateway/api/errors.h"
 #include "gateway/api/openai_fields.h"
@@ -161,7 +162,7 @@ void Decoder::part_others(const Json& part, const std::string& where, Author aut
     return others({"input_audio", kCache, kMark});
   }
   if (const Json* detail = FieldReader::find(part, "detail"); detail != nullptr && *detail != "auto")
-    out_.unmodelled[where + ".detail"] = *detail;
+    keep_unmodelled(where + ".detail", *detail, out_);
   others({"file_data", "file_url", "file_id", "filename", "detail", kCache, kMark});
 }
 
@@ -309,14 +310,14 @@ void Decoder::tool(const Json& tool, const std::string& where) {
   for (const auto& [name, value] : tool.items())
     if (name != "type" && name != "name" && name != "description" && name != "parameters" && name != "strict" &&
         !value.is_null())
-      out_.unmodelled[std::string(where).append(".").append(name)] = value;
+      keep_unmodelled(std::string(where).append(".").append(name), value, out_);
   out_.tools.push_back(std::move(made));
 }
 
 void Decoder::tools() {
   const Json* list = in_.find("tools");
   if (list == nullptr) return;
-  if (!list->is_array()) return in_.fail("tools", "an array");
+  if (!list->is_array() || list->size() > kToolsMax) return in_.fail("tools", "an array of at most 1024 tools");
   for (size_t i = 0; i < list->size(); ++i) tool((*list)[i], "tools[" + std::to_string(i) + "]");
 }
 
@@ -324,14 +325,13 @@ void Decoder::tools() {
 void Decoder::allowed_tools(const Json& choice) {
   const Json* list = FieldReader::find(choice, "tools");
   if (list == nullptr || !list->is_array()) return in_.fail("tool_choice.tools", "an array");
-  std::vector<std::string> names;
+  std::unordered_set<std::string> names;
   for (const Json& one : *list) {
     if (!one.is_object() || in_.text(one, "type", "tool_choice.tools") != "function")
       return native_only("tool_choice.tools", "the choice of a hosted tool");
-    names.push_back(in_.text(one, "name", "tool_choice.tools"));
+    names.insert(in_.text(one, "name", "tool_choice.tools"));
   }
-  std::erase_if(out_.tools,
-                [&](const Tool& t) { return std::find(names.begin(), names.end(), t.name) == names.end(); });
+  std::erase_if(out_.tools, [&](const Tool& tool) { return !names.contains(tool.name); });
   out_.tool_choice.kind =
       in_.text(choice, "mode", "tool_choice") == "required" ? ToolChoice::Kind::required : ToolChoice::Kind::automatic;
 }
@@ -421,7 +421,7 @@ void Decoder::include() {
     if (word == "message.output_text.logprobs")
       out_.logprobs = true;
     else if (word != "reasoning.encrypted_content")
-      out_.unmodelled["include[" + word + "]"] = true;
+      keep_unmodelled("include[" + word + "]", true, out_);
   }
 }
 
@@ -480,7 +480,7 @@ Result<ChatRequest> Decoder::run() {
 
 Result<ChatRequest> decode_responses(std::string_view body) {
   const Json json = providers::parse_json(body);
-  if (!json.is_object()) return bad_request("", "the request body is not a JSON object");
+  if (auto mistake = no_request(json)) return std::move(*mistake);
   return Decoder(json).run();
 }
 

@@ -4,6 +4,7 @@
 
 #include "gateway/api/openai_fields.h"
 #include "gateway/api/openai_responses.h"
+#include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
 
@@ -76,8 +77,12 @@ Json tools_echo(Json tools) {
 
 Json reasoning_echo(Json ask) {
   Json out = {{"effort", nullptr}, {"summary", nullptr}};
-  if (ask.is_object())
-    for (const auto& [key, value] : ask.items()) out[key] = value;
+  if (!ask.is_object()) return out;
+  for (const auto& [key, value] : ask.items())
+    if (key == "effort" || key == "summary")
+      out[key] = value;
+    else
+      providers::add_member(out, key, value);
   return out;
 }
 

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "config/base/json.h"
+#include "gateway/api/errors.h"
+#include "providers/refusals.h"
 
 namespace weir::gateway {
 namespace {
@@ -12,6 +14,8 @@ using providers::Json;
 
 // More is no use to anybody, and each is looked for among those before it.
 constexpr size_t kKeptMax = 1024;
+constexpr size_t kHintsMax = 512;  // they leave room for what must be refused
+constexpr size_t kFieldsMax = 1024;
 constexpr size_t kOfModelsMax = 64;  // what models said is left out, and each name told once
 
 /// Ids, states, and what is empty or false.
@@ -27,6 +31,16 @@ bool says_nothing(std::string_view name, const Json& value) {
 
 }  // namespace
 
+std::optional<Error> no_request(const Json& body) {
+  if (!body.is_object()) return bad_request("", "the request body is not a JSON object");
+  if (body.size() > kFieldsMax) return bad_request("", "the request body has more than 1024 fields");
+  return {};
+}
+
+void keep_unmodelled(const std::string& name, const Json& value, providers::ChatRequest& out) {
+  if (out.unmodelled.size() < (providers::is_hint(name) ? kHintsMax : kKeptMax)) out.unmodelled[name] = value;
+}
+
 void keep_others(const Json& in, Author author, const std::string& where, std::initializer_list<std::string_view> known,
                  providers::ChatRequest& out) {
   if (!in.is_object()) return;
@@ -34,7 +48,7 @@ void keep_others(const Json& in, Author author, const std::string& where, std::i
     if (std::find(known.begin(), known.end(), name) != known.end() || says_nothing(name, value)) continue;
     if (out.unmodelled.size() >= kKeptMax) return;
     if (author == Author::client)
-      out.unmodelled[std::string(where).append(".").append(name)] = value;
+      keep_unmodelled(std::string(where).append(".").append(name), value, out);
     else if (out.unmodelled.size() < kOfModelsMax)
       out.unmodelled[where.substr(0, where.find('[')).append(".").append(name)] = true;
   }

@@ -6,9 +6,11 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "config/base/result.h"
 #include "providers/chat.h"
 
 namespace weir::gateway {
@@ -18,6 +20,14 @@ enum class Author : uint8_t { client, model };
 inline Author author_of(providers::Role role) {
   return role == providers::Role::assistant ? Author::model : Author::client;
 }
+
+/// The mistake of a body that is no object, or one with more fields (1,024) than are meant.
+std::optional<Error> no_request(const providers::Json& body);
+
+/// Puts `value` into `out.unmodelled` by its place, unless that holds as many as anybody reads (1,024, half of them
+/// hints): the request is refused, or answered without all of them, as it is. For names that a client makes up, and
+/// places that may be many.
+void keep_unmodelled(const std::string& name, const providers::Json& value, providers::ChatRequest& out);
 
 /// Puts the members of `in`, which stands at `where` ("messages[2].content[0]"), that are none of `known` into
 /// `out.unmodelled`: a client's as "messages[2].content[0].NAME", a model's as the hint "messages.NAME", once for all

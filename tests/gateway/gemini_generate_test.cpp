@@ -82,6 +82,32 @@ TEST(GeminiGenerate, DecodesAConversation) {
   EXPECT_TRUE(messages[4].tool_failed);
 }
 
+TEST(GeminiGenerate, AResultIsThatOfItsIdElseOfTheFirstOpenCallOfItsFunction) {
+  const auto request = decode_gemini(R"({"contents":[
+    {"role":"model","parts":[{"functionCall":{"id":"a","name":"f"}},{"functionCall":{"id":"b","name":"f"}},
+      {"functionCall":{"id":"c","name":"g"}},{"functionCall":{"id":"d","name":"f"}}]},
+    {"role":"user","parts":[{"functionResponse":{"id":"a","name":"f"}},{"functionResponse":{"name":"g"}},
+      {"functionResponse":{"name":"f"}},{"functionResponse":{"id":"a","name":"f"}},
+      {"functionResponse":{"name":"f"}}]}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  std::string answered;
+  for (const auto& message : request->messages) answered += message.tool_call_id;
+  EXPECT_EQ(answered, "acbad");
+  EXPECT_FALSE(decode_gemini(R"({"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"}}]},
+    {"role":"user","parts":[{"functionResponse":{"name":"f"}},{"functionResponse":{"name":"f"}}]}]})"));
+}
+
+TEST(GeminiGenerate, AThoughtInPiecesIsOne) {
+  const auto request = decode_gemini(R"({"contents":[{"role":"model","parts":[{"text":"a","thought":true},
+    {"text":"b","thought":true},{"text":"c","thought":true,"thoughtSignature":"c2ln"},{"text":"d","thought":true}]}]})");
+  ASSERT_TRUE(request.ok()) << request.error().detail;
+  const auto& parts = request->messages[0].parts;
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[0].text, "abc");
+  EXPECT_EQ(parts[0].signature, "c2ln");
+  EXPECT_EQ(parts[1].text, "d");
+}
+
 TEST(GeminiGenerate, TextBesideResultsComesBehindThem) {
   const auto request = decode_gemini(R"({"contents":[{"role":"user","parts":[{"text":"go"}]},
     {"role":"model","parts":[{"functionCall":{"name":"f"}},{"functionCall":{"name":"g"}}]},

@@ -174,6 +174,9 @@ TEST(OpenAiResponses, AllowedToolsAreTheOnlyOnes) {
 }
 
 TEST(OpenAiResponses, RefusesWithParam) {
+  std::string many_tools = R"("input":"x","tools":[{"type":"web_search"})";
+  for (int i = 0; i < 1024; ++i) many_tools += R"(,{"type":"function","name":"f"})";
+  many_tools += "]";
   const std::pair<const char*, const char*> cases[] = {
       {R"("input":3)", "input"},
       {R"("input":[3])", "input[0]"},
@@ -182,6 +185,7 @@ TEST(OpenAiResponses, RefusesWithParam) {
       {R"("input":[{"role":"user","content":[{"type":"video"}]}])", "input[0].content[0].type"},
       {R"("input":[{"type":"function_call","name":"f"}])", "input[0].call_id"},
       {R"("input":"x","tools":{})", "tools"},
+      {many_tools.c_str(), "tools"},
       {R"("input":"x","text":{"format":{"type":"json_schema"}}})", "text.format.schema"},
       {R"("input":"x","temperature":9})", "temperature"},
       {R"("input":"x","max_output_tokens":0})", "max_output_tokens"},

@@ -219,10 +219,76 @@ TEST(OtherMembers, OpenAisNewerFieldsDoNotTravelToOthers) {
   EXPECT_EQ(warmed.error->param, "prompt_cache_options.prewarm");
 }
 
+/// ,"PREFIX0":1,"PREFIX1":1,…
+std::string many(int count, const std::string& prefix = "k") {
+  std::string out;
+  for (int i = 0; i < count; ++i) out += ",\"" + prefix + std::to_string(i) + "\":1";
+  return out;
+}
+/// ONE,ONE,…
+std::string times(int count, const std::string& one) {
+  std::string out;
+  for (int i = 0; i < count; ++i) out += (i == 0 ? "" : ",") + one;
+  return out;
+}
+
 TEST(OtherMembers, ManyAreKeptUpToALimit) {
-  std::string user = R"({"role":"user","content":"x")";
-  for (int i = 0; i < 2000; ++i) user += ",\"k" + std::to_string(i) + "\":1";
-  EXPECT_EQ(decoded(Protocol::openai_chat, chat(user + "}")).unmodelled.size(), 1024U);
+  const auto kept = [](Protocol protocol, const std::string& json) {
+    return decoded(protocol, json).unmodelled.size();
+  };
+  const std::string user = R"({"role":"user","content":"x"})";
+  const std::string said = R"("contents":[{"parts":[{"text":"x"}]}])";
+  EXPECT_EQ(kept(Protocol::openai_chat, chat(R"({"role":"user","content":"x")" + many(1100) + "}")), 1024U);
+  EXPECT_EQ(
+      kept(Protocol::gemini_generate, R"({"contents":[{"parts":[)" + times(1100, R"({"text":"x","k":1})") + "]}]}"),
+      1024U);
+  EXPECT_EQ(kept(Protocol::gemini_generate, R"({"generationConfig":{"topK":1)" + many(1100) + "}," + said + "}"),
+            1024U);
+  EXPECT_EQ(kept(Protocol::gemini_generate, R"({"toolConfig":{"a":1)" + many(1100) + "}," + said + "}"), 1024U);
+  EXPECT_EQ(kept(Protocol::anthropic_messages, messages(user, R"(,"metadata":{"user_id":"u")" + many(1100) + "}")),
+            1024U);
+  EXPECT_EQ(
+      kept(Protocol::anthropic_messages,
+           messages(R"({"role":"user","content":[)" +
+                    times(1100, R"({"type":"document","context":"c","source":{"type":"url","url":"https://x"}})") +
+                    "]}")),
+      1024U);
+  const std::string hosted = R"({"type":"function","name":"f")" + many(1100) + "}";
+  EXPECT_EQ(kept(Protocol::openai_responses, responses(user, R"(,"tools":[)" + hosted + "]")), 512U) << "hints";
+  EXPECT_EQ(kept(Protocol::anthropic_messages, messages(user, R"(,"tools":[{"name":"f")" + many(1100) + "}]")), 512U);
+}
+
+TEST(OtherMembers, ManyHintsLeaveRoomForWhatIsRefused) {
+  const std::string tool = R"({"type":"function","function":{"name":"f")" + many(2000) + R"(,"input_examples":[]}})";
+  const Encoded refused = sent(Protocol::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"x"}],)"
+                                                      R"("tools":[)" +
+                                                          tool + R"(],"verbosity":"low"})");
+  ASSERT_TRUE(refused.error);
+  EXPECT_EQ(refused.error->detail.substr(0, 70),
+            "Anthropic cannot be told: tools[0].function.input_examples,verbosity; ");
+}
+
+TEST(OtherMembers, ABodyOfMoreFieldsThanAreMeantIsRefused) {
+  const auto refused = [](Protocol protocol, const std::string& json) {
+    const providers::CodecRig rig(protocol, json);
+    const auto request = client_api(protocol).decode(rig.body);
+    return request ? "" : request.error().detail;
+  };
+  const std::string fields = many(1025) + "}";
+  const std::string detail = "the request body has more than 1024 fields";
+  EXPECT_EQ(refused(Protocol::openai_chat,
+                    R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}])" + fields),
+            detail);
+  EXPECT_EQ(refused(Protocol::openai_completions, R"({"model":"m","prompt":"x")" + fields), detail);
+  EXPECT_EQ(refused(Protocol::openai_responses, R"({"model":"m","input":"x")" + fields), detail);
+  EXPECT_EQ(refused(Protocol::anthropic_messages,
+                    R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}])" + fields),
+            detail);
+  EXPECT_EQ(refused(Protocol::gemini_generate, R"({"contents":[{"parts":[{"text":"x"}]}])" + fields), detail);
+  EXPECT_EQ(
+      decoded(Protocol::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"x"}])" + many(1000) + "}")
+          .extensions.size(),
+      1000U);
 }
 
 }  // namespace

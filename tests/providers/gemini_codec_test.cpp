@@ -14,6 +14,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 std::unique_ptr<Codec> codec(const std::string& base_path = "", bool drop = false) {
   config::AccountConfig account;
@@ -180,6 +181,26 @@ TEST(GeminiCodec, Tools) {
   EXPECT_THAT(encode(*codec(), rig, "gemini-2.0-flash").error->detail, HasSubstr("not"));
   in.tools[0].parameters = read_json<Json>(R"({"$ref":"#/$defs/A","$defs":{"A":{"items":{"$ref":"#/$defs/A"}}}})");
   EXPECT_THAT(encode(*codec(), rig, "gemini-2.0-flash").error->detail, HasSubstr("$ref"));
+}
+
+TEST(GeminiCodec, SchemasAreBounded) {
+  CodecRig rig;
+  rig.say(Role::user, "hi");
+  const auto lost = [&](const Json& schema) {
+    rig.request.tools.assign(1, Tool{.name = "f", .description = {}, .parameters = schema, .strict = {}});
+    const Encoded out = encode(*codec(), rig, "gemini-2.0-flash");
+    return out.error ? out.error->detail : std::string();
+  };
+  Json unknown = {{"type", "object"}};
+  for (int i = 0; i < 100; ++i) unknown["k" + std::to_string(i)] = 1;
+  EXPECT_THAT(lost(unknown), HasSubstr("k63"));
+  EXPECT_THAT(lost(unknown), Not(HasSubstr("k64"))) << "an error that names so many is read by nobody";
+  // 40 times a definition of 128 KiB
+  Json large = {{"$defs", {{"a", {{"type", "string"}, {"description", std::string(128 * 1024, 'd')}}}}}};
+  for (int i = 0; i < 20; ++i) large["properties"]["p" + std::to_string(i)] = {{"$ref", "#/$defs/a"}};
+  EXPECT_EQ(lost(large), "");
+  for (int i = 20; i < 40; ++i) large["properties"]["p" + std::to_string(i)] = {{"$ref", "#/$defs/a"}};
+  EXPECT_THAT(lost(large), HasSubstr("$ref"));
 }
 
 TEST(GeminiCodec, Thinking) {
