@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 #include "config/base/json.h"
 
 #include "providers/anthropic.h"
@@ -154,6 +155,7 @@ class Decoder final : public AnthropicDecoder {
   SseScanner scanner_;
   HalfCharacters halves_;  // of events
   std::map<int64_t, Block> blocks_;
+  std::set<int64_t> citing_;  // those of them that hold citations, or did
   int32_t tools_ = 0;
   Json container_;
   bool stopped_ = false;  // a stop_reason was seen
@@ -264,7 +266,8 @@ void Decoder::block_start(dom::object& root, std::string_view data, ReplyBatch& 
     return;
   }
   forget();
-  for (auto& [other, open] : blocks_) tell_citations(open, batch);  // of blocks whose end was not told
+  for (const int64_t other : std::exchange(citing_, {}))  // of blocks whose end was not told
+    if (const auto open = blocks_.find(other); open != blocks_.end()) tell_citations(open->second, batch);
   Block& block = blocks_[index] = Block{};
   const std::string type(text_at(inner, "type"));
   if (type == "text") {
@@ -281,6 +284,10 @@ void Decoder::block_start(dom::object& root, std::string_view data, ReplyBatch& 
     event.signer = Signer::anthropic;
     emit(std::move(event), batch);
   } else if (type == "tool_use") {
+    if (!native_ && tools_ >= kCallsMax) {
+      batch.error = too_many_calls();
+      return;
+    }
     block.type = Block::Type::tool;
     block.tool_index = tools_++;
     ChatEvent event;
@@ -372,6 +379,7 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
     dom::object citation;
     if (delta["citation"].get_object().get(citation) != SUCCESS) return;
     hold_citation(simdjson::minify(citation), block, batch);
+    citing_.insert(index);
   }
 }
 

@@ -65,6 +65,7 @@ std::optional<Error> add_block(const Json& block, int32_t& tools, std::vector<Ch
   } else if (type == "thinking" || type == "redacted_thinking") {
     thinking_block(block, out);
   } else if (type == "tool_use") {
+    if (tools >= kCallsMax) return too_many_calls();
     return tool_block(block, tools++, out);
   } else if (anthropic_ran_itself(type)) {
     out.push_back(native_event("anthropic", type, block));

@@ -175,6 +175,10 @@ void ConverseDecoder::text(Kind kind, std::string text, ReplyBatch& batch) {
 }
 
 void ConverseDecoder::call(const Json& use, std::string arguments, ReplyBatch& batch) {
+  if (tools_ >= kCallsMax) {
+    batch.error = too_many_calls();
+    return;
+  }
   ChatEvent& event = batch.events.emplace_back();
   event.kind = Kind::tool_call;
   event.tool_index = tools_++;

@@ -69,6 +69,10 @@ void ChatDecoder::content(const Json& part, ReplyBatch& batch) {
 }
 
 void ChatDecoder::call(const Json& call, int32_t index, ReplyBatch& batch) {
+  if (index >= kCallsMax) {
+    batch.error = too_many_calls();
+    return;
+  }
   const Json& function = member(call, "function");
   ChatEvent out;
   out.kind = Kind::tool_call;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -22,6 +23,7 @@ using Kind = ChatEvent::Kind;
 
 constexpr int64_t kChoicesMax = 128;
 constexpr size_t kCitationsMax = 1024;
+constexpr size_t kCitingBytesMax = 64U << 20;
 
 /// What a finish reason means for the caller: https://ai.google.dev/api/generate-content#FinishReason.
 enum class Outcome : uint8_t { stop, length, filtered, failed };
@@ -64,6 +66,7 @@ class GeminiDecoder final : public ReplyDecoder {
     std::optional<GeminiArguments> streamed;       // of the last call, while it will continue
     std::set<std::string, std::less<>> citations;  // as sent: some models repeat them in every piece
     std::string said;                              // its text so far, which citations count in
+    size_t citing = 0;                             // bytes searched or repeated for citations, one after the other
   };
 
   void piece(std::string_view json, ReplyBatch& batch);
@@ -139,6 +142,10 @@ bool GeminiDecoder::call(dom::object part, int32_t index, Choice& choice, ReplyB
     return true;
   }
   close_call(index, choice, batch);
+  if (calls_ >= kCallsMax) {
+    batch.error = too_many_calls();
+    return true;
+  }
   ChatEvent event;
   event.kind = Kind::tool_call;
   event.index = index;
@@ -279,8 +286,12 @@ std::optional<Stretch> stretch_of(const std::string& said, const Json& segment) 
   const std::string text = text_of(segment, "text");
   auto at = static_cast<size_t>(count_of(segment, "startIndex"));
   if (text.empty()) return {};
-  if (at > said.size() || said.compare(at, text.size(), text) != 0) at = said.find(text);
-  if (at == std::string::npos) return {};
+  if (at > said.size() || said.compare(at, text.size(), text) != 0) {
+    // Unlike find() it is linear whatever both hold.
+    const void* found = memmem(said.data(), said.size(), text.data(), text.size());
+    if (found == nullptr) return {};
+    at = static_cast<size_t>(static_cast<const char*>(found) - said.data());
+  }
   const auto characters = [](std::string_view part) {
     return std::count_if(part.begin(), part.end(),
                          [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
@@ -295,15 +306,20 @@ void GeminiDecoder::cite_supports(const Json& metadata, int32_t index, Choice& c
     const Json* segment = object_of(support, "segment");
     const Json* pages = array_of(support, "groundingChunkIndices");
     if (segment == nullptr || pages == nullptr) continue;
+    const std::string text = text_of(*segment, "text");
+    choice.citing += choice.said.size();
+    if (choice.citations.size() >= kCitationsMax || choice.citing > kCitingBytesMax) return;
     const auto stretch = stretch_of(choice.said, *segment);
     for (const Json& page : *pages) {
       if (!page.is_number_unsigned() || page.get<uint64_t>() >= chunks.size()) continue;
+      choice.citing += text.size();
+      if (choice.citations.size() >= kCitationsMax || choice.citing > kCitingBytesMax) return;
       const Json& web = chunks[page.get<size_t>()]["web"];
       Json cited = {{"url", text_of(web, "uri")}, {"title", text_of(web, "title")}};
       if (stretch) cited["start_index"] = stretch->begin;
       if (stretch) cited["end_index"] = stretch->end;
-      if (const std::string text = text_of(*segment, "text"); !text.empty()) cited["cited_text"] = text;
-      if (choice.citations.size() >= kCitationsMax || !choice.citations.insert(json_text(cited)).second) continue;
+      if (!text.empty()) cited["cited_text"] = text;
+      if (!choice.citations.insert(json_text(cited)).second) continue;
       ChatEvent& event = batch.events.emplace_back();
       event.kind = Kind::citation;
       event.index = index;
@@ -396,7 +412,7 @@ void GeminiDecoder::candidate(dom::object candidate, int64_t position, ReplyBatc
   if (candidate["content"].get(content) == SUCCESS && content["parts"].get(parts) == SUCCESS)
     for (place_.part = 0; const dom::element element : parts) {
       dom::object one;
-      if (element.get(one) == SUCCESS) part(one, index, choice, batch);
+      if (!batch.error && element.get(one) == SUCCESS) part(one, index, choice, batch);
       ++place_.part;
     }
   logprobs(candidate, index, first_event, batch);
@@ -529,6 +545,7 @@ void GeminiDecoder::finish(ReplyBatch& batch) {
 }
 
 void GeminiDecoder::whole(std::string_view body, ReplyBatch& batch) {
+  complete_ = true;  // what it tells of its usage is the last word
   piece(body, batch);
   if (!batch.error && body.empty()) batch.error = upstream_fault("the upstream's answer is empty");
   if (!batch.error) end(true, batch);

@@ -1,5 +1,6 @@
 // OpenAI chat completions, whole or streamed, as neutral events: for clients that speak another protocol.
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <utility>
 #include <vector>
@@ -15,6 +16,9 @@
 
 namespace weir::providers {
 namespace {
+
+constexpr size_t kChoicesMax = 128;
+constexpr size_t kSourcesMax = 1024;  // that stand beside an answer
 
 double number_of(const Json& object, const char* key) {
   const Json* value = member_of(object, key);
@@ -84,9 +88,10 @@ class OpenAiEvents final : public ReplyDecoder {
         return its_id != id && (told || !id.empty());
       }
     };
-    std::map<int64_t, Call> tools;  // by the upstream's index
-    std::vector<int64_t> waiting;   // by the same: calls that may not be told yet
-    int64_t last_tool = 0;          // the upstream's index of what came last
+    std::map<int64_t, Call> tools;         // by the upstream's index
+    std::map<std::string, int64_t> by_id;  // the same index, of calls that have an id, or had it
+    std::deque<int64_t> waiting;           // by the same, in their order: calls that may not be told yet
+    int64_t last_tool = 0;                 // the upstream's index of what came last
     int32_t tool_count = 0;
     bool refused = false;
     bool finished = false;
@@ -118,7 +123,8 @@ class OpenAiEvents final : public ReplyDecoder {
   std::map<int32_t, Choice> choices_;
   size_t asked_;                 // choices that the client asked for
   std::string call_prefix_;      // of ids where the upstream gives none
-  int64_t calls_ = 0;            // over all choices
+  int64_t calls_ = 0;            // that were told, over all choices
+  int64_t begun_ = 0;            // that began
   std::optional<Error> failed_;  // told at the end, behind the usage
   Json sources_;                 // Perplexity's, of all the text; they are told at its end
   bool done_ = false;
@@ -198,7 +204,9 @@ void OpenAiEvents::note_sources(const Json& root) {
 }
 
 void OpenAiEvents::tell_sources(const ChatEvent& event, ReplyBatch& batch) {
+  size_t told = 0;
   for (const Json& source : sources_) {
+    if (++told > kSourcesMax) return;
     const std::string url = source.is_string() ? source.get<std::string>() : text_of(source, "url");
     if (url.empty()) continue;
     ChatEvent citation = event;
@@ -214,9 +222,8 @@ void OpenAiEvents::tell_sources(const ChatEvent& event, ReplyBatch& batch) {
 int64_t OpenAiEvents::place_of(const Choice& choice, const Json& in, const std::string& id, bool named) {
   const Json* number = member_of(in, "index");
   if (number != nullptr && number->is_number_integer()) return number->get<int64_t>();
-  const auto known = std::find_if(choice.tools.begin(), choice.tools.end(),
-                                  [&](const auto& tool) { return !id.empty() && tool.second.id == id; });
-  if (known != choice.tools.end()) return known->first;
+  if (const auto known = choice.by_id.find(id); known != choice.by_id.end())
+    if (choice.tools.at(known->second).id == id) return known->second;
   return named ? -1 - int64_t{choice.tool_count} : choice.last_tool;
 }
 
@@ -242,15 +249,12 @@ void OpenAiEvents::tell_call(Choice::Call& call, int32_t index, std::string argu
 /// Calls that had no arguments when something else came, or the arguments of a later one: those with a smaller index.
 void OpenAiEvents::tell_waiting(int32_t index, ReplyBatch& batch, int32_t before) {
   Choice& choice = choices_[index];
-  std::vector<int64_t> later;
-  for (const int64_t place : std::exchange(choice.waiting, {})) {
-    Choice::Call& call = choice.tools[place];
-    if (call.index >= before)
-      later.push_back(place);
-    else if (!call.told)
-      tell_call(call, index, std::exchange(call.held, {}), batch);
+  while (!choice.waiting.empty()) {
+    Choice::Call& call = choice.tools[choice.waiting.front()];
+    if (call.index >= before) return;
+    choice.waiting.pop_front();
+    if (!call.told) tell_call(call, index, std::exchange(call.held, {}), batch);
   }
-  choice.waiting = std::move(later);
 }
 
 void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, ReplyBatch& batch) {
@@ -267,6 +271,10 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, Repl
   const auto known = choice.tools.find(choice.last_tool);
   const bool opens = known == choice.tools.end() || (!name.empty() && known->second.is_another(id, name));
   if (opens) {
+    if (++begun_ > kCallsMax) {
+      batch.error = too_many_calls();
+      return;
+    }
     if (known != choice.tools.end()) tell_waiting(index, batch);  // its place is taken
     choice.tools[choice.last_tool] = {choice.tool_count++, id, name, {}, false};
     choice.waiting.push_back(choice.last_tool);
@@ -276,6 +284,7 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, Repl
     if (call.id.empty()) call.id = id;
     if (name != call.name) call.name += name;
   }
+  if (!call.id.empty() && call.id == id) choice.by_id[id] = choice.last_tool;
   if (!call.told) arguments = std::exchange(call.held, {}) + arguments;
   if (!arguments.empty() && call.name.empty()) {
     call.held = std::move(arguments);
@@ -301,6 +310,10 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
   ChatEvent event;
   if (const Json* index = member_of(in, "index"); index != nullptr && index->is_number_integer())
     event.index = static_cast<int32_t>(index->get<int64_t>());
+  if (choices_.size() >= kChoicesMax && !choices_.contains(event.index)) {
+    batch.error = upstream_fault("the upstream's answer has more than " + std::to_string(kChoicesMax) + " choices");
+    return;
+  }
   Choice& choice = choices_[event.index];
   for (const char* key : {"reasoning_content", "reasoning"}) {
     ChatEvent thought = event;
@@ -333,7 +346,8 @@ void OpenAiEvents::read_choice(const Json& in, const Json& delta, ReplyBatch& ba
       batch.events.push_back(std::move(citation));
     }
   if (const Json* calls = member_of(delta, "tool_calls"); calls != nullptr && calls->is_array())
-    for (const Json& call : *calls) tool_call(choice, call, event.index, batch);
+    for (const Json& call : *calls)
+      if (!batch.error) tool_call(choice, call, event.index, batch);
   if (const Json* function = object_of(delta, "function_call"))  // as calls were before there were several
     tool_call(choice, {{"index", 0}, {"function", *function}}, event.index, batch);
   if (object_of(delta, "audio") != nullptr) {

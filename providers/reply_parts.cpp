@@ -30,6 +30,10 @@ Error unsayable_answer(std::string_view what) {
   return error;
 }
 
+Error too_many_calls() {
+  return unsayable_answer("more than " + std::to_string(kCallsMax) + " tool calls");
+}
+
 Error spoiled_answer(std::string detail) {
   Error error = upstream_fault(std::move(detail));
   error.kind = ErrorKind::unusable;

@@ -20,6 +20,11 @@ Error hollow_answer(std::string_view member);
 /// A part of an answer that the neutral language has no word for (kind unusable): the answer was made and must be paid,
 /// and another attempt would be paid again (Retry::no). `what`: "a content block of type \"x\"".
 Error unsayable_answer(std::string_view what);
+/// Tool calls of one answer, over all its choices. More are nothing that a model means, and pieces of any of them may
+/// come in any order.
+inline constexpr int64_t kCallsMax = 1024;
+/// An answer with one more.
+Error too_many_calls();
 /// An answer that the model itself spoiled, "MALFORMED_FUNCTION_CALL" (kind unusable): it must be paid too, but another
 /// attempt is a throw of other dice.
 Error spoiled_answer(std::string detail);

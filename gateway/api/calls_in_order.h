@@ -4,8 +4,11 @@
 // its signature too, which some servers send with its name; calls that come one by one are not delayed. One per choice.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -24,8 +27,7 @@ class CallsInOrder {
     const bool held_signature = event.kind == Kind::signature && last_held_;
     if (event.kind != Kind::tool_call && !held_signature) {
       if (event.kind != Kind::finish && unfinished()) {
-        waiting_.push_back(event);
-        waiting_.back().tool_index = *open_;
+        wait(event, *open_);
         return;
       }
       last_held_ = false;
@@ -34,8 +36,7 @@ class CallsInOrder {
     const bool goes_on = event.kind == Kind::tool_call && open_ == event.tool_index;
     if (!goes_on && (held_signature || !waiting_.empty() || unfinished())) {
       last_held_ = true;
-      waiting_.push_back(event);
-      if (held_signature) waiting_.back().tool_index = waiting_[waiting_.size() - 2].tool_index;
+      wait(event, held_signature ? last_waiting_ : event.tool_index);
       return;
     }
     last_held_ = false;
@@ -73,6 +74,16 @@ class CallsInOrder {
     bool escaped_ = false;
   };
 
+  /// What waits for a call, in order, each with its turn among all.
+  using Queue = std::vector<std::pair<int64_t, providers::ChatEvent>>;
+
+  void wait(const providers::ChatEvent& event, int32_t index) {
+    Queue& queue = waiting_[index];
+    if (queue.empty()) firsts_.emplace(turns_, index);
+    queue.emplace_back(turns_++, event).second.tool_index = index;
+    last_waiting_ = index;
+  }
+
   bool unfinished() const { return open_ && !arguments_.whole(); }
 
   template <class To>
@@ -88,24 +99,28 @@ class CallsInOrder {
   /// Tells what waits of the call that waits longest, but a signature while arguments are missing. False: none waits.
   template <class To>
   bool next(const To& to) {
-    if (waiting_.empty()) return false;
-    const int32_t index = waiting_.front().tool_index;
-    std::vector<providers::ChatEvent> others;
-    for (providers::ChatEvent& event : std::exchange(waiting_, {})) {
-      const bool too_early = event.kind == providers::ChatEvent::Kind::signature && unfinished();
-      if (event.tool_index == index && !too_early)
-        tell(event, to);
+    if (firsts_.empty()) return false;
+    const int32_t index = firsts_.begin()->second;
+    firsts_.erase(firsts_.begin());
+    Queue early;
+    auto waited = waiting_.extract(index);
+    for (auto& [turn, event] : waited.mapped())
+      if (event.kind == providers::ChatEvent::Kind::signature && unfinished())
+        early.emplace_back(turn, std::move(event));
       else
-        others.push_back(std::move(event));
-    }
-    waiting_ = std::move(others);
-    last_held_ = last_held_ && !waiting_.empty();
+        tell(event, to);
+    if (early.empty()) return true;
+    firsts_.emplace(early.front().first, index);
+    waiting_.emplace(index, std::move(early));
     return true;
   }
 
   std::optional<int32_t> open_;
-  Balance arguments_;  // of the open call
-  std::vector<providers::ChatEvent> waiting_;
+  Balance arguments_;                           // of the open call
+  std::unordered_map<int32_t, Queue> waiting_;  // by the call's tool_index
+  std::map<int64_t, int32_t> firsts_;           // of each queue: its first's turn
+  int64_t turns_ = 0;
+  int32_t last_waiting_ = 0;  // for which call what came to wait last does
   bool last_held_ = false;
 };
 

@@ -66,5 +66,22 @@ TEST(CallsInOrder, ASignatureWaitsForTheArgumentsOfItsCall) {
   EXPECT_EQ(told({"0:f", "0+{", "s", "!"}), "0f |0{ ||s !") << "an answer cut off within the arguments";
 }
 
+TEST(CallsInOrder, ManyThatWaitAreToldInTheOrderOfTheirFirstPieces) {
+  CallsInOrder order;
+  std::string out;
+  const auto to = [&](const ChatEvent& event) { out += std::to_string(event.tool_index) + event.tool_call.arguments; };
+  ChatEvent piece;
+  piece.kind = ChatEvent::Kind::tool_call;
+  std::string expected;
+  for (const char* arguments : {"{", "1", "}"})
+    for (piece.tool_index = 0; piece.tool_index < 500; ++piece.tool_index) {
+      piece.tool_call.arguments = arguments;
+      order.pass(piece, to);
+    }
+  for (int i = 0; i < 500; ++i)
+    for (const char* arguments : {"{", "1", "}"}) expected += std::to_string(i) + arguments;
+  EXPECT_EQ(out, expected);
+}
+
 }  // namespace
 }  // namespace weir::gateway

@@ -349,6 +349,24 @@ TEST(GeminiCodec, PagesAreCitedForTheStretchThatTheySupport) {
   EXPECT_EQ(out.count(ChatEvent::Kind::citation), 4U) << "and the whole";
 }
 
+TEST(GeminiCodec, CitationsAreBounded) {
+  const auto pages = [](const std::string& said, int count) {
+    CodecRig rig;
+    std::string supports;
+    for (int i = 0; i < count; ++i)
+      supports += std::string(i > 0 ? "," : "") + R"({"segment":{"startIndex":)" + std::to_string(i) +
+                  R"(,"text":"x"},"groundingChunkIndices":[0]})";
+    const Decoded out = decode_whole(*codec(), rig, "m",
+                                     R"({"candidates":[{"content":{"parts":[{"text":")" + said +
+                                         R"("}]},"finishReason":"STOP","groundingMetadata":{"groundingChunks":[)" +
+                                         R"({"web":{"uri":"u"}}],"groundingSupports":[)" + supports + "]}}]}");
+    return out.count(ChatEvent::Kind::citation) - 1;  // the whole
+  };
+  EXPECT_EQ(pages(std::string(1200, 'x'), 1100), 1023U);
+  // In 1 MiB of text 64 are looked for.
+  EXPECT_EQ(pages(std::string(1 << 20, 'x'), 70), 63U);
+}
+
 TEST(GeminiCodec, StreamedArguments) {
   const auto part = [](const char* call) {
     return std::string(R"({"candidates":[{"content":{"parts":[{"functionCall":)") + call + "}]}}]}";

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "providers/anthropic.h"
 #include "providers/bedrock.h"
 #include "providers/cohere.h"
 #include "providers/gemini.h"
@@ -19,6 +20,7 @@ std::unique_ptr<ReplyDecoder> decoder(const char* kind, CodecRig& rig) {
   const std::string_view which = kind;
   if (which == "openai") return make_openai_event_decoder(rig.attempt("m"));
   if (which == "gemini") return make_gemini_decoder(rig.attempt("m"));
+  if (which == "anthropic") return make_anthropic_decoder(rig.attempt("m"));
   if (which == "converse") return make_converse_decoder(rig.attempt("amazon.nova-pro-v1:0"));
   return make_cohere_chat_decoder(rig.body);
 }
@@ -96,6 +98,75 @@ TEST(Unsayable, PicturesOfAChatCompletionAreMarkdown) {
   const Decoded out = decode("openai", R"({"choices":[{"index":0,"message":{"content":"","images":[{"type":"image_url",
 "image_url":{"url":"data:image/png;base64,AAAA"}}]},"finish_reason":"stop"}]})");
   EXPECT_EQ(out.text(), "![image](data:image/png;base64,AAAA)");
+}
+
+/// BEFORE, `count` times `one` with a comma between them, and BEHIND; "#" in `one` becomes its number.
+std::string with_many(int count, const std::string& before, const std::string& one, const std::string& behind) {
+  std::string out = before;
+  for (int i = 0; i < count; ++i) {
+    const size_t mark = one.find('#');
+    if (i > 0) out += ",";
+    out += mark == std::string::npos ? one : one.substr(0, mark) + std::to_string(i) + one.substr(mark + 1);
+  }
+  return out + behind;
+}
+
+TEST(Unsayable, MoreCallsThanAnyModelMeans) {
+  struct Row {
+    const char* kind;
+    const char* before;
+    const char* one;
+    const char* behind;
+  };
+  const Row rows[] = {
+      {"openai", R"({"choices":[{"index":0,"message":{"tool_calls":[)",
+       R"({"index":#,"id":"c","function":{"name":"f","arguments":"{"}})",
+       R"(]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":7,"completion_tokens":5}})"},
+      {"openai", R"({"choices":[{"index":0,"message":{"tool_calls":[)", R"({"function":{"name":"f"}})",
+       R"(]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":7,"completion_tokens":5}})"},
+      {"gemini", R"({"candidates":[{"content":{"parts":[)", R"({"functionCall":{"name":"f"}})",
+       R"(]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":5}})"},
+      {"converse", R"({"output":{"message":{"content":[)", R"({"toolUse":{"toolUseId":"t","name":"f","input":{}}})",
+       R"(]}},"stopReason":"tool_use","usage":{"inputTokens":7,"outputTokens":5}})"},
+      {"cohere", R"({"message":{"tool_calls":[)", R"({"id":"c","function":{"name":"f","arguments":"{}"}})",
+       R"(]},"finish_reason":"TOOL_CALL","usage":{"tokens":{"input_tokens":7,"output_tokens":5}}})"},
+      {"anthropic", R"({"content":[)", R"({"type":"tool_use","id":"t","name":"f","input":{}})",
+       R"(],"stop_reason":"tool_use","usage":{"input_tokens":7,"output_tokens":5}})"}};
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.kind);
+    const Decoded most = decode(row.kind, with_many(1024, row.before, row.one, row.behind));
+    EXPECT_FALSE(most.error) << most.error->detail;
+    EXPECT_EQ(most.calls().size(), 1024U);
+    expect_named(decode(row.kind, with_many(1025, row.before, row.one, row.behind)), "more than 1024 tool calls");
+  }
+  CodecRig rig;
+  std::string stream;
+  for (int i = 0; i <= 1024; ++i)
+    stream += "data: {\"type\":\"content_block_start\",\"index\":" + std::to_string(i) +
+              R"(,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}})" + "\n\n";
+  const Decoded streamed = decode_pieces(*decoder("anthropic", rig), {stream});
+  ASSERT_TRUE(streamed.error);
+  EXPECT_THAT(streamed.error->detail, HasSubstr("more than 1024 tool calls"));
+}
+
+TEST(Unsayable, CallsThatAreNamedFirstHaveTheirArgumentsBehind) {
+  std::string calls = with_many(1000, "", R"({"index":#,"id":"c#","function":{"name":"f"}})", ",");
+  calls += with_many(1000, "", R"({"index":#,"function":{"arguments":"{}"}})", "");
+  const Decoded out = decode("openai", R"({"choices":[{"index":0,"message":{"tool_calls":[)" + calls +
+                                           R"(]},"finish_reason":"tool_calls"}]})");
+  ASSERT_EQ(out.calls().size(), 1000U) << out;
+  EXPECT_TRUE(out.calls().back().ends_with("f {}"));
+}
+
+TEST(Unsayable, MoreChoicesThanCanBeAskedFor) {
+  const auto error = [](int count) {
+    return decode("openai", with_many(count, R"({"choices":[)",
+                                      R"({"index":#,"message":{"content":"x"},"finish_reason":"stop"})", "]}"))
+        .error;
+  };
+  EXPECT_FALSE(error(128));
+  ASSERT_TRUE(error(129));
+  EXPECT_EQ(error(129)->kind, ErrorKind::upstream);
 }
 
 TEST(Unsayable, ACompletionWithoutChoicesIsNoAnswer) {
