@@ -115,10 +115,11 @@ class Decoder final : public AnthropicDecoder {
     enum class Type { text, thinking, tool, item, unseen } type = Type::unseen;
     int32_t tool_index = 0;
     bool told = false;            // some of its text or arguments
-    std::vector<Json> citations;  // of its text, which may come behind them,
-    size_t citation_bytes = 0;    // and their size
+    std::vector<Json> citations;  // of its text, which may come behind them
     Json item = {};               // item: the block as it began,
     std::string input;            // and its input, where it came in pieces
+    size_t citation_bytes = 0;    // held of both
+    size_t item_bytes = 0;
   };
 
   bool like_last(std::string_view raw, std::string_view data, ReplyBatch& batch);
@@ -132,7 +133,8 @@ class Decoder final : public AnthropicDecoder {
   void block_start(dom::object& root, std::string_view data, ReplyBatch& batch);
   void block_delta(dom::object& root, std::string_view raw, std::string_view data, ReplyBatch& batch);
   void block_stop(dom::object& root, ReplyBatch& batch);
-  static void hold_citation(const std::string& json, Block& block, ReplyBatch& batch);
+  void hold(size_t bytes, size_t& of_block, std::string_view what, ReplyBatch& batch);
+  void hold_citation(const std::string& json, Block& block, ReplyBatch& batch);
   void tell_citations(Block& block, ReplyBatch& batch);
   void tell_held(Block& block, ReplyBatch& batch);
   void tell_all_held(ReplyBatch& batch);
@@ -156,6 +158,7 @@ class Decoder final : public AnthropicDecoder {
   HalfCharacters halves_;  // of events
   std::map<int64_t, Block> blocks_;
   std::set<int64_t> citing_;  // those of them that hold citations, or did
+  size_t held_bytes_ = 0;     // of all blocks
   int32_t tools_ = 0;
   Json container_;
   bool stopped_ = false;  // a stop_reason was seen
@@ -268,7 +271,9 @@ void Decoder::block_start(dom::object& root, std::string_view data, ReplyBatch& 
   forget();
   for (const int64_t other : std::exchange(citing_, {}))  // of blocks whose end was not told
     if (const auto open = blocks_.find(other); open != blocks_.end()) tell_citations(open->second, batch);
-  Block& block = blocks_[index] = Block{};
+  Block& block = blocks_[index];
+  held_bytes_ -= block.citation_bytes + block.item_bytes;
+  block = Block{};
   const std::string type(text_at(inner, "type"));
   if (type == "text") {
     block.type = Block::Type::text;
@@ -305,23 +310,32 @@ void Decoder::block_start(dom::object& root, std::string_view data, ReplyBatch& 
       emit(std::move(event), batch);
   } else if (!native_ && anthropic_ran_itself(type)) {
     block.type = Block::Type::item;
-    block.item = read_json<Json>(simdjson::minify(inner));
+    const std::string item = simdjson::minify(inner);
+    block.item = read_json<Json>(item);
+    hold(item.size(), block.item_bytes, "blocks of tools", batch);
     batch.begun = true;
   } else if (!native_) {
     batch.error = unsayable_block(type);
   }
 }
 
+/// What a block keeps until its end.
+void Decoder::hold(size_t bytes, size_t& of_block, std::string_view what, ReplyBatch& batch) {
+  of_block += bytes;
+  held_bytes_ += bytes;
+  if (held_bytes_ > kNativeItemBytesMax) batch.error = unsayable_answer(std::string(what) + " of more than 16 MiB");
+}
+
 void Decoder::hold_citation(const std::string& json, Block& block, ReplyBatch& batch) {
   Json citation = read_json<Json>(json);
   if (!citation.is_object()) return;
   block.citations.push_back(std::move(citation));
-  block.citation_bytes += json.size();
-  if (block.citation_bytes > kNativeItemBytesMax) batch.error = unsayable_answer("citations of more than 16 MiB");
+  hold(json.size(), block.citation_bytes, "citations", batch);
   batch.begun = true;
 }
 
 void Decoder::tell_citations(Block& block, ReplyBatch& batch) {
+  held_bytes_ -= std::exchange(block.citation_bytes, 0);
   for (Json& citation : std::exchange(block.citations, {})) {
     ChatEvent event;
     event.kind = Kind::citation;
@@ -336,6 +350,7 @@ void Decoder::tell_held(Block& block, ReplyBatch& batch) {
   tell_citations(block, batch);
   if (block.type != Block::Type::item) return;
   block.type = Block::Type::unseen;
+  held_bytes_ -= std::exchange(block.item_bytes, 0);
   if (Json input = parse_written(block.input); input.is_object()) block.item["input"] = std::move(input);
   const std::string type = text_of(block.item, "type");
   emit(native_event("anthropic", type, std::move(block.item)), batch);
@@ -367,8 +382,9 @@ void Decoder::block_delta(dom::object& root, std::string_view raw, std::string_v
   } else if (type == "input_json_delta") {
     if (block.type == Block::Type::tool) piece(Kind::tool_call, "\"partial_json\"");
     if (block.type != Block::Type::item) return;
-    block.input += text_at(delta, "partial_json");
-    if (block.input.size() > kNativeItemBytesMax) batch.error = unsayable_answer("a tool's input of more than 16 MiB");
+    const std::string_view piece_of_input = text_at(delta, "partial_json");
+    block.input += piece_of_input;
+    hold(piece_of_input.size(), block.item_bytes, "a tool's input", batch);
   } else if (type == "signature_delta") {
     ChatEvent event;
     event.kind = Kind::signature;

@@ -123,17 +123,18 @@ class ConverseDecoder final : public ReplyDecoder {
     int32_t tool_index = 0;
     bool arguments = false;  // some came
     Json item = {};          // item: the block as it began,
-    std::string input;       // and its input, which comes in pieces;
-    size_t input_bytes = 0;  // of a result's
+    std::string input;       // and its input, which comes in pieces
     std::string signature;
     std::string redacted;
+    size_t held_bytes = 0;  // of these
   };
 
   void message(const EventStreamMessage& message, ReplyBatch& batch);
   void block_start(const Json& event, ReplyBatch& batch);
   void block_delta(const Json& event, ReplyBatch& batch);
   void block_stop(Block& block, ReplyBatch& batch);
-  static void add_to_item(const Json& delta, Block& block, ReplyBatch& batch);
+  void add_to_item(const Json& delta, Block& block, ReplyBatch& batch);
+  void hold(size_t bytes, std::string_view what, Block& block, ReplyBatch& batch);
   static void tell_item(Block& block, ReplyBatch& batch);
   void message_stop(const Json& event, ReplyBatch& batch);
   void whole_block(const Json& block, ReplyBatch& batch);
@@ -151,6 +152,7 @@ class ConverseDecoder final : public ReplyDecoder {
   EventStreamDecoder frames_;
   HalfCharacters halves_;
   std::map<int64_t, Block> blocks_;
+  size_t held_bytes_ = 0;  // of all blocks
   int32_t tools_ = 0;
   bool stopped_ = false;
   std::optional<Error> spoiled_;  // told when the usage is, which comes last
@@ -221,17 +223,27 @@ bool ran_itself(const Json& block) {
   return use != nullptr ? text_of(*use, "type") == "server_tool_use" : object_of(block, "toolResult") != nullptr;
 }
 
+/// What a block keeps until its end.
+void ConverseDecoder::hold(size_t bytes, std::string_view what, Block& block, ReplyBatch& batch) {
+  block.held_bytes += bytes;
+  held_bytes_ += bytes;
+  if (held_bytes_ > kNativeItemBytesMax) batch.error = unsayable_answer(std::string(what) + ": more than 16 MiB");
+}
+
 /// Pieces of a call's input, or of a result's content.
 void ConverseDecoder::add_to_item(const Json& delta, Block& block, ReplyBatch& batch) {
-  if (const Json* use = object_of(delta, "toolUse")) block.input += text_of(*use, "input");
+  constexpr std::string_view kWhat = "what a tool of the service's own said";
+  if (const Json* use = object_of(delta, "toolUse")) {
+    const std::string piece = text_of(*use, "input");
+    block.input += piece;
+    hold(piece.size(), kWhat, block, batch);
+  }
   Json* result = block.item.contains("toolResult") ? &block.item["toolResult"] : nullptr;
   if (const Json* pieces = array_of(delta, "toolResult"); pieces != nullptr && result != nullptr)
     for (const Json& piece : *pieces) {
-      block.input_bytes += json_text(piece).size();
+      hold(json_text(piece).size(), kWhat, block, batch);
       (*result)["content"].push_back(piece);
     }
-  if (block.input.size() + block.input_bytes > kNativeItemBytesMax)
-    batch.error = unsayable_answer("what a tool of the service's own said: more than 16 MiB");
 }
 
 void ConverseDecoder::tell_item(Block& block, ReplyBatch& batch) {
@@ -244,12 +256,15 @@ void ConverseDecoder::block_start(const Json& event, ReplyBatch& batch) {
   const int64_t index = count_of(event, "contentBlockIndex");
   const Json* start = object_of(event, "start");
   if (start == nullptr || index > kBlocksMax) return;
-  Block& block = blocks_[index] = Block{};
+  Block& block = blocks_[index];
+  held_bytes_ -= block.held_bytes;
+  block = Block{};
   const Json* use = object_of(*start, "toolUse");
   if (use == nullptr) unsaid(*start, batch);
   if (ran_itself(*start)) {
     block.type = Block::Type::item;
     block.item = *start;
+    hold(json_text(*start).size(), "blocks of tools of the service's own", block, batch);
     batch.begun = true;
     return;
   }
@@ -281,13 +296,17 @@ void ConverseDecoder::block_delta(const Json& event, ReplyBatch& batch) {
   if (const Json* reasoning = object_of(*delta, "reasoningContent")) {
     batch.begun = true;
     text(Kind::reasoning, text_of(*reasoning, "text"), batch);
-    block.signature += text_of(*reasoning, "signature");
-    block.redacted += redacted_of(*reasoning);
+    const std::string signature = text_of(*reasoning, "signature");
+    const std::string redacted = redacted_of(*reasoning);
+    block.signature += signature;
+    block.redacted += redacted;
+    hold(signature.size() + redacted.size(), "a signature", block, batch);
   }
 }
 
 /// A call without arguments has an empty object: a client that reads JSON must find some.
 void ConverseDecoder::block_stop(Block& block, ReplyBatch& batch) {
+  held_bytes_ -= std::exchange(block.held_bytes, 0);
   if (block.type == Block::Type::tool && !block.arguments) arguments(block, "{}", batch);
   if (block.type == Block::Type::item) tell_item(block, batch);
   thought(block, batch);

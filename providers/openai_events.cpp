@@ -10,6 +10,7 @@
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/native_item.h"
 #include "providers/openai.h"
 #include "providers/reply_parts.h"
 #include "providers/service_tier.h"
@@ -125,6 +126,7 @@ class OpenAiEvents final : public ReplyDecoder {
   std::string call_prefix_;      // of ids where the upstream gives none
   int64_t calls_ = 0;            // that were told, over all choices
   int64_t begun_ = 0;            // that began
+  size_t held_bytes_ = 0;        // of names in pieces, and of arguments before any
   std::optional<Error> failed_;  // told at the end, behind the usage
   Json sources_;                 // Perplexity's, of all the text; they are told at its end
   bool done_ = false;
@@ -282,11 +284,17 @@ void OpenAiEvents::tool_call(Choice& choice, const Json& in, int32_t index, Repl
   Choice::Call& call = choice.tools[choice.last_tool];
   if (!opens && !call.told) {
     if (call.id.empty()) call.id = id;
-    if (name != call.name) call.name += name;
+    if (name != call.name) {
+      call.name += name;
+      held_bytes_ += name.size();
+    }
   }
+  if (call.name.empty()) held_bytes_ += arguments.size();
   if (!call.id.empty() && call.id == id) choice.by_id[id] = choice.last_tool;
   if (!call.told) arguments = std::exchange(call.held, {}) + arguments;
-  if (!arguments.empty() && call.name.empty()) {
+  if (held_bytes_ > kNativeItemBytesMax) {
+    batch.error = unsayable_answer("tool calls of more than 16 MiB before they have a name");
+  } else if (!arguments.empty() && call.name.empty()) {
     call.held = std::move(arguments);
   } else if (!arguments.empty()) {
     tell_waiting(index, batch, call.index);

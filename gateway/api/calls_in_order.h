@@ -1,7 +1,8 @@
 // Parallel tool calls whose arguments come in turns, told one call after the other: Gemini's clients get calls whole,
 // and those of Responses an item that is over before the next begins. Pieces of a later call wait until the arguments
 // of the one before are a whole JSON value, or the answer ends, and so does what else comes between the pieces of one,
-// its signature too, which some servers send with its name; calls that come one by one are not delayed. One per choice.
+// its signature too, which some servers send with its name; calls that come one by one are not delayed. Where very many
+// pieces wait, those of one kind become one. One per choice.
 #pragma once
 
 #include <cstdint>
@@ -74,14 +75,30 @@ class CallsInOrder {
     bool escaped_ = false;
   };
 
+  static constexpr size_t kApartMax = 4096;  // pieces that wait
+
   /// What waits for a call, in order, each with its turn among all.
   using Queue = std::vector<std::pair<int64_t, providers::ChatEvent>>;
 
   void wait(const providers::ChatEvent& event, int32_t index) {
     Queue& queue = waiting_[index];
+    last_waiting_ = index;
+    if (count_ >= kApartMax && !queue.empty() && append(event, queue.back().second)) return;
+    ++count_;
     if (queue.empty()) firsts_.emplace(turns_, index);
     queue.emplace_back(turns_++, event).second.tool_index = index;
-    last_waiting_ = index;
+  }
+
+  /// Adds a piece to the one before it. False: it says more than that there is more.
+  static bool append(const providers::ChatEvent& piece, providers::ChatEvent& last) {
+    using Kind = providers::ChatEvent::Kind;
+    const bool words = piece.kind == Kind::text || piece.kind == Kind::refusal || piece.kind == Kind::reasoning;
+    const bool more = piece.kind == Kind::tool_call && piece.tool_call.id.empty() && piece.tool_call.name.empty();
+    if (piece.kind != last.kind || !(words || more) || piece.opens_block) return false;
+    if (!piece.logprobs.empty() || !last.logprobs.empty()) return false;
+    last.text += piece.text;
+    last.tool_call.arguments += piece.tool_call.arguments;
+    return true;
   }
 
   bool unfinished() const { return open_ && !arguments_.whole(); }
@@ -104,12 +121,14 @@ class CallsInOrder {
     firsts_.erase(firsts_.begin());
     Queue early;
     auto waited = waiting_.extract(index);
+    count_ -= waited.mapped().size();
     for (auto& [turn, event] : waited.mapped())
       if (event.kind == providers::ChatEvent::Kind::signature && unfinished())
         early.emplace_back(turn, std::move(event));
       else
         tell(event, to);
     if (early.empty()) return true;
+    count_ += early.size();
     firsts_.emplace(early.front().first, index);
     waiting_.emplace(index, std::move(early));
     return true;
@@ -120,6 +139,7 @@ class CallsInOrder {
   std::unordered_map<int32_t, Queue> waiting_;  // by the call's tool_index
   std::map<int64_t, int32_t> firsts_;           // of each queue: its first's turn
   int64_t turns_ = 0;
+  size_t count_ = 0;          // of all that waits
   int32_t last_waiting_ = 0;  // for which call what came to wait last does
   bool last_held_ = false;
 };

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "gateway/api/answer_size.h"
+
 #include <string>
 
 namespace weir::gateway {
@@ -81,6 +83,60 @@ TEST(CallsInOrder, ManyThatWaitAreToldInTheOrderOfTheirFirstPieces) {
   for (int i = 0; i < 500; ++i)
     for (const char* arguments : {"{", "1", "}"}) expected += std::to_string(i) + arguments;
   EXPECT_EQ(out, expected);
+}
+
+TEST(CallsInOrder, OfVeryManyPiecesThatWaitThoseOfOneKindAreOne) {
+  CallsInOrder order;
+  size_t told = 0;
+  std::string out;
+  const auto to = [&](const ChatEvent& event) {
+    ++told;
+    out += event.text + event.tool_call.arguments;
+  };
+  ChatEvent piece;
+  piece.kind = ChatEvent::Kind::tool_call;
+  piece.tool_call.arguments = "{";
+  order.pass(piece, to);
+  ChatEvent word;
+  word.text = "a";
+  for (int i = 0; i < 5000; ++i) order.pass(word, to);
+  word.kind = ChatEvent::Kind::reasoning;
+  for (int i = 0; i < 5000; ++i) order.pass(word, to);
+  EXPECT_EQ(told, 1U);
+  piece.tool_call.arguments = "}";
+  order.pass(piece, to);
+  EXPECT_EQ(told, 1U + 1 + 4096 + 1);
+  EXPECT_EQ(out, "{}" + std::string(10000, 'a'));
+}
+
+TEST(AnswerSize, CountsWhatIsKept) {
+  AnswerSize size;
+  ChatEvent event;
+  event.text = std::string(100, 'x');
+  size.add(event);
+  size.add(event);
+  EXPECT_EQ(size.bytes(), 512U + 200) << "text goes on";
+  event.index = 1;
+  size.add(event);
+  event.index = 0;
+  size.add(event);
+  EXPECT_EQ(size.bytes(), 2 * 512U + 400) << "choices each go on with their own";
+  event = {};
+  event.kind = ChatEvent::Kind::tool_call;
+  event.tool_call = {"id", "name", "{"};
+  size.add(event);
+  event.tool_call = {"", "", "}"};
+  size.add(event);
+  EXPECT_EQ(size.bytes(), 3 * 512U + 400 + 8);
+  event.tool_index = 1;
+  size.add(event);
+  EXPECT_EQ(size.bytes(), 4 * 512U + 400 + 9) << "another call";
+  event = {};
+  event.kind = ChatEvent::Kind::citation;
+  event.citation = {{"url", "u"}};
+  size.add(event);
+  size.add(event);
+  EXPECT_EQ(size.bytes(), 6 * 512U + 400 + 9 + 2 * 11) << "each of them is kept";
 }
 
 }  // namespace

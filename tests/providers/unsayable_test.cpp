@@ -149,6 +149,27 @@ TEST(Unsayable, MoreCallsThanAnyModelMeans) {
   EXPECT_THAT(streamed.error->detail, HasSubstr("more than 1024 tool calls"));
 }
 
+TEST(Unsayable, WhatIsHeldOfAllBlocksTogetherIsBounded) {
+  const std::string megabytes(3 << 20, 'x');
+  const auto streamed = [&](int pieces) {
+    CodecRig rig;
+    std::string stream;
+    const auto event = [&](const char* type, int index, const std::string& more) {
+      stream += std::string("data: {\"type\":\"") + type + "\",\"index\":" + std::to_string(index) + more + "}\n\n";
+    };
+    for (const int index : {0, 1})
+      event("content_block_start", index, R"(,"content_block":{"type":"server_tool_use","id":"t","name":"n"})");
+    for (int i = 0; i < pieces; ++i)
+      event("content_block_delta", i % 2,
+            R"(,"delta":{"type":"input_json_delta","partial_json":")" + megabytes + R"("})");
+    return decode_pieces(*decoder("anthropic", rig), {stream + R"(data: {"type":"message_stop"})" + "\n\n"});
+  };
+  EXPECT_FALSE(streamed(5).error);
+  const auto error = streamed(6).error;
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->detail, HasSubstr("a tool's input of more than 16 MiB"));
+}
+
 TEST(Unsayable, CallsThatAreNamedFirstHaveTheirArgumentsBehind) {
   std::string calls = with_many(1000, "", R"({"index":#,"id":"c#","function":{"name":"f"}})", ",");
   calls += with_many(1000, "", R"({"index":#,"function":{"arguments":"{}"}})", "");
