@@ -29,7 +29,7 @@ struct ServerLimits {
   uint64_t body_bytes_max = 32 * 1024 * 1024;      // `body`
   uint64_t bodies_bytes_max = 1024 * 1024 * 1024;  // `bodies`: of all requests held at once
   uint64_t connections_max = 16384;                // `connections`: over all cores
-  uint64_t response_bytes_max = 64 * 1024 * 1024;  // `response`: one whole upstream answer held in memory
+  uint64_t response_bytes_max = 64 * 1024 * 1024;  // `response`: of one upstream answer, held in memory
   uint64_t pipelined_bytes_max = 256 * 1024;       // `pipelined`: bytes read ahead of the request being served
   uint64_t inline_bytes_max = 256 * 1024;          // `inline`: longer bodies are read and translated by a worker
   uint64_t linger_bytes_max = 64 * 1024 * 1024;    // `linger`: of a refused request, read and thrown away

@@ -157,6 +157,7 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   prompt_likely_ = prompt_size_.likely(counted_model(*target_, route));
   prompt_media_ = prompt_size_.media(counted_model(*target_, route));
   answer_bytes_ = 0;
+  answer_size_ = {};
   answer_text_ = {};
   counted_.reset();
   ++attempts_;
@@ -366,6 +367,7 @@ Task<void> ChatRun::answer_stream() {
   if (encoder_) encoder_->begin(reply_->usage(), bytes);
   while (true) {
     count_answer();
+    bound_answer();
     if (shows_the_whole()) co_await count_untold_aside();
     if (encode_batch(bytes)) break;
     const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;

@@ -12,6 +12,7 @@
 #include "gateway/access/funding.h"
 #include "gateway/accounting/prompt_size.h"
 #include "gateway/accounting/text_sample.h"
+#include "gateway/api/answer_size.h"
 #include "gateway/api/client_api.h"
 #include "gateway/api/openai_responses_state.h"
 #include "gateway/core_context.h"
@@ -79,6 +80,7 @@ class ChatRun {
   uint64_t inline_bytes_max() const { return policy_->policy().config().server.limits.inline_bytes_max; }
   ResponseHead head(int status, std::string_view content_type);
   void count_answer();
+  void bound_answer();
   bool wants_count() const;
   bool count_is_large() const;
   void count_untold();
@@ -148,6 +150,7 @@ class ChatRun {
     std::vector<Hold> holds;  // what was set aside for them, until all is settled
   };
   Spent spent_;                // by the attempts before this one
+  AnswerSize answer_size_;     // of a translated stream
   uint64_t answer_bytes_ = 0;  // of text, for an estimate where the upstream's usage makes no sense
   int32_t attempts_ = 0;
   uint32_t retries_ = 0;  // attempts after another of the same model

@@ -4,6 +4,7 @@
 
 #include "gateway/accounting/charge.h"
 #include "gateway/accounting/transcription.h"
+#include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
 #include "providers/net/workers.h"
 #include "providers/transcription.h"
@@ -23,6 +24,13 @@ void ChatRun::count_answer() {
   if (!body_.stream) return;  // a whole body is looked at if it must be
   for (const providers::Segment& segment : batch_.segments)
     add_answer_text(body_.protocol, true, segment.bytes, answer_text_);
+}
+
+/// A whole answer is bounded where it is read; of a stream that is translated its encoder may keep as much.
+void ChatRun::bound_answer() {
+  for (const providers::ChatEvent& event : batch_.events) answer_size_.add(event);
+  if (answer_size_.bytes() > attempt_->response_bytes_max && !batch_.error)
+    batch_.error = answer_too_large(attempt_->response_bytes_max);
 }
 
 /// Has the target a tokenizer for what nobody says?

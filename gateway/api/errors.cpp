@@ -132,4 +132,13 @@ Error upstream_timeout(std::string detail) {
   return {ErrorKind::timeout, "gateway", Retry::other_target, 504, std::move(detail), "upstream_timeout"};
 }
 
+Error answer_too_large(uint64_t bytes_max) {
+  return {ErrorKind::too_large,
+          "upstream",
+          Retry::no,
+          502,
+          "the answer is longer than " + std::to_string(bytes_max) + " bytes (server.limits.response)",
+          "upstream_error"};
+}
+
 }  // namespace weir::gateway

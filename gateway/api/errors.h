@@ -1,6 +1,7 @@
 // CONTRACT's error body, and the errors that the gateway itself gives. One place decides status, code and type.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -27,5 +28,7 @@ Error bad_request(std::string param, std::string detail);
 Error wrong_type(const std::string& param, std::string_view expected, const nlohmann::ordered_json& value);
 Error not_found(std::string detail);
 Error upstream_timeout(std::string detail);
+/// A stream of which more would have to be kept than server.limits.response allows.
+Error answer_too_large(uint64_t bytes_max);
 
 }  // namespace weir::gateway

@@ -92,6 +92,23 @@ def test_a_block_without_a_word_is_named_and_charged(odd, upstream, client):
     assert (row["status"], row["input_tokens"], row["estimated"]) == (502, 40, 1) and row["output_tokens"] > 0
 
 
+@pytest.mark.parametrize("client", ["responses", "chat", "gemini"])
+def test_a_translated_stream_ends_where_more_would_have_to_be_kept(weir, upstream, client):
+    gateway = start(weir, upstream, 'server: {listen: "127.0.0.1:PORT", limits: {response: 256KiB}}\n')
+    events = [{"type": "message_start", "message": {"usage": {"input_tokens": 40, "output_tokens": 1}}},
+              {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+              *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "y" * 16384}} for _ in range(64)),
+              {"type": "content_block_stop", "index": 0},
+              {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 262144}}, {"type": "message_stop"}]
+    upstream.replay["anthropic"] = (200, "text/event-stream", typed(*events))
+    status, _, body = ask(gateway, client, "m-anthropic", stream=True)
+    assert status == 200 and b"longer than 262144 bytes" in body and b"[DONE]" not in body, body[-500:]
+    row = last_row(gateway)
+    assert row["status"] == 502 and row["input_tokens"] == 40 and row["estimated"] == 1, row
+    assert 256 * 1024 / 4 < row["output_tokens"] < 262144, row
+    assert ask(gateway, "messages", "m-anthropic", stream=True)[2].count(b"y") >= 64 * 16384, "nothing of what passes is kept"
+
+
 def test_an_odd_block_passes_to_its_own_protocol(odd, upstream):
     answer = json.dumps({"type": "message", "content": [ODD_BLOCK], "usage": {"input_tokens": 4, "output_tokens": 3}}).encode()
     upstream.replay["anthropic"] = (200, "application/json", answer)
