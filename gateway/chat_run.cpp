@@ -161,6 +161,7 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   answer_text_ = {};
   counted_.reset();
   ++attempts_;
+  sent_upstream_ = false;
   reply_.reset();
   abort_.emplace(exchange_.abort());
   const TimePoint began = now();
@@ -193,9 +194,9 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
                                       .prompt_tokens = generates_chat(body_.protocol) ? prompt_likely_ : 0,
                                       .inline_bytes_max = inline_bytes_max(),
                                       .cache_salt = key_->cache_salt,
-                                      .priority = key_->config->priority});
+                                      .priority = key_->config->priority,
+                                      .sent = &sent_upstream_});
   if (funding_.must_cap && generates_chat(body_.protocol)) attempt_->output_tokens_cap = funding_.output_tokens;
-  sent_upstream_ = true;
   auto reply = co_await policy_->provider(*target_).start(*attempt_);
   if (!reply) {
     upstream_time_ += now() - began;
@@ -284,7 +285,7 @@ void ChatRun::keep_answer(std::string_view answer) {
 }
 
 Task<void> ChatRun::answer_whole() {
-  co_await count_untold_aside();
+  if (wants_count()) co_await count_untold_aside();
   ResponseHead out = head(200, reply_->native() ? reply_->content_type() : "application/json");
   out.add("x-weir-cost-usd", to_decimal_usd(cost()));
   if (reply_->native()) {
@@ -368,7 +369,7 @@ Task<void> ChatRun::answer_stream() {
   while (true) {
     count_answer();
     bound_answer();
-    if (shows_the_whole()) co_await count_untold_aside();
+    if (shows_the_whole() && wants_count()) co_await count_untold_aside();
     if (encode_batch(bytes)) break;
     const bool as_is = batch_.segments.size() == 1 && batch_.segments.front().kind == providers::Segment::Kind::data;
     const std::string_view next = as_is ? batch_.segments.front().bytes : std::string_view(bytes);
@@ -393,7 +394,7 @@ Task<void> ChatRun::answer_stream() {
 
 /// No target of the model can count tokens: our own estimate is better than an error, and says that it is one.
 Task<void> ChatRun::answer_count() {
-  co_await count_untold_aside();
+  if (target_ != nullptr && target_->tokenizer != nullptr) co_await count_untold_aside();
   sent_upstream_ = false;
   ResponseHead out = head(200, "application/json");
   out.add("x-weir-estimated", "true");

@@ -155,7 +155,7 @@ class ChatRun {
   int32_t attempts_ = 0;
   uint32_t retries_ = 0;  // attempts after another of the same model
   uint32_t fallbacks_ = 0;
-  bool sent_upstream_ = false;
+  bool sent_upstream_ = false;  // an upstream may have read of this attempt's call
   Duration upstream_time_{0};
   std::optional<TimePoint> first_token_;
   Duration overhead_{0};

@@ -37,7 +37,6 @@ void ChatRun::bound_answer() {
 bool ChatRun::wants_count() const {
   if (!accepted_ || !sent_upstream_ || target_ == nullptr || target_->tokenizer == nullptr) return false;
   if (counted_ && counted_->answer_bytes == answer_text_.bytes()) return false;
-  if (body_.protocol == providers::Protocol::anthropic_count) return !reply_;
   return generates_chat(body_.protocol) && !usage().reported;
 }
 
@@ -62,7 +61,6 @@ void ChatRun::count_untold() {
 
 /// At the end of an answer. Decoding the prompt is what takes long.
 Task<void> ChatRun::count_untold_aside() {
-  if (!wants_count()) co_return;
   const auto count = [&] { count_untold(); };
   co_await providers::run_aside(context_.core(), exchange_.abort(), count_is_large(), count);
 }

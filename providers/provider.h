@@ -44,6 +44,7 @@ struct Attempt {
   uint64_t inline_bytes_max = UINT64_MAX;  // longer bodies, of call or answer, are translated by the core's workers
   uint64_t cache_salt = 0;                 // prefix reuse in the engine stays within one salt
   int32_t priority = 0;                    // in the engine's queue; the higher goes first
+  bool* sent = nullptr;  // becomes true once an upstream may have read of the call, before start() is over
 };
 
 /// A stretch of an answer in the client's own protocol, as the upstream sent it.

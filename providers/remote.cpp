@@ -191,9 +191,12 @@ Task<Result<std::unique_ptr<Reply>>> RemoteProvider::start_unmasked(const Attemp
   const auto encode = [&] { encoded = codec_->encode(attempt, call); };
   if (!co_await run_aside(attempt.core, attempt.abort, large, encode)) co_return attempt.abort.reason();
   if (!encoded) co_return std::move(encoded).error();
-  auto response = co_await client_->send(
-      HttpCall{.method = call.method, .target = call.target, .header_lines = call.header_lines, .body = call.body},
-      attempt.abort);
+  auto response = co_await client_->send(HttpCall{.method = call.method,
+                                                  .target = call.target,
+                                                  .header_lines = call.header_lines,
+                                                  .body = call.body,
+                                                  .sent = attempt.sent},
+                                         attempt.abort);
   if (!response) co_return std::move(response).error();
   HttpResponse& head = **response;
   if (head.status() / 100 != 2) {

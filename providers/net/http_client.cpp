@@ -197,7 +197,12 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
 
     // Even where writing fails an answer may be waiting (413 and a close), so reading decides.
     std::span<iovec> rest(connection.pieces);
-    IoResult io = write_on(connection.transport(), rest);
+    const auto write = [&] {
+      const IoResult written = write_on(connection.transport(), rest);
+      if (call.sent != nullptr && rest.size() < connection.pieces.size()) *call.sent = true;  // the head is gone
+      return written;
+    };
+    IoResult io = write();
     bool sending = io.status == IoStatus::wants_write || io.status == IoStatus::wants_read;
     bool wait = io.status != IoStatus::failed;
     HeadState state = HeadState::need_more;
@@ -205,7 +210,7 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
       if (wait && sending) {
         co_await wait_both(socket);
         if (abort.fired()) co_return abort.reason();
-        io = write_on(connection.transport(), rest);
+        io = write();
         sending = io.status == IoStatus::wants_write || io.status == IoStatus::wants_read;
         if (io.status != IoStatus::failed && !socket.fired(Direction::read)) continue;
       } else if (wait) {
@@ -237,6 +242,7 @@ Task<Result<std::unique_ptr<HttpResponse>>> PooledClient::run(std::shared_ptr<Po
                                 : "broke while waiting for the answer: " + connection.transport().failure_text(io));
     }
     fresh_only = true;
+    if (call.sent != nullptr) *call.sent = false;
   }
 }
 

@@ -43,6 +43,7 @@ struct HttpCall {
   std::string_view target;                 // path and query, base path included
   std::string_view header_lines;           // "name: value\r\n" …, formatted once by the caller
   std::span<const std::string_view> body;  // written in order, one writev with the head
+  bool* sent = nullptr;                    // becomes true once the server may have read of it; null: nobody asks
 };
 
 class HttpResponse {

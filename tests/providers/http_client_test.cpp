@@ -271,6 +271,24 @@ TEST(HttpClient, ACallThatWasWorkedOnIsNotSentAgain) {
   EXPECT_EQ(ended.error->kind, ErrorKind::connection);
 }
 
+TEST(HttpClient, TellsWhetherTheServerMayHaveReadOfTheCall) {
+  const std::string_view body[] = {"{}"};
+  for (const bool listens : {false, true}) {
+    RawListener server;
+    if (!listens) server.close();
+    ClientRig rig(server.port());
+    bool sent = false;
+    auto outcome = rig.start({"POST", "/path", "", body, &sent});
+    if (listens) {
+      auto peer = server.accept();
+      peer.read_until("{}");
+    }
+    rig.fire("left");
+    EXPECT_TRUE(wait(std::move(outcome)).error);
+    EXPECT_EQ(sent, listens);
+  }
+}
+
 TEST(HttpClient, NoticesThatAnIdleConnectionWasClosed) {
   RawListener server;
   ClientRig rig(server.port());
