@@ -333,7 +333,7 @@ bool ChatRun::encode_batch(std::string& out) {
     const Error error = for_client(*batch_.error);
     // What the upstream ended with may lack the blank line that parts it from what follows.
     if (body_.sse && reply_->native() && !out.empty() && !out.ends_with("\n\n")) out.append("\n\n");
-    const bool told = upstream_said_error || (encoder_ && encoder_->broken(error, out));
+    const bool told = upstream_said_error || reply_->ends_with_body() || (encoder_ && encoder_->broken(error, out));
     if (!told) out.append(api_.stream_error(error, body_));
     const config::TokenCounts used = usage().counts;
     if (!client_gone()) blame_target(*batch_.error, used.input + used.output);
@@ -359,8 +359,8 @@ bool ChatRun::shows_the_whole() const {
 
 Task<void> ChatRun::answer_stream() {
   if (!reply_->native()) make_encoder();
-  // Where the upstream answers with a whole all the same, it is none of the protocol's events.
-  const bool as_sent = reply_->native() && (!body_.sse || !reply_->open());
+  // Where the upstream answers with a whole all the same, or with sound, it is none of the protocol's events.
+  const bool as_sent = reply_->native() && (!body_.sse || !reply_->open() || reply_->ends_with_body());
   ResponseHead out = head(200, as_sent ? reply_->content_type() : api_.stream_type(body_));
   out.add("cache-control", "no-cache");
   co_await exchange_.begin_stream(out);
@@ -383,6 +383,7 @@ Task<void> ChatRun::answer_stream() {
     co_await reply_->pull(batch_);
     bytes.clear();
   }
+  if (batch_.error && reply_->ends_with_body()) co_return exchange_.break_stream();
   co_await exchange_.end_stream(bytes);
   // The end of the upstream's body usually stands behind its end mark already: read, the connection can be kept.
   if (!batch_.error && reply_->open()) {

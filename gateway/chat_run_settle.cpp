@@ -6,6 +6,7 @@
 #include "gateway/accounting/transcription.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
+#include "providers/made.h"
 #include "providers/net/workers.h"
 #include "providers/transcription.h"
 
@@ -97,6 +98,12 @@ providers::Usage ChatRun::raw_usage() const {
   const bool working = sent_upstream_ && accepted_ && target_ != nullptr && target_->account != nullptr;
   if (working && body_.protocol == providers::Protocol::openai_transcriptions)
     return providers::usage_of_transcription(body_, {});
+  if (working && providers::makes_media(body_.protocol)) {
+    usage = providers::usage_of_made(body_, {});
+    usage.made->tokens.output = 0;
+    usage.reported = false;
+    return usage;
+  }
   if (working) usage.counts.input = prompt_likely_;
   usage.reported = !working;
   return usage;

@@ -243,6 +243,21 @@ bool BodyMarker::once(std::string_view key) {
   return true;
 }
 
+bool BodyMarker::stream(Value value) {
+  bool asked = false;
+  if (!boolean("stream", value, asked)) return false;
+  body_.stream = body_.stream || asked;
+  return true;
+}
+
+/// OpenAI's speech has no `stream`. https://platform.openai.com/docs/api-reference/audio/createSpeech
+bool BodyMarker::stream_format(Value value) {
+  std::string format;
+  if (!null(value) && !text("", "stream_format", value, format)) return false;
+  body_.stream = body_.stream || format == "sse";
+  return true;
+}
+
 bool BodyMarker::field(std::string_view key, Value value) {
   if (!once(key)) return false;
   if (body_.protocol == Protocol::gemini_generate) return gemini_field(key, value);
@@ -252,7 +267,8 @@ bool BodyMarker::field(std::string_view key, Value value) {
   // Of the others a stream is not to be had, whoever asks: what they get is whole.
   const bool streams = generates_chat(body_.protocol) || body_.protocol == Protocol::openai_images ||
                        body_.protocol == Protocol::openai_speech;
-  if (key == "stream" && streams) return boolean(key, value, body_.stream);
+  if (key == "stream" && streams) return stream(value);
+  if (key == "stream_format" && body_.protocol == Protocol::openai_speech) return stream_format(value);
   return body_.protocol == Protocol::openai_chat ? chat_field(key, value) : other_field(key, value);
 }
 

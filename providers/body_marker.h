@@ -70,6 +70,8 @@ class BodyMarker {
   bool input_item(Value value);
   bool note_item(const char* key);
   bool spoken(Value value);
+  bool stream(Value value);
+  bool stream_format(Value value);
   bool tier(std::string_view key, Value value);
   bool list(std::string_view key, Value value, uint32_t& count);
   Result<void> check_required();

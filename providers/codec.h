@@ -48,6 +48,8 @@ class ReplyDecoder {
   /// A whole non-streamed body.
   virtual void whole(std::string_view body, ReplyBatch& batch) = 0;
   virtual Usage usage() const = 0;
+  /// Nothing but the end of its body tells that the streamed answer is whole: it is no events.
+  virtual bool ends_with_body() const { return false; }
 };
 
 using HeaderLookup = std::function<std::optional<std::string_view>(std::string_view name)>;

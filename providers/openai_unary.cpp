@@ -6,6 +6,7 @@
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/made.h"
 #include "providers/opening.h"
 #include "providers/reply_parts.h"
 #include "providers/service_tier.h"
@@ -149,6 +150,17 @@ Usage usage_of_whole_transcription(const CallBody& call, bool json, std::string_
   return usage_of_transcription(call, told);
 }
 
+/// The usage among the events of a body that came whole.
+std::optional<Counts> told_in_events(Protocol protocol, std::string_view body) {
+  std::optional<Counts> told;
+  SseScanner scanner;
+  scanner.feed(body);
+  SseEvent event;
+  while (scanner.next(event))
+    if (const auto read = read_openai_event(protocol, event); read.usage) told = read.usage->counts;
+  return told;
+}
+
 /// What a whole answer's usage leaves out, from the call and the text of the answer.
 void estimate_untold(const CallBody& call, std::string_view body, Told told, Usage& out) {
   out.reported = told.input && told.output;
@@ -218,27 +230,24 @@ Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type
   }
   const bool json = is_json(content_type) || body.starts_with("{");
   if (call.protocol == Protocol::openai_transcriptions) return usage_of_whole_transcription(call, json, body);
-  if (const auto place = json ? find_openai_usage(body) : std::nullopt) {
+  const auto place = json ? find_openai_usage(body) : std::nullopt;
+  if (makes_media(call.protocol)) {
+    auto told = place ? std::optional(place->counts) : std::nullopt;
+    if (!json) told = told_in_events(call.protocol, body);
+    out = usage_of_made(call, told, list_length(body, "data"));
+    return out;
+  }
+  if (place) {
     out.counts = place->counts;
     out.tier = place->tier;
     out.reported = true;
     if (generates_chat(call.protocol)) estimate_untold(call, body, place->told, out);
     return out;
   }
-  out.reported = true;
-  switch (call.protocol) {
-    case Protocol::openai_moderations:
-      return out;
-    case Protocol::openai_speech:
-      out.counts.input = static_cast<int64_t>(call.units);
-      return out;
-    case Protocol::openai_images:
-      out.counts.input = list_length(body, "data");
-      return out;
-    default:
-      break;
+  if (call.protocol == Protocol::openai_moderations) {
+    out.reported = true;
+    return out;
   }
-  out.reported = false;
   out.counts.input = static_cast<int64_t>(call.json.size() / 4) + 1;
   if (generates_chat(call.protocol)) estimate_untold(call, body, {.input = false, .output = false}, out);
   return out;
@@ -328,6 +337,7 @@ class UnaryDecoder final : public ReplyDecoder {
   void finish(ReplyBatch& batch) override;
   void whole(std::string_view body, ReplyBatch& batch) override;
   Usage usage() const override;
+  bool ends_with_body() const override { return call_.protocol == Protocol::openai_speech && (audio_ || !began_); }
 
  private:
   std::string_view begin(std::string_view bytes);
@@ -456,13 +466,8 @@ Usage UnaryDecoder::usage() const {
   if (whole_) return *whole_;
   if (call_.protocol == Protocol::openai_transcriptions) return usage_of_transcription(call_, heard_);
   Usage out = usage_.usage();
-  if (out.reported) return out;
-  if (call_.protocol == Protocol::openai_speech) {
-    out.counts = {.input = static_cast<int64_t>(call_.units)};
-    out.reported = true;
-  } else if (!generates_chat(call_.protocol)) {
-    out.counts.input = 0;  // its body is no text
-  }
+  if (makes_media(call_.protocol)) return usage_of_made(call_, out.reported ? std::optional(out.counts) : std::nullopt);
+  if (!out.reported && !generates_chat(call_.protocol)) out.counts.input = 0;  // its body is no text
   return out;
 }
 

@@ -30,9 +30,9 @@ struct UsagePlace {
 /// its member or the member of its "response". Nothing: there is none.
 std::optional<UsagePlace> find_openai_usage(std::string_view text);
 
-/// Usage of a whole answer of 2xx to `call`. Where it does not say: speech is the characters asked for, moderations are
-/// nothing, rerank is its search units or the tokens it names, images their number; these count as reported. Of
-/// transcriptions see transcription.h. Anything else is an estimate of what was seen.
+/// Usage of a whole answer of 2xx to `call`. Where it does not say: moderations are nothing, rerank is its search units
+/// or the tokens it names; these count as reported. Of transcriptions see transcription.h, of speech and images made.h.
+/// Anything else is an estimate of what was seen.
 Usage usage_of_openai_answer(const CallBody& call, std::string_view content_type, std::string_view body);
 
 /// What one event of a native stream of `protocol` means.

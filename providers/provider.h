@@ -91,6 +91,8 @@ class Reply {
   virtual bool open() const { return false; }
   /// Of a native answer of /v1/responses: the upstream keeps it, so that its id can be gone on from there.
   virtual bool kept_upstream() const { return true; }
+  /// Of a native stream that is no events: only the end of the body tells that it is whole, and no word may follow it.
+  virtual bool ends_with_body() const { return false; }
   /// Fills `batch` with at least one segment or event, or that work has begun, or an end or error.
   virtual Task<void> pull(ReplyBatch& batch) = 0;
   /// What is known so far. Not reported: the counts hold what could be observed of the output.

@@ -48,6 +48,7 @@ class RemoteReply final : public Reply {
   std::string_view dropped() const override { return dropped_; }
   bool kept_upstream() const override { return kept_upstream_; }
   bool open() const override { return open_; }
+  bool ends_with_body() const override { return decoder_->ends_with_body(); }
   Usage usage() const override { return decoder_->usage(); }
   Task<void> pull(ReplyBatch& batch) override;
 
@@ -127,7 +128,7 @@ Task<Result<void>> RemoteReply::take_whole(const Codec& codec) {
 
 /// The connection broke: an answer that had said why it stopped is whole all the same.
 void RemoteReply::broken(Error error, ReplyBatch& batch) {
-  if (!attempt_.abort.fired()) guarded([&] { decoder_->finish(batch); }, batch);
+  if (!attempt_.abort.fired() && !decoder_->ends_with_body()) guarded([&] { decoder_->finish(batch); }, batch);
   if (batch.end && !batch.error) return;
   batch.clear();
   batch.error = std::move(error);

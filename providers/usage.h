@@ -34,6 +34,13 @@ struct Heard {
   int64_t text_tokens = 0;  // of what was written, by its bytes
 };
 
+/// Speech or images, for prices that count them in another way than the answer does.
+struct Made {
+  int64_t units = 0;             // characters spoken, images
+  config::TokenCounts tokens{};  // an estimate, of prompt and answer
+  bool in_tokens = false;        // the usage counts tokens; else its input is the units
+};
+
 /// Tokens of one request by kind. Streams may report several times: the maximum counts.
 struct Usage {
   config::TokenCounts counts;
@@ -42,6 +49,7 @@ struct Usage {
   /// The tier of service as the answer says it, in the terms of price lists (service_tier.h); unset: it does not say.
   std::optional<std::string> tier = {};
   std::optional<Heard> heard = {};  // of a transcription
+  std::optional<Made> made = {};    // of speech or images
 
   void raise(const config::TokenCounts& other);
 };

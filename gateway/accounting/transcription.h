@@ -1,5 +1,5 @@
-// A transcription in what its price counts: seconds or tokens. Its answer may have counted in the other, or not at all.
-// Pure.
+// A transcription in what its price counts, seconds or tokens; speech in characters or tokens, images by number or in
+// tokens. The answer may have counted in the other, or not at all. Pure.
 #pragma once
 
 #include "config/prices.h"
@@ -17,8 +17,13 @@ inline bool is_priced_by_second(const config::Price& price) {
   return !price.audio_input && price.output.picos == 0;
 }
 
+/// Whether what speech or images cost hangs on their characters or number alone.
+inline bool is_priced_by_unit(const config::Price& price) {
+  return !price.audio_output && price.output.picos == 0;
+}
+
 /// Counts the usage in what `price` counts. What its answer did not tell in that is estimated, and no longer reported.
-/// Of anything but a transcription nothing changes.
+/// Of anything but a transcription, speech or images nothing changes.
 void count_as_priced(const config::Price& price, providers::Usage& usage);
 
 }  // namespace weir::gateway

@@ -69,6 +69,54 @@ TEST(Transcription, WhatAnAnswerDoesNotTellIsEstimatedInWhatIsPriced) {
   EXPECT_TRUE(estimated);
 }
 
+/// What speech or images cost, by the built-in price of the model, or a dollar each.
+NanoUsd made(providers::Protocol protocol, const char* model, std::string_view answer, bool& estimated,
+             std::string_view json = "{}") {
+  providers::CallBody call;
+  call.protocol = protocol;
+  call.json = json;
+  call.units = 100;
+  call.n = 2;
+  config::Price each;
+  each.input = {1'000'000'000'000};
+  const config::Price& price = *model == '\0' ? each : *config::builtin_prices().find(model);
+  providers::Usage usage = providers::usage_of_openai_answer(call, "", answer);
+  count_as_priced(price, usage);
+  estimated = !usage.reported;
+  return config::charge(price, usage.counts);
+}
+
+TEST(Speech, IsChargedByTheCharacterOrTheToken) {
+  constexpr auto kSpeech = providers::Protocol::openai_speech;
+  constexpr std::string_view kEvents =
+      "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AA\"}\n\ndata: {\"type\":\"speech.audio.done\",\"usage\":"
+      "{\"input_tokens\":14,\"output_tokens\":2000,\"total_tokens\":2014}}\n\n";
+  bool estimated = true;
+  EXPECT_EQ(made(kSpeech, "gpt-4o-mini-tts", kEvents, estimated).nanos, 14 * 600 + 2000 * 12'000);
+  EXPECT_FALSE(estimated);
+  EXPECT_EQ(made(kSpeech, "tts-1", kEvents, estimated).nanos, 100 * 15'000) << "tokens are not what is priced";
+  EXPECT_FALSE(estimated);
+  EXPECT_EQ(made(kSpeech, "tts-1", "ID3", estimated).nanos, 100 * 15'000);
+  EXPECT_FALSE(estimated);
+  EXPECT_EQ(made(kSpeech, "gpt-4o-mini-tts", "ID3", estimated).nanos, 26 * 600 + 200 * 12'000);
+  EXPECT_TRUE(estimated);
+}
+
+TEST(Images, AreChargedByNumberOrByToken) {
+  constexpr auto kImages = providers::Protocol::openai_images;
+  constexpr std::string_view kUntold = R"({"data":[{"url":"a"}]})";
+  constexpr std::string_view kTold = R"({"data":[{"url":"a"}],"usage":{"input_tokens":50,"output_tokens":6240}})";
+  bool estimated = true;
+  EXPECT_EQ(made(kImages, "gpt-image-1", kTold, estimated).nanos, 50 * 5'000 + 6240 * 40'000);
+  EXPECT_FALSE(estimated);
+  EXPECT_EQ(made(kImages, "", kUntold, estimated).nanos, 1'000'000'000);
+  EXPECT_FALSE(estimated);
+  EXPECT_EQ(made(kImages, "gpt-image-1", kUntold, estimated).nanos, 1 * 5'000 + 6240 * 40'000);
+  EXPECT_TRUE(estimated);
+  constexpr std::string_view kCall = R"({"quality":"low","size":"1024x1024","partial_images":2})";
+  EXPECT_EQ(made(kImages, "gpt-image-1", kUntold, estimated, kCall).nanos, 14 * 5'000 + 472 * 40'000);
+}
+
 TEST(Transcription, WithoutAPriceAndOfOtherAnswersNothingChanges) {
   providers::Usage usage = heard(kTokens, 60);
   count_as_priced({}, usage);

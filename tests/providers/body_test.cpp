@@ -222,6 +222,22 @@ TEST(MarkCall, LoneSurrogatesOfWhatIsReadAreReplaced) {
   EXPECT_EQ(previous.error().param, "previous_response_id");
 }
 
+TEST(MarkCall, SpeechIsAStreamByEitherName) {
+  const auto streams = [](const std::string& fields) {
+    const auto marked = mark_call(Protocol::openai_speech, R"({"model":"m","input":"a","voice":"v")" + fields + "}");
+    EXPECT_TRUE(marked.ok()) << fields;
+    return marked.ok() && marked->stream;
+  };
+  EXPECT_TRUE(streams(R"(,"stream_format":"sse")"));
+  EXPECT_TRUE(streams(R"(,"stream_format":"sse","stream":false)"));
+  EXPECT_TRUE(streams(R"(,"stream":true,"stream_format":"audio")"));
+  EXPECT_FALSE(streams(R"(,"stream_format":"audio")"));
+  EXPECT_FALSE(streams(R"(,"stream_format":null)"));
+  const auto refused = mark_call(Protocol::openai_speech, R"({"model":"m","input":"a","stream_format":1})");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().param, "stream_format");
+}
+
 TEST(MarkCall, ObjectsOfTooManyMembersAreRefused) {
   const auto members = [](int count) {
     std::string text;

@@ -233,6 +233,38 @@ TEST(OpenAiUnary, UsageOfWhatIsNoJsonIsNone) {
                                  R"("image_tokens"},:0"completion_tokens_details":{"reasoning_tokens":0}},"x":1})"));
 }
 
+TEST(OpenAiUnary, OnlyTheEndOfItsBodyTellsThatSoundIsWhole) {
+  CallBody call;
+  call.protocol = Protocol::openai_speech;
+  const auto ends_with_body = [&](std::string_view bytes) {
+    const auto decoder = make_openai_unary_decoder(call);
+    ReplyBatch batch;
+    decoder->feed(bytes, batch);
+    return decoder->ends_with_body();
+  };
+  EXPECT_TRUE(ends_with_body("ID3"));
+  EXPECT_TRUE(ends_with_body("d")) << "not known yet";
+  EXPECT_FALSE(ends_with_body("data: {\"type\":\"speech.audio.delta\",\"audio\":\"AA\"}\n\n"));
+  call.protocol = Protocol::openai_completions;
+  EXPECT_FALSE(ends_with_body("data"));
+}
+
+/// However little of a stream was seen, the images were asked for.
+TEST(OpenAiUnary, ImagesOfAStreamThatBrokeAreCounted) {
+  CallBody call;
+  call.protocol = Protocol::openai_images;
+  call.n = 2;
+  call.json = R"({"prompt":"cat","n":2,"quality":"medium","size":"1024x1024","partial_images":3})";
+  const auto decoder = make_openai_unary_decoder(call);
+  ReplyBatch batch;
+  decoder->feed("data: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"AA\"}\n\n", batch);
+  const Usage usage = decoder->usage();
+  EXPECT_FALSE(usage.reported);
+  EXPECT_EQ(usage.counts.input, 2);
+  ASSERT_TRUE(usage.made);
+  EXPECT_EQ(usage.made->tokens.output, 2 * (1056 + 300));
+}
+
 TEST(OpenAiUnary, SpeechIsToldByItsFirstBytesHoweverTheyArrive) {
   CallBody call;
   call.protocol = Protocol::openai_speech;
