@@ -108,10 +108,12 @@ Result<void> ChatRun::mark() {
   if (!marked) return std::move(marked).error();
   body_ = std::move(*marked);
   std::string holder;  // the account of items that the call names
+  int64_t held_tokens = 0;
   if (!body_.item_references.empty()) {
     auto referred = refer_to_items(context_.services().responses, key_->config->name, body_, wall_now());
     if (!referred) return std::move(referred).error();
     holder = std::move(referred->account);
+    held_tokens = referred->held_tokens;
     referred_body_ = std::move(referred->body);
     if (!referred_body_.empty()) {
       call.body = referred_body_;
@@ -130,15 +132,18 @@ Result<void> ChatRun::mark() {
     body_ = std::move(*marked);
   }
   if (!holder.empty()) {
-    if (!continued_) continued_.emplace(ContinuedCall{.call = body_, .previous_id = {}, .body = {}, .account = {}});
+    if (!continued_)
+      continued_.emplace(ContinuedCall{.call = body_, .previous_id = {}, .body = {}, .account = {}, .held_tokens = 0});
     if (!continued_->account.empty() && continued_->account != holder)
       return bad_request("input", "input: the items it names are held by another account than the conversation");
     continued_->account = holder;
+    continued_->held_tokens += held_tokens;
   }
   const uint64_t most = policy_->policy().config().server.limits.bodies_bytes_max;
   const size_t bytes = referred_body_.size() + (continued_ ? continued_->body.size() : 0);
   if (!written_out_.hold(bytes, most)) return conversations_full(most);
   prompt_size_ = measure_prompt(body_);
+  if (continued_ && !continued_->account.empty()) prompt_size_.add_held(continued_->held_tokens);
   return {};
 }
 
@@ -181,9 +186,13 @@ Result<void> ChatRun::take_funds(const Route& route) {
   int64_t prompt = prompt_most(route);
   if (body_.protocol == providers::Protocol::openai_transcriptions && policy_->policy().is_priced_by_second(route))
     prompt = prompt / kAudioTokensASecond + 1;  // it is the tokens of the seconds
+  int64_t named = prompt_size_.named();
+  if (const auto context = policy_->policy().context_tokens(route))
+    named = std::min(named, std::max<int64_t>(*context - prompt, 0));
   auto funding = fund(key_->budget == nullptr ? std::span<Budget* const>{} : std::span<Budget* const>{budgets},
-                      Ask{.rates = policy_->policy().rates_max(route, body_.tier, prompt),
+                      Ask{.rates = policy_->policy().rates_max(route, body_.tier, prompt + named),
                           .prompt_tokens = prompt,
+                          .named_tokens = named,
                           .max_tokens = body_.output_tokens_max,
                           .output_tokens_max = policy_->policy().output_tokens_max(route),
                           .choices = body_.n},

@@ -46,6 +46,15 @@ bool Policy::is_priced_by_second(const Route& route) const {
   return std::all_of(all.begin(), all.end(), [](const auto* price) { return gateway::is_priced_by_second(*price); });
 }
 
+std::optional<int64_t> Policy::context_tokens(const Route& route) const {
+  int64_t most = 0;
+  for (const config::Price* price : prices(route).of_targets) {
+    if (!price->context_tokens) return {};
+    most = std::max(most, *price->context_tokens);
+  }
+  return most;
+}
+
 std::optional<int64_t> Policy::output_tokens_max(const Route& route) const {
   return prices(route).output_tokens_max;
 }

@@ -57,6 +57,8 @@ class Policy {
   config::Rates rates_max(const Route& route, std::string_view tier, int64_t prompt_tokens) const;
   /// Whether a transcription by any of the route's targets is charged by its seconds.
   bool is_priced_by_second(const Route& route) const;
+  /// The longest context of the route's targets, where every price says it.
+  std::optional<int64_t> context_tokens(const Route& route) const;
   /// The most that the route's targets answer, where anybody says it.
   std::optional<int64_t> output_tokens_max(const Route& route) const;
 

@@ -19,9 +19,9 @@ int64_t choices(const Ask& ask) {
   return std::clamp<int64_t>(ask.choices, 1, kChoicesMax);
 }
 
-/// Picos of the ask with that many output tokens a choice.
-Wide picos(const Ask& ask, int64_t output_tokens) {
-  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax)} * ask.rates.dearest_input().picos +
+/// Picos of the ask with that many output tokens a choice, and more of the prompt.
+Wide picos(const Ask& ask, int64_t output_tokens, int64_t more_prompt = 0) {
+  return Wide{std::clamp<int64_t>(ask.prompt_tokens, 0, kTokensMax) + more_prompt} * ask.rates.dearest_input().picos +
          Wide{std::min(output_tokens, kTokensMax)} * choices(ask) * ask.rates.dearest_output().picos;
 }
 
@@ -44,7 +44,7 @@ int64_t output_tokens_max(const Ask& ask) {
 AskBounds bounds(const Ask& ask) {
   const int64_t all = output_tokens_max(ask);
   const int64_t few = ask.max_tokens ? all : std::min<int64_t>(all, 1);
-  return {nanos_up(picos(ask, few)), nanos_up(picos(ask, all))};
+  return {nanos_up(picos(ask, few)), nanos_up(picos(ask, all, ask.named_tokens))};
 }
 
 int64_t output_tokens_for(const Ask& ask, NanoUsd amount) {

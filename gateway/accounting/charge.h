@@ -18,13 +18,14 @@ int64_t estimate_output_tokens(uint64_t text_bytes);
 struct Ask {
   config::Rates rates;                       // the highest that may be charged: Policy::rates_max
   int64_t prompt_tokens = 0;                 // known or estimated; all at the dearest of the input rates
+  int64_t named_tokens = 0;                  // what it may have beyond them: PromptSize::named()
   std::optional<int64_t> max_tokens;         // as the client set it, a choice
   std::optional<int64_t> output_tokens_max;  // the model's maximum, a choice; unset: the constant above
   int64_t choices = 1;                       // `n`
 };
 
 /// Money for the ask: `most` for all it may use, `least` for the smallest use that makes sense (all of an explicit
-/// max_tokens; else one token a choice).
+/// max_tokens; else one token a choice; of what the prompt only names nothing).
 struct AskBounds {
   NanoUsd least;
   NanoUsd most;

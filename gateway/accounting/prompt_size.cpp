@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "gateway/accounting/named_context.h"
 #include "providers/json_scan.h"
 
 namespace weir::gateway {
@@ -103,6 +104,14 @@ PromptSize::PromptSize(std::string_view json) {
     begin = blobs.next(end);
   }
   add_text(json.substr(counted));
+  const NamedContext named = named_context(json);
+  files_ = named.files;
+  for (int64_t i = 0; i < named.images; ++i) add_image({}, {});
+}
+
+void PromptSize::add_held(int64_t tokens) {
+  held_ += tokens;
+  files_ += tokens == 0 ? 1 : 0;
 }
 
 /// False: it is text.
@@ -154,7 +163,7 @@ void PromptSize::add_addresses(std::string_view text) {
 }
 
 int64_t PromptSize::media(std::string_view model) const {
-  int64_t tokens = blobs_ * kBlobTokens + more_images_ * providers::kUnknownImageTokens;
+  int64_t tokens = held_ + (blobs_ + files_) * kBlobTokens + more_images_ * providers::kUnknownImageTokens;
   for (const Image& image : images_)
     tokens += providers::image_tokens(model, image.size, image.detail.empty() ? detail_ : image.detail);
   return tokens;

@@ -2,6 +2,7 @@
 // see them (providers/image_tokens.h). Pure values; one request's.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,6 +16,10 @@ namespace weir::gateway {
 
 /// Tokens that a base64 blob which is no image (audio, a document) counts for: its bytes say nothing about them.
 inline constexpr int64_t kBlobTokens = 2'000;
+/// What is only named (named_context.h) counts as a blob. It may have as much more, each and all together: a hold
+/// covers that as far as the money reaches.
+inline constexpr int64_t kNamedTokens = 200'000;
+inline constexpr int64_t kNamedTokensMax = 1'000'000;
 
 class PromptSize {
  public:
@@ -36,6 +41,10 @@ class PromptSize {
   int64_t likely(std::string_view model) const;
   /// What of that is images and other media.
   int64_t media(std::string_view model) const;
+  /// What the prompt may have beyond most().
+  int64_t named() const { return std::min(files_, kNamedTokensMax / kNamedTokens) * kNamedTokens; }
+  /// The call goes on from so many tokens that an upstream account holds; 0: nobody said how many.
+  void add_held(int64_t tokens);
   bool has_images() const { return !images_.empty(); }
   const std::vector<Image>& images() const { return images_; }
 
@@ -49,6 +58,8 @@ class PromptSize {
   int64_t ascii_bytes_ = 0;
   int64_t other_bytes_ = 0;
   int64_t blobs_ = 0;  // base64 that is no image
+  int64_t files_ = 0;  // only named
+  int64_t held_ = 0;   // tokens
   std::vector<Image> images_;
   int64_t more_images_ = 0;  // beyond those that are kept
   std::string detail_;       // of all images that say none: Gemini's mediaResolution

@@ -10,6 +10,7 @@
 #include "providers/json_fields.h"
 #include "providers/json_scan.h"
 #include "providers/json_text.h"
+#include "providers/openai_unary.h"
 
 namespace weir::gateway {
 namespace {
@@ -98,6 +99,12 @@ bool is_reference(const Json& item) {
   return type == "item_reference" || (type.empty() && item.is_object() && !item.contains("role"));
 }
 
+/// All that was said up to this answer, by the usage in it.
+int64_t tokens_of(const StoredResponse& turn) {
+  const auto told = providers::find_openai_usage(turn.response);
+  return told ? told->counts.input + told->counts.output : 0;
+}
+
 constexpr uint64_t kReferredBytesMax = 64 * 1024 * 1024;  // of the answers that hold them
 
 Error too_much() {
@@ -177,6 +184,7 @@ Result<ReferredItems> refer_to_items(ResponseStore* store, std::string_view key,
           if (turn->account.empty()) ours[std::move(name)] = item;
     if (!read.contains(id)) return no_item(id);
     if (turn->account.empty()) continue;
+    out.held_tokens += tokens_of(*turn);
     if (out.account.empty())
       out.account = turn->account;
     else if (out.account != turn->account)
@@ -200,6 +208,7 @@ Result<std::optional<ContinuedCall>> continue_call(ResponseStore* store, std::st
   if (!turns) return std::move(turns).error();
   ContinuedCall out{
       .call = call, .previous_id = call.previous_response_id, .body = {}, .account = turns->back().account};
+  if (!out.account.empty()) out.held_tokens = tokens_of(turns->back());
   if (out.account.empty()) out.body = with_input(call, whole_input(*turns, text_in(call.json, call.input_value)));
   return std::optional<ContinuedCall>(std::move(out));
 }

@@ -20,13 +20,15 @@ struct ContinuedCall {
   providers::CallBody call;  // the client's own
   std::string previous_id;   // for AnswerContext::previous_id and stored_turn()
   std::string body;  // with the conversation in its `input` and previous_response_id null. Empty: the client's as it is
-  std::string account;  // the upstream account that holds the conversation; empty: `body` does
+  std::string account;      // the upstream account that holds the conversation; empty: `body` does
+  int64_t held_tokens = 0;  // of what that account holds, by its own word; 0: it said nothing
 };
 
 /// What the items of a call's input that only name another (item_reference) stand for.
 struct ReferredItems {
-  std::string body;     // with those in their place that we hold; empty: the client's as it is
-  std::string account;  // the upstream account that holds the others; empty: there are none
+  std::string body;         // with those in their place that we hold; empty: the client's as it is
+  std::string account;      // the upstream account that holds the others; empty: there are none
+  int64_t held_tokens = 0;  // of the answers that have those
 };
 
 /// Errors: item_not_found (404) where an item is none of this key's, bad_request where two accounts hold them, the

@@ -38,6 +38,17 @@ TEST(Ask, Bounds) {
   EXPECT_EQ(bounds(a).most.nanos, 400'000 + 20'000) << "the dearest kinds: what the tokens will be is not known yet";
 }
 
+TEST(Ask, WhatIsOnlyNamedIsHeldWhereTheMoneyReaches) {
+  Ask a = ask(1'000'000, 2'000'000);
+  a.prompt_tokens = 100;
+  a.named_tokens = 1'000;
+  a.output_tokens_max = 10;
+  EXPECT_EQ(bounds(a).least.nanos, 102'000);
+  EXPECT_EQ(bounds(a).most.nanos, 1'100'000 + 20'000);
+  EXPECT_EQ(output_tokens_for(a, bounds(a).most), 10);
+  EXPECT_EQ(output_tokens_for(a, bounds(a).least), 1);
+}
+
 TEST(Ask, HugeNumbersSaturate) {
   Ask a = ask(INT64_MAX / 2, INT64_MAX / 2);
   a.prompt_tokens = INT64_MAX / 2;

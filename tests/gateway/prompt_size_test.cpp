@@ -130,6 +130,63 @@ TEST(PromptSize, AudioAndDocumentsAreFlat) {
   EXPECT_LT(most(audio), kBlobTokens + 40);
 }
 
+TEST(PromptSize, WhatIsOnlyNamedMayBeLong) {
+  const auto size = [](const std::string& part) {
+    return PromptSize(R"({"model":"m","messages":[{"role":"user","content":[)" + part + "]}]}");
+  };
+  for (const char* part : {
+           R"({"type":"input_file","file_id":"file-abc"})",
+           R"({"type":"input_file","file\u005fid":"file-abc"})",
+           R"({"type":"input_file","file_url":"https://example.com/a.pdf"})",
+           R"({"type":"file","file":{"file_id":"file-abc"}})",
+           R"({"type":"file","file":{"filename":"a.pdf","file_data":"https://example.com/a.pdf"}})",
+           R"({"type":"document","source":{"type":"file","file_id":"file_abc"}})",
+           R"({"type":"document","source":{"type":"url","url":"https://example.com/a.pdf"}})",
+           R"({"type":"tool_result","content":[{"type":"document","source":{"type":"file","file_id":"file_abc"}}]})",
+           R"({"fileData":{"mimeType":"application/pdf","fileUri":"gs://bucket/a.pdf"}})",
+           R"({"file_data":{"file_uri":"https://www.youtube.com/watch?v=x"}})",
+           R"({"type":"document_url","document_url":"https://example.com/a.pdf"})",
+           R"({"type":"video_url","video_url":{"url":"https://example.com/a.mp4"}})",
+       }) {
+    EXPECT_EQ(size(part).named(), kNamedTokens) << part;
+    EXPECT_GE(size(part).likely(""), kBlobTokens) << part;
+  }
+  for (const char* part : {
+           R"({"type":"text","text":"{\"type\":\"input_file\",\"file_id\":\"file-abc\"}"})",
+           R"({"type":"tool_use","name":"read","input":{"source":{"file_id":"x"},"type":"input_file","file_id":"x"}})",
+           R"({"functionCall":{"name":"read","args":{"type":"input_file","file_id":"x"}}})",
+           R"({"functionResponse":{"name":"read","response":{"file":{"file_id":"x"}}}})",
+           R"({"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AAAA"}})",
+           R"({"type":"document","source":{"type":"text","data":"plain"}})",
+           R"({"type":"image","source":{"type":"url","url":"https://example.com/a.png"}})",
+           R"({"fileData":{"mimeType":"image/png","fileUri":"gs://bucket/a.png"}})",
+           R"({"type":"container_upload","file_id":"file_abc"})",
+       }) {
+    EXPECT_EQ(size(part).named(), 0) << part;
+    EXPECT_LT(size(part).likely(""), 1'500 + providers::kUnknownImageTokens) << part;
+  }
+  EXPECT_EQ(size(R"({"type":"input_image","file_id":"file-abc"})").images().size(), 1U);
+  EXPECT_EQ(size(R"({"type":"image","source":{"type":"file","file_id":"file_abc"}})").images().size(), 1U);
+  EXPECT_EQ(PromptSize(R"({"contents":[],"cachedContent":"cachedContents/abc"})").named(), kNamedTokens);
+  EXPECT_EQ(PromptSize(R"({"prompt":{"id":"pmpt_1","variables":{"x":{"type":"input_file","file_id":"f"}}}})").named(),
+            2 * kNamedTokens);
+  EXPECT_EQ(PromptSize(R"({"prompt":"file_id"})").named(), 0);
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += R"({"type":"input_file","file_id":"file-abc"},)";
+  many.pop_back();
+  EXPECT_EQ(size(many).named(), kNamedTokensMax);
+}
+
+TEST(PromptSize, WhatAnAccountHoldsIsAsLongAsItSaid) {
+  PromptSize size(R"({"input":"go on"})");
+  const int64_t alone = size.most("");
+  size.add_held(5'000);
+  EXPECT_EQ(size.most(""), alone + 5'000);
+  EXPECT_EQ(size.named(), 0);
+  size.add_held(0);
+  EXPECT_EQ(size.named(), kNamedTokens) << "nobody said it";
+}
+
 TEST(PromptSize, ManyMarksCostOnePass) {
   std::string body;
   for (int i = 0; i < 300'000; ++i) body += R"("data":1,)";

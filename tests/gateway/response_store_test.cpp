@@ -268,9 +268,9 @@ TEST_F(ResponseStoreTest, AnUpstreamsAnswerTiesTheCallToItsAccount) {
   auto store = open();
   const auto asked = call_of(R"({"model":"m","input":"a"})");
   for (const char* answer :
-       {R"({"object":"response","output":[],"id":"resp_abc"})",
-        "event: "
-        "response.completed\r\ndata:{\"response\":{\"id\":\"resp_abc\"},\"type\":\"response.completed\"}\r\n\r\n"}) {
+       {R"({"object":"response","output":[],"usage":{"input_tokens":70,"output_tokens":7},"id":"resp_abc"})",
+        "event: response.completed\r\ndata:{\"response\":{\"id\":\"resp_abc\",\"usage\":{\"input_tokens\":70,"
+        "\"output_tokens\":7}},\"type\":\"response.completed\"}\r\n\r\n"}) {
     SCOPED_TRACE(answer);
     auto turn = stored_turn("k", asked, "", "openai-a", answer);
     ASSERT_TRUE(turn);
@@ -283,6 +283,7 @@ TEST_F(ResponseStoreTest, AnUpstreamsAnswerTiesTheCallToItsAccount) {
     ASSERT_TRUE(call->has_value());
     EXPECT_EQ((*call)->account, "openai-a");
     EXPECT_EQ((*call)->body, "") << "it goes as it is";
+    EXPECT_EQ((*call)->held_tokens, 77);
     EXPECT_FALSE(continue_call(store.get(), "other", call_of(next), kNow).ok());
   }
 }
@@ -292,7 +293,8 @@ TEST_F(ResponseStoreTest, AnItemIsNamedByWhoHasItAlone) {
   const auto asked = call_of(R"({"model":"m","input":"a"})");
   const char* ours =
       R"({"id":"resp_weir_1","output":[{"id":"msg_1","type":"message","role":"assistant","content":[]}]})";
-  const char* theirs = R"({"output":[{"type":"reasoning"},{"id":"rs_1","type":"reasoning"}],"id":"resp_abc"})";
+  const char* theirs = R"({"output":[{"type":"reasoning"},{"id":"rs_1","type":"reasoning"}],"id":"resp_abc",)"
+                       R"("usage":{"input_tokens":70,"output_tokens":7}})";
   const char* elsewhere = R"({"output":[{"id":"rs_2"}],"id":"resp_def"})";
   store->put(*stored_turn("k", asked, "", "", ours), kNow);
   store->put(*stored_turn("k", asked, "", "openai-a", theirs), kNow);
@@ -304,6 +306,7 @@ TEST_F(ResponseStoreTest, AnItemIsNamedByWhoHasItAlone) {
     ASSERT_TRUE(referred.ok()) << referred.error().detail;
     EXPECT_EQ(referred->account, "openai-a");
     EXPECT_EQ(referred->body, "") << "it goes as it is";
+    EXPECT_EQ(referred->held_tokens, 77);
     const auto both = call_of(R"({"model":"m","input":[{"id":"rs_1"},{"id":"msg_1","type":null},"x"],"x":1.50})");
     referred = refer_to_items(store.get(), "k", both, kNow);
     ASSERT_TRUE(referred.ok()) << referred.error().detail;
