@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "providers/body.h"
+#include "providers/recording.h"
 
 namespace weir::providers {
 namespace {
@@ -85,23 +86,6 @@ bool is_boundary(std::string_view text) {
          std::all_of(text.begin(), text.end(), [&](unsigned char c) {
            return std::isalnum(c) != 0 || kMarks.find(static_cast<char>(c)) != std::string_view::npos;
          });
-}
-
-uint64_t number_at(std::string_view bytes, size_t at, size_t size) {
-  uint64_t number = 0;
-  for (size_t i = size; i-- > 0;) number = number << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return number;
-}
-
-/// How long a recording is, where nobody will say: a WAV file's by the form of its samples, as decoders read it
-/// (http://soundfile.sapp.org/doc/WaveFormat), any other's at 64 kbit/s.
-uint64_t seconds_of(std::string_view file) {
-  uint64_t bytes_a_second = 8'000;
-  if (file.size() >= 44 && file.starts_with("RIFF") && file.substr(8, 8) == "WAVEfmt ") {
-    const uint64_t rate = number_at(file, 24, 4) * number_at(file, 22, 2) * number_at(file, 34, 2) / 8;
-    if (rate >= 2'000 && rate <= 1'536'000) bytes_a_second = rate;
-  }
-  return file.size() / bytes_a_second + 1;
 }
 
 /// One pass over the body.
@@ -201,7 +185,7 @@ Result<void> FormMarker::part(std::string_view head, std::string_view content) {
     return bad("", "a part of the form has no name of at most 256 bytes");
   if (*name == "file") {
     file_ = true;
-    out_.units += seconds_of(content);
+    out_.units += seconds_of_recording(content);
     return {};
   }
   if (file && (*name == "model" || *name == "stream")) return bad(*name, *name + ": must be a field, is a file");

@@ -192,7 +192,7 @@ PromptSize measure_prompt(const providers::CallBody& body) {
       size.units_ = static_cast<int64_t>((body.units + kDocumentsASearch - 1) / kDocumentsASearch);
       break;
     case providers::Protocol::openai_transcriptions:
-      size.units_ = static_cast<int64_t>(body.json.size() / kAudioBytesASecond * 10);
+      size.units_ = static_cast<int64_t>(std::max<uint64_t>(body.json.size() / kAudioBytesASecond, body.units) * 10);
       break;
     default:
       size = PromptSize(body.json);

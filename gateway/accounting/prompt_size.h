@@ -68,7 +68,7 @@ class PromptSize {
 
 /// Of a call of any protocol, in what its model's price list counts: characters of speech, searches of a rerank (one
 /// for up to 100 documents), else tokens. Audio to be transcribed is taken for as many seconds as its bytes give at 2
-/// KB/s, and for 10 tokens a second (transcription.h).
+/// KB/s, or as it says itself where that is more, and for 10 tokens a second (transcription.h).
 PromptSize measure_prompt(const providers::CallBody& body);
 
 }  // namespace weir::gateway

@@ -203,6 +203,8 @@ TEST(PromptSize, OtherProtocolsHaveOtherUnits) {
   call.protocol = providers::Protocol::openai_speech;
   call.units = 42;
   EXPECT_EQ(measure_prompt(call).most("tts-1"), 42);
+  call.protocol = providers::Protocol::openai_transcriptions;
+  EXPECT_EQ(measure_prompt(call).most("whisper-1"), 420);
   call.protocol = providers::Protocol::rerank;
   call.units = 101;
   EXPECT_EQ(measure_prompt(call).likely("rerank-v3.5"), 2);

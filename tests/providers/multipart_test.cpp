@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "providers/body.h"
+#include "providers/recording.h"
 
 namespace weir::providers {
 namespace {
@@ -37,19 +38,61 @@ TEST(Multipart, GuessesHowLongARecordingIs) {
     const std::string body = before + part("model", "m") + part("file", file, "; filename=\"a\"") + kEnd;
     return mark(body)->units;
   };
-  const auto wave = [](uint16_t channels, uint32_t samples, uint16_t bits) {
-    std::string out = "RIFF....WAVEfmt ....AA";
+  const auto wave = [](uint16_t channels, uint32_t samples, uint16_t bits, uint16_t form = 1,
+                       uint32_t bytes_a_second = 0xFFFFFFFF) {
+    std::string out = "RIFF....WAVEfmt ....";
     const auto add = [&](uint64_t number, int bytes) {
       for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(number >> 8 * i & 0xFFU));
     };
-    add(channels, 2), add(samples, 4), add(0xFFFFFFFF, 4), add(0, 2), add(bits, 2);  // a byte rate that nobody reads
+    add(form, 2), add(channels, 2), add(samples, 4), add(bytes_a_second, 4), add(0, 2), add(bits, 2);
     out.resize(320'000, 'x');
     return out;
   };
   EXPECT_EQ(seconds(std::string(80'000, 'x')), 11U) << "64 kbit/s";
   EXPECT_EQ(seconds(wave(1, 16'000, 16)), 11U);
   EXPECT_EQ(seconds(wave(2, 0xFFFFFFFF, 16)), 41U) << "no such rate";
+  EXPECT_EQ(seconds(wave(2, 48'000, 32, 3, 1'000)), 1U) << "of samples a decoder does not read the byte rate";
+  EXPECT_EQ(seconds(wave(2, 48'000, 32, 0x55, 4'000)), 81U) << "of MP3 in a WAV file the samples say nothing";
+  EXPECT_EQ(seconds(wave(2, 48'000, 32, 0x55)), 41U) << "nor does a byte rate that makes it shorter";
   EXPECT_EQ(seconds(std::string(80'000, 'x'), part("prompt", wave(2, 48'000, 32).substr(0, 44))), 11U);
+}
+
+/// A page with whole packets of under 255 bytes.
+std::string page(uint64_t position, const std::vector<std::string>& packets) {
+  std::string out("OggS\0\0", 6);
+  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(position >> 8 * i & 0xFFU));
+  out.append(12, '\0').push_back(static_cast<char>(packets.size()));
+  for (const std::string& packet : packets) out.push_back(static_cast<char>(packet.size()));
+  for (const std::string& packet : packets) out += packet;
+  return out;
+}
+
+TEST(Multipart, AnOggFileIsAsLongAsItsPackets) {
+  const std::string head = page(0, {"OpusHead\x01\x01"}) + page(0, {"OpusTags"});
+  const auto opus = [&](const std::string& packet) {
+    std::string out = head;
+    for (int i = 0; i < 10; ++i)
+      out += page(1, std::vector<std::string>(100, packet));  // positions that say too little
+    return seconds_of_recording(out);
+  };
+  EXPECT_EQ(opus(std::string(1, '\x18') + "xx"), 61U) << "SILK, one frame of 60 ms";
+  EXPECT_EQ(opus(std::string(1, '\x68') + "xx"), 21U) << "hybrid, 20 ms";
+  EXPECT_EQ(opus(std::string(1, '\x81') + "xx"), 6U) << "CELT, two frames of 2.5 ms";
+  EXPECT_EQ(opus("\x1B\x02xx"), 121U) << "a number of frames of its own";
+  EXPECT_EQ(opus(""), 1U);
+  EXPECT_EQ(seconds_of_recording(head + std::string(20'000, 'x')), 11U) << "what cannot be read is at 16 kbit/s";
+  EXPECT_EQ(seconds_of_recording("OggS" + std::string(19'996, '\0')), 11U);
+  // A packet of 300 bytes over two pages counts once.
+  std::string first = page(0, {std::string(1, '\x18') + std::string(253, 'x')});
+  first[27] = '\xFF';
+  first += 'x';
+  EXPECT_EQ(seconds_of_recording(head + first + page(0, {std::string(45, '\x18')})), 1U);
+
+  const std::string vorbis = page(0, {std::string("\x01vorbis\0\0\0\0\x01\x44\xAC\0\0", 16)});
+  EXPECT_EQ(seconds_of_recording(vorbis + page(441'000, {"x"}) + page(UINT64_MAX, {"x"})), 11U);
+  EXPECT_EQ(seconds_of_recording(vorbis + page(44'100, std::vector<std::string>(250, std::string(254, 'x')))), 8U)
+      << "a position that makes it shorter than 64 kbit/s is not believed";
+  for (size_t cut = 0; cut < first.size(); ++cut) seconds_of_recording((head + first).substr(0, head.size() + cut));
 }
 
 TEST(Multipart, TakesEveryFormOfBoundaryAndHead) {
