@@ -163,7 +163,7 @@ Task<Result<void>> ChatRun::attempt(const Route& route) {
   ++attempts_;
   sent_upstream_ = false;
   reply_.reset();
-  abort_.emplace(exchange_.abort());
+  abort_.emplace(*this);
   const TimePoint began = now();
   TimePoint first = deadline_;
   const Error* late = &kTooLate;
@@ -364,10 +364,12 @@ Task<void> ChatRun::answer_stream() {
   ResponseHead out = head(200, as_sent ? reply_->content_type() : api_.stream_type(body_));
   out.add("cache-control", "no-cache");
   co_await exchange_.begin_stream(out);
+  streams_ = true;
   std::string bytes;
   if (encoder_) encoder_->begin(reply_->usage(), bytes);
   while (true) {
     count_answer();
+    if (heard_out_) break;
     bound_answer();
     if (shows_the_whole() && wants_count()) co_await count_untold_aside();
     if (encode_batch(bytes)) break;
@@ -376,12 +378,13 @@ Task<void> ChatRun::answer_stream() {
     // Of work that shows nothing yet the client has the head at once, as where the upstream's bytes pass.
     const bool unsaid = next.empty() && !batch_.begun;
     const bool client_there = unsaid || co_await exchange_.write(next);
-    if (!client_there) {
-      settle_left();
-      co_return;
-    }
+    if (!client_there) break;
     co_await reply_->pull(batch_);
     bytes.clear();
+  }
+  if (!settled_) {
+    co_await hear_out();
+    co_return settle_left();
   }
   if (batch_.error && reply_->ends_with_body()) co_return exchange_.break_stream();
   co_await exchange_.end_stream(bytes);

@@ -41,11 +41,12 @@ class ChatRun {
  private:
   /// Ends the attempt when the request is aborted, or by itself at a deadline, so that another attempt can follow.
   struct AttemptAbort final : providers::Closable {
-    explicit AttemptAbort(Abort& parent) : request(parent) { request.attach(this); }
+    explicit AttemptAbort(ChatRun& owner) : run(owner), request(owner.exchange_.abort()) { request.attach(this); }
     ~AttemptAbort() { request.attach(nullptr); }
     AttemptAbort(const AttemptAbort&) = delete;
     AttemptAbort& operator=(const AttemptAbort&) = delete;
-    void close_now() noexcept override { own.fire(request.reason()); }
+    void close_now() noexcept override;
+    ChatRun& run;
     Abort& request;
     Abort own;
     providers::Deadline deadline;
@@ -63,6 +64,9 @@ class ChatRun {
   Task<Result<void>> collect();
   Task<void> answer_whole();
   Task<void> answer_stream();
+  bool usage_is_told() const;
+  bool begin_to_hear_out();
+  Task<void> hear_out();
   bool shows_the_whole() const;
   bool encode_batch(std::string& out);
   int64_t book_attempt(const Error& error);
@@ -156,6 +160,8 @@ class ChatRun {
   uint32_t retries_ = 0;  // attempts after another of the same model
   uint32_t fallbacks_ = 0;
   bool sent_upstream_ = false;  // an upstream may have read of this attempt's call
+  bool streams_ = false;        // the client's stream has begun
+  bool heard_out_ = false;      // it left, and the upstream is still listened to
   Duration upstream_time_{0};
   std::optional<TimePoint> first_token_;
   Duration overhead_{0};

@@ -6,11 +6,20 @@
 #include "gateway/accounting/transcription.h"
 #include "gateway/api/errors.h"
 #include "gateway/chat_run.h"
+#include "gateway/server/server.h"
 #include "providers/made.h"
 #include "providers/net/workers.h"
 #include "providers/transcription.h"
 
 namespace weir::gateway {
+namespace {
+
+// How an answer is listened to whose client left. A shutdown gives those who stayed as long for their last words.
+constexpr std::chrono::milliseconds kHeardOutTime = kShutdownGrace;
+constexpr uint64_t kHeardOutBytesMax = 16 * 1024 * 1024;
+constexpr size_t kHeardOutMax = 256;  // of a core, at once
+
+}  // namespace
 
 /// Text of the answer so far; of bytes that pass through, a quarter is taken for text.
 void ChatRun::count_answer() {
@@ -161,6 +170,7 @@ int64_t ChatRun::book_attempt(const Error& error) {
 
 void ChatRun::settle(int status, std::string_view error_code) {
   if (std::exchange(settled_, true)) return;
+  if (std::exchange(heard_out_, false)) --context_.heard_out;
   // Who left did not wait for a worker: what is large is then estimated by its bytes.
   if (wants_count() && !count_is_large()) count_untold();
   const providers::Usage used = usage();
@@ -175,6 +185,42 @@ void ChatRun::settle(int status, std::string_view error_code) {
   admission_.settle(tokens + spent_.tokens.input + spent_.tokens.output, now());
   const auto outcome = status == 200 ? Outcome::success : Outcome::neutral;
   lease_.report(outcome, {}, tokens, now(), policy_->policy().config().health);
+}
+
+// --- an answer whose client left ------------------------------------------------------------------------------------
+
+void ChatRun::AttemptAbort::close_now() noexcept {
+  if (run.begin_to_hear_out())
+    deadline.arm(run.context_.core().wheel(), std::min(run.deadline_, now() + kHeardOutTime), own, request.reason());
+  else
+    own.fire(request.reason());
+}
+
+bool ChatRun::usage_is_told() const {
+  providers::Usage used = reply_->usage();
+  if (price_ != nullptr) count_as_priced(*price_, used);
+  return used.reported;
+}
+
+/// What a stream cost is told at its end, which may be near, and of reasoning that nobody saw nothing else tells. The
+/// key's place in flight is free meanwhile. False: there is nothing to wait for, or too much of it.
+bool ChatRun::begin_to_hear_out() {
+  if (!streams_ || shutting_down() || usage_is_told() || context_.heard_out >= kHeardOutMax) return false;
+  ++context_.heard_out;
+  heard_out_ = true;
+  admission_.leave();
+  return true;
+}
+
+Task<void> ChatRun::hear_out() {
+  uint64_t bytes = 0;
+  while (heard_out_ && !batch_.end && !batch_.error && !usage_is_told() && bytes < kHeardOutBytesMax) {
+    co_await reply_->pull(batch_);
+    count_answer();
+    for (const providers::ChatEvent& event : batch_.events)
+      bytes += event.text.size() + event.tool_call.arguments.size();
+    for (const providers::Segment& segment : batch_.segments) bytes += segment.bytes.size();
+  }
 }
 
 void ChatRun::settle_left() {

@@ -37,6 +37,7 @@ class CoreContext {
   Services& services() { return services_; }
   /// The newest policy; binds it on the first call after a reload.
   const std::shared_ptr<const BoundPolicy>& policy();
+  size_t heard_out = 0;  // answers that are listened to although their client left
   /// "req_" and 24 hexadecimal digits, unique over all cores and restarts.
   std::string request_id();
 

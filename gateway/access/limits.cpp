@@ -74,6 +74,7 @@ Admission::Admission(Admission&& other) noexcept
     : limiter_(std::exchange(other.limiter_, nullptr)),
       second_(other.second_),
       tokens_(other.tokens_),
+      in_flight_(other.in_flight_),
       view_(other.view_) {}
 
 Admission& Admission::operator=(Admission&& other) noexcept {
@@ -82,6 +83,7 @@ Admission& Admission::operator=(Admission&& other) noexcept {
   limiter_ = std::exchange(other.limiter_, nullptr);
   second_ = other.second_;
   tokens_ = other.tokens_;
+  in_flight_ = other.in_flight_;
   view_ = other.view_;
   return *this;
 }
@@ -91,11 +93,15 @@ void Admission::settle(int64_t tokens_used, TimePoint now) {
   if (limiter == nullptr) return;
   // Seconds that have left the window take no correction: nobody counts them any more.
   const bool counted = second_of(now) - second_ <= kWindowSeconds;
-  limiter->release(second_, counted ? std::max<int64_t>(tokens_used, 0) - tokens_ : 0);
+  limiter->release(in_flight_, second_, counted ? std::max<int64_t>(tokens_used, 0) - tokens_ : 0);
+}
+
+void Admission::leave() {
+  if (limiter_ != nullptr && std::exchange(in_flight_, false)) limiter_->release(true, 0, 0);
 }
 
 void Admission::release() {
-  if (Limiter* limiter = std::exchange(limiter_, nullptr)) limiter->release(0, 0);
+  if (Limiter* limiter = std::exchange(limiter_, nullptr)) limiter->release(in_flight_, 0, 0);
 }
 
 void Limiter::advance(int64_t second) {
@@ -194,13 +200,14 @@ Result<Admission> Limiter::admit(const config::RateLimits& limits, int64_t token
   admission.limiter_ = this;
   admission.second_ = current_second_;
   admission.tokens_ = tokens;
+  admission.in_flight_ = true;
   admission.view_ = view_locked(limits, now);
   return admission;
 }
 
-void Limiter::release(int64_t second, int64_t token_correction) {
+void Limiter::release(bool in_flight, int64_t second, int64_t token_correction) {
   const std::lock_guard lock(mutex_);
-  --in_flight_;
+  in_flight_ -= in_flight ? 1 : 0;
   Bucket& bucket = buckets_[static_cast<size_t>(second % kBuckets)];
   if (token_correction == 0 || bucket.second != second) return;
   bucket.tokens += token_correction;

@@ -50,6 +50,8 @@ class Admission {
 
   /// Replaces the estimate by what was used and frees the place in flight. Later calls do nothing.
   void settle(int64_t tokens_used, TimePoint now);
+  /// Frees the place in flight before the request is settled.
+  void leave();
   /// Frees the place in flight, keeps the estimate. Later calls do nothing.
   void release();
   explicit operator bool() const { return limiter_ != nullptr; }
@@ -60,6 +62,7 @@ class Admission {
   Limiter* limiter_ = nullptr;
   int64_t second_ = 0;  // the bucket the estimate was counted in
   int64_t tokens_ = 0;
+  bool in_flight_ = false;
   LimitView view_;
 };
 
@@ -92,7 +95,7 @@ class Limiter {
   LimitView view_locked(const config::RateLimits& limits, TimePoint now) const;
   Duration until_freed(int64_t excess, int64_t Bucket::*count, TimePoint now) const;
   Error refusal(LimitKind kind, int64_t limit, int64_t wanted, TimePoint now) const;
-  void release(int64_t second, int64_t token_correction);
+  void release(bool in_flight, int64_t second, int64_t token_correction);
 
   const std::string name_;
   mutable std::mutex mutex_;

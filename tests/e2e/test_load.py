@@ -31,7 +31,6 @@ def test_nothing_leaks_and_the_ledger_is_exact(weir, standard, upstream):
     assert gateway.metric("weir_engine_waiting_sequences") == 0
     assert gateway.metric("weir_engine_kv_blocks", state="active") == 0
     assert gateway.metric("weir_engine_kv_blocks") == total
-    until(lambda: upstream.gone >= 16, "the upstream sees that 16 clients left")
     remaining = gateway.metric("weir_cost_usd_total")
     assert gateway.stop() == 0
     until(lambda: upstream.open == 0, "every upstream connection is closed")
@@ -41,7 +40,8 @@ def test_nothing_leaks_and_the_ledger_is_exact(weir, standard, upstream):
         row = rows[answer.request_id]
         assert row["charge_nanos"] == charge(row)
         assert bool(row["cancelled"]) == answer.left or not answer.left
-        if answer.whole and row["model"] == "m-slow":
+        assert answer.left or not row["estimated"]
+        if row["model"] == "m-slow" and not row["estimated"]:  # of who left, too, where its end came soon
             assert (row["input_tokens"], row["cached_input_tokens"], row["output_tokens"]) == (23, 8, 20)
         assert row["charge_nanos"] > 0
     assert sum(row["cancelled"] for row in rows.values()) == 32

@@ -104,6 +104,21 @@ TEST(Limiter, TokensAreReservedThenCorrected) {
   EXPECT_EQ(limiter.view(limits({}, 1000), at_ms(61'000)).tokens->remaining, 1000);
 }
 
+TEST(Limiter, APlaceMayBeFreeBeforeTheTokensAreKnown) {
+  Limiter limiter("key k");
+  auto call = limiter.admit(limits({}, 1000, 1), 600, at_ms(0));
+  ASSERT_TRUE(call.ok());
+  call->leave();
+  call->leave();
+  EXPECT_EQ(limiter.in_flight(), 0);
+  auto next = limiter.admit(limits({}, 1000, 1), 100, at_ms(10));
+  ASSERT_TRUE(next.ok());
+  Admission moved = std::move(*call);
+  moved.settle(50, at_ms(20));
+  EXPECT_EQ(limiter.in_flight(), 1);
+  EXPECT_EQ(limiter.view(limits({}, 1000), at_ms(20)).tokens->remaining, 850);
+}
+
 TEST(Limiter, ASettlementAfterTheWindowCorrectsNothing) {
   Limiter limiter("key k");
   auto slow = limiter.admit(limits({}, 1000), 600, at_ms(0));
