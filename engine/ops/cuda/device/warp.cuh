@@ -70,7 +70,8 @@ __device__ inline T warp_scan(T value) {
   return value;
 }
 
-/// The sum over all threads before this one, and over all. `scratch` as above.
+/// The sum over all threads before this one, and over all. `scratch` [kReduceWords] may be used again behind another
+/// barrier.
 template <class T>
 struct Scan {
   T before;
@@ -90,7 +91,6 @@ __device__ inline Scan<T> block_scan(T value, T* scratch) {
     if (i < warp) before += scratch[i];
     all += scratch[i];
   }
-  __syncthreads();
   return {before + inclusive - value, all};
 }
 
