@@ -55,8 +55,10 @@ Result<std::unique_ptr<Stream>> EngineThread::submit(GenerateRequest request) {
   if (auto valid = validate(request, limits); !valid) {
     return std::move(valid).error();
   }
-  auto& ids = request.stop.token_ids;
-  ids.insert(ids.end(), eos_ids_.begin(), eos_ids_.end());
+  if (!request.stop.ignore_eos || request.grammar) {
+    auto& ids = request.stop.token_ids;
+    ids.insert(ids.end(), eos_ids_.begin(), eos_ids_.end());
+  }
   const uint64_t id = next_id_.fetch_add(1, std::memory_order_relaxed);
   auto outbox = std::make_shared<Outbox>();
   outbox->set_usage({.prompt_tokens = static_cast<int32_t>(request.prompt.size())});

@@ -132,7 +132,7 @@ class Engine {
  public:
   virtual ~Engine() = default;  // ends every sequence with an error, joins the thread (one that stalls is left alone)
 
-  /// Never blocks. The engine's eos_ids() are added to stop.token_ids. Errors: context_length
+  /// Never blocks. The engine's eos_ids() are added to stop.token_ids (but for ignore_eos). Errors: context_length
   /// (prompt + 1 > context), overloaded (max_sequences + queue_max sequences live already), bad_request (a parameter,
   /// named), internal (the engine is down), cancelled (it is shutting down).
   virtual Result<std::unique_ptr<Stream>> submit(GenerateRequest request) = 0;

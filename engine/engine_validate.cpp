@@ -96,7 +96,7 @@ Result<void> validate_sampling(const SamplingParams& p, int32_t vocab_size) {
   return {};
 }
 
-Result<void> validate_stop(const StopConditions& stop) {
+Result<void> validate_stop(const StopConditions& stop, int32_t vocab_size) {
   if (stop.output_tokens_max < 1) {
     return bad("max_tokens", "must be at least 1, is " + std::to_string(stop.output_tokens_max));
   }
@@ -115,6 +115,11 @@ Result<void> validate_stop(const StopConditions& stop) {
     return bad("stop_token_ids",
                "at most " + std::to_string(kStopTokenIdsMax) + ", not " + std::to_string(stop.token_ids.size()));
   }
+  for (const TokenId token : stop.token_ids) {
+    if (token >= 0 && token < vocab_size) continue;
+    return bad("stop_token_ids", "there is no token " + std::to_string(token) + "; the vocabulary has " +
+                                     std::to_string(vocab_size) + " entries");
+  }
   return {};
 }
 
@@ -126,7 +131,7 @@ Result<void> validate(const GenerateRequest& request, const Limits& limits) {
   if (request.grammar && request.grammar->vocabulary().size() != limits.vocab_size) {
     return bad("grammar", "is of another model's vocabulary");
   }
-  return validate_stop(request.stop);
+  return validate_stop(request.stop, limits.vocab_size);
 }
 
 }  // namespace weir::engine

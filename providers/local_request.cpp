@@ -18,6 +18,7 @@ namespace {
 using Prompt = std::vector<engine::TokenId>;
 
 constexpr int32_t kChoicesMax = 16;
+constexpr std::string_view kStopTokens = "stop_token_ids";  // vLLM's
 
 Error refused(std::string param, std::string detail) {
   Error error{ErrorKind::bad_request, "engine", Retry::other_target, 400, std::move(detail), "invalid_request_error"};
@@ -58,7 +59,7 @@ void note_left_out(const ChatRequest& request, std::string& left_out) {
   if (!tier.empty() && tier != "auto" && tier != "default") append_left_out(left_out, "service_tier");
   for (const Json* fields : {&request.unmodelled, &request.extensions})
     for (const auto& [name, value] : fields->items())
-      if (is_header_name(name) && !is_grammar_field(name)) append_left_out(left_out, name);
+      if (is_header_name(name) && !is_grammar_field(name) && name != kStopTokens) append_left_out(left_out, name);
 }
 
 bool is_media(const Part& part) {
@@ -181,6 +182,11 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
   }
   if (request.n > kChoicesMax)
     return refused("n", "n: this model gives at most 16 choices, asked for " + std::to_string(request.n));
+  if (const auto ids = request.extensions.find(kStopTokens); ids != request.extensions.end()) {
+    const auto is_token = [](const Json& id) { return id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX; };
+    if (!ids->is_array() || !std::all_of(ids->begin(), ids->end(), is_token))
+      return refused(std::string(kStopTokens), "stop_token_ids: must be an array of token ids");
+  }
   // Of OpenAI's own fields these change the answer; the others are hints.
   constexpr auto kMeant =
       std::to_array<std::string_view>({"audio", "functions", "function_call", "modalities", "web_search_options"});
@@ -253,7 +259,8 @@ engine::GenerateRequest local_generate_request(const ChatRequest& request, const
   out.stop.output_tokens_max = static_cast<int32_t>(std::max<int64_t>(wanted, 1));
   out.continues_text = !request.prompts.empty() || !request.token_prompts.empty();  // a completion
   out.stop.strings = request.stop;
-  out.stop.token_ids = engine.eos_ids();
+  if (const auto ids = request.extensions.find(kStopTokens); ids != request.extensions.end())
+    out.stop.token_ids = ids->get<std::vector<engine::TokenId>>();
   out.stop.ignore_eos = request.ignore_eos;
   out.cache_salt = attempt.cache_salt;
   out.deadline = attempt.deadline;

@@ -32,8 +32,8 @@ struct SamplingParams {
 struct StopConditions {
   int32_t output_tokens_max = 16;    // ≥ 1
   std::vector<std::string> strings;  // the text ends before the first match to complete; ≤ 16 of 1 .. 256 bytes
-  std::vector<TokenId> token_ids;    // end-of-sequence ids of the model and of the request; not shown
-  bool ignore_eos = false;           // for benchmarks: token_ids are ignored
+  std::vector<TokenId> token_ids;    // that end the text and are not shown; the engine adds the model's own
+  bool ignore_eos = false;           // for benchmarks: it does not, unless there is a grammar
 };
 
 enum class Finish { stop, length, cancelled, error };

@@ -412,8 +412,7 @@ void Scheduler::index_full_blocks(Sequence& s) {
 void Scheduler::take_token(Sequence& s, TokenId token, const TokenLogprob* logprob, std::vector<Progress>& progress) {
   Progress p{.sequence = s.id, .token = token, .cached_tokens = s.cached_tokens};
   if (logprob != nullptr) p.logprob = *logprob;
-  const bool stops = std::ranges::find(s.stop.token_ids, token) != s.stop.token_ids.end();
-  if (stops && (!s.stop.ignore_eos || s.matcher)) {
+  if (std::ranges::find(s.stop.token_ids, token) != s.stop.token_ids.end()) {
     p.finish = Finish::stop;
     p.hidden = true;
   } else if (s.matcher && !s.matcher->accept(token)) {

@@ -289,6 +289,24 @@ TEST(Engine, RefusesImpossibleConfigurations) {
   EXPECT_FALSE(make_engine(engine_config(), nullptr, nullptr, nullptr, {}).ok());
 }
 
+TEST(Engine, AStopTokenOfTheRequestEndsItWhereTheModelsOwnIsIgnored) {
+  auto config = engine_config();
+  auto engine =
+      make_engine(config, std::make_unique<SimBackend>(SimOptions{.vocab_size = kVocab, .model = says("abc")}),
+                  byte_tokenizer(), nullptr, {'b'});
+  ASSERT_TRUE(engine.ok());
+  auto r = request({1}, 4);
+  EXPECT_EQ(drain(**(*engine)->submit(r)).text, "a");
+  r.stop.ignore_eos = true;
+  EXPECT_EQ(drain(**(*engine)->submit(r)).text, "abc");
+  r.stop.token_ids = {'c'};
+  const Output out = drain(**(*engine)->submit(r));
+  EXPECT_EQ(out.text, "ab");
+  EXPECT_EQ(out.finish, Finish::stop);
+  r.stop.token_ids = {kVocab};
+  EXPECT_EQ((*engine)->submit(r).error().param, "stop_token_ids");
+}
+
 TEST(Engine, TheContextIsNoLargerThanTheKvBlocks) {
   auto engine = make_sim_engine(engine_config(), {.blocks = 2, .block_tokens = 4, .context_tokens = 100}, false);
   EXPECT_EQ(engine->context_tokens(), 8);
