@@ -19,4 +19,13 @@ void StepPlan::clear() {
   copies_in.clear();
 }
 
+Error sampling_error(SampleFault fault) {
+  return {.kind = ErrorKind::internal,
+          .source = "engine",
+          .http_status = 500,
+          .detail = fault == SampleFault::not_finite ? "sampling: the model gave a logit that is not a finite number"
+                                                     : "sampling: every token is masked",
+          .code = "internal_error"};
+}
+
 }  // namespace weir::engine

@@ -76,8 +76,12 @@ struct StepPlan {
 struct StepResult {
   uint64_t step = 0;
   std::vector<TokenId> sampled;        // [R] -1 where samples[r] == 0
+  std::vector<SampleFault> faults;     // [R] why row r has no token: `sampled` is 0 there, which a step under way reads
   std::vector<TokenLogprob> logprobs;  // [R] filled where asked for; `bytes` stays empty
 };
+
+/// What the owner of a row with a fault is told; the other rows are none the worse for it.
+Error sampling_error(SampleFault fault);
 
 struct BackendInfo {
   std::string name;              // "cpu", "sim", "cuda:0 NVIDIA H200"

@@ -108,6 +108,9 @@ Result<std::vector<float>> score(Backend& backend, std::span<const TokenId> toke
     }
     const auto result = run.step();
     if (!result.ok()) return result.error();
+    for (const SampleFault fault : result->faults) {
+      if (fault != SampleFault::none) return sampling_error(fault);
+    }
     for (const TokenLogprob& logprob : result->logprobs) scores.push_back(logprob.logprob);
   }
   return scores;

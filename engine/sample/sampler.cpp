@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string>
 
 #include "config/base/rng.h"
 
@@ -13,10 +12,6 @@ namespace {
 // Far beyond any model's logits and far below what overflows: one request's penalty must not look like broken weights.
 constexpr float kLogitMax = 1e30F;
 constexpr float kMasked = -std::numeric_limits<float>::infinity();
-
-Error broken(const std::string& what) {
-  return Error{.kind = ErrorKind::internal, .source = "engine", .detail = "sampling: " + what};
-}
 
 float bounded(float logit) {
   return std::clamp(logit, -kLogitMax, kLogitMax);
@@ -50,15 +45,14 @@ double uniform_of(uint64_t seed, int32_t output_index) {
   return Rng(mixed ^ (mixed >> 32)).uniform();
 }
 
-Result<Sampled> Sampler::sample(std::span<float> logits, const SampleContext& context) {
+Sampled Sampler::sample(std::span<float> logits, const SampleContext& context) {
   for (const float logit : logits) {
-    if (!std::isfinite(logit)) return broken("the model gave a logit that is not a finite number");
+    if (!std::isfinite(logit)) return {.fault = SampleFault::not_finite};
   }
   if (!context.mask.empty()) apply_mask(logits, context.mask);
   apply_bias_and_penalties(logits, context);
   const auto best = std::max_element(logits.begin(), logits.end());
-  if (best == logits.end()) return broken("the model has no vocabulary");
-  if (*best == kMasked) return broken("every token is masked");
+  if (best == logits.end() || *best == kMasked) return {.fault = SampleFault::all_masked};
   const float max = *best;
   Sampled result;
   result.token = context.params->temperature == 0.0F ? static_cast<TokenId>(best - logits.begin())

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "config/base/result.h"
 #include "engine/core/sampling.h"
 #include "engine/core/token_counts.h"
+#include "engine/core/types.h"
 
 namespace weir::engine {
 
@@ -27,7 +27,8 @@ struct SampleContext {
 };
 
 struct Sampled {
-  TokenId token = 0;
+  TokenId token = 0;  // 0 with a fault
+  SampleFault fault = SampleFault::none;
   TokenLogprob logprob;  // filled if params.logprobs ≥ 0; `bytes` stays empty
 };
 
@@ -36,10 +37,9 @@ double uniform_of(uint64_t seed, int32_t output_index);
 
 class Sampler {
  public:
-  /// `logits` [vocab] is used as working memory. Errors: internal, where a logit is NaN or infinite, as the model or
-  /// its weights are broken, or where the mask lets no token through. Parameters cannot cause one: engine_validate.h
-  /// has refused senseless ones, ids outside the vocabulary are ignored, and a penalty that would overflow is clamped.
-  Result<Sampled> sample(std::span<float> logits, const SampleContext& context);
+  /// `logits` [vocab] is used as working memory. Parameters cannot cause a fault: engine_validate.h has refused
+  /// senseless ones, ids outside the vocabulary are ignored, and a penalty that would overflow is clamped.
+  Sampled sample(std::span<float> logits, const SampleContext& context);
 
  private:
   void apply_bias_and_penalties(std::span<float> logits, const SampleContext& context);

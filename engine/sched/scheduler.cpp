@@ -73,11 +73,7 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
 void Scheduler::abort(uint64_t id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  if (found->second->in_flight > 0) {
-    found->second->state = SequenceState::finished;  // commit() lets it go
-  } else {
-    erase(*found->second);
-  }
+  leave(*found->second);
   update_gauges();
 }
 
@@ -350,6 +346,7 @@ Result<void> Scheduler::check_result(const Step& step, const StepResult& result)
   if (!result.logprobs.empty() && result.logprobs.size() != step.rows.size()) {
     return broken_result("log-probabilities");
   }
+  if (!result.faults.empty() && result.faults.size() != step.rows.size()) return broken_result("faults");
   for (size_t r = 0; r < step.rows.size(); ++r) {
     const TokenId token = result.sampled[r];
     if (step.plan.samples[r] != 0 && (token < 0 || token >= config_.vocab_size)) {
@@ -370,13 +367,16 @@ Result<void> Scheduler::commit(const StepResult& result, std::vector<Progress>& 
     Sequence& s = *step.rows[r];
     --s.in_flight;
     s.computed = step.plan.context_length[r];
-    if (config_.prefix_reuse) index_full_blocks(s);
+    const SampleFault fault = result.faults.empty() ? SampleFault::none : result.faults[r];
+    if (config_.prefix_reuse && fault == SampleFault::none) index_full_blocks(s);
     if (step.plan.samples[r] != 0) {
       --s.pending;
       s.tokens.push_back(result.sampled[r]);
     }
     if (s.state == SequenceState::finished) {
       if (s.in_flight == 0) erase(s);
+    } else if (fault != SampleFault::none) {
+      end(s, Finish::error, sampling_error(fault), progress);
     } else if (step.plan.samples[r] != 0) {
       const bool wanted = s.sampling.logprobs >= 0 && !result.logprobs.empty();
       take_token(s, result.sampled[r], wanted ? &result.logprobs[r] : nullptr, progress);
@@ -429,14 +429,19 @@ void Scheduler::take_token(Sequence& s, TokenId token, const TokenLogprob* logpr
     if (s.matcher) s.mask = s.matcher->mask();
     return;
   }
-  s.state = SequenceState::finished;
-  if (s.in_flight == 0) erase(s);
+  leave(s);
 }
 
 void Scheduler::end(Sequence& s, Finish finish, std::optional<Error> error, std::vector<Progress>& progress) {
   progress.push_back(
       {.sequence = s.id, .finish = finish, .error = std::move(error), .cached_tokens = std::max(0, s.cached_tokens)});
-  erase(s);
+  leave(s);
+}
+
+/// At once, or when no step in flight names it.
+void Scheduler::leave(Sequence& s) {
+  if (s.in_flight == 0) return erase(s);
+  s.state = SequenceState::finished;  // commit() lets it go
 }
 
 void Scheduler::erase(Sequence& s) {

@@ -145,6 +145,7 @@ class Scheduler {
   void index_full_blocks(Sequence& sequence);
   void take_token(Sequence& sequence, TokenId token, const TokenLogprob* logprob, std::vector<Progress>& progress);
   void end(Sequence& sequence, Finish finish, std::optional<Error> error, std::vector<Progress>& progress);
+  void leave(Sequence& sequence);
   void erase(Sequence& sequence);
   void update_gauges();
   int32_t blocks_for(int32_t tokens) const { return (tokens + config_.block_tokens - 1) / config_.block_tokens; }

@@ -182,6 +182,35 @@ TEST_P(CpuBackend, LogprobsComeWhereAskedFor) {
   EXPECT_EQ(result->sampled[0], result->sampled[1]);
 }
 
+TEST_P(CpuBackend, ARowWithoutFiniteLogitsIsItsOwnFault) {
+  const std::vector<TokenId> prompt = {1, 2, 3, 4};
+  const auto expected = alone(model_, make_hand(prompt, 0), 12, 512);
+  const auto broken = std::const_pointer_cast<Model>(model_);
+  Tensor& embedding = broken->weights.embedding;
+  const auto* numbers = static_cast<const uint8_t*>(embedding.data);
+  std::vector<uint8_t> copy(numbers, numbers + bytes_of(embedding.dtype, embedding.rows * embedding.cols));
+  const int64_t row_bytes = bytes_of(embedding.dtype, embedding.cols);
+  const auto token = static_cast<TokenId>(model_->spec.vocab - 1);
+  std::fill_n(copy.begin() + token * row_bytes, row_bytes, uint8_t{0xff});  // NaN in every type
+  embedding.data = copy.data();
+  const auto backend = backend_of(broken);
+  Hand well = make_hand(prompt, 0);
+  while (well.tokens.size() < 12) {
+    Hand ill = make_hand({2, token, 3}, 16);  // where the one before it was
+    const StepPlan plan = plan_of({&ill, &well}, 512);
+    ASSERT_TRUE(backend->submit(plan).ok());
+    const auto result = backend->wait();
+    ASSERT_TRUE(result.ok()) << result.error().detail;
+    EXPECT_EQ(result->faults, (std::vector{SampleFault::not_finite, SampleFault::none}));
+    EXPECT_EQ(result->sampled[0], 0);
+    well.tokens.push_back(result->sampled[1]);
+  }
+  EXPECT_EQ(well.tokens, expected);
+  Hand after = make_hand(prompt, 16);
+  while (after.tokens.size() < 12) advance(*backend, {&after}, 512);
+  EXPECT_EQ(after.tokens, expected);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, CpuBackend,
                          testing::Values("llama-gqa", "llama-tied-rope3", "llama-bf16", "qwen2-tied",
                                          "qwen2-gqa-sharded", "qwen2-f16", "stories260K"),

@@ -220,6 +220,32 @@ TEST(Engine, ABrokenBackendEndsAllAndTheEngineSaysSo) {
   EXPECT_EQ(refused.error().kind, ErrorKind::internal);
 }
 
+TEST(Engine, LogitsThatAreNoNumbersEndTheirOwnSequenceAlone) {
+  for (const bool overlaps : {false, true}) {
+    auto engine = make_sim_engine(engine_config(), {.poison = 7, .overlaps = overlaps}, false);
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (TokenId t = 5; t < 9; ++t) {
+      auto r = request({t, t, t}, 12);
+      r.stop.ignore_eos = true;
+      streams.push_back(std::move(engine->submit(std::move(r))).value());
+    }
+    for (TokenId t = 5; t < 9; ++t) {
+      const Output out = drain(*streams[static_cast<size_t>(t - 5)]);
+      if (t != 7) {
+        EXPECT_EQ(out.token_ids, sim_generate({t, t, t}, 0, 12, kVocab));
+        continue;
+      }
+      ASSERT_EQ(out.finish, Finish::error);
+      EXPECT_EQ(out.tokens, 0);
+      EXPECT_EQ(out.error->kind, ErrorKind::internal);
+      EXPECT_EQ(out.error->http_status, 500);
+      EXPECT_EQ(out.error->retry, Retry::no);
+      EXPECT_THAT(out.error->detail, HasSubstr("a logit that is not a finite number"));
+    }
+    EXPECT_TRUE(engine->healthy());
+  }
+}
+
 TEST(Engine, AConsumerThatDoesNotPullHoldsUpNobody) {
   auto config = engine_config();
   config.max_sequences = 2;

@@ -309,6 +309,27 @@ TEST(Scheduler, AResultThatDoesNotFitIsAnError) {
   EXPECT_TRUE(rig.scheduler.commit({.step = plan.step, .sampled = {3}}, progress).ok());
 }
 
+TEST(Scheduler, ARowsFaultEndsItsSequenceAndLeavesTheCacheAlone) {
+  Rig rig(small());
+  rig.add(1, {1, 2, 3, 4, 5}, 9);
+  rig.add(2, {6, 7, 8, 9, 10}, 9);
+  std::vector<Progress> progress;
+  const uint64_t first = rig.scheduler.step(at(0), progress).step;
+  const StepPlan& second = rig.scheduler.step(at(0), progress);
+  ASSERT_EQ(second.rows(), 2);
+  EXPECT_FALSE(rig.scheduler.commit({.step = first, .sampled = {0, 3}, .faults = {SampleFault::none}}, progress).ok());
+  const std::vector<SampleFault> faults = {SampleFault::not_finite, SampleFault::none};
+  ASSERT_TRUE(rig.scheduler.commit({.step = first, .sampled = {0, 3}, .faults = faults}, progress).ok());
+  ASSERT_TRUE(rig.scheduler.commit({.step = second.step, .sampled = {0, 4}, .faults = faults}, progress).ok());
+  EXPECT_EQ(rig.scheduler.check(), "");
+  ASSERT_EQ(progress.size(), 3u);
+  EXPECT_EQ(progress[0].finish, Finish::error);
+  EXPECT_EQ(progress[0].token, -1);
+  EXPECT_EQ(rig.scheduler.find(1), nullptr);
+  EXPECT_EQ(tokens_of(progress, 2), (std::vector<TokenId>{3, 4}));
+  EXPECT_EQ(rig.scheduler.blocks().cached(), 0);  // of the first; the second holds its own
+}
+
 TEST(Scheduler, DropAllLetsGoOfEverything) {
   Rig rig(small());
   for (uint64_t id = 0; id < 9; ++id) rig.add(id, {1, 2, 3, 4, static_cast<TokenId>(id)}, 4);

@@ -38,6 +38,33 @@ TEST(CudaBackendFaults, ADeviceThatFailsMidwayIsAnErrorAndStaysOne) {
   simt::reset_device({});
 }
 
+TEST(CudaBackendFaults, ARowWithoutFiniteLogitsIsItsOwnFault) {
+  simt::reset_device({});
+  const auto model = std::const_pointer_cast<Model>(tiny(Quantization::none));
+  Tensor& embedding = model->weights.embedding;
+  const auto* numbers = static_cast<const uint8_t*>(embedding.data);
+  std::vector<uint8_t> copy(numbers, numbers + bytes_of(embedding.dtype, embedding.rows * embedding.cols));
+  const int64_t row_bytes = bytes_of(embedding.dtype, embedding.cols);
+  std::fill_n(copy.begin() + 77 * row_bytes, row_bytes, uint8_t{0xff});  // NaN
+  embedding.data = copy.data();
+  auto gpu = on_gpu(*model, config_of());
+  ASSERT_TRUE(gpu.ok()) << gpu.error().detail;
+  Hand ill = make_hand(1, 9, 0, kVocab);
+  Hand well = make_hand(2, 9, 20, kVocab);
+  Hand alone = make_hand(2, 9, 0, kVocab);  // where the ill one was
+  ill.tokens[4] = 77;
+  for (Hand* hand : {&well, &alone}) std::replace(hand->tokens.begin(), hand->tokens.end(), 77, 78);
+  const StepPlan plan = plan_of({&ill, &well}, 64);
+  const auto first = step(**gpu, plan);
+  ASSERT_TRUE(first.ok()) << first.error().detail;
+  EXPECT_EQ(first->faults, (std::vector{SampleFault::not_finite, SampleFault::none}));
+  EXPECT_EQ(first->sampled[0], 0);
+  const auto second = step(**gpu, plan_of({&alone}, 64));
+  ASSERT_TRUE(second.ok()) << second.error().detail;
+  EXPECT_EQ(second->faults, std::vector{SampleFault::none});
+  EXPECT_EQ(second->sampled[0], first->sampled[1]);
+}
+
 TEST(CudaBackendMemory, ShortageSaysWhatToLower) {
   const auto model = tiny(Quantization::none);
   const auto said = [&](size_t memory_mib, config::EngineConfig config) {

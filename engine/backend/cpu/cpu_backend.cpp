@@ -181,10 +181,10 @@ class CpuBackend : public Backend {
   }
 
  private:
-  Result<StepResult> sample(const StepPlan& plan) {
+  StepResult sample(const StepPlan& plan) {
     const size_t count = flat_.sample_rows.size();
     if (samplers_.size() < count) samplers_.resize(count);
-    drawn_.assign(count, std::nullopt);
+    drawn_.resize(count);
     const auto vocab = static_cast<size_t>(info_.vocab_size);
     float* logits = ranks_.front()->logits();
     ranks_.front()->pool().run(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
@@ -203,12 +203,13 @@ class CpuBackend : public Backend {
     StepResult result;
     result.step = plan.step;
     result.sampled.assign(static_cast<size_t>(plan.rows()), -1);
+    result.faults.resize(static_cast<size_t>(plan.rows()));
     result.logprobs.resize(static_cast<size_t>(plan.rows()));
     for (size_t i = 0; i < count; ++i) {
-      if (!drawn_[i]->ok()) return drawn_[i]->error();
       const auto row = static_cast<size_t>(flat_.sample_rows[i]);
-      result.sampled[row] = drawn_[i]->value().token;
-      result.logprobs[row] = std::move(drawn_[i]->value().logprob);
+      result.sampled[row] = drawn_[i].token;
+      result.faults[row] = drawn_[i].fault;
+      result.logprobs[row] = std::move(drawn_[i].logprob);
     }
     return result;
   }
@@ -219,7 +220,7 @@ class CpuBackend : public Backend {
   FlatPlan flat_;
   PlansUnderWay under_way_;
   std::vector<Sampler> samplers_;
-  std::vector<std::optional<Result<Sampled>>> drawn_;
+  std::vector<Sampled> drawn_;
 };
 
 }  // namespace

@@ -71,7 +71,7 @@ class CudaBackend : public Backend {
     const Outcome& outcome = outcomes_[plan == newest ? newest_ : 1 - newest_];
     WEIR_CUDA_TRY(cudaSetDevice(place_.device), "opening it");
     if (auto waited = until_done(outcome.done.get()); !waited.ok()) return waited.error();
-    if (!chooses()) return StepResult{.step = plan->step, .sampled = {}, .logprobs = {}};
+    if (!chooses()) return StepResult{.step = plan->step, .sampled = {}, .faults = {}, .logprobs = {}};
     return result_of(*plan, outcome);
   }
 
@@ -242,17 +242,19 @@ class CudaBackend : public Backend {
     return {};
   }
 
-  static Result<StepResult> result_of(const StepPlan& plan, const Outcome& outcome) {
+  static StepResult result_of(const StepPlan& plan, const Outcome& outcome) {
     StepResult result;
     result.step = plan.step;
     result.sampled.assign(static_cast<size_t>(plan.rows()), -1);
+    result.faults.resize(static_cast<size_t>(plan.rows()));
     result.logprobs.resize(static_cast<size_t>(plan.rows()));
     const auto* out = outcome.sampled.as<SampleOut>();
     for (const int32_t r : outcome.rows) {
       const SampleOut& sampled = *out++;
       const auto row = static_cast<size_t>(r);
-      if (sampled.fault != SampleFault::none) return broken_logits(sampled.fault);
       result.sampled[row] = sampled.token;
+      result.faults[row] = sampled.fault;
+      if (sampled.fault != SampleFault::none) continue;
       if (plan.sampling[row].params->logprobs < 0) continue;
       TokenLogprob& logprob = result.logprobs[row];
       logprob.token = sampled.token;
@@ -261,14 +263,6 @@ class CudaBackend : public Backend {
         logprob.top.push_back({sampled.top_tokens[i], sampled.top_logprobs[i], {}});
     }
     return result;
-  }
-
-  static Error broken_logits(SampleFault fault) {
-    return Error{.kind = ErrorKind::internal,
-                 .source = "engine",
-                 .detail = fault == SampleFault::not_finite
-                               ? "sampling: the model gave a logit that is not a finite number"
-                               : "sampling: every token is masked"};
   }
 
   Place place_;

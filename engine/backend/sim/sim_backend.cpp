@@ -32,13 +32,13 @@ TokenId next_token(const SimModel& model, std::span<const TokenId> history, uint
   return static_cast<TokenId>(mix(chain) % static_cast<uint64_t>(vocab_size));
 }
 
-/// The token itself, or the next above it that the mask lets through; after the last comes the first.
+/// The token itself, or the next above it that the mask lets through; after the last comes the first. -1: it lets none.
 TokenId nearest_allowed(const std::vector<uint32_t>& mask, TokenId token, int32_t vocab_size) {
   for (int32_t i = 0; i < vocab_size; ++i) {
     const auto t = static_cast<size_t>((token + i) % vocab_size);
     if ((mask[t / 32] >> t % 32 & 1U) != 0) return static_cast<TokenId>(t);
   }
-  return token;  // the engine refuses it
+  return -1;
 }
 
 /// The KV slot of position `p` under a row's block table.
@@ -206,6 +206,7 @@ Result<StepResult> SimBackend::wait() {
   }
   StepResult result{.step = plan.step};
   result.sampled.assign(static_cast<size_t>(plan.rows()), -1);
+  result.faults.resize(static_cast<size_t>(plan.rows()));
   result.logprobs.resize(static_cast<size_t>(plan.rows()));
   for (int32_t row = 0; row < plan.rows(); ++row) {
     auto chain = attend(plan, row);
@@ -291,6 +292,11 @@ void SimBackend::sample(const StepPlan& plan, size_t row, uint64_t chain, StepRe
   const auto& sampling = plan.sampling[row];
   TokenId token = next_token(options_.model, *sampling.history, chain, info_.vocab_size);
   if (sampling.mask != nullptr) token = nearest_allowed(*sampling.mask, token, info_.vocab_size);
+  if (token < 0) result.faults[row] = SampleFault::all_masked;
+  if (options_.poison && std::ranges::find(*sampling.history, *options_.poison) != sampling.history->end()) {
+    result.faults[row] = SampleFault::not_finite;
+  }
+  if (result.faults[row] != SampleFault::none) token = 0;
   result.sampled[row] = token;
   if (sampling.params->logprobs < 0) return;
   TokenLogprob& out = result.logprobs[row];

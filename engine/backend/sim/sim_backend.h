@@ -47,6 +47,7 @@ struct SimOptions {
   SimModel model;                              // empty: chain modulo vocab_size
   std::function<void(uint64_t step)> on_wait;  // called in wait() before the work: tests hold a step in flight with it
   std::optional<uint64_t> fail_at_step;        // wait() of this step gives an Error
+  std::optional<TokenId> poison;               // a sequence with this token gets no finite logits
   bool overlaps = false;                       // says so of itself, as a GPU does
 };
 

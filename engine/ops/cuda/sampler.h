@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "engine/core/types.h"
+
 namespace weir::engine::cuda {
 
 inline constexpr int32_t kSampleLogprobsMax = 20;
@@ -36,10 +38,8 @@ struct SampleRow {
   int32_t logprobs = -1;  // as SamplingParams::logprobs
 };
 
-enum class SampleFault : int32_t { none, not_finite, all_masked };
-
 struct SampleOut {
-  int32_t token = 0;
+  int32_t token = 0;  // 0 with a fault
   SampleFault fault = SampleFault::none;
   float logprob = 0.0F;  // of the token, before temperature and truncation, where asked for
   int32_t top_count = 0;
