@@ -160,7 +160,7 @@ void SequenceLoop::digest(Progress progress) {
     live.text.finish(*finish, live.detokenizer ? live.detokenizer->flush() : std::string());
   }
   if (auto piece = live.text.take()) {
-    piece->error = std::move(progress.error);
+    if (finish == Finish::error) piece->error = std::move(progress.error);
     deliveries_.push_back({live.outbox, std::move(*piece), live.usage});
   } else {
     live.outbox->set_usage(live.usage);

@@ -8,9 +8,10 @@
 namespace weir::engine::grammar {
 namespace {
 
-constexpr int64_t kEffortMax = 30'000'000;    // about a second
+constexpr int64_t kEffortMax = 10'000'000;    // about a third of a second
 constexpr int64_t kWarmNodesMax = 4'000'000;  // some tens of milliseconds
 constexpr std::string_view kSome = "allows no answer that the local engine can write";
+constexpr std::string_view kWide = "is too ambiguous: too many alternatives begin at one place";
 
 class SourceCompiler {
  public:
@@ -38,15 +39,28 @@ class SourceCompiler {
   const std::string& place() const { return place_; }
 
  private:
-  std::shared_ptr<const Grammar> finished(Rules::Node root) {
+  std::shared_ptr<const Grammar> finished(Rules::Node root) try {
     if (!rules_.finish(root)) throw SchemaFault{"", std::string(kSome)};
+    if (const Rules::Node wide = rules_.too_wide(root, effort_); wide >= 0) {
+      const auto after = std::find_if(places_.begin(), places_.end(), [&](const auto& p) { return p.first > wide; });
+      if (after != places_.begin()) place_ = std::prev(after)->second;
+      throw SchemaFault{"", std::string(kWide)};
+    }
     auto grammar = std::make_shared<Grammar>(vocabulary_, std::move(rules_), root);
-    grammar->warm(kWarmNodesMax);
+    if (!grammar->warm(kWarmNodesMax)) throw SchemaFault{"", std::string(kSome)};
     return grammar;
+  } catch (const TooAmbiguous&) {
+    throw SchemaFault{"", std::string(kWide)};
+  }
+
+  /// What is compiled from here on stands there.
+  void stand_at(const std::string& place) {
+    place_ = place;
+    places_.emplace_back(static_cast<Rules::Node>(rules_.size()), place);
   }
 
   void answer(SchemaCompiler& schemas, Rules::Node root) {
-    place_ = source_.place;
+    stand_at(source_.place);
     const Rules::Node end = rules_.add();
     rules_.end(end);
     switch (source_.answer) {
@@ -91,7 +105,7 @@ class SourceCompiler {
     const bool hermes = source_.style == ToolCallStyle::hermes;
     std::vector<Rules::Node> values;
     for (const ToolShape& tool : source_.tools) {
-      place_ = tool.place;
+      stand_at(tool.place);
       values.push_back(schemas.schema(arguments_of(tool)));
     }
     Rules::Node from = root;
@@ -143,6 +157,7 @@ class SourceCompiler {
   Rules rules_;
   std::deque<Json> arguments_;
   std::string place_;
+  std::vector<std::pair<Rules::Node, std::string>> places_;  // by the first node of what stands there
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 // their number without a state for each. Immutable once made; any thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <cstddef>
@@ -18,12 +19,14 @@ namespace weir::engine::grammar {
 /// Bytes that the vocabulary can write one by one; no others occur in an automaton.
 using Alphabet = std::bitset<256>;
 
-/// What compiling may still spend: a hostile schema ends with an error, not with the machine's memory.
+/// What may still be spent: a hostile schema ends with an error, not with the machine's memory or the engine's time.
 class Effort {
  public:
   explicit Effort(int64_t steps) : left_(steps) {}
   /// False: it is used up.
   bool spend(int64_t steps) { return (left_ -= steps) >= 0; }
+  /// More of it, up to `most`.
+  void earn(int64_t steps, int64_t most) { left_ = std::min(left_ + steps, most); }
 
  private:
   int64_t left_;

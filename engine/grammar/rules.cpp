@@ -57,4 +57,41 @@ bool Rules::finish(Node root) {
   return need(root) <= kDepthMax;
 }
 
+Rules::Node Rules::too_wide(Node root, Effort& effort) const {
+  std::vector<bool> begins(nodes_.size());  // a text comes here, or a rule begins here
+  begins[static_cast<size_t>(root)] = true;
+  for (const State& state : nodes_) {
+    for (const Edge& e : state.edges) {
+      if (e.kind != Edge::Kind::nothing) begins[static_cast<size_t>(e.to)] = true;
+      if (e.kind == Edge::Kind::rule) begins[static_cast<size_t>(e.what)] = true;
+    }
+  }
+  std::vector<Node> met_from(nodes_.size(), -1);
+  std::vector<Node> met;
+  for (Node from = 0; from < std::ssize(nodes_); ++from) {
+    const bool as_its_rule = edges(from).size() == 1 && edges(from).front().kind == Edge::Kind::rule;
+    const bool part_of_another = met_from[static_cast<size_t>(from)] >= 0;
+    if (!begins[static_cast<size_t>(from)] || as_its_rule || part_of_another) continue;
+    size_t places = 0;
+    const auto meet = [&](Node node) {
+      if (std::exchange(met_from[static_cast<size_t>(node)], from) != from) met.push_back(node);
+    };
+    met.clear();
+    meet(from);
+    for (size_t i = 0; i < met.size(); ++i) {
+      for (const Edge& e : edges(met[i])) {
+        if (e.kind == Edge::Kind::nothing) {
+          meet(e.to);
+        } else if (e.kind == Edge::Kind::rule) {
+          meet(e.what);
+        } else {
+          ++places;
+        }
+      }
+      if (!effort.spend(1 + std::ssize(edges(met[i]))) || std::max(places, met.size()) > kPlacesMax) return from;
+    }
+  }
+  return -1;
+}
+
 }  // namespace weir::engine::grammar

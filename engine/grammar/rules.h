@@ -17,6 +17,8 @@ namespace weir::engine::grammar {
 /// How deep rules may be inside of each other: as deep as JSON may be nested.
 inline constexpr int32_t kDepthMax = 64;
 inline constexpr size_t kNodesMax = 200'000;
+/// In how many places a text may stand at once.
+inline constexpr size_t kPlacesMax = 4096;
 
 struct Lexeme {
   std::shared_ptr<DfaTokens> tokens;  // not empty text: what may be missing has a way around it
@@ -55,6 +57,9 @@ class Rules {
   /// Takes out every edge from which `root` cannot be finished any more, also not within kDepthMax. False: it has no
   /// text at all.
   bool finish(Node root);
+  /// After finish(): a node that a text comes to from `root` and that more than kPlacesMax lexemes may follow; -1:
+  /// there is none. `effort` is charged; where it is spent, any node is.
+  Node too_wide(Node root, Effort& effort) const;
 
   const std::vector<Edge>& edges(Node at) const { return nodes_[static_cast<size_t>(at)].edges; }
   bool ends(Node at) const { return nodes_[static_cast<size_t>(at)].ends; }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 namespace weir::engine::grammar {
@@ -276,8 +277,10 @@ std::vector<Place> SchemaTree::alternatives(const Place& resolved) {
   if (list.schema->size() > kAlternativesMax) throw SchemaFault{list.path, "has more than 1024 alternatives"};
   const Json beside = without(schema, {key});
   std::vector<Place> out;
+  std::unordered_set<std::string> met;
   for (size_t i = 0; i < list.schema->size(); ++i) {
     const Place one = list.at(i);
+    if (!met.insert(one.schema->dump(-1, ' ', false, Json::error_handler_t::replace)).second) continue;
     if (beside.empty()) {
       out.push_back(one);
     } else {

@@ -5,6 +5,11 @@
 namespace weir::engine::grammar {
 namespace {
 
+// What things cost, in nodes of the tree of tokens that are looked at: about 10 ns.
+constexpr int64_t kNodesOfPlace = 8;
+constexpr int64_t kNodesOfState = 32;
+constexpr int64_t kNodesOfTable = 64;  // State::next
+
 uint64_t mixed(uint64_t hash, int64_t value) {
   hash = (hash ^ static_cast<uint64_t>(value)) * 0x9e3779b97f4a7c15ULL;
   return hash ^ hash >> 29;
@@ -16,17 +21,32 @@ void allow(Mask& mask, TokenId token) {
 
 }  // namespace
 
-States::States(std::shared_ptr<const Vocabulary> vocabulary, std::shared_ptr<const Rules> rules, Rules::Node root)
+States::States(std::shared_ptr<const Vocabulary> vocabulary, std::shared_ptr<const Rules> rules, Rules::Node root,
+               Effort& effort)
     : vocabulary_(std::move(vocabulary)), rules_(std::move(rules)), path_(size_t{vocabulary_->tree().depth_max} + 1) {
+  begin(effort);
   const FrameId bottom = intern_frame({{-1, -1}});
   reach(root, bottom);
   expand();
   intern();  // the start is number 0
 }
 
+/// A call before this one may have thrown in the middle of a set.
+void States::begin(Effort& effort) {
+  effort_ = &effort;
+  places_.clear();
+  complete_ = false;
+  reached_.clear();
+  seen_.clear();
+  calls_.clear();
+  done_ = 0;
+}
+
 States::Id States::step(Id from, uint8_t byte) {
   State& at = state(from);
   if (!at.next) {
+    spend(kNodesOfTable);
+    bytes_ += sizeof *at.next;
     at.next = std::make_unique<std::array<Id, 256>>();
     at.next->fill(kUnknown);
   }
@@ -35,12 +55,14 @@ States::Id States::step(Id from, uint8_t byte) {
   return known;
 }
 
-States::Id States::step(Id from, std::string_view bytes) {
+States::Id States::step(Id from, std::string_view bytes, Effort& effort) {
+  begin(effort);
   for (size_t i = 0; i < bytes.size() && from != kDead; ++i) from = step(from, static_cast<uint8_t>(bytes[i]));
   return from;
 }
 
 States::Id States::compute(Id from, uint8_t byte) {
+  spend(std::ssize(state(from).places));
   for (const Place& place : state(from).places) {
     if (place.lexeme < 0) continue;
     const Lexeme& lexeme = rules_->lexeme_at(place.lexeme);
@@ -58,7 +80,8 @@ States::Id States::compute(Id from, uint8_t byte) {
   return intern();
 }
 
-States::Id States::take_token(Id from, TokenId token) {
+States::Id States::take_token(Id from, TokenId token, Effort& effort) {
+  begin(effort);
   for (const Place& place : state(from).places) {
     if (place.lexeme == -1 - token) reach(place.to, place.frame);
   }
@@ -86,18 +109,18 @@ void States::reach(Rules::Node node, FrameId frame) {
 
 void States::expand() {
   while (done_ < reached_.size() || !calls_.empty()) {
-    while (done_ < reached_.size() && reached_.size() < kPlacesMax) {
+    while (done_ < reached_.size()) {
       const auto [node, frame] = reached_[done_++];
       enter(node, frame);
     }
-    if (reached_.size() >= kPlacesMax) break;
     // Every caller of a rule at this place is known: they share a frame.
     for (auto& [rule, returns] : std::exchange(calls_, {})) reach(rule, intern_frame(std::move(returns)));
   }
-  calls_.clear();
 }
 
 void States::enter(Rules::Node node, FrameId at) {
+  if (reached_.size() > kPlacesMax) throw TooAmbiguous();
+  spend(kNodesOfPlace + std::ssize(rules_->edges(node)));
   const int32_t depth = frame(at).depth;
   for (const Edge& edge : rules_->edges(node)) {
     if (depth + rules_->need(edge.to) > kDepthMax) continue;
@@ -117,6 +140,7 @@ void States::enter(Rules::Node node, FrameId at) {
     }
   }
   if (!rules_->ends(node)) return;
+  spend(std::ssize(frame(at).returns));
   for (const auto& [back, frame_of_back] : frame(at).returns) {
     if (back < 0) {
       complete_ = true;
@@ -127,11 +151,13 @@ void States::enter(Rules::Node node, FrameId at) {
 }
 
 void States::call(const Edge& edge, FrameId from) {
+  spend(std::ssize(calls_) / kNodesOfPlace);  // they are looked through
   auto found = std::find_if(calls_.begin(), calls_.end(), [&](const auto& c) { return c.first == edge.what; });
   if (found == calls_.end()) found = calls_.insert(calls_.end(), {edge.what, {}});
   std::vector<Return>& returns = found->second;
   if (rules_->only_ends(edge.to)) {  // nothing to come back for: the rule returns to whom this one would
     const std::vector<Return>& own = frame(from).returns;
+    spend(std::ssize(own));
     returns.insert(returns.end(), own.begin(), own.end());
   } else {
     returns.emplace_back(edge.to, from);
@@ -142,7 +168,8 @@ void States::call(const Edge& edge, FrameId from) {
 States::Id States::intern() {
   std::sort(places_.begin(), places_.end());
   places_.erase(std::unique(places_.begin(), places_.end()), places_.end());
-  if (places_.size() > kPlacesMax || reached_.size() >= kPlacesMax) places_.clear();  // too ambiguous to go on with
+  if (places_.size() > kPlacesMax) throw TooAmbiguous();
+  spend(kNodesOfState + kNodesOfPlace * std::ssize(places_));
   const bool complete = std::exchange(complete_, false);
   std::vector<Place> places = std::exchange(places_, {});
   reached_.clear();
@@ -157,7 +184,9 @@ States::Id States::intern() {
   for (auto it = begin; it != end; ++it) {
     if (state(it->second).complete == complete && state(it->second).places == places) return it->second;
   }
+  bytes_ += sizeof(State) + places.size() * sizeof(Place);
   auto made = std::make_unique<State>();
+  places.shrink_to_fit();
   made->places = std::move(places);
   made->complete = complete;
   const auto id = static_cast<Id>(states_.size());
@@ -167,6 +196,7 @@ States::Id States::intern() {
 }
 
 States::FrameId States::intern_frame(std::vector<Return> returns) {
+  spend(kNodesOfPlace * std::ssize(returns));
   std::sort(returns.begin(), returns.end());
   returns.erase(std::unique(returns.begin(), returns.end()), returns.end());
   uint64_t hash = returns.size();
@@ -180,6 +210,7 @@ States::FrameId States::intern_frame(std::vector<Return> returns) {
     if (frame(it->second).returns == returns) return it->second;
   }
   const auto id = static_cast<FrameId>(frames_.size());
+  bytes_ += sizeof(Frame) + returns.size() * sizeof(Return);
   frames_.push_back({std::move(returns), depth});
   frame_numbers_.emplace(hash, id);
   return id;
@@ -193,7 +224,8 @@ States::FrameId States::adopt_frame(const States& from, FrameId id, std::unorder
   return known[id] = intern_frame(std::move(returns));
 }
 
-States::Id States::adopt(const States& from, Id id) {
+States::Id States::adopt(const States& from, Id id, Effort& effort) {
+  begin(effort);
   std::unordered_map<FrameId, FrameId> known;
   places_ = from.state(id).places;
   for (Place& place : places_) place.frame = adopt_frame(from, place.frame, known);
@@ -201,10 +233,20 @@ States::Id States::adopt(const States& from, Id id) {
   return intern();
 }
 
-std::shared_ptr<const Mask> States::mask(Id at) {
+std::shared_ptr<const Mask> States::mask(Id at, Effort& effort) {
   if (state(at).mask) return state(at).mask;
+  begin(effort);
   auto mask = std::make_shared<Mask>(vocabulary_->mask_words());
-  for (size_t i = 0; i < state(at).places.size(); ++i) add_tokens(Place(state(at).places[i]), *mask);
+  // Places that differ in what follows alone are one to the tokens, and many where a schema's alternatives begin alike.
+  const auto as_one = [](const Place& a, const Place& b) {
+    return a.lexeme == b.lexeme && a.dfa == b.dfa && a.ticks == b.ticks;
+  };
+  for (std::span<const Place> left = state(at).places; !left.empty();) {
+    const auto end = std::find_if(left.begin(), left.end(), [&](const Place& p) { return !as_one(p, left.front()); });
+    const auto same = static_cast<size_t>(end - left.begin());
+    add_tokens(left.first(same), *mask);
+    left = left.subspan(same);
+  }
   if (complete(at)) {
     for (const TokenId stop : vocabulary_->stops()) allow(*mask, stop);
   }
@@ -216,19 +258,21 @@ std::shared_ptr<const Mask> States::mask(Id at) {
   return state(at).mask = std::move(mask);
 }
 
-/// What the place's lexeme ends with, as a state of its own.
-States::Id States::after(const Place& place) {
-  reach(place.to, place.frame);
+/// What the places' lexeme ends with, as a state of its own.
+States::Id States::after(std::span<const Place> places) {
+  for (const Place& place : places) reach(place.to, place.frame);
   expand();
   return intern();
 }
 
-void States::add_tokens(const Place& place, Mask& mask) {
+/// REQUIRES: places in one state of one lexeme.
+void States::add_tokens(std::span<const Place> places, Mask& mask) {
+  const Place& place = places.front();
   if (place.lexeme < 0) return allow(mask, -1 - place.lexeme);
   const Lexeme& lexeme = rules_->lexeme_at(place.lexeme);
-  const auto tokens = lexeme.tokens->of(place.dfa);
+  const auto tokens = lexeme.tokens->of(place.dfa, *effort_);
   const int32_t left = lexeme.ticks_max < 0 ? -1 : lexeme.ticks_max - place.ticks;
-  add_inside(*tokens, left, mask);
+  spend(kNodesOfPlace + add_inside(*tokens, left, mask) + std::ssize(tokens->last) + std::ssize(tokens->crossings));
   const auto ends = [&](int32_t ticks) {
     return (left < 0 || ticks <= left) && place.ticks + ticks >= lexeme.ticks_min;
   };
@@ -236,7 +280,7 @@ void States::add_tokens(const Place& place, Mask& mask) {
     if (ends(ticks)) allow(mask, token);
   }
   if (tokens->crossings.empty()) return;
-  const Id next = after(place);
+  const Id next = after(places);
   if (next == kDead || state(next).places.empty()) return;  // nothing follows
   for (const StateTokens::Crossing& crossing : tokens->crossings) {
     if (ends(crossing.ticks)) walk(crossing.node, next, mask);
@@ -248,6 +292,7 @@ void States::walk(uint32_t node, Id at, Mask& mask) {
   const TokenTree& tree = vocabulary_->tree();
   path_[tree.depth[node]] = at;
   for (uint32_t i = node + 1; i < tree.end[node];) {
+    spend(1);
     const Id to = step(path_[tree.depth[i] - 1u], tree.byte[i]);
     if (to == kDead) {
       i = tree.end[i];

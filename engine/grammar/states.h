@@ -3,13 +3,16 @@
 // a look-up and a mask found before costs nothing. Returns with several callers at one place are one (a graph, not a
 // tree of stacks), so ambiguity cannot grow without bound. A text that is alive can always be finished: an automaton's
 // state reaches an end, every edge leads to one (Rules::finish), and none goes deeper than what is left of kDepthMax
-// allows. One caller at a time; the grammar's lock.
+// allows. What is too ambiguous for that, or costs more than its caller has, throws; what was found until then is kept.
+// One caller at a time; the grammar's lock.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -20,30 +23,34 @@
 
 namespace weir::engine::grammar {
 
+/// The text cannot be followed: a set is larger than kPlacesMax, or the effort is spent.
+struct TooAmbiguous {};
+
 class States {
  public:
   using Id = int32_t;
   static constexpr Id kDead = -1;
-  static constexpr size_t kStatesMax = 4096;   // then full(): a fresh one takes over what is still in use
-  static constexpr size_t kMasksMax = 64;      // kept; the oldest go
-  static constexpr size_t kPlacesMax = 16384;  // of one set; more and the text is taken for dead
+  static constexpr size_t kStatesMax = 4096;            // then full(): a fresh one takes over what is still in use
+  static constexpr size_t kBytesMax = size_t{8} << 20;  // the same
+  static constexpr size_t kMasksMax = 64;               // kept; the oldest go
 
-  States(std::shared_ptr<const Vocabulary> vocabulary, std::shared_ptr<const Rules> rules, Rules::Node root);
+  // All that are given an effort throw TooAmbiguous.
+  States(std::shared_ptr<const Vocabulary> vocabulary, std::shared_ptr<const Rules> rules, Rules::Node root,
+         Effort& effort);
 
   Id start() const { return 0; }
-  Id step(Id from, uint8_t byte);
   /// After a token that is no text: a stop is not one, nor is what the grammar does not name.
-  Id take_token(Id from, TokenId token);
-  Id step(Id from, std::string_view bytes);
+  Id take_token(Id from, TokenId token, Effort& effort);
+  Id step(Id from, std::string_view bytes, Effort& effort);
 
   bool complete(Id at) const { return state(at).complete; }
   /// Complete, and nothing may follow.
   bool finished(Id at) const { return complete(at) && state(at).places.empty(); }
-  std::shared_ptr<const Mask> mask(Id at);
+  std::shared_ptr<const Mask> mask(Id at, Effort& effort);
 
-  bool full() const { return states_.size() >= kStatesMax; }
+  bool full() const { return states_.size() >= kStatesMax || bytes_ >= kBytesMax; }
   /// The same state, known here. REQUIRES: of the same rules.
-  Id adopt(const States& from, Id id);
+  Id adopt(const States& from, Id id, Effort& effort);
   size_t size() const { return states_.size(); }
 
  private:
@@ -75,6 +82,11 @@ class States {
   State& state(Id at) { return *states_[static_cast<size_t>(at)]; }
   const Frame& frame(FrameId at) const { return frames_[static_cast<size_t>(at)]; }
 
+  void begin(Effort& effort);
+  void spend(int64_t nodes) const {
+    if (!effort_->spend(nodes)) throw TooAmbiguous();
+  }
+  Id step(Id from, uint8_t byte);
   Id compute(Id from, uint8_t byte);
   void reach(Rules::Node node, FrameId frame);
   void expand();
@@ -83,8 +95,8 @@ class States {
   Id intern();
   FrameId intern_frame(std::vector<Return> returns);
   FrameId adopt_frame(const States& from, FrameId id, std::unordered_map<FrameId, FrameId>& known);
-  Id after(const Place& place);
-  void add_tokens(const Place& place, Mask& mask);
+  Id after(std::span<const Place> places);
+  void add_tokens(std::span<const Place> places, Mask& mask);
   void walk(uint32_t node, Id at, Mask& mask);
 
   const std::shared_ptr<const Vocabulary> vocabulary_;
@@ -93,8 +105,10 @@ class States {
   std::unordered_multimap<uint64_t, Id> numbers_;  // by hash
   std::vector<Frame> frames_;
   std::unordered_multimap<uint64_t, FrameId> frame_numbers_;
-  std::vector<Id> masked_;  // states that hold a mask, the oldest first
-  std::vector<Id> path_;    // of walk(), by depth
+  std::vector<Id> masked_;    // states that hold a mask, the oldest first
+  std::vector<Id> path_;      // of walk(), by depth
+  size_t bytes_ = 0;          // of all but the masks
+  Effort* effort_ = nullptr;  // of the call under way
 
   // What is being put together: the next set.
   std::vector<Place> places_;

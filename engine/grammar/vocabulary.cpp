@@ -11,7 +11,6 @@ namespace weir::engine::grammar {
 namespace {
 
 constexpr size_t kDenseFrom = 512;      // tokens from which on a mask is quicker than a list
-constexpr size_t kSharedSweep = 1024;   // automata after which those that nobody has are forgotten
 constexpr size_t kTokenBytesMax = 512;  // longer tokens are never allowed
 
 void set_bit(Mask& mask, TokenId token) {
@@ -32,13 +31,14 @@ size_t StateTokens::bytes() const {
 DfaTokens::DfaTokens(const TokenTree& tree, int32_t vocab_size, Dfa dfa)
     : tree_(tree), vocab_size_(vocab_size), dfa_(std::move(dfa)), states_(static_cast<size_t>(dfa_.states())) {}
 
-std::shared_ptr<const StateTokens> DfaTokens::of(int32_t state) {
+std::shared_ptr<const StateTokens> DfaTokens::of(int32_t state, Effort& effort) {
   const auto i = static_cast<size_t>(state);
   {
     const std::lock_guard lock(mutex_);
     if (states_[i]) return states_[i];
   }
   std::shared_ptr<const StateTokens> found = find(state);
+  effort.spend(found->visited);
   const std::lock_guard lock(mutex_);
   if (states_[i]) return states_[i];  // another was first
   if (bytes_ > kStateBytesMax) {
@@ -92,25 +92,28 @@ std::shared_ptr<const StateTokens> DfaTokens::find(int32_t state) const {
   if (inside.size() >= kDenseFrom) {
     out->dense.resize((static_cast<size_t>(vocab_size_) + 31) / 32);
     for (const TokenId token : out->inside) set_bit(out->dense, token);
-    if (dfa_.ticks.empty()) out->inside = {};
+    if (dfa_.ticks.empty()) out->inside.clear();
   }
+  out->inside.shrink_to_fit();
   return out;
 }
 
-void add_inside(const StateTokens& tokens, int32_t ticks, Mask& mask) {
+int64_t add_inside(const StateTokens& tokens, int32_t ticks, Mask& mask) {
+  constexpr int64_t kTokensOfNode = 8;  // looked at in the time that a node takes
   const bool all = ticks < 0 || static_cast<size_t>(ticks) + 1 >= tokens.upto.size();
   if (all && !tokens.dense.empty()) {
     for (size_t w = 0; w < mask.size(); ++w) mask[w] |= tokens.dense[w];
-    return;
+    return std::ssize(mask) / kTokensOfNode;
   }
   const size_t count = all ? tokens.inside.size() : tokens.upto[static_cast<size_t>(ticks)];
   if (tokens.dense.empty() || count < tokens.inside.size() / 2) {
     for (size_t i = 0; i < count; ++i) set_bit(mask, tokens.inside[i]);
-    return;
+    return static_cast<int64_t>(count) / kTokensOfNode;
   }
   Mask some = tokens.dense;
   for (size_t i = count; i < tokens.inside.size(); ++i) clear_bit(some, tokens.inside[i]);
   for (size_t w = 0; w < mask.size(); ++w) mask[w] |= some[w];
+  return (std::ssize(mask) + std::ssize(tokens.inside) - static_cast<int64_t>(count)) / kTokensOfNode;
 }
 
 Vocabulary::Vocabulary(std::vector<std::string> tokens, Options options)
@@ -203,7 +206,10 @@ TokenId Vocabulary::hidden(std::string_view spelling) const {
 std::shared_ptr<DfaTokens> Vocabulary::tokens_of(Dfa dfa, bool keep) const {
   std::string key = dfa.fingerprint();
   const std::lock_guard lock(mutex_);
-  if (shared_.size() >= kSharedSweep) std::erase_if(shared_, [](const auto& entry) { return entry.second.expired(); });
+  if (shared_.size() >= sweep_at_) {
+    std::erase_if(shared_, [](const auto& entry) { return entry.second.expired(); });
+    sweep_at_ = std::max(kSharedSweep, 2 * shared_.size());
+  }
   std::weak_ptr<DfaTokens>& known = shared_[std::move(key)];
   if (auto found = known.lock()) return found;
   auto made = std::make_shared<DfaTokens>(tree_, options_.size, std::move(dfa));

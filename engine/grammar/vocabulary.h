@@ -23,7 +23,8 @@ class Tokenizer;
 
 namespace weir::engine::grammar {
 
-inline constexpr size_t kStateBytesMax = size_t{32} << 20;  // of one automaton
+inline constexpr size_t kStateBytesMax = size_t{8} << 20;  // of one automaton
+inline constexpr size_t kSharedSweep = 1024;  // automata from which on those that nobody has are looked for
 
 /// Bit t of word t / 32: token t may come next.
 using Mask = std::vector<uint32_t>;
@@ -60,8 +61,8 @@ class DfaTokens {
   DfaTokens(const TokenTree& tree, int32_t vocab_size, Dfa dfa);
 
   const Dfa& dfa() const { return dfa_; }
-  /// Found at the first call: up to milliseconds, where most tokens pass. Never null.
-  std::shared_ptr<const StateTokens> of(int32_t state);
+  /// Found at the first call: up to milliseconds, where most tokens pass, which `effort` is charged with. Never null.
+  std::shared_ptr<const StateTokens> of(int32_t state, Effort& effort);
 
  private:
   std::shared_ptr<const StateTokens> find(int32_t state) const;
@@ -74,8 +75,8 @@ class DfaTokens {
   size_t bytes_ = 0;                                        // of those known; over kStateBytesMax all are forgotten
 };
 
-/// Sets the tokens that need at most `ticks` (negative: any number).
-void add_inside(const StateTokens& tokens, int32_t ticks, Mask& mask);
+/// Sets the tokens that need at most `ticks` (negative: any number). What it cost, in nodes of the tree.
+int64_t add_inside(const StateTokens& tokens, int32_t ticks, Mask& mask);
 
 class Vocabulary {
  public:
@@ -115,6 +116,7 @@ class Vocabulary {
   Alphabet alphabet_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, std::weak_ptr<DfaTokens>> shared_;  // by fingerprint
+  mutable size_t sweep_at_ = kSharedSweep;                                    // of shared_
   mutable std::vector<std::shared_ptr<DfaTokens>> kept_;
 };
 

@@ -34,6 +34,15 @@ Error never_fits_error(const Sequence& sequence, int32_t needed, const BlockPool
           .code = "context_length_exceeded"};
 }
 
+Error too_ambiguous_error(const Sequence& sequence) {
+  return {.kind = ErrorKind::bad_request,
+          .source = "engine",
+          .http_status = 400,
+          .detail = "the form that the answer must have became too ambiguous to follow after " +
+                    std::to_string(sequence.output_length()) + " tokens; give it fewer alternatives that begin alike",
+          .code = "invalid_request_error"};
+}
+
 Error broken_result(std::string what) {
   return {.kind = ErrorKind::internal,
           .source = "engine",
@@ -111,18 +120,24 @@ const StepPlan& Scheduler::step(TimePoint now, std::vector<Progress>& progress) 
   return step.plan;
 }
 
+/// Ends what may not go on.
 void Scheduler::expire(TimePoint now, std::vector<Progress>& progress) {
   for (auto* list : {&running_, &waiting_}) {
     for (size_t i = list->size(); i-- > 0;) {
       Sequence& s = *(*list)[i];
-      if (s.deadline <= now && s.in_flight == 0) end(s, Finish::error, deadline_error(s), progress);
+      if (s.in_flight > 0) continue;
+      if (s.deadline <= now) {
+        end(s, Finish::error, deadline_error(s), progress);
+      } else if (s.matcher && !s.mask) {
+        end(s, Finish::error, too_ambiguous_error(s), progress);
+      }
     }
   }
 }
 
 /// Whether a running sequence is to have a row in the next step, for all that is known.
 bool Scheduler::goes_on(const Sequence& s, TimePoint now) const {
-  if (s.matcher && s.pending > 0) return false;
+  if (s.matcher && (s.pending > 0 || !s.mask)) return false;
   return s.state != SequenceState::finished && s.deadline > now && !s.ends_in_flight(config_.context_tokens);
 }
 
@@ -417,7 +432,8 @@ void Scheduler::take_token(Sequence& s, TokenId token, const TokenLogprob* logpr
     p.hidden = true;
   } else if (s.matcher && !s.matcher->accept(token)) {
     p.finish = Finish::error;
-    p.error = broken_result("a token was sampled that its mask forbids");
+    p.error = s.matcher->too_ambiguous() ? too_ambiguous_error(s)
+                                         : broken_result("a token was sampled that its mask forbids");
   } else if (s.matcher && s.matcher->finished()) {
     p.finish = Finish::stop;
   } else if (s.output_length() >= s.stop.output_tokens_max || s.length() >= config_.context_tokens) {

@@ -39,7 +39,7 @@ struct Sequence {
   TokenCounts counts;  // of tokens, where a penalty asks for them
   StopConditions stop;
   std::optional<grammar::Matcher> matcher;    // what the output must look like, where it has got to; none: anything
-  std::shared_ptr<const grammar::Mask> mask;  // of the token to come, where there is a matcher
+  std::shared_ptr<const grammar::Mask> mask;  // of the token to come, where there is a matcher that can tell
   uint64_t salt = 0;
   TimePoint deadline = kNever;
   int32_t priority = 0;  // -100 to 100; the higher goes first

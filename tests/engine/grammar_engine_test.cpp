@@ -6,6 +6,7 @@
 #include "config/base/rng.h"
 #include "engine/grammar/compile.h"
 #include "tests/engine/engine_rig.h"
+#include "tests/engine/grammar_rig.h"
 
 namespace weir::engine::testing {
 namespace {
@@ -141,6 +142,24 @@ TEST(GrammarEngine, TheSameSourceIsCompiledOnce) {
   EXPECT_EQ(wrong.error().param, "schema.multipleOf");
   std::string long_schema = R"({"const":")" + std::string(600'000, 'x') + "\"}";
   EXPECT_THAT(engine->grammar(schema_source(long_schema.c_str())).error().detail, HasSubstr("takes 524288"));
+}
+
+TEST(GrammarEngine, WhatBecomesTooAmbiguousEndsAlone) {
+  for (const bool overlaps : {false, true}) {
+    auto engine = make_sim_engine(engine_config(), {.model = says(R"({"a":["x"]})"), .overlaps = overlaps});
+    auto other = std::move(engine->submit(constrained(*engine, {1}, kOrder))).value();
+    auto r = request({1}, 400);
+    r.grammar = engine->grammar(grammar::testing::too_ambiguous_source()).value();
+    auto stream = std::move(engine->submit(std::move(r))).value();
+    const Output out = drain(*stream);
+    ASSERT_EQ(out.finish, Finish::error);
+    EXPECT_EQ(out.text, R"({"a":[)");
+    EXPECT_EQ(out.error->http_status, 400);
+    EXPECT_EQ(out.error->retry, Retry::no);
+    EXPECT_THAT(out.error->detail, HasSubstr("too ambiguous to follow after 6 tokens"));
+    EXPECT_THAT(drain(*other).text, MatchesRegex(kOrderText));
+    EXPECT_TRUE(engine->healthy());
+  }
 }
 
 TEST(GrammarEngine, AGrammarOfAnotherVocabularyIsRefused) {

@@ -48,6 +48,19 @@ inline Source schema_source(const std::string& schema) {
   return {.answer = Source::Answer::json_schema, .schema = parsed(schema), .place = "schema"};
 }
 
+/// An object whose "a" is an array of strings, in five ways of 1000 each: too many to follow once it is open.
+inline Source too_ambiguous_source() {
+  using Json = nlohmann::ordered_json;
+  Json arrays = Json::array();
+  for (int a = 0; a < 5; ++a) {
+    Json strings = Json::array();
+    for (int s = 0; s < 1000; ++s) strings.push_back({{"type", "string"}, {"maxLength", 1000 * a + s}});
+    arrays.push_back({{"type", "array"}, {"items", {{"anyOf", strings}}}});
+  }
+  const Json schema = {{"type", "object"}, {"properties", {{"a", {{"anyOf", arrays}}}}}, {"required", {"a"}}};
+  return {.answer = Source::Answer::json_schema, .schema = schema, .place = "schema"};
+}
+
 inline std::shared_ptr<const Grammar> compiled(const Source& source,
                                                std::shared_ptr<const Vocabulary> vocabulary = byte_vocabulary()) {
   auto made = compile(std::move(vocabulary), source);

@@ -141,6 +141,41 @@ TEST(GrammarSchema, WhatIsNotSupportedIsNamed) {
     EXPECT_THAT(error_of(schema_source(schema)), StartsWith(message)) << schema;
 }
 
+TEST(GrammarSchema, TooManyAlternativesAtOnePlaceAreRefused) {
+  using Json = nlohmann::ordered_json;
+  Json wide = {{"anyOf", Json::array()}};
+  for (int i = 0; i < 5; ++i) {
+    Json some = {{"anyOf", Json::array()}};
+    for (int j = 0; j < 850; ++j) some["anyOf"].push_back({{"type", "string"}, {"maxLength", 1000 * i + j}});
+    wide["anyOf"].push_back(some);
+  }
+  EXPECT_THAT(error_of(schema_source(wide.dump())), HasSubstr("schema: is too ambiguous"));
+  Source tools;
+  tools.tools = {{"f", nullptr, "tools[0]"}, {"g", {{"properties", {{"a", wide}}}}, "tools[1]"}, {"h", {}, "tools[2]"}};
+  EXPECT_THAT(error_of(tools), HasSubstr("tools[1]: is too ambiguous"));
+  std::string many = R"({"type":"object","properties":{"k":true)";
+  for (int i = 0; i < 4200; ++i) many += ",\"k" + std::to_string(i) + R"(":{"type":"null"})";
+  EXPECT_THAT(error_of(schema_source(many + "}}")), HasSubstr("schema: is too ambiguous"));
+}
+
+TEST(GrammarSchema, AlternativesThatAreTheSameAreOne) {
+  std::string same = R"({"anyOf":[true)";
+  for (int i = 0; i < 999; ++i) same += ",true";
+  same += "]}";
+  std::string schema = R"({"anyOf":[)" + same;
+  for (int i = 0; i < 16; ++i) schema += "," + same;
+  EXPECT_TRUE(accepts(compiled(schema_source(schema + "]}")), "[1,{}]"));
+}
+
+TEST(GrammarSchema, NoAnswerAtAllIsRefused) {
+  const Source nothing = {.answer = Source::Answer::regex, .regex = "", .place = "regex"};
+  EXPECT_EQ(error_of(nothing), "");
+  const auto endless = std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b"}, Vocabulary::Options{});
+  const auto made = compile(endless, nothing);  // a model that has no stop
+  ASSERT_FALSE(made.ok());
+  EXPECT_THAT(made.error().detail, HasSubstr("regex: allows no answer"));
+}
+
 TEST(GrammarSchema, WhatIsTooLargeIsRefused) {
   EXPECT_THAT(error_of(schema_source(R"j({"type":"string","pattern":"^(a|b)*a(a|b){40}$"})j")), HasSubstr("too large"));
   EXPECT_THAT(error_of(schema_source(R"j({"type":"string","pattern":"^((a{1,999}){1,999}){1,999}$"})j")),

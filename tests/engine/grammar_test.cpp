@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/grammar/lexemes.h"
 #include "tests/engine/grammar_rig.h"
 
 namespace weir::engine::grammar::testing {
@@ -219,6 +220,55 @@ TEST(Grammar, ManyStatesAreLeftBehind) {
   EXPECT_EQ(allowed(*matcher.mask()), std::vector<TokenId>{'"'});
   EXPECT_TRUE(other.accept_bytes("\"]"));
   EXPECT_TRUE(other.finished());
+}
+
+TEST(Grammar, WhatIsTooAmbiguousToFollowSaysSo) {
+  const auto grammar = compiled(too_ambiguous_source());
+  Matcher matcher(grammar);
+  ASSERT_TRUE(matcher.accept_bytes("{\"a\":"));
+  EXPECT_EQ(allowed(*matcher.mask()).size(), 2u);  // a blank, a bracket
+  EXPECT_FALSE(matcher.too_ambiguous());
+  EXPECT_FALSE(matcher.accept('['));
+  EXPECT_TRUE(matcher.too_ambiguous());
+  EXPECT_EQ(matcher.mask(), nullptr);
+  Matcher ahead(compiled(too_ambiguous_source(), byte_vocabulary({"[\""})));
+  ASSERT_TRUE(ahead.accept_bytes("{\"a\":"));
+  EXPECT_EQ(ahead.mask(), nullptr);  // a token looks behind the bracket
+  EXPECT_TRUE(ahead.too_ambiguous());
+  EXPECT_FALSE(ahead.finished());
+}
+
+TEST(Grammar, WhatSpentItsEffortIsFoundWithMore) {
+  const auto vocabulary = byte_vocabulary({"ab", "abc", "bc", "cab"});
+  Effort ample(1'000'000);
+  Lexemes lexemes(vocabulary->alphabet(), ample);
+  Rules rules;
+  const Rules::Node root = rules.add();
+  const Rules::Node middle = rules.add();
+  const Rules::Node end = rules.add();
+  rules.read(root, rules.lexeme(vocabulary->tokens_of(*lexemes.literals({"a", "c"}))), middle);
+  rules.read(root, rules.lexeme(vocabulary->tokens_of(*lexemes.literals({"ab"}))), middle);
+  rules.read(middle, rules.lexeme(vocabulary->tokens_of(*lexemes.literals({"b", "c", "ab"}))), end);
+  rules.end(end);
+  ASSERT_TRUE(rules.finish(root));
+  const auto shared = std::make_shared<const Rules>(rules);
+  States expected(vocabulary, shared, root, ample);
+  const Mask mask = *expected.mask(expected.start(), ample);
+  EXPECT_EQ(allowed(mask), (std::vector<TokenId>{'a', 'c', 257, 258, 260}));
+  States states(vocabulary, shared, root, ample);
+  int throws = 0;
+  for (int64_t effort = 0;; ++effort) {
+    Effort given(effort);
+    try {
+      EXPECT_EQ(*states.mask(states.start(), given), mask);
+      break;
+    } catch (const TooAmbiguous&) {
+      ++throws;
+    }
+  }
+  EXPECT_GT(throws, 100);
+  Effort none(0);
+  EXPECT_THROW(States(vocabulary, shared, root, none), TooAmbiguous);
 }
 
 TEST(Grammar, AmbiguityDoesNotGrow) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/backend/sim/sim_backend.h"
+#include "tests/engine/grammar_rig.h"
 
 namespace weir::engine {
 namespace {
@@ -328,6 +329,29 @@ TEST(Scheduler, ARowsFaultEndsItsSequenceAndLeavesTheCacheAlone) {
   EXPECT_EQ(rig.scheduler.find(1), nullptr);
   EXPECT_EQ(tokens_of(progress, 2), (std::vector<TokenId>{3, 4}));
   EXPECT_EQ(rig.scheduler.blocks().cached(), 0);  // of the first; the second holds its own
+}
+
+TEST(Scheduler, AGrammarThatCannotBeFollowedEndsItsSequence) {
+  auto config = small();
+  config.vocab_size = 258;
+  Rig rig(config);
+  rig.add(1, {1, 2}, 20);
+  auto s = std::make_unique<Sequence>();
+  s->id = 2;
+  s->tokens = {1};
+  s->stop.output_tokens_max = 20;
+  using namespace grammar::testing;  // NOLINT: the rig's words
+  s->matcher.emplace(compiled(too_ambiguous_source(), byte_vocabulary({"[\""})));
+  ASSERT_TRUE(s->matcher->accept_bytes("{\"a\""));
+  rig.scheduler.add(std::move(s));
+  const auto progress = rig.run_all();
+  EXPECT_EQ(tokens_of(progress, 2), std::vector<TokenId>{':'});
+  EXPECT_EQ(tokens_of(progress, 1), sim_generate({1, 2}, 0, 20, 258));
+  const auto last = std::ranges::find_if(progress, [](const Progress& p) { return p.sequence == 2 && p.finish; });
+  ASSERT_NE(last, progress.end());
+  EXPECT_EQ(last->finish, Finish::error);
+  EXPECT_EQ(last->error->http_status, 400);
+  EXPECT_EQ(last->token, -1);
 }
 
 TEST(Scheduler, DropAllLetsGoOfEverything) {
