@@ -272,7 +272,6 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
                  "invalid_request_error",
                  "n"};
   const bool tools = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::none;
-  const bool completion = !request.prompts.empty() || !request.token_prompts.empty();
   std::vector<LocalReply::Choice> choices;
   for (const auto& prompt : prompts.prompts)
     for (int32_t i = 0; i < request.n; ++i) {
@@ -282,7 +281,8 @@ Result<std::unique_ptr<Reply>> LocalProvider::start_sequences(const ChatRequest&
       auto stream = engine_.submit(std::move(generate));
       if (!stream) {
         Error error = std::move(stream).error();
-        if (completion && error.param == "messages") error.param = "prompt";  // the engine does not know what it was
+        if (continues_text(request) && error.param == "messages")
+          error.param = "prompt";  // the engine does not know what it was
         return error;
       }
       LocalReply::Choice choice{.stream = std::move(*stream), .tools = {}};

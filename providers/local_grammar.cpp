@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "providers/json_text.h"
+#include "providers/local_request.h"
 
 namespace weir::providers {
 namespace {
@@ -143,6 +144,7 @@ Result<std::optional<Source>> local_grammar(const ChatRequest& request, engine::
     if (auto added = add_tools(request, style, out); !added) return std::move(added).error();
   }
   if (out.answer == Answer::none && out.tools.empty()) return std::optional<Source>();
+  out.continues_text = continues_text(request);
   return std::optional(std::move(out));
 }
 

@@ -197,6 +197,10 @@ Result<void> check_local_request(const ChatRequest& request, const engine::Engin
   return {};
 }
 
+bool continues_text(const ChatRequest& request) {
+  return !request.prompts.empty() || !request.token_prompts.empty();
+}
+
 std::string_view role_name(Role role) {
   switch (role) {
     case Role::system:
@@ -257,7 +261,7 @@ engine::GenerateRequest local_generate_request(const ChatRequest& request, const
   const int64_t wanted = std::min({request.output_tokens_max.value_or(engine.context_tokens()),
                                    attempt.output_tokens_cap.value_or(INT32_MAX), int64_t{INT32_MAX}});
   out.stop.output_tokens_max = static_cast<int32_t>(std::max<int64_t>(wanted, 1));
-  out.continues_text = !request.prompts.empty() || !request.token_prompts.empty();  // a completion
+  out.continues_text = continues_text(request);
   out.stop.strings = request.stop;
   if (const auto ids = request.extensions.find(kStopTokens); ids != request.extensions.end())
     out.stop.token_ids = ids->get<std::vector<engine::TokenId>>();

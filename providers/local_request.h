@@ -26,6 +26,9 @@ struct LocalPrompts {
 /// One prompt through the chat template; of a completion as many as the client sent, without one. Errors: bad_request.
 Result<LocalPrompts> local_prompts(const ChatRequest& request, const engine::Engine& engine);
 
+/// A completion: what the model writes follows the client's own text.
+bool continues_text(const ChatRequest& request);
+
 /// As chat templates call it, which know no developer.
 std::string_view role_name(Role role);
 

@@ -22,7 +22,7 @@ class SourceCompiler {
     SchemaCompiler schemas(*vocabulary_, rules_, effort_);
     const Rules::Node root = rules_.add();
     // What does not show at the text's beginning may stand there.
-    if (vocabulary_->drops_blank()) {
+    if (vocabulary_->drops_blank() && !source_.continues_text) {
       const Rules::Node first = rules_.add();
       rules_.read(first, schemas.literal(" "), root);
       rules_.nothing(first, root);
@@ -184,7 +184,7 @@ Error refused(const std::string& path, const std::string& what) {
 }
 
 std::string Source::key() const {
-  Json key = {static_cast<int>(answer), schema, regex, choices, static_cast<int>(style), calls_max};
+  Json key = {static_cast<int>(answer), schema, regex, choices, static_cast<int>(style), calls_max, continues_text};
   for (const ToolShape& tool : tools) key.push_back({tool.name, tool.parameters});
   return key.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

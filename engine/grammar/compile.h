@@ -28,6 +28,7 @@ struct Source {
   std::string regex;                 // the whole answer
   std::vector<std::string> choices;  // the answer is one of them
   std::string place;                 // of schema, regex or choices in the request, for errors
+  bool continues_text = false;       // as GenerateRequest's: a blank at the beginning shows
 
   std::vector<ToolShape> tools;  // not empty: the answer may be calls; without an `answer` it is
   ToolCallStyle style = ToolCallStyle::none;

@@ -271,6 +271,17 @@ TEST(Grammar, WhatSpentItsEffortIsFoundWithMore) {
   EXPECT_THROW(States(vocabulary, shared, root, none), TooAmbiguous);
 }
 
+TEST(Grammar, ABlankStandsFirstOnlyWhereItDoesNotShow) {
+  const auto vocabulary = byte_vocabulary({}, true);
+  for (const char* regex : {"", "ab"}) {
+    Source source = {.answer = Source::Answer::regex, .regex = regex, .place = "regex"};
+    EXPECT_TRUE(accepts(compiled(source, vocabulary), std::string(" ") + regex));
+    source.continues_text = true;
+    EXPECT_FALSE(accepts(compiled(source, vocabulary), std::string(" ") + regex));
+    EXPECT_TRUE(accepts(compiled(source, vocabulary), regex));
+  }
+}
+
 TEST(Grammar, AmbiguityDoesNotGrow) {
   // Twice the same, one inside of the other: 2^60 ways to read it.
   const auto grammar = compiled(schema_source(

@@ -65,6 +65,18 @@ TEST(LocalGrammar, AFormatBesideToolsIsAnAnswerOrCalls) {
   EXPECT_EQ((*source)->tools.size(), 2u);
 }
 
+TEST(LocalGrammar, ACompletionContinuesItsText) {
+  ChatRequest request;
+  request.extensions = {{"guided_regex", "a"}};
+  const auto chat = local_grammar(request, ToolCallStyle::none);
+  request.token_prompts = {{1}};
+  const auto completion = local_grammar(request, ToolCallStyle::none);
+  ASSERT_TRUE(chat.ok() && completion.ok());
+  EXPECT_FALSE((*chat)->continues_text);
+  EXPECT_TRUE((*completion)->continues_text);
+  EXPECT_NE((*chat)->key(), (*completion)->key());
+}
+
 TEST(LocalGrammar, VllmsFields) {
   const auto with = [](Json extensions) {
     ChatRequest request;
