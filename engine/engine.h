@@ -142,7 +142,7 @@ class Engine {
   /// Never blocks. `texts` as the tokenizer gives them, with its special tokens. Errors: bad_request (it makes none, a
   /// text without tokens, an id outside the vocabulary), context_length, overloaded.
   virtual Result<std::unique_ptr<EmbedJob>> embed(std::vector<std::vector<TokenId>> texts, OnEmbedded done);
-  /// A grammar for this model's tokens; known ones are kept. Up to a second of work: see post_text(). Errors:
+  /// A grammar for this model's tokens; known ones are kept. Up to half a second of work: see post_text(). Errors:
   /// bad_request, which names the place in the request.
   virtual Result<std::shared_ptr<const grammar::Grammar>> grammar(const grammar::Source& source);
   virtual EngineStats stats() const = 0;
@@ -151,7 +151,7 @@ class Engine {
   /// How many sequences may live at once: max_sequences + queue_max.
   virtual int32_t live_max() const = 0;
   /// Where a long prompt is prepared (TextThread::post). False: too many wait.
-  virtual bool post_text(std::function<void()> job) = 0;
+  virtual bool post_text(uint64_t tenant, std::function<void()> job) = 0;
 
   virtual const std::string& name() const = 0;
   /// The least of the model's, the config's and what the KV blocks hold.

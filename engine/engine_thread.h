@@ -31,7 +31,9 @@ class EngineThread final : public Engine {
   EngineStats stats() const override { return loop_->stats(); }
   bool healthy() const override { return loop_->healthy(); }
   int32_t live_max() const override { return loop_->inbox()->live_max(); }
-  bool post_text(std::function<void()> job) override { return text_thread_.post(std::move(job)); }
+  bool post_text(uint64_t tenant, std::function<void()> job) override {
+    return text_thread_.post(tenant, std::move(job));
+  }
   const std::string& name() const override { return name_; }
   int32_t context_tokens() const override { return scheduler_config_.context_tokens; }
   int32_t context_wanted() const override { return context_wanted_; }

@@ -67,7 +67,9 @@ class Replicas final : public Engine {
     return static_cast<int32_t>(std::min<int64_t>(all, INT32_MAX));
   }
 
-  bool post_text(std::function<void()> job) override { return first().post_text(std::move(job)); }
+  bool post_text(uint64_t tenant, std::function<void()> job) override {
+    return first().post_text(tenant, std::move(job));
+  }
   const std::string& name() const override { return first().name(); }
   int32_t context_tokens() const override { return first().context_tokens(); }
   int32_t context_wanted() const override { return first().context_wanted(); }

@@ -11,8 +11,8 @@
 namespace weir::providers {
 
 /// Runs `work`, which reads the attempt's call; `aside`: on the text thread, however short the call is. It has ended
-/// when the task has, also where the client left meanwhile. Error: overloaded, 429, where too many wait for the thread;
-/// `work` did not run then.
+/// when the task has, also where the client left meanwhile. Errors, where `work` did not run: overloaded, 429, as too
+/// many wait for the thread; the abort's reason, as the client left before its turn came.
 Task<Result<void>> prepare_text(const Attempt& attempt, engine::Engine& engine, std::function<void()> work,
                                 bool aside = false);
 

@@ -1,11 +1,12 @@
-// The grammars of one engine: compiled when first asked for, then kept, the least used forgotten. Its vocabulary is
-// made with the first of them. Any thread; compiling is slow (up to a second, milliseconds as a rule), so not on the
-// engine's own.
+// The grammars of one engine: compiled when first asked for, then kept, the least used forgotten; and so are those that
+// cannot be compiled. Its vocabulary is made with the first of them. Any thread; compiling is slow (up to half a
+// second, milliseconds as a rule), so not on the engine's own.
 #pragma once
 
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,7 @@ inline constexpr size_t kSourceBytesMax = 512 * 1024;
 class Shelf {
  public:
   static constexpr size_t kGrammarsMax = 32;
+  static constexpr size_t kRefusalsMax = 32;
 
   /// The tokenizer may be null: then there are no grammars.
   Shelf(std::shared_ptr<const Tokenizer> tokenizer, std::vector<TokenId> stops, int32_t vocab_size);
@@ -34,6 +36,12 @@ class Shelf {
   Result<std::shared_ptr<const Grammar>> get(const Source& source);
 
  private:
+  template <class T>
+  using Kept = std::list<std::pair<std::string, T>>;  // by key, the last used first
+
+  template <class T>
+  static const T* find(Kept<T>& kept, const std::string& key);
+  std::optional<Result<std::shared_ptr<const Grammar>>> known(const std::string& key, const std::string& places);
   std::shared_ptr<const Vocabulary> vocabulary();
 
   const std::shared_ptr<const Tokenizer> tokenizer_;
@@ -42,7 +50,8 @@ class Shelf {
   std::mutex vocabulary_mutex_;
   std::shared_ptr<const Vocabulary> vocabulary_;
   std::mutex mutex_;
-  std::list<std::pair<std::string, std::shared_ptr<const Grammar>>> grammars_;  // by key, the last used first
+  Kept<std::shared_ptr<const Grammar>> grammars_;
+  Kept<Error> refusals_;  // by key and places, which they name
 };
 
 }  // namespace weir::engine::grammar

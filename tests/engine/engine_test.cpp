@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <limits>
+#include <semaphore>
 
 #include "tests/engine/engine_rig.h"
 
@@ -12,6 +13,7 @@ namespace weir::engine {
 namespace {
 
 using namespace testing;  // NOLINT: the rig's words
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(Engine, GeneratesTextTokensAndUsage) {
@@ -292,6 +294,33 @@ TEST(Engine, AWakeFunctionMayDestroyItsStream) {
   drain(*barrier);
   stream->notify([&] { stream.reset(); });
   EXPECT_EQ(stream, nullptr);
+}
+
+TEST(Engine, TenantsTakeTurnsAtTheTextThread) {
+  auto engine = make_sim_engine(engine_config(), {});
+  std::binary_semaphore begun(0);
+  std::binary_semaphore go(0);
+  std::binary_semaphore done(0);
+  std::vector<int> order;  // the text thread's, until `done`
+  ASSERT_TRUE(engine->post_text(1, [&] {
+    begun.release();
+    go.acquire();
+  }));
+  begun.acquire();
+  for (int i = 0; i < 64; ++i) {
+    ASSERT_TRUE(engine->post_text(1, [&, i] {
+      order.push_back(i);
+      if (i == 63) done.release();
+    }));
+  }
+  EXPECT_FALSE(engine->post_text(1, [] {}));
+  for (int i = 100; i < 102; ++i) ASSERT_TRUE(engine->post_text(2, [&, i] { order.push_back(i); }));
+  ASSERT_TRUE(engine->post_text(3, [&] { order.push_back(200); }));
+  go.release();
+  done.acquire();
+  ASSERT_EQ(order.size(), 67u);
+  order.resize(6);
+  EXPECT_THAT(order, ElementsAre(0, 100, 200, 1, 101, 2));
 }
 
 TEST(Engine, RefusesImpossibleConfigurations) {

@@ -144,6 +144,15 @@ TEST(GrammarEngine, TheSameSourceIsCompiledOnce) {
   EXPECT_THAT(engine->grammar(schema_source(long_schema.c_str())).error().detail, HasSubstr("takes 524288"));
 }
 
+TEST(GrammarEngine, ARefusalIsRememberedWithItsPlace) {
+  auto engine = make_sim_engine(engine_config(), {});
+  auto source = schema_source(R"({"type":"integer","multipleOf":3})");
+  for (const std::string place : {"schema", "schema", "guided_json"}) {
+    source.place = place;
+    EXPECT_EQ(engine->grammar(source).error().param, place + ".multipleOf");
+  }
+}
+
 TEST(GrammarEngine, WhatBecomesTooAmbiguousEndsAlone) {
   for (const bool overlaps : {false, true}) {
     auto engine = make_sim_engine(engine_config(), {.model = says(R"({"a":["x"]})"), .overlaps = overlaps});

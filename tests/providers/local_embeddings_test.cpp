@@ -191,5 +191,21 @@ TEST_F(LocalEmbeddings, AClientThatLeavesGivesUpWhatIsNotBegun) {
   EXPECT_EQ(engine_->stats().prefill_tokens, 9U * 7 + 3);
 }
 
+TEST_F(LocalEmbeddings, AClientThatLeavesBeforeItsTurnCostsTheTextThreadNothing) {
+  CodecRig rig(Protocol::openai_embeddings,
+               Json{{"model", "m"}, {"input", std::vector<std::string>(2000, std::string(40, 'x'))}}.dump());
+  Gate gate;
+  gate.close();
+  ASSERT_TRUE(engine_->post_text(0, [&] { gate.pass(); }));
+  gate.wait_for_arrival();
+  rig.abort.fire({ErrorKind::cancelled, "test", Retry::no, 499, "left"});
+  const Answer answer = core_.run([&]() -> Task<Answer> { co_return co_await call(rig, {}); });
+  ASSERT_TRUE(answer.error);  // while the gate is closed
+  EXPECT_EQ(answer.error->detail, "left");
+  gate.open();
+  ASSERT_FALSE(ask({{"input", "a"}}).error);
+  EXPECT_EQ(engine_->stats().prefill_tokens, 3U);
+}
+
 }  // namespace
 }  // namespace weir::providers
