@@ -38,6 +38,7 @@ MEANT = {
     ("gpt-4o-audio-preview", "audio_output"): AUDIO,
     ("gpt-4o-mini-audio-preview", "audio_input"): AUDIO,
     ("gpt-4o-mini-audio-preview", "audio_output"): AUDIO,
+    ("gpt-4o-mini-tts", "audio_output"): "all that it says is audio; ours is its price of output",
     ("gpt-image-1-mini", "output"): "what an image is made of; theirs leaves it out",
     ("amazon.titan-embed-text-v2:0", "input"): "theirs knows version 1 alone, whose rule fits every version",
     ("gpt-4o-2024-05-13", "*"): "OpenAI's list has a price of its own for this issue; theirs has one for all",
