@@ -120,8 +120,9 @@ Result<EmbeddingCall> read_call(const Attempt& attempt, const engine::Engine& en
       if (!width) return std::move(width).error();
       out.width = *width;
     } else if (key == "encoding_format") {
-      if (value != "float" && value != "base64") return malformed(key, "must be float or base64");
-      out.base64 = value == "base64";
+      const std::string format = value.is_string() ? value.get<std::string>() : std::string();
+      if (format != "float" && format != "base64") return malformed(key, "must be float or base64");
+      out.base64 = format == "base64";
     } else if (key == "user") {
       out.left_out = "user";
     } else {
