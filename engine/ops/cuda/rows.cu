@@ -143,8 +143,10 @@ template <class T>
 __global__ void __launch_bounds__(kRowThreads) silu_mul_kernel(SiluMulArgs args) {
   const int64_t row = blockIdx.x;
   const Bf16* gate_up = args.gate_up + row * 2 * args.width;
-  const int64_t step = static_cast<int64_t>(blockDim.x) * gridDim.y * kEight;
-  const int64_t first = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * kEight;
+  const unsigned slice = RowTraits<T>::kQuantized ? 0 : blockIdx.y;
+  const unsigned slices = RowTraits<T>::kQuantized ? 1 : gridDim.y;
+  const int64_t step = static_cast<int64_t>(blockDim.x * slices) * kEight;
+  const int64_t first = static_cast<int64_t>(slice * blockDim.x + threadIdx.x) * kEight;
   float largest = 0.0F;
   if constexpr (RowTraits<T>::kQuantized) {
     for (int64_t i = first; i < args.width; i += step) largest = largest_of(gated(args, gate_up, i), largest);
