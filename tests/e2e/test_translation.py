@@ -340,6 +340,10 @@ any field is that the other side has no word for. What an answer held and a clie
 `reasoning_details`, `phase`, …) refuses nothing: it is left out, and named once for all turns (`messages.NAME`, `input.NAME`) where it
 said something.
 
+What is translated has limits that nobody meets who means what he sends: a call 1,024 fields, and 1,024 tools where it is one of chat or
+Responses; of what its protocol does not know 1,024 members are refused or named. An answer has 1,024 calls at most, 128 choices, and as a
+stream what `server.limits.response` allows to be kept. What passes in the client's own protocol has none of these.
+
 Models asked: MODELS; the engine runs its built-in model.
 """
 
